@@ -1,0 +1,85 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "net/tls.hpp"
+
+namespace millrace::net {
+
+namespace asio = boost::asio;
+
+using Bytes = std::span<const std::byte>;
+
+/// A connected byte stream: TCP or a Unix socket, with TLS once it was asked for.
+///
+/// Not thread-safe: it belongs to the thread of its io_context; one read and one write may be under way at a time.
+/// An operation on a closed or broken stream answers an error code; none throws.
+class Stream {
+ public:
+  explicit Stream(asio::generic::stream_protocol::socket socket);
+  Stream(Stream&&) noexcept;
+  Stream& operator=(Stream&&) noexcept;
+  ~Stream();
+
+  /// Waits for some bytes. Zero with no error never happens: the end of the stream is `asio::error::eof`.
+  asio::awaitable<std::size_t> read_some(std::span<std::byte> into, boost::system::error_code& error);
+
+  /// What can be had without waiting; 0 when nothing is there now.
+  std::size_t try_read(std::span<std::byte> into, boost::system::error_code& error);
+
+  /// Writes what the kernel takes without waiting; the answer may be less than was given.
+  std::size_t try_write(Bytes bytes, boost::system::error_code& error);
+
+  /// Writes all of it, waiting as long as the peer takes. `bytes` must live until it is done.
+  asio::awaitable<void> write_all(Bytes bytes, boost::system::error_code& error);
+
+  /// TLS handshakes; the stream is plain before and encrypted after.
+
+  asio::awaitable<Result<>> start_tls_server(std::shared_ptr<const TlsContext> context);
+  asio::awaitable<Result<>> start_tls_client(std::shared_ptr<const TlsContext> context, std::string server_name);
+  bool encrypted() const;
+
+  /// RFC 5929 tls-server-end-point: the hash of the server's certificate, for SCRAM-SHA-256-PLUS. Empty without TLS.
+  std::vector<std::byte> tls_server_end_point() const;
+
+  /// Ends both directions at once; pending operations end with an error. May be called twice.
+  void close();
+  bool is_open() const;
+
+  /// Aborts pending operations, and leaves the stream open.
+  void cancel();
+
+  /// Takes the stream to another thread's io_context. Nothing may be pending on it.
+  Stream move_to(asio::io_context& other) &&;
+
+  /// "127.0.0.1:5432", "[::1]:5432" or "unix"; for logs and pg_stat views.
+  const std::string& peer() const;
+
+  int native_handle();
+
+ private:
+  struct Tls;
+  asio::generic::stream_protocol::socket socket_;
+  std::unique_ptr<Tls> tls_;
+  std::string peer_;
+};
+
+/// Where to connect: a host name or address with a port, or a Unix socket's path.
+struct Endpoint {
+  std::string host;  ///< a directory that begins with '/' means the Unix socket `host/.s.PGSQL.port`
+  std::uint16_t port = 0;
+};
+
+/// Resolves (off the I/O thread) and connects; TCP_NODELAY and keep-alive are set.
+asio::awaitable<Result<Stream>> connect(Endpoint endpoint);
+
+}  // namespace millrace::net

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pgwire/protocol/frame.hpp"
+#include "pgwire/sansio/credentials.hpp"
+
+namespace millrace::pgwire {
+
+enum class AuthMethod { trust, md5, scram_sha_256 };
+
+/// Proves who a client is: Millrace as the server. Fed with the bodies of the client's 'p' messages; answers with bytes to send.
+///
+/// An unknown user runs the same exchange with a made-up verifier and fails at its end, so that an answer doesn't tell which users
+/// exist (as PostgreSQL does). Not thread-safe.
+class ClientAuthentication {
+ public:
+  struct Options {
+    AuthMethod method = AuthMethod::scram_sha_256;
+    std::string user;
+    StoredSecret secret;                        ///< what is known of the user; monostate: unknown user
+    std::vector<std::byte> tls_server_end_point;  ///< not empty: SCRAM-SHA-256-PLUS is offered
+    bool tls = false;
+    std::string mock_seed;  ///< stable per process: makes the made-up salt of an unknown user the same each time
+  };
+
+  enum class State { more, accepted, rejected };
+  struct Step {
+    State state;
+    std::string send;           ///< messages to send to the client (for accepted: up to but without AuthenticationOk)
+    Error error;                ///< for rejected: 28P01 or 08P01, as PostgreSQL words it
+    ServerCredential credential;  ///< for accepted: what the server can be logged in to with; monostate for trust without a secret
+  };
+
+  explicit ClientAuthentication(Options options);
+  ~ClientAuthentication();
+
+  Step start();
+  Step on_password_message(Bytes body);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace::pgwire
