@@ -31,7 +31,9 @@ if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()
 
-add_compile_options(-fno-omit-frame-pointer $<$<COMPILE_LANGUAGE:CXX>:-fno-pch-timestamp>)
+add_compile_options(-fno-omit-frame-pointer "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
+# Asio's own code is compiled once, in net/asio_impl.cpp; the precompiled header must agree.
+add_compile_definitions(BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_ARRAY)
 add_link_options(-fuse-ld=lld-19)
 if(MILLRACE_SANITIZE)
   add_compile_options(-fsanitize=${MILLRACE_SANITIZE} -fno-sanitize-recover=all)

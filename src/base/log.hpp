@@ -28,7 +28,7 @@ struct Field {
   bool quoted = true;
 
   template <typename T>
-  Field(std::string_view k, const T& v) : key(k), value(fmt::to_string(v)), quoted(!std::is_arithmetic_v<T>) {}
+  Field(std::string_view k, const T& v) : key(k), value(fmt::format("{}", v)), quoted(!std::is_arithmetic_v<T>) {}
 };
 
 void write(Level level, std::string_view event, std::initializer_list<Field> fields);

@@ -11,8 +11,8 @@ namespace millrace::net {
 
 /// Accepts connections on one address and gives each to the io_contexts in turn.
 ///
-/// `on_stream` runs on the thread of the io_context that the stream belongs to. Out of file descriptors, it pauses for a
-/// moment and goes on; those that wait stay in the kernel's queue.
+/// `on_stream` runs on the thread of the io_context that the stream belongs to. Out of file descriptors, it pauses for
+/// a moment and goes on; those that wait stay in the kernel's queue.
 class Listener {
  public:
   using OnStream = std::function<void(asio::io_context&, Stream)>;

@@ -3,7 +3,9 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -43,7 +45,6 @@ class Stream {
   asio::awaitable<void> write_all(Bytes bytes, boost::system::error_code& error);
 
   /// TLS handshakes; the stream is plain before and encrypted after.
-
   asio::awaitable<Result<>> start_tls_server(std::shared_ptr<const TlsContext> context);
   asio::awaitable<Result<>> start_tls_client(std::shared_ptr<const TlsContext> context, std::string server_name);
   bool encrypted() const;
@@ -62,15 +63,16 @@ class Stream {
   Stream move_to(asio::io_context& other) &&;
 
   /// "127.0.0.1:5432", "[::1]:5432" or "unix"; for logs and pg_stat views.
-  const std::string& peer() const;
+  std::string peer() const;
 
   int native_handle();
 
  private:
-  struct Tls;
+  class Tls;
+  asio::awaitable<Result<>> handshake(std::unique_ptr<Tls> tls);
+
   asio::generic::stream_protocol::socket socket_;
   std::unique_ptr<Tls> tls_;
-  std::string peer_;
 };
 
 /// Where to connect: a host name or address with a port, or a Unix socket's path.
@@ -79,7 +81,9 @@ struct Endpoint {
   std::uint16_t port = 0;
 };
 
-/// Resolves (off the I/O thread) and connects; TCP_NODELAY and keep-alive are set.
-asio::awaitable<Result<Stream>> connect(Endpoint endpoint);
+/// Resolves (off the I/O thread) and connects within `timeout`; TCP_NODELAY and keep-alive are set. All addresses of a
+/// name are tried in turn. Runs on, and the stream belongs to, the caller's io_context.
+asio::awaitable<Result<Stream>> connect(asio::io_context& context, Endpoint endpoint,
+                                        std::chrono::milliseconds timeout);
 
 }  // namespace millrace::net
