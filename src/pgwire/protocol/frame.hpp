@@ -6,8 +6,8 @@
 #include <cstring>
 #include <span>
 
-/// The frame of a protocol 3 message: a type byte (not in the start-up packet), a big-endian length that counts itself but not
-/// the type, and a body. PostgreSQL manual, chapter 55.
+/// The frame of a protocol 3 message: a type byte (not in the start-up packet), a big-endian length that counts itself
+/// but not the type, and a body. PostgreSQL manual, chapter 55.
 namespace millrace::pgwire {
 
 using Bytes = std::span<const std::byte>;
@@ -34,9 +34,7 @@ struct Header {
 };
 
 /// `bytes` holds at least `header_size` bytes.
-inline Header load_header(Bytes bytes) {
-  return {static_cast<char>(bytes[0]), load_u32(bytes.data() + 1)};
-}
+inline Header load_header(Bytes bytes) { return {static_cast<char>(bytes[0]), load_u32(bytes.data() + 1)}; }
 
 /// Message types by the names of the manual (55.7). One letter may mean two things, one a direction.
 namespace frontend {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,27 +12,36 @@ namespace millrace::pgwire {
 
 enum class AuthMethod { trust, md5, scram_sha_256 };
 
-/// Proves who a client is: Millrace as the server. Fed with the bodies of the client's 'p' messages; answers with bytes to send.
+/// Proves who a client is: Millrace as the server. Fed with the bodies of the client's 'p' messages; answers with bytes
+/// to send.
 ///
-/// An unknown user runs the same exchange with a made-up verifier and fails at its end, so that an answer doesn't tell which users
-/// exist (as PostgreSQL does). Not thread-safe.
+/// An unknown user runs the same exchange with a made-up verifier and fails at its end, so that an answer doesn't tell
+/// which users exist (as PostgreSQL does). Not thread-safe.
 class ClientAuthentication {
  public:
   struct Options {
     AuthMethod method = AuthMethod::scram_sha_256;
     std::string user;
-    StoredSecret secret;                        ///< what is known of the user; monostate: unknown user
+    StoredSecret secret;                          ///< what is known of the user; monostate: unknown user
     std::vector<std::byte> tls_server_end_point;  ///< not empty: SCRAM-SHA-256-PLUS is offered
     bool tls = false;
     std::string mock_seed;  ///< stable per process: makes the made-up salt of an unknown user the same each time
+    std::optional<ScramVerifier> derived;  ///< of a plain `secret`, by `prepare`
   };
+
+  /// Under SCRAM a plain `secret` needs a verifier, which takes a millisecond of CPU: where `needs_preparation`, call `prepare` on a
+  /// worker thread before the constructor. (Left out, the constructor does it.) The verifier depends only on user, secret and
+  /// mock_seed, so it may be kept as long as those stay.
+  static bool needs_preparation(const Options& options);
+  static void prepare(Options& options);
 
   enum class State { more, accepted, rejected };
   struct Step {
     State state;
-    std::string send;           ///< messages to send to the client (for accepted: up to but without AuthenticationOk)
-    Error error;                ///< for rejected: 28P01 or 08P01, as PostgreSQL words it
-    ServerCredential credential;  ///< for accepted: what the server can be logged in to with; monostate for trust without a secret
+    std::string send;  ///< messages to send to the client (for accepted: up to but without AuthenticationOk)
+    Error error;       ///< for rejected: 28P01 or 08P01, as PostgreSQL words it
+    ServerCredential
+        credential;  ///< for accepted: what the server can be logged in to with; monostate for trust without a secret
   };
 
   explicit ClientAuthentication(Options options);

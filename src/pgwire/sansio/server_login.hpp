@@ -11,10 +11,12 @@
 
 namespace millrace::pgwire {
 
-/// Logs in to a server: Millrace as the client. Fed with whole messages until the first ReadyForQuery; answers with bytes to send.
+/// Logs in to a server: Millrace as the client. Fed with whole messages until the first ReadyForQuery; answers with
+/// bytes to send.
 ///
-/// Takes trust, password (only over TLS or a Unix socket), md5, SCRAM-SHA-256 and -PLUS; checks the server's own SCRAM signature. A server
-/// that sends anything out of order, too large or malformed gets an Error, never a crash. Not thread-safe.
+/// Takes trust, password (only over TLS or a Unix socket), md5, SCRAM-SHA-256 and -PLUS; checks the server's own SCRAM
+/// signature. A server that sends anything out of order, too large or malformed gets an Error, never a crash. Not
+/// thread-safe.
 class ServerLogin {
  public:
   struct Options {
@@ -33,14 +35,17 @@ class ServerLogin {
   struct Step {
     State state;
     std::string send;
-    Error error;                    ///< for failed: the server's own SQLSTATE and message (in message), or 08P01
-    std::string error_response;     ///< for failed by an ErrorResponse: that message, whole, to be passed on
+    Error error;                 ///< for failed: the server's own SQLSTATE and message (in message), or 08P01
+    std::string error_response;  ///< for failed by an ErrorResponse: that message, whole, to be passed on
   };
 
   explicit ServerLogin(Options options);
   ~ServerLogin();
 
   std::string startup_packet() const;
+  /// A SCRAM exchange with a plain password takes PBKDF2 in one of its steps (a millisecond for 4,096 iterations; a server that asks
+  /// for more than 1,000,000, a quarter of a second, is refused): where true, call `on_message` on a worker thread.
+  bool is_slow(char type) const;
   Step on_message(char type, Bytes body);
   const Session& session() const;
 
