@@ -1,0 +1,82 @@
+"""Millrace itself, configured by environment variables."""
+
+import http.client
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .ports import free_port
+from .postgresql import PostgreSQL
+from .server import Server, ServerError
+from .wire import Wire, answers_ssl_request
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def millrace_binary() -> Path:
+    """MILLRACE_BIN, or the newest build in build/."""
+    if given := os.environ.get("MILLRACE_BIN"):
+        return Path(given).resolve()
+    built = [_ROOT / "build" / preset / "src/cli/millrace" for preset in ("dev", "release")]
+    present = [path for path in built if path.exists()]
+    if not present:
+        raise ServerError("millrace is not built: run 'cmake --preset dev && cmake --build --preset dev'")
+    return max(present, key=lambda path: path.stat().st_mtime)
+
+
+class Millrace(Wire, Server):
+    """`settings` are the settings' own names (POOL_MODE, AUTH_TYPE, ...); ports are chosen unless given.
+
+    `upstream` sets DATABASE_URL to that server's superuser and AUTH_TYPE to trust, unless `settings` say otherwise.
+    """
+
+    name = "millrace"
+    user, password, database = PostgreSQL.user, PostgreSQL.password, PostgreSQL.database
+
+    def __init__(
+        self,
+        upstream: PostgreSQL | None = None,
+        settings: Mapping[str, str | int] | None = None,
+        *,
+        binary: Path | None = None,
+        arguments: Sequence[str] = (),
+        folder: Path | None = None,
+    ) -> None:
+        super().__init__(folder)
+        self._binary = binary or millrace_binary()
+        self._arguments = arguments
+        self.settings: dict[str, str | int] = {
+            "LISTEN_HOST": self.host,
+            "LISTEN_PORT": free_port(),
+            "HTTP_HOST": self.host,
+            "HTTP_PORT": free_port(),
+        }
+        if upstream:
+            self.settings |= {"DATABASE_URL": upstream.dsn(), "AUTH_TYPE": "trust"}
+        self.settings |= settings or {}
+        self.port = int(self.settings["LISTEN_PORT"])
+        self.http_port = int(self.settings["HTTP_PORT"])
+
+    def command(self) -> Sequence[str | Path]:
+        return [self._binary, "serve", *self._arguments]
+
+    def environment(self) -> Mapping[str, str]:
+        return {f"MILLRACE_{name}": str(value) for name, value in self.settings.items()}
+
+    def is_ready(self) -> bool:
+        return answers_ssl_request(self.host, self.port) and self._http_answers()
+
+    @property
+    def http_url(self) -> str:
+        return f"http://{self.host}:{self.http_port}"
+
+    def _http_answers(self) -> bool:
+        connection = http.client.HTTPConnection(self.host, self.http_port, timeout=2)
+        try:
+            connection.request("GET", "/api/v1/optimization/health")
+            connection.getresponse().read()
+            return True
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
