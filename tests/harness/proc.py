@@ -39,7 +39,7 @@ def children(pid: int) -> list[int]:
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
             found += [int(child) for child in (task / "children").read_text().split()]
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue  # that thread ended
     return found
 
@@ -51,6 +51,6 @@ def cpu_seconds(pid: int) -> float:
     for child in children(pid):
         try:
             total += cpu_seconds(child)
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue  # it ended: its parent counts it next time
     return total

@@ -92,7 +92,7 @@ class Server:
         """Ends the server as a crash would; its children, if any, end by themselves: waits for that."""
         if self._process is not None:
             process, self._process = self._process, None
-            orphans = proc.children(process.pid)
+            orphans = proc.children(process.pid) if process.poll() is None else []
             process.kill()
             self.exit_code = process.wait()
             deadline = time.monotonic() + self.stop_seconds
