@@ -32,7 +32,7 @@ endif()
 
 # -fPIC for executables too (not -fPIE): all share one precompiled header.
 add_compile_options(-fPIC -fno-omit-frame-pointer "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
-# Asio's own code is compiled once, in net/asio_impl.cpp; the precompiled header must agree.
+# Asio's own code is compiled once, in cmake/pch.cpp; the precompiled header must agree.
 add_compile_definitions(BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_ARRAY)
 add_link_options(-fuse-ld=lld-19)
 if(MILLRACE_SANITIZE)
@@ -53,6 +53,7 @@ target_precompile_headers(millrace_pch PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/cmake
 
 function(millrace_target target)
   target_compile_options(${target} PRIVATE ${warnings})
+  target_link_libraries(${target} PRIVATE millrace_pch)
   get_target_property(sources ${target} SOURCES)
   if(sources MATCHES "\\.cpp")
     target_precompile_headers(${target} REUSE_FROM millrace_pch)
