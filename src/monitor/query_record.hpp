@@ -1,0 +1,34 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace millrace {
+
+/// One query, whatever happened to it. Filled by the pipeline at the query's end, read by whoever keeps figures; it
+/// owns nothing: the texts live as long as the call that it is passed to.
+struct QueryRecord {
+  std::uint64_t fingerprint = 0;  ///< equal for statements that differ in constants only; 0 where it isn't known
+  std::uint8_t kind = 0;          ///< the statement's kind: an index into the table that the monitor was made with
+
+  std::string_view user = {};
+  std::string_view database = {};
+  std::string_view application = {};
+
+  std::int64_t started_ns = 0;     ///< `now_ns()` when the whole request was there
+  std::int64_t queue_ns = 0;       ///< of the duration: waiting for a server connection
+  std::int64_t first_byte_ns = 0;  ///< from the start to the answer's first byte; 0 if there was none
+  std::int64_t duration_ns = 0;    ///< from the start to the answer's last byte
+
+  std::uint64_t rows = 0;       ///< returned or changed
+  std::uint64_t bytes_in = 0;   ///< from the client
+  std::uint64_t bytes_out = 0;  ///< to the client
+
+  std::array<char, 6> sqlstate = {};  ///< of the error that ended it, with a NUL at the end; empty after success
+
+  bool failed() const { return sqlstate[0] != '\0'; }
+  std::string_view error_code() const { return failed() ? std::string_view(sqlstate.data(), 5) : std::string_view(); }
+};
+
+}  // namespace millrace

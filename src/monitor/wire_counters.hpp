@@ -1,0 +1,49 @@
+#pragma once
+
+#include <boost/describe/class.hpp>
+#include <cstdint>
+
+#include "monitor/counter.hpp"
+
+namespace millrace {
+
+/// What the wire port counts, once a core; the gateway and the pools add, each on its core's thread only.
+///
+/// `WireCounters` is the live form, `WireTotals` the sum over the cores. The first group goes up and down (numbers of
+/// now), the second only up (numbers since the start).
+template <typename Cell>
+struct BasicWireCounters {
+  Cell clients_connected;  ///< logged in or logging in
+  Cell clients_active;     ///< have a query under way
+  Cell clients_waiting;    ///< wait for a server connection
+  Cell servers_idle;
+  Cell servers_active;
+
+  Cell clients_total;
+  Cell clients_refused;  ///< over the limit of clients
+  Cell logins_failed;
+  Cell servers_opened;
+  Cell servers_closed;
+  Cell servers_failed;  ///< could not be reached, or refused the log-in
+  Cell pool_waits;      ///< found no free server connection at once
+  Cell pool_timeouts;   ///< waited for one in vain
+  Cell cancels;
+  Cell protocol_errors;
+  Cell bytes_from_clients;
+  Cell bytes_to_clients;
+  Cell statements_parsed;
+  Cell memo_hits;
+  Cell memo_misses;
+
+  BOOST_DESCRIBE_CLASS(BasicWireCounters, (),
+                       (clients_connected, clients_active, clients_waiting, servers_idle, servers_active, clients_total,
+                        clients_refused, logins_failed, servers_opened, servers_closed, servers_failed, pool_waits,
+                        pool_timeouts, cancels, protocol_errors, bytes_from_clients, bytes_to_clients,
+                        statements_parsed, memo_hits, memo_misses),
+                       (), ())
+};
+
+using WireCounters = BasicWireCounters<Counter>;
+using WireTotals = BasicWireCounters<std::uint64_t>;
+
+}  // namespace millrace
