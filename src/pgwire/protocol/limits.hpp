@@ -39,6 +39,10 @@ constexpr std::uint32_t max_length(char type) {
 }  // namespace frontend
 
 namespace backend {
+/// Of any message during log-in. A server that can't start a process says so with an 'E' and bare text: its first
+/// letters, read as a length, are beyond this too.
+inline constexpr std::uint32_t max_login_length = 30'000;
+
 /// libpq takes only these kinds above 30,000 bytes; the others are held whole by whoever reads them.
 constexpr std::uint32_t max_length(char type) {
   switch (type) {

@@ -21,27 +21,29 @@ class ClientAuthentication {
  public:
   struct Options {
     AuthMethod method = AuthMethod::scram_sha_256;
-    std::string user;
-    StoredSecret secret;                          ///< what is known of the user; monostate: unknown user
-    std::vector<std::byte> tls_server_end_point;  ///< not empty: SCRAM-SHA-256-PLUS is offered
+    std::string user = {};
+    StoredSecret secret = {};                          ///< what is known of the user; monostate: unknown user
+    std::vector<std::byte> tls_server_end_point = {};  ///< not empty: SCRAM-SHA-256-PLUS is offered
     bool tls = false;
-    std::string mock_seed;  ///< stable per process: makes the made-up salt of an unknown user the same each time
-    std::optional<ScramVerifier> derived;  ///< of a plain `secret`, by `prepare`
+    std::string mock_seed = {};  ///< stable per process: makes the made-up salt of an unknown user the same each time
+    std::optional<ScramVerifier> derived = {};  ///< of a plain `secret`, by `prepare`
   };
 
-  /// Under SCRAM a plain `secret` needs a verifier, which takes a millisecond of CPU: where `needs_preparation`, call `prepare` on a
-  /// worker thread before the constructor. (Left out, the constructor does it.) The verifier depends only on user, secret and
-  /// mock_seed, so it may be kept as long as those stay.
+  /// Under SCRAM a plain `secret` needs a verifier, which takes a millisecond of CPU: where `needs_preparation`, call
+  /// `prepare` on a worker thread before the constructor. (Left out, the constructor does it.) The verifier depends
+  /// only on user, secret and mock_seed, so it may be kept as long as those stay.
   static bool needs_preparation(const Options& options);
   static void prepare(Options& options);
 
   enum class State { more, accepted, rejected };
   struct Step {
     State state;
-    std::string send;  ///< messages to send to the client (for accepted: up to but without AuthenticationOk)
-    Error error;       ///< for rejected: 28P01 or 08P01, as PostgreSQL words it
-    ServerCredential
-        credential;  ///< for accepted: what the server can be logged in to with; monostate for trust without a secret
+    /// Messages to send to the client; for accepted: up to but without AuthenticationOk.
+    std::string send;
+    /// For rejected: as PostgreSQL words it, mostly 28P01 or 08P01.
+    Error error;
+    /// For accepted: what the server can be logged in to with; monostate for trust without a secret that serves.
+    ServerCredential credential;
   };
 
   explicit ClientAuthentication(Options options);

@@ -20,10 +20,11 @@ namespace millrace::pgwire {
 class ServerLogin {
  public:
   struct Options {
-    std::string user;
-    ServerCredential credential;
-    std::vector<std::pair<std::string, std::string>> parameters;  ///< of the start-up packet, with user and database
-    std::vector<std::byte> tls_server_end_point;
+    std::string user = {};
+    ServerCredential credential = {};
+    std::vector<std::pair<std::string, std::string>> parameters =
+        {};  ///< of the start-up packet, with user and database
+    std::vector<std::byte> tls_server_end_point = {};
     bool secure_transport = false;  ///< TLS or a Unix socket: a plain password may be sent
   };
   struct Session {
@@ -43,8 +44,9 @@ class ServerLogin {
   ~ServerLogin();
 
   std::string startup_packet() const;
-  /// A SCRAM exchange with a plain password takes PBKDF2 in one of its steps (a millisecond for 4,096 iterations; a server that asks
-  /// for more than 1,000,000, a quarter of a second, is refused): where true, call `on_message` on a worker thread.
+  /// A SCRAM exchange with a plain password takes PBKDF2 in one of its steps (a millisecond for 4,096 iterations; a
+  /// server that asks for more than 1,000,000, a quarter of a second, is refused): where true, call `on_message` on a
+  /// worker thread.
   bool is_slow(char type) const;
   Step on_message(char type, Bytes body);
   const Session& session() const;
