@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+
+namespace millrace::config {
+
+/// How Millrace uses TLS towards PostgreSQL, by libpq's names of `sslmode`.
+enum class ServerTlsMode { disable, prefer, require, verify_ca, verify_full };
+
+/// The parts of a `postgresql://` URL, decoded.
+struct DatabaseUrl {
+  std::string host = "127.0.0.1";  ///< a name, an address, or a Unix socket's directory (begins with '/')
+  std::uint16_t port = 5432;
+  std::string user = {};  ///< as written; `load` fills in the operating system's user, as libpq does
+  std::string password = {};
+  std::string database = "postgres";
+  std::optional<ServerTlsMode> sslmode = {};  ///< `load` copies it to Settings::server_tls_mode
+  std::string sslrootcert = {};               ///< `load` copies it to Settings::server_tls_ca_file
+
+  bool operator==(const DatabaseUrl&) const = default;
+};
+
+/// Reads `postgresql://user:password@host:port/database?sslmode=..&sslrootcert=..`; also with `?host=/directory`.
+/// The error never holds the URL, which may hold a password.
+Result<DatabaseUrl> parse_database_url(std::string_view text);
+
+/// The URL again, with `***` for the password.
+std::string masked(const DatabaseUrl& url);
+
+}  // namespace millrace::config

@@ -1,0 +1,62 @@
+#include "config/database_url.hpp"
+
+#include <gtest/gtest.h>
+
+namespace millrace::config {
+namespace {
+
+DatabaseUrl parsed(std::string_view text) {
+  const auto url = parse_database_url(text);
+  EXPECT_TRUE(url) << text << ": " << (url ? "" : url.error().message);
+  return url.value_or(DatabaseUrl{});
+}
+
+TEST(DatabaseUrl, AllParts) {
+  EXPECT_EQ(parsed("postgresql://app:p%40ss@db.example.com:5433/shop?sslmode=verify-ca&sslrootcert=/etc/ca.pem"),
+            (DatabaseUrl{.host = "db.example.com",
+                         .port = 5433,
+                         .user = "app",
+                         .password = "p@ss",
+                         .database = "shop",
+                         .sslmode = ServerTlsMode::verify_ca,
+                         .sslrootcert = "/etc/ca.pem"}));
+}
+
+TEST(DatabaseUrl, WhatIsMissingHasADefault) {
+  EXPECT_EQ(parsed("postgresql://"), DatabaseUrl{});
+  EXPECT_EQ(parsed("postgres://localhost"), DatabaseUrl{.host = "localhost"});
+  EXPECT_EQ(parsed("postgresql://localhost/"), DatabaseUrl{.host = "localhost"});
+  EXPECT_EQ(parsed("postgresql://app@:5433"), (DatabaseUrl{.port = 5433, .user = "app"}));
+}
+
+TEST(DatabaseUrl, Addresses) {
+  EXPECT_EQ(parsed("postgresql://[::1]:5433/d"), (DatabaseUrl{.host = "::1", .port = 5433, .database = "d"}));
+  EXPECT_EQ(parsed("postgresql://10.0.0.1/d"), (DatabaseUrl{.host = "10.0.0.1", .database = "d"}));
+}
+
+TEST(DatabaseUrl, UnixSockets) {
+  const DatabaseUrl expected{.host = "/var/run/postgresql", .database = "shop"};
+  EXPECT_EQ(parsed("postgresql:///shop?host=/var/run/postgresql"), expected);
+  EXPECT_EQ(parsed("postgresql://%2Fvar%2Frun%2Fpostgresql/shop"), expected);
+}
+
+TEST(DatabaseUrl, WhatCannotBe) {
+  for (const char* bad :
+       {"", "localhost:5432", "postgresql:/x", "http://localhost/", "postgresql://h:0/", "postgresql://h:x/",
+        "postgresql://a,b/d", "postgresql://h/d#f", "postgresql://h/d?sslmode=on",
+        "postgresql://h/d?application_name=x", "postgresql://h:5432,h2:5432/d", "postgresql://h/d?host="}) {
+    EXPECT_FALSE(parse_database_url(bad)) << bad;
+  }
+}
+
+TEST(DatabaseUrl, PrintedAgainWithoutThePassword) {
+  for (const char* same : {"postgresql://127.0.0.1:5432/postgres", "postgresql://app@[::1]:5433/d%20b",
+                           "postgresql:///shop?host=/run/pg&port=5433", "postgresql://app@/shop?host=/run/pg",
+                           "postgresql://h:5432/d?sslmode=verify-full&sslrootcert=/ca"}) {
+    EXPECT_EQ(masked(parsed(same)), same);
+  }
+  EXPECT_EQ(masked(parsed("postgresql://app:secret@h:5432/d")), "postgresql://app:***@h:5432/d");
+}
+
+}  // namespace
+}  // namespace millrace::config

@@ -1,0 +1,302 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "config/setting.hpp"
+
+namespace millrace::config {
+namespace {
+
+using Names = std::span<const std::string_view>;
+
+// In the order of the enumerators.
+constexpr std::array<std::string_view, 3> client_tls_modes = {"disable", "allow", "require"};
+constexpr std::array<std::string_view, 5> server_tls_modes = {"disable", "prefer", "require", "verify-ca",
+                                                              "verify-full"};
+constexpr std::array<std::string_view, 3> auth_types = {"scram-sha-256", "md5", "trust"};
+constexpr std::array<std::string_view, 2> pool_modes = {"session", "transaction"};
+constexpr std::array<std::string_view, 4> log_levels = {"debug", "info", "warn", "error"};
+constexpr std::array<std::string_view, 2> log_formats = {"text", "json"};
+constexpr std::array<std::string_view, 3> sensitivities = {"low", "medium", "high"};
+constexpr std::array<std::string_view, 5> consistency_levels = {"eventual", "bounded", "session", "read_after_write",
+                                                                "strong"};
+constexpr std::array<std::string_view, 4> sync_strategies = {"real_time", "near_real_time", "batch", "hybrid"};
+
+template <auto Field>
+Choice choice(Names names) {
+  using Enum = std::remove_cvref_t<decltype(std::declval<Settings>().*Field)>;
+  return {.names = names,
+          .set = [](Settings& settings, std::size_t index) { settings.*Field = static_cast<Enum>(index); },
+          .get = [](const Settings& settings) { return static_cast<std::size_t>(settings.*Field); }};
+}
+
+bool is_address(std::string_view text) {
+  const std::string address(text);
+  in6_addr ignored{};
+  return address == "localhost" || inet_pton(AF_INET, address.c_str(), &ignored) == 1 ||
+         inet_pton(AF_INET6, address.c_str(), &ignored) == 1;
+}
+
+bool is_absolute_or_empty(std::string_view text) { return text.empty() || text.starts_with('/'); }
+
+bool is_size(std::string_view text) {
+  const std::size_t digits = text.find_first_not_of("0123456789");
+  if (digits == 0 || digits == std::string_view::npos) return false;
+  constexpr std::array<std::string_view, 8> units = {"KB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"};
+  return std::find(units.begin(), units.end(), text.substr(digits)) != units.end();
+}
+
+using enum Effect;
+
+struct Group {
+  std::string_view title;
+  std::vector<Setting> settings;
+};
+
+std::vector<Group> groups() {
+  return {
+      {"The server behind",
+       {
+           {"DATABASE_URL", Url{&Settings::database_url}, restart,
+            "The PostgreSQL server, and the user and database that Millrace itself logs in with; `?host=/directory` "
+            "means a Unix socket, and `sslmode` and `sslrootcert` are understood. A missing user is the operating "
+            "system's, a missing database is `postgres`."},
+       }},
+      {"Where Millrace listens",
+       {
+           {"LISTEN_HOST", Text{&Settings::listen_host, "an IP address or localhost", is_address}, restart,
+            "The address where database clients connect; 0.0.0.0 or :: is all of them."},
+           {"LISTEN_PORT", Port{&Settings::listen_port}, restart,
+            "The port where database clients connect; 0 takes any free one."},
+           {"UNIX_SOCKET_DIR", Text{&Settings::unix_socket_dir, "an absolute path, or empty", is_absolute_or_empty},
+            restart,
+            "A directory for a Unix socket with LISTEN_PORT in its name, as PostgreSQL's own; empty means none."},
+           {"HTTP_HOST", Text{&Settings::http_host, "an IP address or localhost", is_address}, restart,
+            "The address of REST and metrics."},
+           {"HTTP_PORT", Port{&Settings::http_port}, restart, "The port of REST and metrics; 0 takes any free one."},
+           {"IO_THREADS", Count{&Settings::io_threads, 0, 256}, restart,
+            "Threads that serve connections; 0 means one a core."},
+           {"SHUTDOWN_TIMEOUT_SECONDS", Duration{&Settings::shutdown_timeout_seconds, 0, 86400}, reload,
+            "How long running statements and open transactions may take to finish after SIGTERM."},
+       }},
+      {"TLS",
+       {
+           {"TLS_CERT_FILE", Text{&Settings::tls_cert_file, "a file's path", nullptr}, reload,
+            "The certificate (PEM, with its chain) that clients of both ports are shown; empty means no TLS."},
+           {"TLS_KEY_FILE", Text{&Settings::tls_key_file, "a file's path", nullptr}, reload,
+            "The private key (PEM) of that certificate."},
+           {"CLIENT_TLS_MODE", choice<&Settings::client_tls_mode>(client_tls_modes), reload,
+            "Whether database clients may or must use TLS."},
+           {"SERVER_TLS_MODE", choice<&Settings::server_tls_mode>(server_tls_modes), restart,
+            "Whether Millrace uses TLS towards PostgreSQL, and how it checks the certificate; `sslmode` in "
+            "DATABASE_URL wins."},
+           {"SERVER_TLS_CA_FILE", Text{&Settings::server_tls_ca_file, "a file's path", nullptr}, restart,
+            "The authorities (PEM) that PostgreSQL's certificate is checked against; empty means the system's. "
+            "`sslrootcert` in DATABASE_URL wins."},
+       }},
+      {"Who may log in",
+       {
+           {"AUTH_TYPE", choice<&Settings::auth_type>(auth_types), reload,
+            "How database clients prove who they are; with `trust` they don't."},
+           {"AUTH_FILE", Text{&Settings::auth_file, "a file's path", nullptr}, reload,
+            "A file with a line a user: `\"name\" \"SCRAM secret, md5 hash or password\"`; it is asked before "
+            "AUTH_QUERY."},
+           {"AUTH_QUERY", Text{&Settings::auth_query, "a query with $1 for the user's name, or empty", nullptr}, reload,
+            "The query that finds a user's secret, run in PostgreSQL as the user of DATABASE_URL, who must be allowed "
+            "to read it; empty switches it off."},
+       }},
+      {"Server connections",
+       {
+           {"POOL_MODE", choice<&Settings::pool_mode>(pool_modes), reload,
+            "Whether a client keeps a server connection for its whole session or for a transaction at a time."},
+           {"POOL_SIZE", Count{&Settings::pool_size, 1, 10000}, reload,
+            "The most server connections for each user and database."},
+           {"MAX_SERVER_CONNECTIONS", Count{&Settings::max_server_connections, 0, 100000}, reload,
+            "The most server connections for all users and databases together; 0 means no limit."},
+           {"POOL_WAIT_TIMEOUT_SECONDS", Duration{&Settings::pool_wait_timeout_seconds, 0, 86400}, reload,
+            "How long a client waits for a server connection before it gets an error (SQLSTATE 53300); 0 means for "
+            "ever."},
+           {"POOL_IDLE_TIMEOUT_SECONDS", Duration{&Settings::pool_idle_timeout_seconds, 0, 86400}, reload,
+            "How long an unused server connection is kept; 0 means for ever."},
+           {"SERVER_LIFETIME_SECONDS", Duration{&Settings::server_lifetime_seconds, 0, 864000}, reload,
+            "How old a server connection may become before it is replaced, once it is unused; 0 means for ever."},
+           {"SERVER_CONNECT_TIMEOUT_SECONDS", Duration{&Settings::server_connect_timeout_seconds, 1, 3600}, reload,
+            "How long connecting and logging in to PostgreSQL may take."},
+       }},
+      {"Limits on clients",
+       {
+           {"MAX_CLIENT_CONNECTIONS", Count{&Settings::max_client_connections, 1, 1000000}, reload,
+            "The most database clients at a time; one more gets an error (SQLSTATE 53300)."},
+           {"LOGIN_TIMEOUT_SECONDS", Duration{&Settings::login_timeout_seconds, 1, 3600}, reload,
+            "How long a client may take to log in."},
+           {"CLIENT_IDLE_TIMEOUT_SECONDS", Duration{&Settings::client_idle_timeout_seconds, 0, 864000}, reload,
+            "How long a client may stay connected without asking anything; 0 means for ever."},
+           {"MAX_MESSAGE_SIZE_MB", Count{&Settings::max_message_size_mb, 1, 1024}, reload,
+            "The largest protocol message that is passed on; PostgreSQL's own limit is 1024."},
+           {"MAX_PARSED_STATEMENT_KB", Count{&Settings::max_parsed_statement_kb, 0, 65536}, reload,
+            "The longest statement that Millrace parses; a longer one passes through unread."},
+       }},
+      {"Logs",
+       {
+           {"LOG_LEVEL", choice<&Settings::log_level>(log_levels), reload,
+            "The least important events that are logged."},
+           {"LOG_FORMAT", choice<&Settings::log_format>(log_formats), reload,
+            "A line of text or a JSON object for each event."},
+           {"LOG_CONNECTIONS", Switch{&Settings::log_connections}, reload,
+            "Log when a client connects and disconnects."},
+       }},
+      {"Query optimization",
+       {
+           {"QUERY_OPTIMIZATION_ENABLED", Switch{&Settings::query_optimization_enabled}, optimizer,
+            "Optimize queries at all."},
+           {"ENABLE_AUTOMATIC_QUERY_REWRITING", Switch{&Settings::enable_automatic_query_rewriting}, optimizer,
+            "Rewrite a query where the result is proved to be the same."},
+           {"ENABLE_PREDICATE_PUSHDOWN", Switch{&Settings::enable_predicate_pushdown}, optimizer,
+            "Move conditions towards the tables that they are about."},
+           {"ENABLE_JOIN_OPTIMIZATION", Switch{&Settings::enable_join_optimization}, optimizer,
+            "Improve the order and kind of joins."},
+           {"MAX_QUERY_OPTIMIZATION_TIME_MS", Duration{&Settings::max_query_optimization_time_ms, 1, 60000}, optimizer,
+            "The most time that optimizing one query may take."},
+           {"QUERY_SIMILARITY_THRESHOLD", Ratio{&Settings::query_similarity_threshold, 0, 1}, optimizer,
+            "From which similarity on two queries count as the same pattern."},
+           {"ENABLE_QUERY_COST_ESTIMATION", Switch{&Settings::enable_query_cost_estimation}, optimizer,
+            "Estimate what a query costs before it runs."},
+           {"ENABLE_COST_BASED_OPTIMIZATION", Switch{&Settings::enable_cost_based_optimization}, optimizer,
+            "Let the estimated cost decide between plans."},
+           {"ENABLE_MACHINE_LEARNING_OPTIMIZATION", Switch{&Settings::enable_machine_learning_optimization}, optimizer,
+            "Learn from past executions."},
+           {"ML_QUERY_PREDICTION_ENABLED", Switch{&Settings::ml_query_prediction_enabled}, optimizer,
+            "Predict which queries come next."},
+           {"OPTIMIZATION_LEARNING_RATE", Ratio{&Settings::optimization_learning_rate, 0, 1}, optimizer,
+            "How fast new executions outweigh old ones."},
+       }},
+      {"Multi-level caching",
+       {
+           {"ENABLE_MULTI_LEVEL_CACHING", Switch{&Settings::enable_multi_level_caching}, cache,
+            "Cache results at all."},
+           {"L1_CACHE_SIZE_MB", Count{&Settings::l1_cache_size_mb, 1, 1048576}, cache,
+            "Memory for the first level, in this process."},
+           {"L2_REDIS_CACHE_TTL_SECONDS", Duration{&Settings::l2_redis_cache_ttl_seconds, 1, 31536000}, cache,
+            "How long the second level, Redis, keeps an entry."},
+           {"L3_MATERIALIZED_VIEW_TTL_HOURS", Duration{&Settings::l3_materialized_view_ttl_hours, 1, 8760}, cache,
+            "How long the third level, on disk, keeps an entry."},
+           {"CACHE_WARM_UP_ENABLED", Switch{&Settings::cache_warm_up_enabled}, cache,
+            "Fill the cache with frequent queries at start."},
+           {"PREDICTIVE_CACHING_ENABLED", Switch{&Settings::predictive_caching_enabled}, cache,
+            "Fetch results that are likely to be asked for."},
+           {"ML_CACHE_WARMING_ENABLED", Switch{&Settings::ml_cache_warming_enabled}, cache,
+            "Learn what to warm the cache with."},
+           {"CACHE_COMPRESSION_ENABLED", Switch{&Settings::cache_compression_enabled}, cache, "Compress entries."},
+           {"CACHE_COMPRESSION_THRESHOLD_KB", Count{&Settings::cache_compression_threshold_kb, 0, 1048576}, cache,
+            "From which size on an entry is compressed."},
+           {"ENABLE_CACHE_ANALYTICS", Switch{&Settings::enable_cache_analytics}, cache,
+            "Keep figures about the use of the cache."},
+           {"ENABLE_CROSS_DATABASE_CACHING", Switch{&Settings::enable_cross_database_caching}, cache,
+            "Cache what comes from more than one database."},
+           {"ENABLE_HYBRID_QUERY_CACHING", Switch{&Settings::enable_hybrid_query_caching}, cache,
+            "Cache the combined results of hybrid queries."},
+           {"CACHE_CONSISTENCY_LEVEL", choice<&Settings::cache_consistency_level>(consistency_levels), cache,
+            "How fresh an answer from the cache must be."},
+           {"CACHE_INVALIDATION_BATCH_SIZE", Count{&Settings::cache_invalidation_batch_size, 1, 1000000}, cache,
+            "How many invalidations are worked off together."},
+           {"ENABLE_CACHE_CONSISTENCY_MONITORING", Switch{&Settings::enable_cache_consistency_monitoring}, cache,
+            "Compare cached entries with the database from time to time."},
+       }},
+      {"Performance monitoring",
+       {
+           {"PERFORMANCE_MONITORING_ENABLED", Switch{&Settings::performance_monitoring_enabled}, monitor,
+            "Watch performance at all."},
+           {"QUERY_PERFORMANCE_TRACKING_ENABLED", Switch{&Settings::query_performance_tracking_enabled}, monitor,
+            "Keep a record of each query."},
+           {"SLOW_QUERY_THRESHOLD_MS", Duration{&Settings::slow_query_threshold_ms, 0, 86400000}, reload,
+            "A query that takes longer is logged as slow; 0 switches it off."},
+           {"ENABLE_ANOMALY_DETECTION", Switch{&Settings::enable_anomaly_detection}, monitor,
+            "Look for unusual behaviour."},
+           {"ANOMALY_DETECTION_SENSITIVITY", choice<&Settings::anomaly_detection_sensitivity>(sensitivities), monitor,
+            "How small a deviation counts as unusual."},
+           {"PERFORMANCE_ALERT_THRESHOLDS", Thresholds{&Settings::performance_alert_thresholds}, monitor,
+            "From which figures on an alert is raised; keys that aren't given keep their defaults."},
+           {"TARGET_QUERY_RESPONSE_TIME_MS", Duration{&Settings::target_query_response_time_ms, 1, 86400000}, monitor,
+            "The response time that is aimed at."},
+           {"TARGET_CACHE_HIT_RATE_PERCENT", Ratio{&Settings::target_cache_hit_rate_percent, 0, 100}, monitor,
+            "The share of cache hits that is aimed at."},
+           {"TARGET_SYSTEM_AVAILABILITY_PERCENT", Ratio{&Settings::target_system_availability_percent, 0, 100}, monitor,
+            "The availability that is aimed at."},
+           {"SLA_VIOLATION_ALERT_THRESHOLD", Count{&Settings::sla_violation_alert_threshold, 1, 1000000}, monitor,
+            "How many missed targets raise an alert."},
+       }},
+      {"Adaptive query executor",
+       {
+           {"MAX_CONCURRENT_QUERIES", Count{&Settings::max_concurrent_queries, 1, 100000}, executor,
+            "How many queries may run at a time."},
+           {"QUERY_TIMEOUT_SECONDS", Duration{&Settings::query_timeout_seconds, 0, 604800}, executor,
+            "How long a query may run; 0 means for ever."},
+           {"MEMORY_LIMIT_PER_QUERY_MB", Count{&Settings::memory_limit_per_query_mb, 1, 1048576}, executor,
+            "How much memory one query may use."},
+           {"ENABLE_QUERY_QUEUEING", Switch{&Settings::enable_query_queueing}, executor,
+            "Let queries wait when too many run."},
+           {"QUERY_PRIORITY_LEVELS", Count{&Settings::query_priority_levels, 1, 5}, executor,
+            "How many priorities are told apart."},
+           {"ENABLE_ADAPTIVE_TIMEOUT", Switch{&Settings::enable_adaptive_timeout}, executor,
+            "Set time-outs by what a query took before."},
+           {"ENABLE_AUTOMATIC_RETRY", Switch{&Settings::enable_automatic_retry}, executor,
+            "Run a failed query again where that can't change what happened."},
+           {"MAX_QUERY_RETRIES", Count{&Settings::max_query_retries, 0, 10}, executor,
+            "How often a query is tried again."},
+           {"RETRY_BACKOFF_MULTIPLIER", Ratio{&Settings::retry_backoff_multiplier, 1, 10}, executor,
+            "By what factor the pause between attempts grows."},
+           {"ENABLE_EMERGENCY_CIRCUIT_BREAKER", Switch{&Settings::enable_emergency_circuit_breaker}, executor,
+            "Turn queries away while the database is in trouble."},
+           {"SYSTEM_MEMORY_THRESHOLD_PERCENT", Ratio{&Settings::system_memory_threshold_percent, 1, 100}, executor,
+            "From which use of memory on fewer queries run."},
+           {"SYSTEM_CPU_THRESHOLD_PERCENT", Ratio{&Settings::system_cpu_threshold_percent, 1, 100}, executor,
+            "From which use of the processors on fewer queries run."},
+       }},
+      {"Resource management",
+       {
+           {"ENABLE_RESOURCE_QUOTAS", Switch{&Settings::enable_resource_quotas}, executor,
+            "Limit what each user may use."},
+           {"DEFAULT_USER_QUERY_LIMIT_PER_HOUR", Count{&Settings::default_user_query_limit_per_hour, 0, 1000000000},
+            executor, "Queries an hour for each user; 0 means no limit."},
+           {"DEFAULT_USER_MEMORY_LIMIT_MB", Count{&Settings::default_user_memory_limit_mb, 1, 1048576}, executor,
+            "Memory for each user's queries."},
+           {"DEFAULT_USER_CONCURRENT_QUERIES", Count{&Settings::default_user_concurrent_queries, 1, 100000}, executor,
+            "Queries at a time for each user."},
+       }},
+      {"Embedded analytics and synchronization",
+       {
+           {"DUCKDB_MEMORY_LIMIT", Text{&Settings::duckdb_memory_limit, "a size such as 512MB or 2GB", is_size},
+            executor, "Memory for the embedded DuckDB."},
+           {"DUCKDB_MAX_THREADS", Count{&Settings::duckdb_max_threads, 1, 1024}, executor,
+            "Threads for the embedded DuckDB."},
+           {"DATA_SYNC_STRATEGY", choice<&Settings::data_sync_strategy>(sync_strategies), cache,
+            "How changes in PostgreSQL reach DuckDB."},
+           {"DATA_SYNC_BATCH_SIZE", Count{&Settings::data_sync_batch_size, 1, 10000000}, cache,
+            "Rows that are copied together."},
+           {"SYNC_LAG_ALERT_THRESHOLD_MINUTES", Duration{&Settings::sync_lag_alert_threshold_minutes, 1, 10080}, cache,
+            "From which lag on an alert is raised."},
+           {"CONSISTENCY_CHECK_INTERVAL_HOURS", Duration{&Settings::consistency_check_interval_hours, 1, 8760}, cache,
+            "How often copies are compared with their originals."},
+           {"CONSISTENCY_CHECK_SAMPLE_SIZE", Count{&Settings::consistency_check_sample_size, 1, 10000000}, cache,
+            "How many rows are compared."},
+       }},
+
+  };
+}
+
+}  // namespace
+
+std::span<const Setting> settings_table() {
+  static const std::vector<Setting> table = [] {
+    std::vector<Setting> rows;
+    for (const Group& group : groups()) {
+      for (Setting setting : group.settings) {
+        setting.group = group.title;
+        rows.push_back(std::move(setting));
+      }
+    }
+    return rows;
+  }();
+  return table;
+}
+
+}  // namespace millrace::config
