@@ -78,9 +78,10 @@ Result<DatabaseUrl> parse_database_url(std::string_view text) {
     return fail("the URL has a '#'; in a password, write it as %23");
   }
 
-  // Boost 1.81 takes "host:x" and "host:1,other:2" for names.
-  if (view.host_type() == urls::host_type::name && view.host().find_first_of(":,") != std::string::npos) {
-    return fail("the URL's host must be one name or address, with a port from 1 to 65535");
+  // Boost 1.81 lets a path begin right after a port ("host:1x", "host:1,other:2").
+  const std::string path = view.path();
+  if ((!path.empty() && path[0] != '/') || view.host().find(',') != std::string::npos) {
+    return fail("the URL must name one host, and a port from 1 to 65535");
   }
 
   DatabaseUrl url;
@@ -92,7 +93,6 @@ Result<DatabaseUrl> parse_database_url(std::string_view text) {
   }
   url.user = view.user();
   url.password = view.password();
-  const std::string path = view.path();
   if (path.size() > 1) url.database = path.substr(1);
   for (const auto& parameter : view.params()) {
     if (auto applied = apply_parameter(url, parameter.key, parameter.value); !applied) {
