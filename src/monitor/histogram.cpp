@@ -42,4 +42,9 @@ void Histogram::add_to(HistogramTotals& totals) const {
   totals.add_sum(sum_.get());
 }
 
+void Histogram::clear() noexcept {
+  for (Counter& count : counts_) count.set(0);
+  sum_.set(0);
+}
+
 }  // namespace millrace

@@ -67,6 +67,7 @@ class Histogram {
   }
 
   void add_to(HistogramTotals& totals) const;
+  void clear() noexcept;
 
  private:
   std::array<Counter, LogLinear::buckets> counts_;

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/clock.hpp"
+#include "monitor/recent_histogram.hpp"
 
 namespace millrace {
 namespace {
@@ -34,6 +35,7 @@ struct alignas(cache_line) QueryPerformanceMonitor::Shard {
   std::array<Counter, SqlstateClass::count> errors;
   Counter rows;
   std::array<Histogram, statement_group_names.size()> durations;
+  RecentHistogram recent_durations;
   Histogram queue_waits;
   Histogram first_bytes;
   alignas(cache_line) WireCounters wire;
@@ -52,7 +54,9 @@ void QueryPerformanceMonitor::record(std::size_t core, const QueryRecord& query)
   const std::size_t kind = std::min<std::size_t>(query.kind, kinds_.size() - 1);
   shard.queries[kind].add();
   shard.rows.add(query.rows);
-  shard.durations[static_cast<std::size_t>(kinds_[kind].group)].record(not_negative(query.duration_ns));
+  const std::uint64_t duration = not_negative(query.duration_ns);
+  shard.durations[static_cast<std::size_t>(kinds_[kind].group)].record(duration);
+  shard.recent_durations.record(duration, query.started_ns + query.duration_ns);
   if (query.queue_ns > 0) shard.queue_waits.record(not_negative(query.queue_ns));
   if (query.first_byte_ns > 0) shard.first_bytes.record(not_negative(query.first_byte_ns));
   if (query.failed()) shard.errors[SqlstateClass::index(query.error_code())].add();
@@ -61,14 +65,17 @@ void QueryPerformanceMonitor::record(std::size_t core, const QueryRecord& query)
 WireCounters& QueryPerformanceMonitor::wire(std::size_t core) noexcept { return shards_[core]->wire; }
 
 MonitorSnapshot QueryPerformanceMonitor::snapshot() const {
+  const std::int64_t now = now_ns();
   MonitorSnapshot sum;
-  sum.uptime_seconds = static_cast<double>(now_ns() - started_ns_) / 1e9;
+  sum.uptime_seconds = static_cast<double>(now - started_ns_) / 1e9;
+  sum.recent_seconds = static_cast<double>(now - std::max(started_ns_, RecentHistogram::covered_from(now))) / 1e9;
   for (const StatementKindLabel& kind : kinds_) sum.kinds.push_back({.name = kind.name});
   for (const auto& shard : shards_) {
     for (std::size_t i = 0; i < kinds_.size(); ++i) sum.kinds[i].queries += shard->queries[i].get();
     for (std::size_t i = 0; i < sum.errors.size(); ++i) sum.errors[i] += shard->errors[i].get();
     sum.rows += shard->rows.get();
     for (std::size_t i = 0; i < sum.durations.size(); ++i) shard->durations[i].add_to(sum.durations[i]);
+    shard->recent_durations.add_to(sum.recent_durations, now);
     shard->queue_waits.add_to(sum.queue_waits);
     shard->first_bytes.add_to(sum.first_bytes);
     add(sum.wire, shard->wire);

@@ -36,8 +36,10 @@ struct MonitorSnapshot {
   std::array<std::uint64_t, SqlstateClass::count> errors = {};
   std::uint64_t rows = 0;
   std::array<HistogramTotals, statement_group_names.size()> durations;
-  HistogramTotals queue_waits;  ///< of the queries that waited
-  HistogramTotals first_bytes;  ///< of the queries that answered something
+  HistogramTotals queue_waits;       ///< of the queries that waited
+  HistogramTotals first_bytes;       ///< of the queries that answered something
+  HistogramTotals recent_durations;  ///< of about the last minute
+  double recent_seconds = 0;         ///< how long that was, exactly
   WireTotals wire = {};
 
   std::uint64_t queries() const;

@@ -4,6 +4,8 @@
 
 #include <thread>
 
+#include "base/clock.hpp"
+
 namespace millrace {
 namespace {
 
@@ -13,7 +15,7 @@ const std::vector<StatementKindLabel> kinds = {{"select", StatementGroup::read},
                                                {"unparsed", StatementGroup::other}};
 
 QueryRecord query(std::uint8_t kind, std::int64_t duration_ns, std::string_view sqlstate = {}) {
-  QueryRecord made{.kind = kind, .duration_ns = duration_ns, .rows = 3};
+  QueryRecord made{.kind = kind, .started_ns = now_ns(), .duration_ns = duration_ns, .rows = 3};
   std::copy(sqlstate.begin(), sqlstate.end(), made.sqlstate.begin());
   return made;
 }
@@ -48,6 +50,9 @@ TEST(QueryPerformanceMonitor, SumsOverTheCores) {
   EXPECT_EQ(sum.durations[static_cast<std::size_t>(StatementGroup::read)].count(), 2);
   EXPECT_EQ(sum.durations[static_cast<std::size_t>(StatementGroup::write)].sum(), 5'000'000);
   EXPECT_EQ(sum.all_durations().count(), 4);
+  EXPECT_EQ(sum.recent_durations.count(), 4);
+  EXPECT_GT(sum.recent_seconds, 0);
+  EXPECT_LE(sum.recent_seconds, sum.uptime_seconds);
 }
 
 TEST(QueryPerformanceMonitor, OnlyWaitsAndAnswersThatHappenedCount) {
