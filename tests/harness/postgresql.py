@@ -23,6 +23,7 @@ class PostgreSQL(Wire, Server):
 
     The superuser is `postgres` with the password `millrace`, whatever `auth` says. `hba` adds lines before the
     standard ones. `durable` keeps the settings that survive a power cut. An existing folder is used as it is.
+    `programs` is the folder of another installation's initdb and postgres.
     """
 
     name = "postgresql"
@@ -36,10 +37,12 @@ class PostgreSQL(Wire, Server):
         hba: Sequence[str] = (),
         tls: Certificate | None = None,
         durable: bool = False,
+        programs: Path | str = POSTGRESQL_BIN,
         folder: Path | None = None,
         port: int | None = None,
     ) -> None:
         super().__init__(folder, run_as=unprivileged_user())
+        self._programs = programs
         self.auth = auth
         self.port = port or free_port()
         self._config = {**({} if durable else _FAST), **(config or {})}
@@ -49,7 +52,7 @@ class PostgreSQL(Wire, Server):
         self.socket_folder = self._make_socket_folder()
 
     def command(self) -> Sequence[str | Path]:
-        return [f"{POSTGRESQL_BIN}/postgres", "-D", self.data]
+        return [f"{self._programs}/postgres", "-D", self.data]
 
     def environment(self) -> Mapping[str, str]:
         return {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
@@ -62,7 +65,7 @@ class PostgreSQL(Wire, Server):
         is_new = not (self.data / "PG_VERSION").exists()
         if is_new:
             self.run_tool(
-                [f"{POSTGRESQL_BIN}/initdb", "-D", self.data, "-U", self.user, "--auth=trust", "--no-sync",
+                [f"{self._programs}/initdb", "-D", self.data, "-U", self.user, "--auth=trust", "--no-sync",
                  "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8"]
             )  # fmt: skip
         self._write_settings()
