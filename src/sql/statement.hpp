@@ -10,8 +10,8 @@ namespace millrace::sql {
 
 /// What a statement is, by the node at its root (PostgreSQL's grammar; never by its first word).
 enum class StatementKind : std::uint8_t {
-  empty,        ///< nothing but white space, comments and semicolons
-  select,       ///< SELECT, VALUES, TABLE; not SELECT INTO
+  empty,   ///< nothing but white space, comments and semicolons
+  select,  ///< SELECT, VALUES, TABLE; not SELECT INTO
   insert,
   update,
   delete_,
@@ -19,7 +19,7 @@ enum class StatementKind : std::uint8_t {
   copy_from,
   copy_to,
   transaction,  ///< BEGIN, COMMIT, ROLLBACK, SAVEPOINT, PREPARE TRANSACTION, ...
-  set,          ///< SET, RESET, SET LOCAL, SET TRANSACTION
+  set,          ///< SET, RESET, SET LOCAL, SET TRANSACTION, SET CONSTRAINTS
   show,
   prepare,
   execute,
@@ -35,7 +35,7 @@ enum class StatementKind : std::uint8_t {
   call,
   do_block,
   explain,
-  ddl,
+  ddl,       ///< CREATE (also CREATE TABLE AS, SELECT INTO), ALTER, DROP, GRANT, COMMENT, TRUNCATE, ...
   utility,   ///< anything else that the grammar knows
   multiple,  ///< more than one statement in one text
   unparsed,  ///< a syntax error, or text over a limit: passes through untouched
@@ -52,24 +52,40 @@ struct SessionChange {
     discard_all,  ///< DISCARD ALL
     deallocate,   ///< DEALLOCATE name: `name`
     deallocate_all,
-    pin,          ///< leaves state on the server connection that can't be moved: `name` says which, as in "temporary table"
+    pin,  ///< leaves state on the server connection that can't be moved: `name` says which, as in "temporary table"
   };
   What what;
   std::string name;
   std::string text;
 };
 
-/// How the text moves the transaction, in the order of the text.
+/// How the text moves the transaction, in the order of the text. COMMIT AND CHAIN is two steps: commit, begin.
 enum class TransactionStep : std::uint8_t { begin, commit, rollback, savepoint, rollback_to, release, prepare, other };
 
 /// What the rest of Millrace needs to know of a statement's text. Immutable and shared by all who ask for it.
+///
+/// It is what the text alone shows. A function or procedure of a user's may write, lock or change the session without
+/// being seen here; so may a rule or a trigger. Assumes that backslashes in plain quoted strings are plain characters
+/// (standard_conforming_strings is on) and that bytes below 128 stand for themselves in the client's encoding: where
+/// either isn't so, a text with a backslash or with other bytes must not be trusted to this.
 struct Statement {
-  std::uint64_t fingerprint = 0;  ///< equal for texts that differ in constants (and lengths of IN and VALUES lists) only
+  /// Equal for texts that differ in constants, in numbers of parameters and in lengths of IN and VALUES lists only (and
+  /// in what the tree doesn't hold: white space, comments, case of keywords). For grouping, never for proving sameness.
+  std::uint64_t fingerprint = 0;
+
   StatementKind kind = StatementKind::unparsed;
-  std::uint32_t statements = 0;     ///< how many the text holds
-  bool writes = true;               ///< false only where the tree shows that nothing is written or locked
-  bool uses_sequence_state = false;  ///< calls currval() or lastval()
+  std::uint32_t statements = 0;  ///< how many the text holds
+
+  /// False: by itself the text writes no data, takes no lock beyond those of reading, and calls none of PostgreSQL's
+  /// own functions that have an effect outside of their result. Settings, cursors and steps of transactions don't
+  /// count; COMMIT does, for what it makes the server do. EXPLAIN and PREPARE don't run what they hold.
+  bool writes = true;
+
+  bool uses_sequence_state = false;        ///< calls currval() or lastval()
   bool in_transaction_block_only = false;  ///< SET LOCAL and kin: meaningless after it
+  /// CREATE, ALTER and DROP of DATABASE and ROLE, ALTER SYSTEM: it changes what a new session starts with, or wants a
+  /// database that nobody is connected to, so idle server connections must not outlive it.
+  bool affects_new_sessions = false;
   std::vector<SessionChange> changes;
   std::vector<TransactionStep> steps;
   std::string why_unparsed;  ///< for kind unparsed: the parser's message, or the limit that was met
@@ -77,12 +93,20 @@ struct Statement {
 
 /// Limits on the text that is given to the parser. What is over them is `unparsed`.
 struct ParseLimits {
-  std::size_t inline_bytes = 8 * 1024;   ///< longer text isn't parsed on the I/O thread
-  std::size_t max_bytes = 1024 * 1024;   ///< longer text isn't parsed
+  std::size_t inline_bytes = 8 * 1024;  ///< longer text isn't parsed on the I/O thread
+  std::size_t max_bytes = 1024 * 1024;  ///< longer text isn't parsed
 };
 
-/// Parses on the calling thread. Needs a stack of at least `stack_needed(text.size())` bytes; checks nesting with PostgreSQL's own
-/// scanner first. Thread-safe; never throws; any bytes are allowed (text with NUL bytes is unparsed).
+/// How much stack parsing takes at most. PostgreSQL's grammar keeps its own stack on the heap and gives up at a depth
+/// of 10,000; the tree is walked without recursion. What recurses are a few of the grammar's actions (they look for the
+/// position of an error, or copy a type), one level of the tree at a time.
+constexpr std::size_t stack_needed(std::size_t text_bytes) { return 256 * 1024 + text_bytes * 384; }
+
+/// Parses on the calling thread, if it has stack_needed(text.size()) bytes of stack left; otherwise, and if the text
+/// holds a NUL byte or isn't SQL, the result is `unparsed`. Thread-safe; never throws; any bytes are allowed.
 std::shared_ptr<const Statement> parse(std::string_view text);
+
+/// For a text that isn't to be parsed.
+std::shared_ptr<const Statement> unparsed(std::string why);
 
 }  // namespace millrace::sql
