@@ -2,7 +2,8 @@
 #
 #   millrace_library(base SOURCES log.cpp DEPENDS fmt::fmt)
 #   millrace_test(base SOURCES log_test.cpp [DEPENDS ...])
-#   millrace_fuzz(NAME startup SOURCES startup_fuzz.cpp CORPUS corpus/startup DEPENDS millrace::pgwire)
+#   millrace_fuzz(NAME startup SOURCES startup_fuzz.cpp CORPUS corpus/startup DEPENDS millrace::pgwire
+#                 [DEFINES NAME="value"] [SECONDS 5])
 #
 # A folder sees only the folders that it declares (each library's include path holds that one folder), so an
 # arrow that isn't declared doesn't compile.
@@ -92,12 +93,16 @@ function(millrace_fuzz)
   if(NOT MILLRACE_FUZZ)
     return()
   endif()
-  cmake_parse_arguments(arg "" "NAME;CORPUS" "SOURCES;DEPENDS" ${ARGN})
+  cmake_parse_arguments(arg "" "NAME;CORPUS;SECONDS" "SOURCES;DEPENDS;DEFINES" ${ARGN})
+  if(NOT arg_SECONDS)
+    set(arg_SECONDS 5)
+  endif()
   millrace_executable(fuzz_${arg_NAME} SOURCES ${arg_SOURCES} DEPENDS ${arg_DEPENDS})
+  target_compile_definitions(fuzz_${arg_NAME} PRIVATE ${arg_DEFINES})
   target_link_options(fuzz_${arg_NAME} PRIVATE -fsanitize=fuzzer)
   set_property(GLOBAL APPEND PROPERTY MILLRACE_FUZZ_TARGETS fuzz_${arg_NAME})
   add_test(NAME fuzz.${arg_NAME}
-    COMMAND fuzz_${arg_NAME} -max_total_time=5 -timeout=10 -rss_limit_mb=2048 -print_final_stats=0
+    COMMAND fuzz_${arg_NAME} -max_total_time=${arg_SECONDS} -timeout=10 -rss_limit_mb=2048 -print_final_stats=0
       ${CMAKE_BINARY_DIR}/fuzz/${arg_NAME} ${CMAKE_CURRENT_SOURCE_DIR}/${arg_CORPUS})
   file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz/${arg_NAME})
   set_tests_properties(fuzz.${arg_NAME} PROPERTIES TIMEOUT 60 LABELS fuzz)

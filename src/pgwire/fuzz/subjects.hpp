@@ -1,0 +1,39 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pgwire/protocol/frame.hpp"
+
+/// What is fuzzed, by name: a fuzz target each, and the same checks over samples and corpus in the tests.
+namespace millrace::pgwire::fuzz {
+
+/// The body of one kind of message.
+struct Message {
+  std::string_view name;
+  /// Decodes, goes through every list, and encodes again, which must give the same bytes; aborts where it doesn't.
+  /// False: refused.
+  bool (*accepts)(Bytes body);
+  std::vector<std::string> samples;
+};
+std::span<const Message> messages();
+
+/// A parser or state machine that is fed what the other side sends.
+struct Machine {
+  std::string_view name;
+  /// Aborts where a rule is broken, such as an acceptance without a proof.
+  void (*run)(Bytes input);
+  std::vector<std::string> samples;
+};
+std::span<const Machine> machines();
+
+/// What to feed with inputs for that name, which must be one of the above.
+std::function<void(Bytes)> find(std::string_view name);
+
+/// Aborts: a fuzzer's and a test's way to fail.
+void require(bool rule);
+
+}  // namespace millrace::pgwire::fuzz
