@@ -54,12 +54,13 @@ Result<> read_environment(const std::map<std::string, std::string>& environment,
     }
     loaded.origins[setting.name] = where;
   }
-  // Only a warning: Kubernetes sets MILLRACE_PORT and the like for a service of this name.
+  // Only a warning, and only for what looks mistyped: others set names with this prefix too (Kubernetes:
+  // MILLRACE_PORT).
   for (const auto& [name, value] : environment) {
-    if (!name.starts_with(prefix) || name == "MILLRACE_CONFIG") continue;
-    if (find_setting(name.substr(prefix.size())) != nullptr) continue;
-    const auto error = unknown("environment variable " + name, name.substr(prefix.size()));
-    loaded.warnings.push_back(error.error().message);
+    if (!name.starts_with(prefix)) continue;
+    const std::string rest = name.substr(prefix.size());
+    if (find_setting(rest) != nullptr || nearest_setting(rest).empty()) continue;
+    loaded.warnings.push_back(unknown("environment variable " + name, rest).error().message);
   }
   return {};
 }
@@ -86,10 +87,18 @@ std::string operating_system_user() {
 }
 
 // The URL speaks last about the connection that it describes, and names a user as libpq would.
-void complete(Settings& settings) {
+void complete(Loaded& loaded) {
+  Settings& settings = loaded.settings;
   DatabaseUrl& url = settings.database_url;
-  if (url.sslmode) settings.server_tls_mode = *url.sslmode;
-  if (!url.sslrootcert.empty()) settings.server_tls_ca_file = url.sslrootcert;
+  const auto origin = [&] { return loaded.origins["DATABASE_URL"] + " (DATABASE_URL)"; };
+  if (url.sslmode) {
+    settings.server_tls_mode = *url.sslmode;
+    loaded.origins["SERVER_TLS_MODE"] = origin();
+  }
+  if (!url.sslrootcert.empty()) {
+    settings.server_tls_ca_file = url.sslrootcert;
+    loaded.origins["SERVER_TLS_CA_FILE"] = origin();
+  }
   if (url.user.empty()) url.user = operating_system_user();
 }
 
@@ -147,7 +156,7 @@ Result<Loaded> load(const Sources& sources) {
   }
   if (auto done = read_environment(sources.environment, loaded); !done) return std::unexpected(std::move(done).error());
   if (auto done = read_flags(sources.flags, loaded); !done) return std::unexpected(std::move(done).error());
-  complete(loaded.settings);
+  complete(loaded);
   if (auto done = check_together(loaded); !done) return std::unexpected(std::move(done).error());
   return loaded;
 }

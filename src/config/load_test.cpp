@@ -122,7 +122,7 @@ TEST_F(Load, AnUnknownNameIsAnErrorWithTheNearestName) {
 }
 
 TEST_F(Load, AnUnknownEnvironmentVariableIsOnlyAWarning) {
-  sources_.environment = {{"MILLRACE_POOL_SIZ", "3"}, {"POOL_SIZ", "3"}};
+  sources_.environment = {{"MILLRACE_POOL_SIZ", "3"}, {"POOL_SIZ", "3"}, {"MILLRACE_PORT_6432_TCP_ADDR", "10.0.0.1"}};
   const auto loaded = load(sources_);
   ASSERT_TRUE(loaded);
   EXPECT_EQ(loaded->warnings, std::vector<std::string>{"environment variable MILLRACE_POOL_SIZ: POOL_SIZ is not a "

@@ -297,13 +297,13 @@ std::string type_name(const Setting& setting) {
   return std::visit(Overloaded{
                         [](const Switch&) -> std::string { return "switch"; },
                         [](const Port&) -> std::string { return "port"; },
-                        [](const Count&) -> std::string { return "whole number"; },
+                        [](const Count&) -> std::string { return "integer"; },
                         [](const Ratio&) -> std::string { return "number"; },
                         [](const Duration& kind) -> std::string { return std::string(unit_name(kind)); },
                         [](const Text&) -> std::string { return "text"; },
                         [](const Choice&) -> std::string { return "choice"; },
                         [](const Url&) -> std::string { return "URL"; },
-                        [](const Thresholds&) -> std::string { return "table of numbers"; },
+                        [](const Thresholds&) -> std::string { return "table"; },
                     },
                     setting.kind);
 }

@@ -76,6 +76,11 @@ struct Setting {
   std::string_view group = {};
 
   bool reserved() const { return effect != Effect::reload && effect != Effect::restart; }
+  /// Its value stands in quotes in the file.
+  bool is_text() const {
+    return std::holds_alternative<Text>(kind) || std::holds_alternative<Choice>(kind) ||
+           std::holds_alternative<Url>(kind);
+  }
 };
 
 /// All settings, in the order of the documentation, each with the title of its group; settings_table.cpp.
@@ -112,7 +117,7 @@ std::string print(const Setting& setting, const Settings& settings);
 bool same(const Setting& setting, const Settings& one, const Settings& other);
 void copy(const Setting& setting, const Settings& from, Settings& to);
 
-/// "whole number", "true or false", ... and "1 to 65535", "session, transaction", ... for the documentation.
+/// "integer", "seconds", ... and "1 to 65535", "session, transaction", ... for the documentation.
 std::string type_name(const Setting& setting);
 std::string allowed_values(const Setting& setting);
 

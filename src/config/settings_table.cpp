@@ -98,7 +98,7 @@ std::vector<Group> groups() {
            {"AUTH_TYPE", choice<&Settings::auth_type>(auth_types), reload,
             "How database clients prove who they are; with `trust` they don't."},
            {"AUTH_FILE", Text{&Settings::auth_file, "a file's path", nullptr}, reload,
-            "A file with a line a user: `\"name\" \"SCRAM secret, md5 hash or password\"`; it is asked before "
+            "A file with one line per user, `\"name\" \"SCRAM secret, md5 hash or password\"`; it is asked before "
             "AUTH_QUERY."},
            {"AUTH_QUERY", Text{&Settings::auth_query, "a query with $1 for the user's name, or empty", nullptr}, reload,
             "The query that finds a user's secret, run in PostgreSQL as the user of DATABASE_URL, who must be allowed "

@@ -1,0 +1,90 @@
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <cstdio>
+
+#include "cli/check.hpp"
+#include "cli/exit_code.hpp"
+#include "cli/serve.hpp"
+#include "cli/settings_command.hpp"
+#include "cli/version.hpp"
+#include "config/markdown.hpp"
+#include "config/setting.hpp"
+
+namespace millrace::cli {
+namespace {
+
+std::string upper(std::string text) {
+  for (char& c : text) {
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  return text;
+}
+
+/// Gives a command --config and a flag for each setting.
+void add_settings(CLI::App& command, config::Sources& sources) {
+  command
+      .add_option_function<std::string>(
+          "-c,--config", [&sources](const std::string& file) { sources.file = file; },
+          "The TOML file of settings (default: $MILLRACE_CONFIG, or /etc/millrace/millrace.toml if it exists)")
+      ->type_name("FILE");
+  for (const config::Setting& setting : config::settings_table()) {
+    const std::string value = print(setting, config::Settings{});
+    command
+        .add_option_function<std::string>(
+            config::flag_name(setting.name),
+            [&sources, &setting](const std::string& given) { sources.flags.emplace_back(setting.name, given); },
+            fmt::format("{} ({}; default: {})", setting.description, allowed_values(setting),
+                        value.empty() ? "empty" : value))
+        ->type_name(upper(type_name(setting)))
+        // The reserved ones are accepted, but there are too many of them for a list of what can be done.
+        ->group(setting.reserved() ? "" : std::string(setting.group));
+  }
+  command.footer("What every setting means, and those that are reserved: docs/settings.md, or millrace settings");
+}
+
+int run(int argc, const char* const* argv) {
+  config::Sources sources;
+  sources.environment = config::process_environment();
+
+  CLI::App app("Millrace stands between applications and PostgreSQL: point a driver at it instead of the server.");
+  app.name("millrace");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("millrace ") + std::string(version()));
+  app.get_formatter()->column_width(40);
+
+  CLI::App* serve_command =
+      app.add_subcommand("serve", "Run Millrace until SIGTERM or SIGINT; SIGHUP reloads settings");
+  bool check_only = false;
+  serve_command->add_flag("--check", check_only, "Validate the settings and the files that they name, and exit");
+  add_settings(*serve_command, sources);
+
+  CLI::App* settings_command = app.add_subcommand("settings", "Print the settings in effect, and where each was given");
+  bool markdown = false;
+  settings_command->add_flag("--markdown", markdown, "Print the documentation of all settings instead");
+  add_settings(*settings_command, sources);
+
+  CLI::App* version_command =
+      app.add_subcommand("version", "Print the version, the commit, and what it was built with");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? succeeded : bad_usage;
+  }
+  if (*version_command) {
+    fmt::print("{}", version_details());
+    return succeeded;
+  }
+  if (*settings_command) {
+    if (!markdown) return show_settings(sources);
+    fmt::print("{}", config::settings_markdown());
+    return succeeded;
+  }
+  return check_only ? check(sources) : serve(sources);
+}
+
+}  // namespace
+}  // namespace millrace::cli
+
+int main(int argc, char** argv) { return millrace::cli::run(argc, argv); }
