@@ -102,6 +102,7 @@ class PostgreSQL(Wire, Server):
             "listen_addresses": self.host,
             "port": self.port,
             "unix_socket_directories": str(self.socket_folder),
+            "unix_socket_permissions": "0700",
             "max_connections": 200,
             "shared_buffers": "128MB",
             "timezone": "UTC",

@@ -1,0 +1,214 @@
+"""The demo behind tools/demo: real servers, a sample database, a workload with and without Millrace, then yours to try."""
+
+import argparse
+import asyncio
+import os
+import secrets
+import signal
+import stat
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+import sample_data  # noqa: E402
+import workload  # noqa: E402
+from harness import Millrace, PostgreSQL, Redis, ServerError  # noqa: E402
+from harness.ports import is_free  # noqa: E402
+from harness.server import unprivileged_user  # noqa: E402
+
+# The application's user and database. Not a superuser, and on loopback only: a password that can be typed will do.
+APPLICATION = "demo"
+
+# Lets Millrace, which is no superuser, read what it needs to check passwords, and nothing else.
+SECRETS_FUNCTION = """
+CREATE SCHEMA IF NOT EXISTS millrace;
+CREATE OR REPLACE FUNCTION millrace.secret(name text) RETURNS TABLE (rolname name, rolpassword text)
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+  AS $$SELECT rolname, rolpassword FROM pg_authid WHERE rolname = name AND rolcanlogin AND NOT rolsuper$$;
+REVOKE ALL ON FUNCTION millrace.secret FROM public;
+GRANT USAGE ON SCHEMA millrace TO millrace;
+GRANT EXECUTE ON FUNCTION millrace.secret TO millrace;
+"""
+AUTH_QUERY = "SELECT rolname, rolpassword FROM millrace.secret($1)"
+
+
+def main() -> None:
+    options = parse(sys.argv[1:])
+    for port in (options.port, options.http_port):
+        if not is_free(port):
+            fail(f"port {port} is taken: stop what listens there, or choose others with --port and --http-port")
+    folder = data_folder(options.data_dir)
+    if options.check:
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        with ExitStack() as servers:
+            run(options, folder, servers)
+    except KeyboardInterrupt:
+        pass
+    except ServerError as error:
+        fail(str(error))
+    print("\nStopped. The data stays in", folder)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tools/demo", add_help=False)
+    parser.add_argument("--size", type=size, default=sample_data.SIZES["small"])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=positive, default=12.0)
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--port", type=int, default=6432)
+    parser.add_argument("--http-port", type=int, default=8642)
+    parser.add_argument("--exit", action="store_true")
+    parser.add_argument("--check", action="store_true", help="only check the options, before anything is built")
+    return parser.parse_args(arguments)
+
+
+def positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def size(text: str) -> float:
+    return sample_data.SIZES[text] if text in sample_data.SIZES else positive(text)
+
+
+def data_folder(asked: Path | None) -> Path:
+    """Where PostgreSQL's user, who isn't us if we are root, can work too."""
+    folder = (asked or ROOT / ".millrace/demo").resolve()
+    if unprivileged_user() is None or is_open_to_all(folder):
+        return folder
+    if asked:
+        fail(f"{folder} can't be reached by the user that PostgreSQL must run as: choose another --data-dir")
+    return Path("/var/tmp/millrace-demo")
+
+
+def is_open_to_all(folder: Path) -> bool:
+    return all(not parent.exists() or parent.stat().st_mode & stat.S_IXOTH for parent in folder.parents)
+
+
+def run(options: argparse.Namespace, folder: Path, servers: ExitStack) -> None:
+    print(f"Starting PostgreSQL 15 and Redis 7 in {folder}", flush=True)
+    postgres = servers.enter_context(
+        PostgreSQL(
+            auth="scram-sha-256",
+            durable=True,
+            config={"synchronous_commit": "off", "shared_buffers": "256MB", "max_wal_size": "4GB"},
+            folder=folder / "postgresql",
+        )
+    )
+    redis = servers.enter_context(Redis(folder=folder / "redis"))
+    password = secrets.token_urlsafe()
+    prepare_roles(postgres, password)
+    fill(postgres, sample_data.Recipe(options.size, options.seed))
+
+    millrace = servers.enter_context(
+        Millrace(
+            settings={
+                "DATABASE_URL": postgres.dsn(user="millrace", password=password, database=APPLICATION),
+                "LISTEN_PORT": options.port,
+                "HTTP_PORT": options.http_port,
+                "AUTH_QUERY": AUTH_QUERY,
+                "POOL_MODE": "transaction",
+            },
+            folder=folder / "millrace",
+        )
+    )
+    direct, through = (
+        server.dsn(user=APPLICATION, password=APPLICATION, database=APPLICATION) for server in (postgres, millrace)
+    )
+    measure(options, direct, through, millrace)
+    show_addresses(direct, through, redis, millrace)
+    if not options.exit:
+        print("\nStop with Ctrl-C.", flush=True)
+        while True:
+            time.sleep(0.5)
+            for server in (postgres, redis, millrace):
+                if not server.is_running:
+                    fail(f"{server.name} ended; its log is {server.log_path}")
+
+
+def prepare_roles(postgres: PostgreSQL, password: str) -> None:
+    for role in ("millrace", APPLICATION):
+        if not postgres.admin(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
+            postgres.admin(f"CREATE ROLE {role} LOGIN")
+    postgres.admin(f"ALTER ROLE millrace PASSWORD '{password}'; ALTER ROLE {APPLICATION} PASSWORD '{APPLICATION}'")
+    # The superuser's password is the harness's; here only the Unix socket may be used by it.
+    postgres.admin(f"ALTER ROLE {postgres.user} PASSWORD NULL")
+
+
+def fill(postgres: PostgreSQL, recipe: sample_data.Recipe) -> None:
+    found = postgres.admin(
+        f"SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{APPLICATION}'"
+    )
+    if found == recipe.label():
+        print(f"The sample database is there ({found})", flush=True)
+        return
+    print(f"Filling the sample database ({recipe.label()})", flush=True)
+    postgres.admin(f"DROP DATABASE IF EXISTS {APPLICATION} WITH (FORCE)")
+    postgres.admin(f"CREATE DATABASE {APPLICATION} OWNER {APPLICATION}")
+    postgres.admin(SECRETS_FUNCTION, database=APPLICATION)
+    sample_data.generate(postgres.dsn(user=APPLICATION, password=APPLICATION, database=APPLICATION), recipe)
+    # Said last: an interrupted run starts over.
+    postgres.admin(f"COMMENT ON DATABASE {APPLICATION} IS '{recipe.label()}'")
+
+
+def measure(options: argparse.Namespace, direct: str, through: str, millrace: Millrace) -> None:
+    print(
+        f"\nA mixed workload over asyncpg's pool, {workload.CONNECTIONS} connections, directly and through Millrace in "
+        f"turn:\n{workload.ROUNDS} rounds of {options.seconds / 2 / workload.ROUNDS:.1f} s each.\n",
+        flush=True,
+    )
+    result = asyncio.run(
+        workload.compare(
+            direct, through, seconds=options.seconds, seed=options.seed, proxy_cpu_seconds=millrace.cpu_seconds
+        )
+    )
+    print(result.table())
+    print(
+        f"\nThrough Millrace: {100 * result.share():.0f} % of the direct throughput, with client, server and proxy on the "
+        f"same {os.cpu_count()} cores.\n"
+        f"Millrace used {result.cpu_ms_per_1000():.0f} ms of CPU per 1,000 queries (a transaction counts as one) and "
+        f"{millrace.rss_bytes() / 2**20:.0f} MiB of memory.\n"
+        f"Answers compared row by row: {result.same} of {result.asked} are the same."
+    )
+    if result.same != result.asked:
+        raise ServerError("Millrace answered something else than PostgreSQL")
+
+
+def show_addresses(direct: str, through: str, redis: Redis, millrace: Millrace) -> None:
+    api = f"{millrace.http_url}/api/v1/optimization"
+    print(
+        f"""
+Try it:
+  psql {through}
+  curl {api}/status
+  curl {api}/health
+  curl {millrace.http_url}/metrics
+  curl {millrace.http_url}/openapi.json
+Behind it:
+  psql {direct}
+  redis-cli -u {redis.url}   (not used by Millrace yet)
+  less {millrace.log_path}"""
+    )
+
+
+def end(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def fail(message: str) -> NoReturn:
+    print(f"demo: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
