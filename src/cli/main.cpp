@@ -7,6 +7,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/serve.hpp"
 #include "cli/settings_command.hpp"
+#include "cli/status.hpp"
 #include "cli/version.hpp"
 #include "config/markdown.hpp"
 #include "config/setting.hpp"
@@ -59,6 +60,12 @@ int run(int argc, const char* const* argv) {
   serve_command->add_flag("--check", check_only, "Validate the settings and the files that they name, and exit");
   add_settings(*serve_command, sources);
 
+  CLI::App* status_command =
+      app.add_subcommand("status", "Ask a running Millrace how it is; exit code 1 if it doesn't answer");
+  bool json = false;
+  status_command->add_flag("--json", json, "Print the answer as it came");
+  add_settings(*status_command, sources);
+
   CLI::App* settings_command = app.add_subcommand("settings", "Print the settings in effect, and where each was given");
   bool markdown = false;
   settings_command->add_flag("--markdown", markdown, "Print the documentation of all settings instead");
@@ -81,6 +88,7 @@ int run(int argc, const char* const* argv) {
     fmt::print("{}", config::settings_markdown());
     return succeeded;
   }
+  if (*status_command) return status(sources, json);
   return check_only ? check(sources) : serve(sources);
 }
 
