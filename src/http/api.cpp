@@ -1,0 +1,49 @@
+#include "http/api.hpp"
+
+#include "http/api_table.hpp"
+#include "http/metrics.hpp"
+#include "http/optimization_health.hpp"
+#include "http/optimization_status.hpp"
+
+namespace millrace::http {
+namespace {
+
+// The application that the paths come from mounts its router twice, so both forms are in use.
+constexpr std::string_view prefix = "/api/v1/optimization";
+constexpr std::string_view doubled_prefix = "/api/v1/optimization/optimization";
+
+std::string under(std::string_view base, std::string_view name) { return std::string(base) + std::string(name); }
+
+asio::awaitable<OptimizationStatus> status(Sources sources) {
+  co_return optimization_status(sources.monitor->snapshot(), sources.version);
+}
+
+asio::awaitable<OptimizationHealth> health(Sources sources) {
+  const Result<> postgresql = co_await sources.probe_postgresql();
+  co_return optimization_health(postgresql, std::chrono::system_clock::now());
+}
+
+}  // namespace
+
+std::shared_ptr<const Router> api(const Sources& sources) {
+  ApiTable table;
+  table.get<OptimizationStatus>({.path = under(prefix, "/status"),
+                                 .summary = "What is running, and its figures",
+                                 .description = "Parts that this version doesn't have are false or null; warnings says "
+                                                "which. The wire object has the figures of the PostgreSQL port.",
+                                 .also_at = {under(doubled_prefix, "/status")}},
+                                [sources] { return status(sources); });
+  table.get<OptimizationHealth>({.path = under(prefix, "/health"),
+                                 .summary = "Whether queries are answered, and by what",
+                                 .description = "healthy: everything works. degraded (a score of 60 or more): queries "
+                                                "are answered, but a part is missing. unhealthy: PostgreSQL can't be "
+                                                "reached. The status code is 200 in every case.",
+                                 .also_at = {under(doubled_prefix, "/health"), "/health"}},
+                                [sources] { return health(sources); });
+  table.get_text({.path = "/metrics", .summary = "All figures in Prometheus' text format"},
+                 "text/plain; version=0.0.4; charset=utf-8",
+                 [sources] { return metrics_text(sources.monitor->snapshot(), sources.version); });
+  return table.router("Millrace", sources.version);
+}
+
+}  // namespace millrace::http

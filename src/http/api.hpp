@@ -1,0 +1,27 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.hpp"
+#include "http/router.hpp"
+#include "monitor/query_performance_monitor.hpp"
+
+namespace millrace::http {
+
+/// What the endpoints draw from.
+struct Sources {
+  std::string version;
+  std::shared_ptr<const QueryPerformanceMonitor> monitor;
+
+  /// Asks PostgreSQL whether it can be reached, or why not; must end within a few seconds. Runs on the io_context of
+  /// whoever asks for the health.
+  std::function<asio::awaitable<Result<>>()> probe_postgresql;
+};
+
+/// Millrace's REST API.
+std::shared_ptr<const Router> api(const Sources& sources);
+
+}  // namespace millrace::http

@@ -1,0 +1,121 @@
+#include "http/json_writer.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace millrace::http {
+namespace {
+
+/// The length of the well-formed UTF-8 sequence at the start of `text`; 0 if there is none.
+std::size_t sequence_length(std::string_view text) {
+  const auto at = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const auto tail = [&](std::size_t i) { return (at(i) & 0xC0u) == 0x80u; };
+  const unsigned first = at(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xC2 && first <= 0xDF) return tail(1) ? 2 : 0;
+  if (first >= 0xE0 && first <= 0xEF) {
+    const bool overlong = first == 0xE0 && at(1) < 0xA0;
+    const bool surrogate = first == 0xED && at(1) >= 0xA0;
+    return tail(1) && tail(2) && !overlong && !surrogate ? 3 : 0;
+  }
+  if (first >= 0xF0 && first <= 0xF4) {
+    const bool overlong = first == 0xF0 && at(1) < 0x90;
+    const bool too_large = first == 0xF4 && at(1) >= 0x90;
+    return tail(1) && tail(2) && tail(3) && !overlong && !too_large ? 4 : 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void JsonWriter::begin_value() {
+  if (comma_) out_ += ',';
+  comma_ = true;
+}
+
+void JsonWriter::null() {
+  begin_value();
+  out_ += "null";
+}
+
+void JsonWriter::boolean(bool value) {
+  begin_value();
+  out_ += value ? "true" : "false";
+}
+
+void JsonWriter::number(double value) {
+  if (!std::isfinite(value)) return null();
+  begin_value();
+  fmt::format_to(std::back_inserter(out_), "{}", value);
+}
+
+void JsonWriter::integer(std::int64_t value) {
+  begin_value();
+  fmt::format_to(std::back_inserter(out_), "{}", value);
+}
+
+void JsonWriter::integer(std::uint64_t value) {
+  begin_value();
+  fmt::format_to(std::back_inserter(out_), "{}", value);
+}
+
+void JsonWriter::string(std::string_view text) {
+  begin_value();
+  quote(text);
+}
+
+void JsonWriter::begin_object() {
+  begin_value();
+  out_ += '{';
+  comma_ = false;
+}
+
+void JsonWriter::key(std::string_view name) {
+  begin_value();
+  quote(name);
+  out_ += ':';
+  comma_ = false;
+}
+
+void JsonWriter::end_object() {
+  out_ += '}';
+  comma_ = true;
+}
+
+void JsonWriter::begin_array() {
+  begin_value();
+  out_ += '[';
+  comma_ = false;
+}
+
+void JsonWriter::end_array() {
+  out_ += ']';
+  comma_ = true;
+}
+
+void JsonWriter::quote(std::string_view text) {
+  out_ += '"';
+  while (!text.empty()) {
+    const std::size_t length = sequence_length(text);
+    const char c = text.front();
+    if (length == 0) {
+      out_ += "\uFFFD";
+    } else if (length > 1) {
+      out_ += text.substr(0, length);
+    } else if (c == '"' || c == '\\') {
+      out_ += '\\';
+      out_ += c;
+    } else if (c == '\n') {
+      out_ += "\\n";
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      fmt::format_to(std::back_inserter(out_), "\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      out_ += c;
+    }
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  out_ += '"';
+}
+
+}  // namespace millrace::http

@@ -1,0 +1,48 @@
+#include "http/optimization_health.hpp"
+
+namespace millrace::http {
+namespace {
+
+constexpr double postgresql_points = 60;
+constexpr double points_of_each_other = 8;
+constexpr double healthy_from = 100;
+constexpr double degraded_from = 60;
+
+ServiceHealth available() { return {.available = true, .status = ServiceStatus::healthy, .reason = {}}; }
+
+ServiceHealth unavailable(std::string reason) {
+  return {.available = false, .status = ServiceStatus::unavailable, .reason = std::move(reason)};
+}
+
+OverallStatus overall(double score) {
+  if (score >= healthy_from) return OverallStatus::healthy;
+  return score >= degraded_from ? OverallStatus::degraded : OverallStatus::unhealthy;
+}
+
+}  // namespace
+
+OptimizationHealth optimization_health(const Result<>& postgresql, Timestamp now) {
+  const std::string absent = "not in this version";
+  OptimizationHealth health{
+      .services = {.postgresql = postgresql ? available() : unavailable(postgresql.error().message),
+                   .optimization_engine = unavailable(absent),
+                   .cache_manager = unavailable(absent),
+                   .performance_monitor = available(),
+                   .query_executor = unavailable(absent),
+                   .cache_integration = unavailable(absent)},
+      .checked_at = now,
+      .warnings = {}};
+  health.health_score = health.services.postgresql.available ? postgresql_points : 0;
+  for_each_member<Services>([&](auto member) {
+    const ServiceHealth& service = health.services.*member.pointer;
+    if (!service.available) {
+      health.warnings.push_back(std::string(member.name) + ": " + service.reason.value_or("not available"));
+    } else if (&service != &health.services.postgresql) {
+      health.health_score += points_of_each_other;
+    }
+  });
+  health.overall_status = overall(health.health_score);
+  return health;
+}
+
+}  // namespace millrace::http

@@ -1,0 +1,49 @@
+#include "http/optimization_status.hpp"
+
+namespace millrace::http {
+namespace {
+
+WireQueries queries_of(const MonitorSnapshot& snapshot) {
+  const HistogramTotals& recent = snapshot.recent_durations;
+  const std::uint64_t count = recent.count();
+  WireQueries queries{.total = snapshot.queries(),
+                      .failed = snapshot.failed_queries(),
+                      .recent_seconds = snapshot.recent_seconds,
+                      .per_second = 0,
+                      .p50_ms = {},
+                      .p99_ms = {}};
+  if (snapshot.recent_seconds > 0) queries.per_second = static_cast<double>(count) / snapshot.recent_seconds;
+  if (count > 0) {
+    queries.p50_ms = static_cast<double>(recent.quantile(0.5)) / 1e6;
+    queries.p99_ms = static_cast<double>(recent.quantile(0.99)) / 1e6;
+  }
+  return queries;
+}
+
+}  // namespace
+
+OptimizationStatus optimization_status(const MonitorSnapshot& snapshot, std::string version) {
+  const WireTotals& wire = snapshot.wire;
+  OptimizationStatus status;
+  status.wire = {.version = std::move(version),
+                 .uptime_seconds = snapshot.uptime_seconds,
+                 .clients = {.connected = wire.clients_connected,
+                             .active = wire.clients_active,
+                             .waiting = wire.clients_waiting,
+                             .total = wire.clients_total,
+                             .refused = wire.clients_refused,
+                             .logins_failed = wire.logins_failed},
+                 .servers = {.idle = wire.servers_idle,
+                             .active = wire.servers_active,
+                             .opened = wire.servers_opened,
+                             .closed = wire.servers_closed,
+                             .failed = wire.servers_failed},
+                 .queries = queries_of(snapshot)};
+  status.warnings = {
+      "optimization engine: not in this version; queries pass through as they are, and its figures are null",
+      "executor: not in this version; there is no circuit breaker, no thread pool and no clean-up to report",
+  };
+  return status;
+}
+
+}  // namespace millrace::http

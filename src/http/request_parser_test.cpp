@@ -1,0 +1,140 @@
+#include "http/request_parser.hpp"
+
+#include <gtest/gtest.h>
+
+#include "http/target.hpp"
+
+namespace millrace::http {
+namespace {
+
+using State = RequestParser::State;
+
+/// Feeds text in pieces of `step` bytes, as a connection would.
+std::vector<Request> parse_all(std::string_view text, std::size_t step, RequestParser& parser) {
+  std::vector<Request> requests;
+  std::string received;
+  for (std::size_t at = 0; at < text.size() && parser.state() != State::failed; at += step) {
+    received += text.substr(at, step);
+    std::size_t used = 1;
+    while (used > 0 && !received.empty() && parser.state() != State::failed) {
+      used = parser.feed(received);
+      received.erase(0, used);
+      if (parser.state() == State::complete) requests.push_back(parser.take());
+    }
+  }
+  return requests;
+}
+
+int status_of(std::string_view text, MessageLimits limits = {}) {
+  RequestParser parser(limits);
+  parse_all(text, text.size(), parser);
+  return parser.state() == State::failed ? parser.failure().status : 0;
+}
+
+TEST(RequestParser, ReadsPipelinedRequestsHoweverTheyAreCut) {
+  const std::string text =
+      "GET /a?x=1 HTTP/1.1\r\nHost: h\r\n\r\n"
+      "\r\nPOST /b HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"
+      "POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nT: v\r\n\r\n"
+      "GET /d HTTP/1.0\r\n\r\n";
+  for (std::size_t step = 1; step <= text.size(); ++step) {
+    RequestParser parser({});
+    const auto requests = parse_all(text, step, parser);
+    ASSERT_EQ(requests.size(), 4) << step;
+    EXPECT_EQ(requests[0].target.path, "/a");
+    ASSERT_EQ(requests[0].target.query.size(), 1);
+    EXPECT_EQ(requests[0].target.query[0].second, "1");
+    EXPECT_TRUE(requests[0].keep_alive);
+    EXPECT_EQ(requests[1].method, "POST");
+    EXPECT_EQ(requests[1].body, "hello");
+    EXPECT_EQ(requests[1].content_type, "application/json");
+    EXPECT_EQ(requests[2].body, "abcdefg");
+    EXPECT_EQ(requests[3].target.path, "/d");
+    EXPECT_FALSE(requests[3].keep_alive);
+    EXPECT_EQ(parser.state(), State::between);
+  }
+}
+
+TEST(RequestParser, KnowsWhereItStands) {
+  RequestParser parser({});
+  EXPECT_EQ(parser.state(), State::between);
+  EXPECT_EQ(parser.feed("\r\n"), 2);
+  EXPECT_EQ(parser.state(), State::between);
+  std::string text = "POST / HTTP/1.1\r\nHost: h\r\n";
+  text.erase(0, parser.feed(text));
+  EXPECT_EQ(parser.state(), State::header);
+  text += "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+  text.erase(0, parser.feed(text));
+  EXPECT_EQ(parser.state(), State::body);
+  EXPECT_TRUE(parser.take_wants_continue());
+  EXPECT_FALSE(parser.take_wants_continue());
+  EXPECT_EQ(parser.feed("{}rest"), 2);
+  EXPECT_EQ(parser.state(), State::complete);
+  EXPECT_EQ(parser.take().body, "{}");
+}
+
+TEST(RequestParser, NoContinueForABodyThatIsThere) {
+  RequestParser parser({});
+  parser.feed("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n{}");
+  EXPECT_FALSE(parser.take_wants_continue());
+  EXPECT_EQ(parser.state(), State::complete);
+}
+
+TEST(RequestParser, RefusesWhatIsMalformed) {
+  for (const std::string_view text : {
+           "nonsense\r\n\r\n",
+           "GET  / HTTP/1.1\r\nHost: h\r\n\r\n",
+           "GET / HTTP/1.1\r\nHost h\r\n\r\n",
+           "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n",
+           "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+           "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+           "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+           "GET / HTTP/1.1\r\n\r\n",
+           "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+           "GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n",
+           "GET nowhere HTTP/1.1\r\nHost: h\r\n\r\n",
+           "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+           "\x16\x03\x01\x02\x00\x01",
+       }) {
+    EXPECT_EQ(status_of(text), 400) << text;
+  }
+  EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"), 501);
+  EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\n\r\n"), 501);
+  EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: h\r\nExpect: miracles\r\n\r\n"), 417);
+}
+
+TEST(RequestParser, KeepsItsLimits) {
+  const MessageLimits limits{.header_bytes = 200, .body_bytes = 10};
+  const std::string long_header = "GET / HTTP/1.1\r\nHost: h\r\nX: " + std::string(300, 'x') + "\r\n\r\n";
+  EXPECT_EQ(status_of(long_header, limits), 431);
+  EXPECT_EQ(status_of("GET /" + std::string(300, 'x'), limits), 431);
+  EXPECT_EQ(status_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n", limits), 413);
+  EXPECT_EQ(status_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999\r\n\r\n", limits), 400);
+  EXPECT_EQ(status_of("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n5\r\nghijk\r\n",
+                      limits),
+            413);
+  EXPECT_EQ(status_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n0123456789", limits), 0);
+}
+
+TEST(ParseTarget, DecodesPathAndQuery) {
+  const auto target = parse_target("/api/%76%31/?a=1&b=x%20y+z&c&a=2");
+  ASSERT_TRUE(target);
+  EXPECT_EQ(target->path, "/api/v1");
+  const std::vector<std::pair<std::string, std::string>> query = {{"a", "1"}, {"b", "x y z"}, {"c", ""}, {"a", "2"}};
+  EXPECT_EQ(target->query, query);
+}
+
+TEST(ParseTarget, PathsInOneForm) {
+  EXPECT_EQ(parse_target("/")->path, "/");
+  EXPECT_EQ(parse_target("//")->path, "/");
+  EXPECT_EQ(parse_target("/health/")->path, "/health");
+  EXPECT_EQ(parse_target("/health//")->path, "/health");
+  EXPECT_EQ(parse_target("http://host:8642/health")->path, "/health");
+  EXPECT_EQ(parse_target("/a%2Fb")->path, "/a%2Fb");
+  EXPECT_FALSE(parse_target("*"));
+  EXPECT_FALSE(parse_target(""));
+  EXPECT_FALSE(parse_target("/ b"));
+}
+
+}  // namespace
+}  // namespace millrace::http

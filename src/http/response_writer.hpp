@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "http/message.hpp"
+
+namespace millrace::http {
+
+/// The bytes of a response. `with_body` is false for an answer to HEAD: the length is that of the body left out.
+std::string serialize(const Response& response, bool keep_alive, bool with_body);
+
+inline constexpr std::string_view continue_response = "HTTP/1.1 100 Continue\r\n\r\n";
+
+}  // namespace millrace::http

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "http/request_parser.hpp"
+#include "http/router.hpp"
+#include "net/listener.hpp"
+#include "net/tls.hpp"
+
+namespace millrace::http {
+
+/// How long a client may take for each step, and how many there may be.
+struct ServerLimits {
+  MessageLimits message = {};
+  std::size_t connections = 1000;
+  std::chrono::milliseconds header_time{10'000};  ///< from a request's first byte to its header's end; TLS too
+  std::chrono::milliseconds body_time{30'000};    ///< from the header's end to the body's end
+  std::chrono::milliseconds idle_time{75'000};    ///< between requests
+  std::chrono::milliseconds write_time{30'000};   ///< until a response is taken
+};
+
+struct ServerOptions {
+  net::Endpoint listen;
+  std::shared_ptr<const net::TlsContext> tls = {};  ///< null: plain HTTP
+  ServerLimits limits = {};
+};
+
+/// Speaks HTTP/1.1 (and 1.0) on one port: keep-alive, pipelined requests answered in order, HEAD, chunked bodies,
+/// "100 Continue". Connections are spread over the io_contexts, each run by one thread, and stay where they are.
+class Server {
+ public:
+  static Result<std::unique_ptr<Server>> start(std::vector<asio::io_context*> contexts, ServerOptions options,
+                                               std::shared_ptr<const Router> router);
+
+  /// Stops. What the connections still do ends on their io_contexts' threads. Must come before the io_contexts' end.
+  ~Server();
+
+  /// The port in use; of interest when 0 was asked for.
+  std::uint16_t port() const;
+
+  /// Accepts nothing more, closes idle connections, and the others after the response that is under way. Thread-safe;
+  /// may be called twice.
+  void stop();
+
+ private:
+  struct State;
+  Server(std::shared_ptr<State> state, std::unique_ptr<net::Listener> listener);
+
+  std::shared_ptr<State> state_;
+  std::unique_ptr<net::Listener> listener_;
+};
+
+}  // namespace millrace::http
