@@ -6,6 +6,7 @@
 #include <array>
 #include <optional>
 
+#include "pgwire/protocol/encode.hpp"
 #include "pgwire/protocol/reader.hpp"
 
 namespace millrace::pgwire {
@@ -97,24 +98,25 @@ Replication StartupRequest::replication() const {
   return parse_replication(parameter("replication")).value_or(Replication::none);
 }
 
-Result<StartupPacket> decode_startup(Bytes whole_packet) {
+Result<StartupPacket> decode_startup(Bytes whole_packet, AskedBefore asked) {
   if (whole_packet.size() < min_startup_length || !valid_startup_length(load_u32(whole_packet.data())) ||
       load_u32(whole_packet.data()) != whole_packet.size()) {
     return fail("invalid length of startup packet", "08P01");
   }
   const std::uint32_t code = load_u32(whole_packet.data() + 4);
   const Bytes rest = whole_packet.subspan(8);
-  switch (code) {
-    case ssl_request_code:
-      return SslRequest{};
-    case gss_encryption_request_code:
-      return GssEncryptionRequest{};
-    case cancel_request_code:
-      if (rest.size() != 8) return fail("invalid length of startup packet", "08P01");
-      return CancelRequest{load_u32(rest.data()), load_u32(rest.data() + 4)};
-    default:
-      return decode_request(code, rest);
-  }
+  if (code == ssl_request_code && !asked.ssl) return SslRequest{};
+  if (code == gss_encryption_request_code && !asked.gss) return GssEncryptionRequest{};
+  if (code != cancel_request_code) return decode_request(code, rest);
+  if (rest.size() != 8) return fail("invalid length of startup packet", "08P01");
+  return CancelRequest{load_u32(rest.data()), load_u32(rest.data() + 4)};
+}
+
+void append_startup_error(std::string& out, Bytes whole_packet, const Error& error) {
+  const bool old = whole_packet.size() >= 8 && load_u32(whole_packet.data() + 4) >> 16 < protocol_major;
+  if (!old) return append_error_response(out, "FATAL", error);
+  out += fmt::format("EFATAL:  {}\n", error.message);
+  out += '\0';
 }
 
 }  // namespace millrace::pgwire

@@ -51,9 +51,20 @@ inline bool valid_startup_length(std::uint32_t length) {
   return length >= min_startup_length && length <= max_startup_length;
 }
 
+/// Which of the two kinds of encryption a connection has asked for already. Each may be asked for once, GSSAPI not
+/// after an accepted TLS: a request beyond that is a version that doesn't exist.
+struct AskedBefore {
+  bool ssl = false;
+  bool gss = false;
+};
+
 /// `whole_packet` starts with the length word. Errors are PostgreSQL's: 08P01, 0A000 (not version 3), 28000 (no user),
 /// 22023 (a `replication` value that isn't one). Where `valid_startup_length` is false, PostgreSQL closes without an
 /// answer.
-Result<StartupPacket> decode_startup(Bytes whole_packet);
+Result<StartupPacket> decode_startup(Bytes whole_packet, AskedBefore asked = {});
+
+/// Appends the answer to a packet that `decode_startup` refused: an ErrorResponse, or for a client of version 2 or
+/// older, which can't read one, the error in its own form.
+void append_startup_error(std::string& out, Bytes whole_packet, const Error& error);
 
 }  // namespace millrace::pgwire

@@ -97,6 +97,19 @@ TEST(Startup, KnowsTheRequestsThatAreNoLogIn) {
   expect_error(framed(cancel_request_code, "123456789"), "08P01", "invalid length of startup packet");
 }
 
+TEST(Startup, EncryptionIsAskedForOnce) {
+  std::string packet;
+  append_ssl_request(packet);
+  EXPECT_TRUE(decode_startup(as_bytes(packet), {.ssl = false, .gss = true}).has_value());
+  EXPECT_EQ(decode_startup(as_bytes(packet), {.ssl = true}).error().message,
+            "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.0");
+  packet.clear();
+  append_gss_encryption_request(packet);
+  EXPECT_TRUE(decode_startup(as_bytes(packet), {.ssl = true}).has_value());
+  EXPECT_EQ(decode_startup(as_bytes(packet), {.gss = true}).error().message,
+            "unsupported frontend protocol 1234.5680: server supports 3.0 to 3.0");
+}
+
 TEST(Startup, RefusesOtherVersions) {
   for (const std::uint32_t version : {2U << 16, 4U << 16, 0U, 1234U << 16 | 5681U}) {
     const auto decoded = decode(packet_of({{"user", "a"}}, version));
@@ -104,6 +117,18 @@ TEST(Startup, RefusesOtherVersions) {
     EXPECT_EQ(decoded.error().sqlstate, "0A000");
   }
   expect_error(packet_of({}, 2U << 16), "0A000", "unsupported frontend protocol 2.0: server supports 3.0 to 3.0");
+}
+
+TEST(Startup, AnswersOldClientsInTheirOwnForm) {
+  const auto answer = [](std::uint32_t version) {
+    const std::string packet = packet_of({{"user", "a"}}, version);
+    std::string out;
+    append_startup_error(out, as_bytes(packet), decode(packet).error());
+    return out;
+  };
+  EXPECT_EQ(answer(2U << 16),
+            std::string_view("EFATAL:  unsupported frontend protocol 2.0: server supports 3.0 to 3.0\n\0", 72));
+  EXPECT_EQ(answer(4U << 16)[5], 'S');
 }
 
 TEST(Startup, RefusesBadLayoutsInPostgreSqlsWords) {

@@ -170,24 +170,26 @@ ClientAuthentication::Step ClientAuthentication::start() {
 
 ClientAuthentication::Step ClientAuthentication::on_password_message(Bytes body) {
   using Expects = Impl::Expects;
-  const std::uint32_t limit = impl_->expects == Expects::md5_answer ? max_password_length : max_sasl_length;
-  if (body.size() + length_word > limit) {
-    return impl_->reject({.message = "invalid message length", .sqlstate = "08P01"});
+  if (impl_->expects == Expects::nothing) {
+    return impl_->reject(
+        {.message = fmt::format("invalid frontend message type {}", int{frontend::password}), .sqlstate = "08P01"});
   }
+  if (impl_->expects == Expects::md5_answer) {
+    if (body.size() + length_word > max_password_length) {
+      return impl_->reject({.message = "invalid message length", .sqlstate = "08P01"});
+    }
+    return impl_->on_md5_answer(body);
+  }
+  // PostgreSQL doesn't say more about a SASL message that is too long.
+  if (body.size() + length_word > max_sasl_length) return impl_->reject_password();
   switch (impl_->expects) {
-    case Expects::md5_answer:
-      return impl_->on_md5_answer(body);
     case Expects::sasl_initial:
       return impl_->on_sasl_initial(body);
     case Expects::sasl_first:
       return impl_->on_sasl_first(as_text(body));
-    case Expects::sasl_final:
+    default:
       return impl_->on_sasl_final(as_text(body));
-    case Expects::nothing:
-      break;
   }
-  return impl_->reject(
-      {.message = fmt::format("invalid frontend message type {}", int{frontend::password}), .sqlstate = "08P01"});
 }
 
 }  // namespace millrace::pgwire

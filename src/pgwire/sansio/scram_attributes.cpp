@@ -5,18 +5,31 @@
 #include <algorithm>
 
 namespace millrace::pgwire {
+namespace {
+
+constexpr std::size_t max_shown = 30;
+
+constexpr bool is_visible(char c) { return c >= 0x21 && c <= 0x7e; }
+
+}  // namespace
 
 std::unexpected<Error> malformed_scram(std::string detail) {
   return fail("malformed SCRAM message", "08P01", {}, std::move(detail));
 }
 
 std::string shown(char c) {
-  if (c >= 0x21 && c <= 0x7e) return std::string(1, c);
+  if (is_visible(c)) return fmt::format("'{}'", c);
   return fmt::format("0x{:02x}", static_cast<unsigned char>(c));
 }
 
+std::string shown(std::string_view text) {
+  std::string result(text.substr(0, max_shown));
+  std::replace_if(result.begin(), result.end(), [](char c) { return !is_visible(c); }, '?');
+  return result;
+}
+
 bool is_scram_printable(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x21 && c <= 0x7e && c != ','; });
+  return std::all_of(text.begin(), text.end(), [](char c) { return is_visible(c) && c != ','; });
 }
 
 Result<std::string_view> ScramAttributes::take(char name) {

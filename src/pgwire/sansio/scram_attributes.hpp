@@ -35,8 +35,10 @@ class ScramAttributes {
 };
 
 std::unexpected<Error> malformed_scram(std::string detail);
-/// A character as PostgreSQL shows it in these messages: itself if printable, its code otherwise.
+/// A character as PostgreSQL shows it in these messages: in quotes if printable, its code otherwise.
 std::string shown(char c);
+/// A client's text as PostgreSQL shows it: its first 30 bytes, with '?' for what isn't printable.
+std::string shown(std::string_view text);
 /// RFC 5802's `printable`: visible ASCII without the comma.
 bool is_scram_printable(std::string_view text);
 

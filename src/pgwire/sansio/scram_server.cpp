@@ -45,7 +45,7 @@ Result<> ScramServer::check_channel_binding_flag(char flag, std::string_view typ
             "binding data.");
       }
       if (type != binding_type) {
-        return fail("unsupported SCRAM channel-binding type", "08P01", {}, fmt::format("The type is \"{}\".", type));
+        return fail(fmt::format("unsupported SCRAM channel-binding type \"{}\"", shown(type)), "08P01");
       }
       return {};
     default:

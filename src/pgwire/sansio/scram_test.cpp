@@ -46,22 +46,23 @@ void expect_refused(ScramServer side, const std::string& first, std::string_view
 TEST(Scram, RefusesBadFirstMessagesInPostgreSqlsWords) {
   expect_refused(server(), "", "08P01", "The message is empty.");
   expect_refused(server(), std::string("n,,n=,r=a\0b", 11), "08P01", "Message length does not match input length.");
-  expect_refused(server(), "x,,n=,r=a", "08P01", "Unexpected channel-binding flag \"x\".");
-  expect_refused(server(), "nx,n=,r=a", "08P01", "Comma expected, but found character \"x\".");
-  expect_refused(server(), "n,x,n=,r=a", "08P01", "Unexpected attribute \"x\" in client-first-message.");
+  expect_refused(server(), "x,,n=,r=a", "08P01", "Unexpected channel-binding flag \"'x'\".");
+  expect_refused(server(), "nx,n=,r=a", "08P01", "Comma expected, but found character \"'x'\".");
+  expect_refused(server(), "n,x,n=,r=a", "08P01", "Unexpected attribute \"'x'\" in client-first-message.");
   expect_refused(server(), "n,a=bob,n=,r=a", "0A000", "client uses authorization identity, but it is not supported");
   expect_refused(server(), "n,,m=x,n=,r=a", "0A000", "client requires an unsupported SCRAM extension");
-  expect_refused(server(), "n,,r=a", "08P01", "Expected attribute \"n\" but found \"r\".");
+  expect_refused(server(), "n,,r=a", "08P01", "Expected attribute \"n\" but found \"'r'\".");
   expect_refused(server(), "n,,n=,r", "08P01", "Expected character \"=\" for attribute \"r\".");
   expect_refused(server(), "n,,n=,r=\x7f", "08P01", "non-printable characters in SCRAM nonce");
-  expect_refused(server(), "n,,n=,r=a,1", "08P01", "Attribute expected, but found invalid character \"1\".");
+  expect_refused(server(), "n,,n=,r=a,1", "08P01", "Attribute expected, but found invalid character \"'1'\".");
   expect_refused(server(), "p=tls-server-end-point,,n=,r=a", "08P01",
                  "The client selected SCRAM-SHA-256 without channel binding, but the SCRAM message includes channel "
                  "binding data.");
   expect_refused(
       server_plus(), "n,,n=,r=a", "08P01",
       "The client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not include channel binding data.");
-  expect_refused(server_plus(), "p=tls-unique,,n=,r=a", "08P01", "unsupported SCRAM channel-binding type");
+  expect_refused(server_plus(), "p=tls-unique,,n=,r=a", "08P01",
+                 "unsupported SCRAM channel-binding type \"tls-unique\"");
 }
 
 TEST(Scram, RefusesADowngrade) {
@@ -85,7 +86,7 @@ TEST(Scram, RefusesBadFinalMessagesInPostgreSqlsWords) {
   EXPECT_EQ(refused("c=biws,r=", ",x=1," + proof), "wrong");
   EXPECT_EQ(refused("c=biws,r=", "x," + proof), "invalid SCRAM response");
   EXPECT_EQ(refused("c=eSws,r=", "," + proof), "unexpected SCRAM channel-binding attribute in client-final-message");
-  EXPECT_EQ(refused("r=", "," + proof), "Expected attribute \"c\" but found \"r\".");
+  EXPECT_EQ(refused("r=", "," + proof), "Expected attribute \"c\" but found \"'r'\".");
   EXPECT_EQ(refused("c=biws,r=", ""), "Attribute expected, but found end of string.");
   EXPECT_EQ(refused("c=biws,r=", ",p=AAAA"), "Malformed proof in client-final-message.");
   EXPECT_EQ(refused("c=biws,r=", "," + proof + ",x=1"), "Garbage found at the end of client-final-message.");
