@@ -244,6 +244,15 @@ std::vector<std::byte> Stream::tls_server_end_point() const {
   return hash;
 }
 
+void Stream::finish_sending() {
+  if (tls_) {
+    ERR_clear_error();
+    SSL_shutdown(tls_->native());
+  }
+  error_code ignored;
+  socket_.shutdown(asio::socket_base::shutdown_send, ignored);
+}
+
 void Stream::close() {
   if (!socket_.is_open()) return;
   error_code ignored;

@@ -52,6 +52,9 @@ class Stream {
   /// RFC 5929 tls-server-end-point: the hash of the server's certificate, for SCRAM-SHA-256-PLUS. Empty without TLS.
   std::vector<std::byte> tls_server_end_point() const;
 
+  /// Tells the peer that nothing more comes; what the peer still sends can be read.
+  void finish_sending();
+
   /// Ends both directions at once; pending operations end with an error. May be called twice.
   void close();
   bool is_open() const;
