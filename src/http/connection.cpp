@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t read_size = 8 * 1024;
 
 /// A refused client may still be sending. Closing at once would make its kernel throw our answer away; so what it sends
-/// is read and dropped for a while.
+/// is read and dropped, until it closes too or for a while.
 constexpr std::size_t drain_bytes = 4 * 1024 * 1024;
 constexpr std::chrono::milliseconds drain_time{2'000};
 
@@ -127,6 +127,7 @@ asio::awaitable<void> Connection::refuse(Response response) {
   log::debug("http request refused", {{"peer", stream_.peer()}, {"status", response.status}});
   const std::string bytes = serialize(response, false, true);
   if (!co_await send(bytes)) co_return;
+  stream_.finish_sending();
   deadline_.set(drain_time);
   for (std::size_t drained = 0; drained < drain_bytes && co_await read_more();) {
     drained += received_.size();

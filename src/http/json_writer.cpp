@@ -2,10 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace millrace::http {
 namespace {
+
+bool is_plain(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return byte >= 0x20 && byte < 0x7f && c != '"' && c != '\\';
+}
 
 /// The length of the well-formed UTF-8 sequence at the start of `text`; 0 if there is none.
 std::size_t sequence_length(std::string_view text) {
@@ -97,6 +103,10 @@ void JsonWriter::end_array() {
 void JsonWriter::quote(std::string_view text) {
   out_ += '"';
   while (!text.empty()) {
+    const auto plain = static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is_plain) - text.begin());
+    out_ += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) break;
     const std::size_t length = sequence_length(text);
     const char c = text.front();
     if (length == 0) {
@@ -108,10 +118,8 @@ void JsonWriter::quote(std::string_view text) {
       out_ += c;
     } else if (c == '\n') {
       out_ += "\\n";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      fmt::format_to(std::back_inserter(out_), "\\u{:04x}", static_cast<unsigned>(c));
     } else {
-      out_ += c;
+      fmt::format_to(std::back_inserter(out_), "\\u{:04x}", static_cast<unsigned>(c));
     }
     text.remove_prefix(length == 0 ? 1 : length);
   }
