@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/executor_work_guard.hpp>
+#include <csignal>
 #include <thread>
 
 #include "http/api_table.hpp"
@@ -58,6 +59,7 @@ std::shared_ptr<const Router> routes() {
 class Running {
  public:
   explicit Running(ServerLimits limits = {}, std::shared_ptr<const net::TlsContext> tls = {}) {
+    std::signal(SIGPIPE, SIG_IGN);  // as the program does: TLS writes to sockets whose other end may be gone
     auto started =
         Server::start({&contexts_[0], &contexts_[1]},
                       {.listen = {.host = "127.0.0.1", .port = 0}, .tls = std::move(tls), .limits = limits}, routes());
