@@ -129,6 +129,26 @@ Result<> check_together(const Loaded& loaded) {
   return {};
 }
 
+bool is_loopback(const std::string& host) { return host == "localhost" || host == "::1" || host.starts_with("127."); }
+
+// What may be meant so, but had better be known.
+void warn_of_exposure(Loaded& loaded) {
+  const Settings& settings = loaded.settings;
+  if (settings.auth_type == AuthType::trust && !is_loopback(settings.listen_host)) {
+    loaded.warnings.push_back(
+        fmt::format("AUTH_TYPE is trust, so whoever can reach {} logs in without a password", settings.listen_host));
+  }
+  const auto origin = loaded.origins.find("DATABASE_URL");
+  if (!settings.database_url.password.empty() && !loaded.file.empty() && origin != loaded.origins.end() &&
+      origin->second.starts_with(loaded.file + ":")) {
+    std::error_code error;
+    const auto permissions = std::filesystem::status(loaded.file, error).permissions();
+    if (!error && (permissions & std::filesystem::perms::others_read) != std::filesystem::perms::none) {
+      loaded.warnings.push_back(loaded.file + " holds a password and can be read by all users of this machine");
+    }
+  }
+}
+
 }  // namespace
 
 std::map<std::string, std::string> process_environment() {
@@ -158,6 +178,7 @@ Result<Loaded> load(const Sources& sources) {
   if (auto done = read_flags(sources.flags, loaded); !done) return std::unexpected(std::move(done).error());
   complete(loaded);
   if (auto done = check_together(loaded); !done) return std::unexpected(std::move(done).error());
+  warn_of_exposure(loaded);
   return loaded;
 }
 

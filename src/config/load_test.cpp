@@ -246,6 +246,23 @@ TEST_F(Load, SettingsThatContradictEachOther) {
   EXPECT_EQ(error(), "HTTP_PORT: 8642 is LISTEN_PORT already");
 }
 
+TEST_F(Load, WarnsOfTrustOnAnAddressThatOthersReach) {
+  sources_.environment = {{"AUTH_TYPE", "trust"}};
+  EXPECT_EQ(load(sources_)->warnings.size(), 0u);
+  sources_.environment["LISTEN_HOST"] = "0.0.0.0";
+  ASSERT_EQ(load(sources_)->warnings.size(), 1u);
+  EXPECT_EQ(load(sources_)->warnings[0], "AUTH_TYPE is trust, so whoever can reach 0.0.0.0 logs in without a password");
+}
+
+TEST_F(Load, WarnsOfAPasswordInAFileThatAllCanRead) {
+  using std::filesystem::perms;
+  file("DATABASE_URL = \"postgresql://u:secret@h/d\"\n");
+  std::filesystem::permissions(path_, perms::owner_read | perms::others_read);
+  ASSERT_EQ(load(sources_)->warnings.size(), 1u);
+  std::filesystem::permissions(path_, perms::owner_read | perms::group_read);
+  EXPECT_EQ(load(sources_)->warnings.size(), 0u);
+}
+
 TEST(Reload, KeepsWhatNeedsARestart) {
   Settings before;
   Settings after;

@@ -56,7 +56,7 @@ std::vector<Group> groups() {
   return {
       {"The server behind",
        {
-           {"DATABASE_URL", Url{&Settings::database_url}, restart,
+           {"DATABASE_URL", Url{&Settings::database_url}, reload,
             "The PostgreSQL server, and the user and database that Millrace itself logs in with; `?host=/directory` "
             "means a Unix socket, and `sslmode` and `sslrootcert` are understood. A missing user is the operating "
             "system's, a missing database is `postgres`."},
@@ -86,10 +86,10 @@ std::vector<Group> groups() {
             "The private key (PEM) of that certificate."},
            {"CLIENT_TLS_MODE", choice<&Settings::client_tls_mode>(client_tls_modes), reload,
             "Whether database clients may or must use TLS."},
-           {"SERVER_TLS_MODE", choice<&Settings::server_tls_mode>(server_tls_modes), restart,
+           {"SERVER_TLS_MODE", choice<&Settings::server_tls_mode>(server_tls_modes), reload,
             "Whether Millrace uses TLS towards PostgreSQL, and how it checks the certificate; `sslmode` in "
             "DATABASE_URL wins."},
-           {"SERVER_TLS_CA_FILE", Text{&Settings::server_tls_ca_file, "a file's path", nullptr}, restart,
+           {"SERVER_TLS_CA_FILE", Text{&Settings::server_tls_ca_file, "a file's path", nullptr}, reload,
             "The authorities (PEM) that PostgreSQL's certificate is checked against; empty means the system's. "
             "`sslrootcert` in DATABASE_URL wins."},
        }},
@@ -132,7 +132,7 @@ std::vector<Group> groups() {
             "How long a client may stay connected without asking anything; 0 means for ever."},
            {"MAX_MESSAGE_SIZE_MB", Count{&Settings::max_message_size_mb, 1, 1024}, reload,
             "The largest protocol message that is passed on; PostgreSQL's own limit is 1024."},
-           {"MAX_PARSED_STATEMENT_KB", Count{&Settings::max_parsed_statement_kb, 0, 65536}, reload,
+           {"MAX_PARSED_STATEMENT_KB", Count{&Settings::max_parsed_statement_kb, 0, 65536}, restart,
             "The longest statement that Millrace parses; a longer one passes through unread."},
        }},
       {"Logs",
