@@ -1,0 +1,337 @@
+#include "backend/pool.hpp"
+
+#include "base/log.hpp"
+
+namespace millrace::backend {
+namespace {
+
+/// Under a queue, whoever has waited longest is next, also if that means moving a connection between cores; but a
+/// connection that is free on this core isn't moved for a client that came only just before.
+constexpr auto prefer_own_core_for = std::chrono::milliseconds(5);
+
+bool same_settings(const std::shared_ptr<const Settings>& a, const std::shared_ptr<const Settings>& b) {
+  return a == b || (a && b && *a == *b);
+}
+
+}  // namespace
+
+Pool::Pool(std::string user, std::string database, std::shared_ptr<const ServerAddress> address, PoolLimits limits)
+    : user_(std::move(user)), database_(std::move(database)), address_(std::move(address)), limits_(limits) {}
+
+Pool::Startup Pool::intern(ParameterList startup) {
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(startups_, [](const auto& known) { return known.expired(); });
+  for (const auto& known : startups_) {
+    if (auto alive = known.lock(); alive && *alive == startup) return alive;
+  }
+  auto made = std::make_shared<const ParameterList>(std::move(startup));
+  startups_.push_back(made);
+  return made;
+}
+
+Pool::Connection Pool::try_take(asio::io_context& core, const Startup& startup,
+                                const std::shared_ptr<const Settings>& preferred) {
+  const std::scoped_lock lock(mutex_);
+  if (!waiters_.empty()) return nullptr;
+  auto best = idle_.rend();
+  for (auto at = idle_.rbegin(); at != idle_.rend(); ++at) {
+    if (&(*at)->context() != &core || (*at)->login().startup != startup || !(*at)->is_open()) continue;
+    if (best == idle_.rend()) best = at;
+    if (same_settings((*at)->state().settings, preferred)) {
+      best = at;
+      break;
+    }
+  }
+  if (best == idle_.rend()) return nullptr;
+  Connection taken = std::move(*best);
+  idle_.erase(std::next(best).base());
+  return taken;
+}
+
+asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io_context& core, Startup startup) {
+  if (auto connection = try_take(core, startup, nullptr)) co_return connection;
+  std::shared_ptr<Waiter> waiter;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (open_ < limits_.size && waiters_.empty()) {
+      ++open_;
+    } else {
+      waiter = std::make_shared<Waiter>(core, startup);
+      waiters_.push_back(waiter);
+      waiting_ = waiters_.size();
+      fetch_from_other_core(waiter);
+    }
+  }
+  if (!waiter) co_return co_await open(core, std::move(startup));
+
+  const bool woken = co_await waiter->signal.wait(limits_.wait);
+  {
+    const std::scoped_lock lock(mutex_);
+    std::erase(waiters_, waiter);
+    waiting_ = waiters_.size();
+  }
+  if (waiter->given) co_return std::move(waiter->given);
+  if (waiter->open_one) co_return co_await open(core, std::move(startup));
+  if (woken) co_return co_await take(core, std::move(startup));
+  co_return std::unexpected(
+      LoginError{Error{.message = fmt::format("all {} server connections are in use; waited {} s for one", limits_.size,
+                                              std::chrono::duration_cast<std::chrono::seconds>(limits_.wait).count()),
+                       .sqlstate = "53300",
+                       .hint = "Raise POOL_SIZE, shorten transactions, or use POOL_MODE = \"transaction\"."},
+                 {}});
+}
+
+asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io_context& core, Startup startup) {
+  const auto self = shared_from_this();
+  pgwire::ServerCredential credential;
+  {
+    const std::scoped_lock lock(mutex_);
+    credential = credential_;
+  }
+  auto opened =
+      co_await ServerConnection::open(core, address_, {.startup = startup, .credential = std::move(credential)});
+  std::unique_lock lock(mutex_);
+  if (!opened) {
+    --open_;
+    place_freed();
+    co_return std::unexpected(std::move(opened.error()));
+  }
+  ++opened_;
+  Connection connection = std::move(*opened);
+  const auto known =
+      std::find_if(welcomes_.begin(), welcomes_.end(), [&](const auto& w) { return w.first == startup; });
+  if (known == welcomes_.end()) {
+    std::erase_if(welcomes_, [](const auto& w) { return w.first.use_count() == 1; });
+    welcomes_.emplace_back(startup, connection->state().parameters);
+  } else {
+    known->second = connection->state().parameters;
+  }
+  connection->on_closed = [self](ServerConnection& closed) {
+    const std::scoped_lock inner(self->mutex_);
+    std::erase_if(self->idle_, [&](const Connection& idle) { return idle.get() == &closed; });
+    --self->open_;
+    ++self->closed_;
+    self->place_freed();
+  };
+  lock.unlock();
+  connection->start_reading();
+  co_return connection;
+}
+
+void Pool::place_freed() {
+  for (const auto& waiter : waiters_) {
+    if (waiter->given || waiter->open_one) continue;
+    if (open_ >= limits_.size) return;
+    ++open_;
+    waiter->open_one = true;
+    asio::post(*waiter->core, [waiter] { waiter->signal.set(); });
+    return;
+  }
+}
+
+bool Pool::fetch_from_other_core(const std::shared_ptr<Waiter>& waiter) {
+  // One with other start-up parameters is of no use, but its place is.
+  Connection other;
+  for (auto at = idle_.begin(); at != idle_.end(); ++at) {
+    const bool fits = (*at)->login().startup == waiter->startup;
+    if (fits || !other) other = *at;
+    if (fits) break;
+  }
+  if (!other) return false;
+  std::erase(idle_, other);
+  if (other->login().startup != waiter->startup || &other->context() == waiter->core) {
+    if (other->login().startup == waiter->startup) {
+      waiter->given = other;
+      asio::post(*waiter->core, [waiter] { waiter->signal.set(); });
+    } else {
+      close_later(other);
+    }
+    return true;
+  }
+  hand_over(waiter, other);
+  return true;
+}
+
+/// Moves a connection that nobody else can reach any more to the waiter's core.
+void Pool::hand_over(const std::shared_ptr<Waiter>& waiter, Connection connection) {
+  asio::post(connection->context(), [self = shared_from_this(), waiter, connection] {
+    if (!connection->is_open()) {
+      asio::post(*waiter->core, [waiter] { waiter->signal.set(); });
+      return;
+    }
+    connection->move_to(*waiter->core, [self, waiter](Connection arrived) {
+      bool still_waiting = false;
+      {
+        const std::scoped_lock lock(self->mutex_);
+        still_waiting = std::find(self->waiters_.begin(), self->waiters_.end(), waiter) != self->waiters_.end() &&
+                        !waiter->given && !waiter->open_one;
+        if (still_waiting && arrived) waiter->given = arrived;
+      }
+      if (still_waiting) {
+        waiter->signal.set();
+      } else if (arrived) {
+        self->give_back(std::move(arrived));
+      }
+    });
+  });
+}
+
+void Pool::close_later(Connection connection) {
+  asio::post(connection->context(), [connection] { connection->close(); });
+}
+
+void Pool::give_back(Connection connection) {
+  if (!connection->is_open()) return;
+  if (connection->cancels_under_way > 0) {
+    connection->held_back = true;
+    return;
+  }
+  const TimePoint now = Clock::now();
+  connection->idle_since = now;
+  const std::scoped_lock lock(mutex_);
+  if (connection->opened_at < epoch_ || now - connection->opened_at > limits_.lifetime || open_ > limits_.size) {
+    close_later(std::move(connection));
+    return;
+  }
+  std::shared_ptr<Waiter> chosen;
+  for (const auto& waiter : waiters_) {
+    if (waiter->given || waiter->open_one) continue;
+    if (waiter->startup != connection->login().startup) {
+      if (!chosen) {
+        // The first in the queue needs another kind of connection: this one makes room.
+        close_later(std::move(connection));
+        return;
+      }
+      continue;
+    }
+    if (!chosen) chosen = waiter;
+    if (waiter->core == &connection->context()) {
+      chosen = waiter;
+      break;
+    }
+    if (now - chosen->since > prefer_own_core_for) break;
+  }
+  if (!chosen) {
+    idle_.push_back(std::move(connection));
+    return;
+  }
+  if (chosen->core == &connection->context()) {
+    chosen->given = std::move(connection);
+    asio::post(*chosen->core, [chosen] { chosen->signal.set(); });
+  } else {
+    hand_over(chosen, std::move(connection));
+  }
+}
+
+void Pool::cancel_done(const Connection& connection) {
+  if (connection->cancels_under_way == 0 && std::exchange(connection->held_back, false)) give_back(connection);
+}
+
+std::shared_ptr<const ParameterList> Pool::welcome(const Startup& startup) const {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [known, parameters] : welcomes_) {
+    if (known == startup) return parameters;
+  }
+  return nullptr;
+}
+
+void Pool::set_credential(pgwire::ServerCredential credential) {
+  const std::scoped_lock lock(mutex_);
+  credential_ = std::move(credential);
+}
+
+void Pool::set_limits(PoolLimits limits) {
+  const std::scoped_lock lock(mutex_);
+  limits_ = limits;
+}
+
+void Pool::sweep(bool all) {
+  const TimePoint now = Clock::now();
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(idle_, [&](const Connection& connection) {
+    const bool old =
+        all || now - connection->idle_since > limits_.idle || now - connection->opened_at > limits_.lifetime;
+    if (old) close_later(connection);
+    return old;
+  });
+}
+
+void Pool::retire() {
+  {
+    const std::scoped_lock lock(mutex_);
+    epoch_ = Clock::now();
+    welcomes_.clear();
+  }
+  sweep(true);
+}
+
+Pool::Counts Pool::counts() const {
+  const std::scoped_lock lock(mutex_);
+  return {.idle = idle_.size(),
+          .in_use = open_ - std::min(open_, idle_.size()),
+          .waiting = waiters_.size(),
+          .opened = opened_,
+          .closed = closed_};
+}
+
+bool Pool::unused() const {
+  const std::scoped_lock lock(mutex_);
+  return open_ == 0 && waiters_.empty();
+}
+
+Pools::Pools(std::shared_ptr<const ServerAddress> address, PoolLimits limits)
+    : address_(std::move(address)), limits_(limits) {}
+
+std::shared_ptr<Pool> Pools::get(const std::string& user, const std::string& database) {
+  const std::scoped_lock lock(mutex_);
+  auto& pool = pools_[{user, database}];
+  if (!pool) pool = std::make_shared<Pool>(user, database, address_, limits_);
+  return pool;
+}
+
+void Pools::reconfigure(std::shared_ptr<const ServerAddress> address, PoolLimits limits) {
+  const std::scoped_lock lock(mutex_);
+  const bool moved =
+      address->endpoint.host != address_->endpoint.host || address->endpoint.port != address_->endpoint.port;
+  limits_ = limits;
+  address_ = std::move(address);
+  for (const auto& [key, pool] : pools_) pool->set_limits(limits);
+  if (!moved) return;
+  for (const auto& [key, pool] : pools_) pool->retire();
+  pools_.clear();  // clients that are connected keep theirs until they go
+}
+
+void Pools::sweep() {
+  const std::scoped_lock lock(mutex_);
+  for (auto at = pools_.begin(); at != pools_.end();) {
+    at->second->sweep();
+    const bool abandoned = at->second.use_count() == 1 && at->second->unused();
+    at = abandoned ? pools_.erase(at) : std::next(at);
+  }
+}
+
+void Pools::retire() {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [key, pool] : pools_) pool->retire();
+}
+
+Pool::Counts Pools::counts() const {
+  const std::scoped_lock lock(mutex_);
+  Pool::Counts all;
+  for (const auto& [key, pool] : pools_) {
+    const auto one = pool->counts();
+    all.idle += one.idle;
+    all.in_use += one.in_use;
+    all.waiting += one.waiting;
+    all.opened += one.opened;
+    all.closed += one.closed;
+  }
+  return all;
+}
+
+std::shared_ptr<const ServerAddress> Pools::address() const {
+  const std::scoped_lock lock(mutex_);
+  return address_;
+}
+
+}  // namespace millrace::backend

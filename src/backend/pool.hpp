@@ -1,0 +1,130 @@
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "backend/server_connection.hpp"
+
+namespace millrace::backend {
+
+/// Limits of one pool, the same for all; a reload changes them.
+struct PoolLimits {
+  std::size_t size = 20;  ///< server connections of one user and database
+  std::chrono::milliseconds wait{30000};
+  std::chrono::milliseconds idle{600000};
+  std::chrono::milliseconds lifetime{3600000};
+};
+
+/// The server connections of one user to one database.
+///
+/// A connection is given only to a client whose start-up parameters are the same as those that it was opened with, so
+/// that a RESET means the same as without a pool. Connections stay on their core; when only another core has one to
+/// spare, it is moved. Thread-safe: any core may call.
+class Pool : public std::enable_shared_from_this<Pool> {
+ public:
+  using Connection = std::shared_ptr<ServerConnection>;
+  using Startup = std::shared_ptr<const ParameterList>;
+
+  Pool(std::string user, std::string database, std::shared_ptr<const ServerAddress> address, PoolLimits limits);
+
+  const std::string& user() const { return user_; }
+  const std::string& database() const { return database_; }
+
+  /// Start-up parameters that are equal are one object.
+  Startup intern(ParameterList startup);
+
+  /// An idle connection on this core, if there is one and nobody has waited longer. One whose settings are `preferred`
+  /// comes first.
+  Connection try_take(asio::io_context& core, const Startup& startup, const std::shared_ptr<const Settings>& preferred);
+
+  /// Waits for a connection, or opens one. Errors: 53300 after `PoolLimits::wait`, or what the log-in failed with.
+  asio::awaitable<std::expected<Connection, LoginError>> take(asio::io_context& core, Startup startup);
+
+  /// Gives a clean connection back; on its own thread. A closed one only frees its place.
+  void give_back(Connection connection);
+
+  /// A cancel request for the connection was dealt with: it may be given to others, if it was given back meanwhile.
+  void cancel_done(const Connection& connection);
+
+  /// What the server said at the log-in with these parameters, once a connection was open; null before.
+  std::shared_ptr<const ParameterList> welcome(const Startup& startup) const;
+
+  void set_credential(pgwire::ServerCredential credential);
+  void set_limits(PoolLimits limits);
+
+  /// Closes what was idle too long, or is too old. `all`: every idle connection.
+  void sweep(bool all = false);
+
+  /// Closes idle connections now, and the ones in use when they come back.
+  void retire();
+
+  struct Counts {
+    std::size_t idle = 0, in_use = 0, waiting = 0;
+    std::uint64_t opened = 0, closed = 0;
+  };
+  Counts counts() const;
+  bool unused() const;
+
+ private:
+  struct Waiter {
+    asio::io_context* core;
+    Startup startup;
+    net::Signal signal;
+    TimePoint since;
+    Connection given;
+    bool open_one = false;  ///< a place is free: open a connection
+    Waiter(asio::io_context& c, Startup s) : core(&c), startup(std::move(s)), signal(c), since(Clock::now()) {}
+  };
+  using Waiters = std::list<std::shared_ptr<Waiter>>;
+
+  asio::awaitable<std::expected<Connection, LoginError>> open(asio::io_context& core, Startup startup);
+  void place_freed();  ///< with the lock held
+  void hand_over(const std::shared_ptr<Waiter>& waiter, Connection connection);
+  bool fetch_from_other_core(const std::shared_ptr<Waiter>& waiter);  ///< with the lock held
+  void close_later(Connection connection);
+
+  const std::string user_;
+  const std::string database_;
+  const std::shared_ptr<const ServerAddress> address_;
+
+  mutable std::mutex mutex_;
+  PoolLimits limits_;
+  pgwire::ServerCredential credential_;
+  std::vector<std::weak_ptr<const ParameterList>> startups_;
+  std::vector<std::pair<Startup, std::shared_ptr<const ParameterList>>> welcomes_;
+  std::vector<Connection> idle_;
+  Waiters waiters_;
+  std::size_t open_ = 0;  ///< connections open or being opened
+  std::uint64_t opened_ = 0;
+  std::uint64_t closed_ = 0;
+  std::atomic<std::size_t> waiting_ = 0;
+  TimePoint epoch_;  ///< connections opened before are not used again
+};
+
+/// All pools. Thread-safe.
+class Pools {
+ public:
+  Pools(std::shared_ptr<const ServerAddress> address, PoolLimits limits);
+
+  std::shared_ptr<Pool> get(const std::string& user, const std::string& database);
+  void reconfigure(std::shared_ptr<const ServerAddress> address, PoolLimits limits);
+  void sweep();
+  /// `Pool::retire` for all: a statement like DROP DATABASE or ALTER ROLE makes what is open stale, or wants it gone.
+  void retire();
+  Pool::Counts counts() const;
+  std::shared_ptr<const ServerAddress> address() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const ServerAddress> address_;
+  PoolLimits limits_;
+  std::map<std::pair<std::string, std::string>, std::shared_ptr<Pool>> pools_;
+};
+
+}  // namespace millrace::backend

@@ -1,0 +1,392 @@
+#include "backend/server_connection.hpp"
+
+#include "base/log.hpp"
+#include "pgwire/protocol/decode.hpp"
+#include "pgwire/protocol/encode.hpp"
+
+namespace millrace::backend {
+namespace {
+
+using boost::system::error_code;
+using std::chrono::milliseconds;
+
+constexpr std::size_t buffer_size = 64 * 1024;
+/// An answer that Millrace reads itself, such as an error or a parameter, is never larger; a server that claims so is
+/// broken.
+constexpr std::size_t max_own_message = 1024 * 1024;
+
+net::Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+LoginError broken(std::string message) { return {Error{.message = std::move(message), .sqlstate = "08006"}, {}}; }
+
+/// Closes a stream if a step takes too long; harmless when it is done before.
+class Deadline {
+ public:
+  Deadline(asio::io_context& context, net::Stream& stream, milliseconds limit)
+      : state_(std::make_shared<State>(State{asio::steady_timer(context, limit), &stream})) {
+    state_->timer.async_wait([state = state_](error_code error) {
+      if (!error && state->stream != nullptr) state->stream->close();
+    });
+  }
+  ~Deadline() {
+    state_->stream = nullptr;
+    state_->timer.cancel();
+  }
+  Deadline(const Deadline&) = delete;
+  Deadline& operator=(const Deadline&) = delete;
+
+ private:
+  struct State {
+    asio::steady_timer timer;
+    net::Stream* stream;
+  };
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace
+
+std::shared_ptr<const ParameterList> with_parameter(const std::shared_ptr<const ParameterList>& list,
+                                                    std::string_view name, std::string_view value) {
+  if (list) {
+    for (const auto& [known, current] : *list) {
+      if (known == name && current == value) return list;
+    }
+  }
+  auto changed = list ? std::make_shared<ParameterList>(*list) : std::make_shared<ParameterList>();
+  for (auto& [known, current] : *changed) {
+    if (known == name) {
+      current = value;
+      return changed;
+    }
+  }
+  changed->emplace_back(name, value);
+  return changed;
+}
+
+/// Collects the answer to a query of our own.
+class ServerConnection::InternalQuery final : public Sink {
+ public:
+  InternalQuery(ServerConnection& connection) : connection_(connection), done_(*connection.context_) {}
+
+  std::size_t on_server_bytes(std::span<std::byte> bytes) override {
+    std::size_t at = 0;
+    while (bytes.size() - at >= pgwire::header_size) {
+      const auto header = pgwire::load_header(bytes.subspan(at));
+      if (!header.valid() || header.total() > max_own_message) {
+        connection_.close();
+        return bytes.size();
+      }
+      if (bytes.size() - at < header.total()) break;
+      on_message(header.type, bytes.subspan(at + pgwire::header_size, header.length - 4));
+      at += header.total();
+    }
+    return at;
+  }
+  bool writable() const override { return true; }
+  asio::awaitable<void> drained() override { co_return; }
+  void on_server_gone() override {
+    if (!finished_ && !error_) error_ = Error{.message = "the server closed the connection", .sqlstate = "08006"};
+    done_.set();
+  }
+
+  asio::awaitable<Result<std::vector<Row>>> answer(milliseconds timeout) {
+    if (!co_await done_.wait(timeout)) {
+      co_return fail("the server did not answer in time", "08006");
+    }
+    if (error_) co_return std::unexpected(*error_);
+    co_return std::move(rows_);
+  }
+  bool finished() const { return finished_; }
+
+ private:
+  void on_message(char type, pgwire::Bytes body) {
+    switch (type) {
+      case pgwire::backend::data_row:
+        if (const auto values = pgwire::decode_data_row(body)) {
+          Row row;
+          for (const auto& value : *values) {
+            if (value) {
+              row.emplace_back(std::string(reinterpret_cast<const char*>(value->data()), value->size()));
+            } else {
+              row.emplace_back(std::nullopt);
+            }
+          }
+          rows_.push_back(std::move(row));
+        }
+        break;
+      case pgwire::backend::error_response:
+        if (const auto notice = pgwire::decode_notice(body); notice && !error_) {
+          error_ = Error{.message = std::string(notice->message()), .sqlstate = std::string(notice->sqlstate())};
+        }
+        break;
+      case pgwire::backend::parameter_status:
+        if (const auto status = pgwire::decode_parameter_status(body)) {
+          connection_.state_.parameters = with_parameter(connection_.state_.parameters, status->name, status->value);
+        }
+        break;
+      case pgwire::backend::ready_for_query:
+        if (const auto status = pgwire::decode_ready_for_query(body)) connection_.transaction_status = *status;
+        finished_ = true;
+        done_.set();
+        break;
+      default:
+        break;
+    }
+  }
+
+  ServerConnection& connection_;
+  net::Signal done_;
+  std::vector<Row> rows_;
+  std::optional<Error> error_;
+  bool finished_ = false;
+};
+
+ServerConnection::ServerConnection(asio::io_context& context, net::Stream stream)
+    : opened_at(Clock::now()),
+      idle_since(opened_at),
+      context_(&context),
+      stream_(std::move(stream)),
+      buffer_(buffer_size) {}
+
+ServerConnection::~ServerConnection() { close(); }
+
+asio::awaitable<std::expected<std::shared_ptr<ServerConnection>, LoginError>> ServerConnection::open(
+    asio::io_context& context, std::shared_ptr<const ServerAddress> address, LoginRequest request) {
+  auto stream = co_await net::connect(context, address->endpoint, address->connect_timeout);
+  if (!stream) co_return std::unexpected(LoginError{stream.error(), {}});
+  auto connection = std::make_shared<ServerConnection>(context, std::move(*stream));
+  connection->address_ = address;
+  const Deadline deadline(context, connection->stream_, address->connect_timeout);
+  auto logged_in = co_await connection->log_in(std::move(request));
+  if (!logged_in) {
+    connection->close();
+    co_return std::unexpected(std::move(logged_in.error()));
+  }
+  co_return connection;
+}
+
+asio::awaitable<std::expected<void, LoginError>> ServerConnection::log_in(LoginRequest request) {
+  error_code error;
+  const bool local = address_->endpoint.host.starts_with('/');
+  if (address_->tls && !local) {
+    std::string ask;
+    pgwire::append_ssl_request(ask);
+    co_await stream_.write_all(as_bytes(ask), error);
+    std::array<std::byte, 1> answer{};
+    if (!error) co_await stream_.read_some(answer, error);
+    if (error) co_return std::unexpected(broken("the server closed the connection during the TLS negotiation"));
+    // One byte was read and no more: what an attacker puts behind it stays outside of TLS (CVE-2021-23222).
+    if (answer[0] == std::byte{'S'}) {
+      auto started = co_await stream_.start_tls_client(address_->tls, address_->endpoint.host);
+      if (!started) co_return std::unexpected(LoginError{started.error(), {}});
+    } else if (answer[0] != std::byte{'N'} || address_->tls_required) {
+      co_return std::unexpected(
+          LoginError{Error{.message = "the server does not support TLS, which is required", .sqlstate = "08001"}, {}});
+    }
+  }
+  login_ = std::move(request);
+  pgwire::ServerLogin machine({.user = {},
+                               .credential = login_.credential,
+                               .parameters = *login_.startup,
+                               .tls_server_end_point = stream_.tls_server_end_point(),
+                               .secure_transport = stream_.encrypted() || local});
+  const std::string startup = machine.startup_packet();
+  co_await stream_.write_all(as_bytes(startup), error);
+  while (!error) {
+    std::size_t at = 0;
+    while (held_ - at >= pgwire::header_size) {
+      const auto header = pgwire::load_header(std::span(buffer_).subspan(at));
+      if (!header.valid() || header.total() > buffer_.size()) {
+        co_return std::unexpected(
+            LoginError{Error{.message = "the server sent a malformed message during log-in", .sqlstate = "08P01"}, {}});
+      }
+      if (held_ - at < header.total()) break;
+      auto step =
+          machine.on_message(header.type, std::span(buffer_).subspan(at + pgwire::header_size, header.length - 4));
+      at += header.total();
+      if (step.state == pgwire::ServerLogin::State::failed) {
+        co_return std::unexpected(LoginError{std::move(step.error), std::move(step.error_response)});
+      }
+      if (!step.send.empty()) co_await stream_.write_all(as_bytes(step.send), error);
+      if (step.state == pgwire::ServerLogin::State::ready) {
+        session_ = machine.session();
+        state_.parameters = std::make_shared<ParameterList>(session_.parameter_statuses);
+        std::memmove(buffer_.data(), buffer_.data() + at, held_ - at);
+        held_ -= at;
+        co_return std::expected<void, LoginError>{};
+      }
+    }
+    std::memmove(buffer_.data(), buffer_.data() + at, held_ - at);
+    held_ -= at;
+    if (!error) held_ += co_await stream_.read_some(std::span(buffer_).subspan(held_), error);
+  }
+  co_return std::unexpected(broken(stream_.is_open() ? "the server closed the connection during log-in"
+                                                     : "the server did not finish the log-in in time"));
+}
+
+void ServerConnection::start_reading() {
+  reading_ = true;
+  asio::co_spawn(*context_, read_loop(shared_from_this()), asio::detached);
+}
+
+asio::awaitable<void> ServerConnection::read_loop(std::shared_ptr<ServerConnection> self) {
+  for (;;) {
+    if (self->held_ == self->buffer_.size()) {
+      if (self->buffer_.size() >= max_own_message) break;  // a message that claims more than we read ourselves
+      self->buffer_.resize(self->buffer_.size() * 2);
+    }
+    if (self->moving_to_ != nullptr && self->held_ == 0) break;
+    error_code error;
+    self->held_ += co_await self->stream_.read_some(std::span(self->buffer_).subspan(self->held_), error);
+    if (self->moving_to_ != nullptr && self->stream_.is_open() && self->held_ == 0 &&
+        (!error || error == asio::error::operation_aborted)) {
+      break;
+    }
+    if (error) break;
+    const std::span<std::byte> bytes(self->buffer_.data(), self->held_);
+    const auto sink = self->sink_;  // it may detach, and be destroyed, while it works
+    const std::size_t used = sink ? sink->on_server_bytes(bytes) : self->idle_bytes(bytes);
+    self->held_ -= used;
+    if (self->held_ > 0 && used > 0) std::memmove(self->buffer_.data(), self->buffer_.data() + used, self->held_);
+    if (self->held_ == 0 && self->buffer_.size() > buffer_size) {
+      self->buffer_.resize(buffer_size);
+      self->buffer_.shrink_to_fit();
+    }
+    if (sink && !sink->writable()) co_await sink->drained();
+  }
+  self->reading_ = false;
+  if (self->moving_to_ != nullptr && self->stream_.is_open()) {
+    asio::io_context& target = *std::exchange(self->moving_to_, nullptr);
+    auto arrived = std::exchange(self->arrived_, nullptr);
+    self->stream_ = std::move(self->stream_).move_to(target);
+    self->context_ = &target;
+    asio::post(target, [self, arrived = std::move(arrived)] {
+      self->start_reading();
+      arrived(self);
+    });
+    co_return;
+  }
+  self->lost();
+}
+
+std::size_t ServerConnection::idle_bytes(std::span<std::byte> bytes) {
+  std::size_t at = 0;
+  while (bytes.size() - at >= pgwire::header_size) {
+    const auto header = pgwire::load_header(bytes.subspan(at));
+    if (!header.valid() || header.total() > max_own_message) {
+      close();
+      return bytes.size();
+    }
+    if (bytes.size() - at < header.total()) break;
+    const auto body = bytes.subspan(at + pgwire::header_size, header.length - 4);
+    at += header.total();
+    switch (header.type) {
+      case pgwire::backend::parameter_status:
+        if (const auto status = pgwire::decode_parameter_status(body)) {
+          state_.parameters = with_parameter(state_.parameters, status->name, status->value);
+        }
+        break;
+      case pgwire::backend::notice_response:
+      case pgwire::backend::notification_response:
+        break;
+      case pgwire::backend::error_response:
+        if (const auto notice = pgwire::decode_notice(body)) {
+          log::debug("idle server connection ended", {{"sqlstate", notice->sqlstate()}, {"server", notice->message()}});
+        }
+        close();
+        return bytes.size();
+      default:
+        // Nothing was asked, so there is nothing to answer: whoever got this connection next would get a foreign
+        // answer.
+        log::warn("server sent an answer that nobody waits for", {{"type", std::string(1, header.type)}});
+        close();
+        return bytes.size();
+    }
+  }
+  return at;
+}
+
+asio::awaitable<Result<std::vector<ServerConnection::Row>>> ServerConnection::query(std::string sql,
+                                                                                    std::vector<std::string> parameters,
+                                                                                    milliseconds timeout) {
+  const auto self = shared_from_this();
+  auto internal = std::make_shared<InternalQuery>(*this);
+  const auto before = std::exchange(sink_, internal);
+  std::string out;
+  if (parameters.empty()) {
+    pgwire::append_query(out, sql);
+  } else {
+    const std::vector<pgwire::Value> values(parameters.begin(), parameters.end());
+    pgwire::append_parse(out, "", sql);
+    pgwire::append_bind(out, {.values = values});
+    pgwire::append_execute(out, "");
+    pgwire::append_sync(out);
+  }
+  state_.unnamed = 0;
+  error_code error;
+  co_await stream_.write_all(as_bytes(out), error);
+  if (error) close();
+  auto answer = co_await internal->answer(timeout);
+  if (!internal->finished()) close();  // what comes late must not be taken for the next answer
+  if (sink_ == internal) sink_ = before;
+  co_return answer;
+}
+
+void ServerConnection::move_to(asio::io_context& other,
+                               std::function<void(std::shared_ptr<ServerConnection>)> arrived) {
+  moving_to_ = &other;
+  arrived_ = std::move(arrived);
+  stream_.cancel();
+}
+
+void ServerConnection::close() {
+  if (!stream_.is_open()) return;
+  std::string terminate;
+  pgwire::append_terminate(terminate);
+  error_code ignored;
+  stream_.try_write(as_bytes(terminate), ignored);
+  stream_.close();
+  if (!reading_ && on_closed) lost();
+}
+
+void ServerConnection::lost() {
+  stream_.close();
+  auto sink = std::exchange(sink_, nullptr);
+  auto closed = std::exchange(on_closed, nullptr);
+  if (auto arrived = std::exchange(arrived_, nullptr)) {
+    // It ended on its way to another thread: who waits there must hear of it.
+    asio::post(*std::exchange(moving_to_, nullptr), [arrived = std::move(arrived)] { arrived(nullptr); });
+  }
+  if (closed) closed(*this);
+  if (sink) sink->on_server_gone();
+}
+
+asio::awaitable<void> cancel(asio::io_context& context, std::shared_ptr<const ServerAddress> address,
+                             std::uint32_t process_id, std::uint32_t secret_key) {
+  constexpr milliseconds limit(5000);
+  auto stream = co_await net::connect(context, address->endpoint, std::min(limit, address->connect_timeout));
+  if (!stream) {
+    log::warn("could not send a cancel request", {{"reason", stream.error().message}});
+    co_return;
+  }
+  const Deadline deadline(context, *stream, limit);
+  error_code error;
+  std::array<std::byte, 1> byte{};
+  if (address->tls && !address->endpoint.host.starts_with('/')) {
+    std::string ask;
+    pgwire::append_ssl_request(ask);
+    co_await stream->write_all(as_bytes(ask), error);
+    if (!error) co_await stream->read_some(byte, error);
+    if (!error && byte[0] == std::byte{'S'}) {
+      if (!co_await stream->start_tls_client(address->tls, address->endpoint.host)) co_return;
+    } else if (error || address->tls_required) {
+      co_return;
+    }
+  }
+  std::string request;
+  pgwire::append_cancel_request(request, process_id, secret_key);
+  co_await stream->write_all(as_bytes(request), error);
+  while (!error) co_await stream->read_some(byte, error);  // PostgreSQL closes once the signal is sent
+}
+
+}  // namespace millrace::backend

@@ -1,0 +1,137 @@
+#pragma once
+
+#include <array>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/server_state.hpp"
+#include "base/clock.hpp"
+#include "base/result.hpp"
+#include "net/signal.hpp"
+#include "net/stream.hpp"
+#include "pgwire/sansio/server_login.hpp"
+
+namespace millrace::backend {
+
+namespace asio = boost::asio;
+
+/// Where a PostgreSQL server is and how to speak with it.
+struct ServerAddress {
+  net::Endpoint endpoint;
+  std::shared_ptr<const net::TlsContext> tls;  ///< null: never TLS
+  bool tls_required = false;
+  std::chrono::milliseconds connect_timeout{15000};
+};
+
+/// Who logs in, and with which start-up parameters (user and database among them).
+struct LoginRequest {
+  std::shared_ptr<const ParameterList> startup;
+  pgwire::ServerCredential credential;
+};
+
+/// What a failed log-in tells the client: the server's own ErrorResponse where there is one.
+struct LoginError {
+  Error error;
+  std::string error_response;
+};
+
+/// A logged-in connection to a PostgreSQL server.
+///
+/// Belongs to one io_context's thread at a time. It always reads: what comes is given to the Sink that holds it, or
+/// handled here while nobody does. The object lives as long as its read loop or a holder does.
+class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
+ public:
+  /// Who gets what the server sends.
+  class Sink {
+   public:
+    virtual ~Sink() = default;
+    /// `bytes` begin where the last call's consumed bytes ended. Answers how many are dealt with; the rest comes again
+    /// with more.
+    virtual std::size_t on_server_bytes(std::span<std::byte> bytes) = 0;
+    /// False: what was taken is not yet written on; the connection waits for `drained` before it reads more.
+    virtual bool writable() const = 0;
+    virtual asio::awaitable<void> drained() = 0;
+    /// The connection is closed and must not be used again. `half_message`: a message was cut in the middle.
+    virtual void on_server_gone() = 0;
+  };
+
+  /// Connects, negotiates TLS, logs in.
+  static asio::awaitable<std::expected<std::shared_ptr<ServerConnection>, LoginError>> open(
+      asio::io_context& context, std::shared_ptr<const ServerAddress> address, LoginRequest request);
+
+  ServerConnection(asio::io_context& context, net::Stream stream);
+  ~ServerConnection();
+
+  void attach(std::shared_ptr<Sink> sink) { sink_ = std::move(sink); }
+  void detach() { sink_.reset(); }
+
+  /// Writes what the kernel takes now; answers how much.
+  std::size_t try_write(net::Bytes bytes, boost::system::error_code& error) { return stream_.try_write(bytes, error); }
+  asio::awaitable<void> write_all(net::Bytes bytes, boost::system::error_code& error) {
+    return stream_.write_all(bytes, error);
+  }
+
+  using Row = std::vector<std::optional<std::string>>;
+  /// Runs a query of Millrace's own while nobody holds the connection, and answers its rows as text. `parameters` make
+  /// it an extended query. An error leaves the connection open unless it broke; a time-out closes it.
+  asio::awaitable<Result<std::vector<Row>>> query(std::string sql, std::vector<std::string> parameters,
+                                                  std::chrono::milliseconds timeout);
+
+  /// A connection that Millrace only relays (replication): bytes as they come. Only before the read loop was started.
+  net::Stream& stream() { return stream_; }
+
+  /// Begins to read. Called once by `open`; again after `move_to`.
+  void start_reading();
+
+  /// Takes the idle connection to another thread; `arrived` runs there. To be called on its present thread.
+  void move_to(asio::io_context& other, std::function<void(std::shared_ptr<ServerConnection>)> arrived);
+
+  void close();
+  bool is_open() const { return stream_.is_open(); }
+
+  asio::io_context& context() { return *context_; }
+  ServerState& state() { return state_; }
+  const pgwire::ServerLogin::Session& session() const { return session_; }
+  const LoginRequest& login() const { return login_; }
+  const std::shared_ptr<const ServerAddress>& address() const { return address_; }
+  std::string login_messages() const;
+
+  TimePoint opened_at;
+  TimePoint idle_since;
+  int cancels_under_way = 0;                         ///< while there are any, no other client may get it
+  bool held_back = false;                            ///< it was given back while there were
+  char transaction_status = 'I';                     ///< of the last ReadyForQuery seen by whoever holds it
+  std::function<void(ServerConnection&)> on_closed;  ///< once, on its thread
+
+ private:
+  class InternalQuery;
+
+  asio::awaitable<std::expected<void, LoginError>> log_in(LoginRequest request);
+  static asio::awaitable<void> read_loop(std::shared_ptr<ServerConnection> self);
+  std::size_t idle_bytes(std::span<std::byte> bytes);
+  void lost();
+
+  asio::io_context* context_;
+  net::Stream stream_;
+  std::shared_ptr<const ServerAddress> address_;
+  LoginRequest login_;
+  pgwire::ServerLogin::Session session_;
+  ServerState state_;
+  std::shared_ptr<Sink> sink_;
+  std::vector<std::byte> buffer_;
+  std::size_t held_ = 0;  ///< bytes at the buffer's start that are not yet dealt with
+  bool reading_ = false;
+  asio::io_context* moving_to_ = nullptr;
+  std::function<void(std::shared_ptr<ServerConnection>)> arrived_;
+};
+
+/// Sends a CancelRequest and waits until the server has closed that connection, so it was acted upon (or the time-out
+/// passed).
+asio::awaitable<void> cancel(asio::io_context& context, std::shared_ptr<const ServerAddress> address,
+                             std::uint32_t process_id, std::uint32_t secret_key);
+
+}  // namespace millrace::backend

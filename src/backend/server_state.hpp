@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <boost/unordered/unordered_flat_map.hpp>
+
+namespace millrace::backend {
+
+using ParameterList = std::vector<std::pair<std::string, std::string>>;
+
+/// Applies a ParameterStatus to a shared list: makes a new one if it differs.
+std::shared_ptr<const ParameterList> with_parameter(const std::shared_ptr<const ParameterList>& list,
+                                                    std::string_view name, std::string_view value);
+
+/// Settings that a session changed by SET and that outlive its transactions: in the order in which they were first
+/// changed. A name's text sets it again on another connection.
+///
+/// Shared and immutable, so that "is this server connection as my session left it" is a comparison of pointers.
+struct SettingChange {
+  std::string name;
+  std::string text;
+  bool operator==(const SettingChange&) const = default;
+};
+using Settings = std::vector<SettingChange>;
+
+/// Statements prepared on one server connection, by the process-wide number of their text.
+struct PreparedOnServer {
+  std::uint64_t used = 0;         ///< for the choice of which to close
+  std::uint64_t row_version = 0;  ///< identifies the result's columns as the server described them; 0: not known
+};
+
+/// What is known of the session at a server's side; it travels with the connection from one client to the next.
+struct ServerState {
+  std::shared_ptr<const ParameterList> parameters;  ///< ParameterStatus values, never null once logged in
+  std::shared_ptr<const Settings> settings;         ///< null: none
+  boost::unordered_flat_map<std::uint64_t, PreparedOnServer> prepared;
+  std::uint64_t unnamed = 0;  ///< the number of the text in the unnamed statement; 0: none or not ours
+  std::uint64_t use_count = 0;
+  bool used = false;        ///< something ran since the session was as new
+  bool tainted = false;     ///< holds what DISCARD ALL does not undo: it is closed, not used again
+  bool ran_writes = false;  ///< in this lease: sequences may have been advanced by the client that holds it
+};
+
+}  // namespace millrace::backend

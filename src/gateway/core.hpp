@@ -1,0 +1,61 @@
+#pragma once
+
+#include <atomic>
+#include <boost/asio/thread_pool.hpp>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "backend/pool.hpp"
+#include "config/settings.hpp"
+#include "gateway/cancel_keys.hpp"
+#include "gateway/prepared_texts.hpp"
+#include "gateway/secrets.hpp"
+#include "net/tls.hpp"
+#include "pipeline/pipeline.hpp"
+#include "sql/parse_pool.hpp"
+
+namespace millrace::gateway {
+
+class Session;
+
+/// What a reload replaces as a whole. A client keeps what it logged in with.
+struct Rules {
+  std::shared_ptr<const config::Settings> settings;
+  std::shared_ptr<Secrets> secrets;
+  std::shared_ptr<const net::TlsContext> tls;  ///< null: no TLS for clients
+};
+
+/// What all cores share. Each member is thread-safe by itself.
+struct Shared {
+  Shared(std::shared_ptr<const backend::ServerAddress> address, backend::PoolLimits limits)
+      : pools(std::move(address), limits) {}
+
+  std::atomic<std::shared_ptr<const Rules>> rules;
+  backend::Pools pools;
+  CancelKeys cancel_keys;
+  PreparedTexts prepared_texts;
+  sql::ParsePool parse_pool;
+  boost::asio::thread_pool workers{1};  ///< for what takes a millisecond of CPU, such as deriving a SCRAM verifier
+  std::atomic<std::size_t> clients = 0;
+  std::atomic<bool> draining = false;
+  std::string mock_seed;  ///< of the answers to users that don't exist; random, per process
+};
+
+/// One I/O thread: its sessions and its pipeline. Everything in it belongs to that thread.
+struct Core {
+  Core(asio::io_context& context, Shared& common, std::size_t index, QueryPerformanceMonitor& monitor,
+       sql::ParseLimits limits)
+      : io(context), shared(common), pipeline(index, monitor, limits) {}
+
+  asio::io_context& io;
+  Shared& shared;
+  pipeline::Pipeline pipeline;
+  std::unordered_set<Session*> sessions;
+  TimePoint coarse_now = Clock::now();  ///< of the last tick: for limits in seconds
+
+  WireCounters& counters() { return pipeline.counters(); }
+};
+
+}  // namespace millrace::gateway

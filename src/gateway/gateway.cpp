@@ -1,0 +1,188 @@
+#include "gateway/gateway.hpp"
+
+#include <sys/random.h>
+
+#include "base/log.hpp"
+#include "gateway/core.hpp"
+#include "gateway/session.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+constexpr auto tick_interval = std::chrono::milliseconds(500);
+
+backend::PoolLimits limits_of(const config::Settings& settings) {
+  return {.size = static_cast<std::size_t>(settings.pool_size),
+          .wait = settings.pool_wait_timeout_seconds,
+          .idle = settings.pool_idle_timeout_seconds,
+          .lifetime = settings.server_lifetime_seconds};
+}
+
+Result<std::shared_ptr<const backend::ServerAddress>> address_of(const config::Settings& settings) {
+  using config::ServerTlsMode;
+  auto address = std::make_shared<backend::ServerAddress>();
+  address->endpoint = {settings.database_url.host, settings.database_url.port};
+  address->connect_timeout = settings.server_connect_timeout_seconds;
+  const auto mode = settings.server_tls_mode;
+  if (mode == ServerTlsMode::disable) return address;
+  // As libpq: with a root certificate at hand, "require" checks it too.
+  const bool checks_authority =
+      mode == ServerTlsMode::verify_ca || (mode == ServerTlsMode::require && !settings.server_tls_ca_file.empty());
+  const auto verify = mode == ServerTlsMode::verify_full ? net::TlsContext::Verify::full
+                      : checks_authority                 ? net::TlsContext::Verify::ca
+                                                         : net::TlsContext::Verify::none;
+  auto tls = net::TlsContext::client(verify, settings.server_tls_ca_file);
+  if (!tls) return std::unexpected(tls.error());
+  address->tls = std::move(*tls);
+  address->tls_required = mode != ServerTlsMode::prefer;
+  return address;
+}
+
+Result<std::shared_ptr<const Rules>> rules_of(std::shared_ptr<const config::Settings> settings) {
+  auto rules = std::make_shared<Rules>();
+  auto secrets = Secrets::load(*settings);
+  if (!secrets) return std::unexpected(secrets.error());
+  rules->secrets = std::move(*secrets);
+  if (!settings->tls_cert_file.empty()) {
+    auto tls = net::TlsContext::server(settings->tls_cert_file, settings->tls_key_file);
+    if (!tls) return std::unexpected(tls.error());
+    rules->tls = std::move(*tls);
+  }
+  rules->settings = std::move(settings);
+  return rules;
+}
+
+std::string random_seed() {
+  std::string seed(32, '\0');
+  while (getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size())) {
+  }
+  return seed;
+}
+
+asio::awaitable<Result<>> probe_server(asio::io_context* io, std::shared_ptr<Shared> shared) {
+  const auto url = shared->rules.load()->settings->database_url;
+  const auto pool = shared->pools.get(url.user, url.database);
+  if (!url.password.empty()) pool->set_credential(pgwire::PlainPassword{url.password});
+  const auto startup = pool->intern({{"user", url.user}, {"database", url.database}, {"application_name", "millrace"}});
+  auto taken = co_await pool->take(*io, startup);
+  if (!taken) co_return std::unexpected(taken.error().error);
+  const auto done = co_await (*taken)->query("SELECT 1", {}, std::chrono::seconds(5));
+  pool->give_back(*taken);
+  if (!done) co_return std::unexpected(done.error());
+  co_return Result<>{};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> cores,
+                                                std::shared_ptr<const config::Settings> settings,
+                                                QueryPerformanceMonitor& monitor) {
+  auto rules = rules_of(settings);
+  if (!rules) return std::unexpected(rules.error());
+  auto address = address_of(*settings);
+  if (!address) return std::unexpected(address.error());
+  std::unique_ptr<Gateway> made(new Gateway);
+  made->shared_ = std::make_shared<Shared>(std::move(*address), limits_of(*settings));
+  made->shared_->rules = std::move(*rules);
+  made->shared_->mock_seed = random_seed();
+  const sql::ParseLimits parse_limits{.max_bytes = static_cast<std::size_t>(settings->max_parsed_statement_kb) * 1024};
+  for (std::size_t index = 0; index < cores.size(); ++index) {
+    made->cores_.push_back(std::make_unique<Core>(*cores[index], *made->shared_, index, monitor, parse_limits));
+    made->cores_.back()->pipeline.set_slow_threshold(settings->slow_query_threshold_ms);
+  }
+  const auto on_stream = [gateway = made.get()](asio::io_context& io, net::Stream stream) {
+    for (const auto& core : gateway->cores_) {
+      if (&core->io == &io) Session::start(*core, std::move(stream));
+    }
+  };
+  auto tcp = net::Listener::open(cores, {settings->listen_host, settings->listen_port}, on_stream);
+  if (!tcp) return std::unexpected(tcp.error());
+  const std::uint16_t port = (*tcp)->port();
+  made->listeners_.push_back(std::move(*tcp));
+  if (!settings->unix_socket_dir.empty()) {
+    auto local = net::Listener::open(cores, {settings->unix_socket_dir, port}, on_stream);
+    if (!local) return std::unexpected(local.error());
+    made->listeners_.push_back(std::move(*local));
+  }
+  for (const auto& core : made->cores_) {
+    made->timers_.push_back(std::make_unique<asio::steady_timer>(core->io));
+    asio::post(core->io, [gateway = made.get(), core = core.get()] { gateway->tick(*core); });
+  }
+  return made;
+}
+
+Gateway::~Gateway() = default;
+
+std::uint16_t Gateway::port() const { return listeners_.front()->port(); }
+
+void Gateway::tick(Core& core) {
+  core.coarse_now = Clock::now();
+  const auto sessions = core.sessions;  // a session may end, and leave the set, when it is told to
+  for (Session* session : sessions) session->on_tick(core.coarse_now);
+  core.pipeline.publish_counts();
+  const auto index = static_cast<std::size_t>(
+      std::find_if(cores_.begin(), cores_.end(), [&](const auto& other) { return other.get() == &core; }) -
+      cores_.begin());
+  if (index == 0) {
+    shared_->pools.sweep();
+    const auto counts = shared_->pools.counts();
+    auto& counters = core.counters();
+    counters.servers_idle.set(counts.idle);
+    counters.servers_active.set(counts.in_use);
+    counters.servers_opened.set(counts.opened);
+    counters.servers_closed.set(counts.closed);
+    if (shared_->draining && shared_->clients == 0 && drained_) std::exchange(drained_, nullptr)();
+  }
+  timers_[index]->expires_after(tick_interval);
+  timers_[index]->async_wait([this, &core](boost::system::error_code error) {
+    if (!error) tick(core);
+  });
+}
+
+Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
+  auto rules = rules_of(settings);
+  if (!rules) return std::unexpected(rules.error());
+  auto address = address_of(*settings);
+  if (!address) return std::unexpected(address.error());
+  shared_->rules = std::move(*rules);
+  shared_->pools.reconfigure(std::move(*address), limits_of(*settings));
+  for (const auto& core : cores_) {
+    asio::post(core->io, [core = core.get(), threshold = settings->slow_query_threshold_ms] {
+      core->pipeline.set_slow_threshold(threshold);
+    });
+  }
+  return {};
+}
+
+void Gateway::drain(std::function<void()> done) {
+  for (const auto& listener : listeners_) listener->stop();
+  asio::post(cores_.front()->io, [this, done = std::move(done)]() mutable {
+    drained_ = std::move(done);
+    shared_->draining = true;
+    for (const auto& core : cores_) {
+      asio::post(core->io, [core = core.get()] {
+        const auto sessions = core->sessions;
+        for (Session* session : sessions) session->shut_down(false);
+      });
+    }
+  });
+}
+
+void Gateway::stop() {
+  for (const auto& listener : listeners_) listener->stop();
+  for (const auto& core : cores_) {
+    asio::post(core->io, [core = core.get()] {
+      const auto sessions = core->sessions;
+      for (Session* session : sessions) session->shut_down(true);
+    });
+  }
+}
+
+backend::Pool::Counts Gateway::servers() const { return shared_->pools.counts(); }
+
+asio::awaitable<Result<>> Gateway::probe() {
+  asio::io_context* const io = &cores_.front()->io;
+  co_return co_await asio::co_spawn(*io, probe_server(io, shared_), asio::use_awaitable);
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/pool.hpp"
+#include "config/settings.hpp"
+#include "monitor/query_performance_monitor.hpp"
+#include "net/listener.hpp"
+
+namespace millrace::gateway {
+
+struct Core;
+struct Shared;
+
+namespace asio = boost::asio;
+
+/// The wire port: accepts PostgreSQL clients and relays them to the server. All functions are thread-safe but for the
+/// destructor, which runs when the io_contexts have stopped.
+class Gateway {
+ public:
+  /// `cores`: an io_context a thread. Errors: the port can't be bound, a certificate or the user file can't be read.
+  static Result<std::unique_ptr<Gateway>> start(std::vector<asio::io_context*> cores,
+                                                std::shared_ptr<const config::Settings> settings,
+                                                QueryPerformanceMonitor& monitor);
+  ~Gateway();
+
+  std::uint16_t port() const;
+
+  /// New clients get the new settings; pools get their new limits. On an error nothing has changed.
+  Result<> reload(std::shared_ptr<const config::Settings> settings);
+
+  /// Accepts no more, ends clients as they have nothing under way; `done` is called once, on any thread, when the last
+  /// is gone.
+  void drain(std::function<void()> done);
+  /// Ends all clients now.
+  void stop();
+
+  backend::Pool::Counts servers() const;
+
+  /// Whether the server can be reached and logged in to as DATABASE_URL's user. May be awaited on any io_context.
+  asio::awaitable<Result<>> probe();
+
+ private:
+  Gateway() = default;
+  void tick(Core& core);
+
+  std::shared_ptr<Shared> shared_;
+  std::vector<std::unique_ptr<Core>> cores_;
+  std::vector<std::unique_ptr<net::Listener>> listeners_;
+  std::vector<std::unique_ptr<asio::steady_timer>> timers_;
+  std::function<void()> drained_;
+};
+
+}  // namespace millrace::gateway

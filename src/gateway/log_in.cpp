@@ -1,0 +1,300 @@
+// A session's first part: from the first packet to the first ReadyForQuery.
+#include <boost/asio/co_spawn.hpp>
+
+#include "base/log.hpp"
+#include "gateway/session.hpp"
+#include "pgwire/protocol/encode.hpp"
+#include "pgwire/protocol/limits.hpp"
+#include "pgwire/sansio/client_authentication.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+using boost::system::error_code;
+using pgwire::ClientAuthentication;
+
+net::Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+pgwire::AuthMethod method_of(config::AuthType type) {
+  switch (type) {
+    case config::AuthType::trust:
+      return pgwire::AuthMethod::trust;
+    case config::AuthType::md5:
+      return pgwire::AuthMethod::md5;
+    case config::AuthType::scram_sha_256:
+      return pgwire::AuthMethod::scram_sha_256;
+  }
+  return pgwire::AuthMethod::scram_sha_256;
+}
+
+asio::awaitable<void> prepare_elsewhere(ClientAuthentication::Options* options) {
+  ClientAuthentication::prepare(*options);
+  co_return;
+}
+
+}  // namespace
+
+asio::awaitable<bool> Session::log_in() {
+  const auto request = co_await negotiate();
+  if (!request) co_return false;
+  pgwire::ServerCredential credential;
+  if (!co_await authenticate(*request, credential)) {
+    core_.counters().logins_failed.add();
+    co_return false;
+  }
+  if (!co_await welcome(*request, std::move(credential))) {
+    core_.counters().logins_failed.add();
+    co_return false;
+  }
+  co_return true;
+}
+
+asio::awaitable<bool> Session::read_at_least(std::size_t count) {
+  if (in_.size() < count) in_.resize(count);
+  while (held_ < count) {
+    error_code error;
+    held_ += co_await client_.read_some(std::span(in_).subspan(held_), error);
+    if (error) {
+      client_gone_ = true;
+      co_return false;
+    }
+  }
+  co_return true;
+}
+
+/// Reads up to the start-up packet, and answers what may come before it: SSLRequest, GSSENCRequest, CancelRequest.
+asio::awaitable<std::optional<pgwire::StartupRequest>> Session::negotiate() {
+  const auto& settings = *rules_->settings;
+  bool tls_asked = false;
+  bool gss_asked = false;
+  for (;;) {
+    if (!co_await read_at_least(4)) co_return std::nullopt;
+    const std::uint32_t length = pgwire::load_u32(in_.data());
+    if (!pgwire::valid_startup_length(length)) {  // as PostgreSQL, no answer: this is no PostgreSQL client
+      core_.counters().protocol_errors.add();
+      log::info("not a start-up packet", {{"client", client_.peer()}});
+      co_return std::nullopt;
+    }
+    if (!co_await read_at_least(length)) co_return std::nullopt;
+    auto packet = pgwire::decode_startup(std::span(in_.data(), length));
+    consume(length);
+    if (!packet) {
+      core_.counters().protocol_errors.add();
+      send_fatal(packet.error());
+      co_return std::nullopt;
+    }
+    if (auto* request = std::get_if<pgwire::StartupRequest>(&*packet)) {
+      user_ = request->user();
+      database_ = request->database();
+      application_ = request->parameter("application_name");
+      if (settings.client_tls_mode == config::ClientTlsMode::require && !client_.encrypted() &&
+          client_.peer() != "unix") {
+        send_fatal(Error{.message = "TLS is required", .sqlstate = "28000", .hint = "Connect with sslmode=require."});
+        co_return std::nullopt;
+      }
+      counted_ = true;
+      if (core_.shared.clients.fetch_add(1) >= static_cast<std::size_t>(settings.max_client_connections)) {
+        core_.counters().clients_refused.add();
+        send_fatal(Error{.message = "sorry, too many clients already",
+                         .sqlstate = "53300",
+                         .hint = "MAX_CLIENT_CONNECTIONS is the limit."});
+        co_return std::nullopt;
+      }
+      if (core_.shared.draining) {
+        send_fatal(Error{.message = "the database system is shutting down", .sqlstate = "57P03"});
+        co_return std::nullopt;
+      }
+      if (request->needs_negotiation()) {
+        std::string out;
+        pgwire::append_negotiate_protocol_version(out, pgwire::protocol_minor, request->unknown_options);
+        send_to_client(as_bytes(out));
+      }
+      co_return std::move(*request);
+    }
+    if (const auto* request = std::get_if<pgwire::CancelRequest>(&*packet)) {
+      const auto target = core_.shared.cancel_keys.find({request->process_id, request->secret_key});
+      if (target) {
+        // The client waits for the end of this connection: by then the server has heard.
+        co_await asio::co_spawn(target->core().io, target->cancel(), asio::use_awaitable);
+      }
+      co_return std::nullopt;
+    }
+    const bool tls_request = std::holds_alternative<pgwire::SslRequest>(*packet);
+    bool& asked = tls_request ? tls_asked : gss_asked;
+    if (std::exchange(asked, true) || client_.encrypted()) {
+      send_fatal(Error{.message = "unsupported frontend protocol", .sqlstate = "0A000"});
+      co_return std::nullopt;
+    }
+    const bool accept = tls_request && rules_->tls && settings.client_tls_mode != config::ClientTlsMode::disable;
+    send_to_client(as_bytes(accept ? "S" : "N"));
+    if (!accept) continue;
+    if (held_ > 0) {  // text that was sent before TLS must not be taken for protected (CVE-2021-23214)
+      core_.counters().protocol_errors.add();
+      send_fatal(Error{.message = "received unencrypted data after SSL request", .sqlstate = "08P01"});
+      co_return std::nullopt;
+    }
+    if (const auto started = co_await client_.start_tls_server(rules_->tls); !started) {
+      log::info("TLS handshake failed", {{"client", client_.peer()}, {"reason", started.error().message}});
+      client_gone_ = true;
+      co_return std::nullopt;
+    }
+  }
+}
+
+asio::awaitable<bool> Session::authenticate(const pgwire::StartupRequest&, pgwire::ServerCredential& credential) {
+  const auto& settings = *rules_->settings;
+  auto secret = co_await rules_->secrets->find(core_.io, core_.shared.pools, user_);
+  if (!secret) {
+    // Under trust the server decides; it will say more clearly what is wrong.
+    if (settings.auth_type != config::AuthType::trust) {
+      log::warn("could not look up a user", {{"user", user_}, {"reason", secret.error().message}});
+      send_fatal(secret.error());
+      co_return false;
+    }
+    secret = pgwire::StoredSecret{};
+  }
+  ClientAuthentication::Options options;
+  options.method = method_of(settings.auth_type);
+  options.user = user_;
+  options.secret = std::move(*secret);
+  options.tls = client_.encrypted();
+  options.tls_server_end_point = client_.tls_server_end_point();
+  options.mock_seed = core_.shared.mock_seed;
+  if (ClientAuthentication::needs_preparation(options)) {
+    co_await asio::co_spawn(core_.shared.workers, prepare_elsewhere(&options), asio::use_awaitable);
+  }
+  ClientAuthentication machine(std::move(options));
+  auto step = machine.start();
+  while (step.state == ClientAuthentication::State::more) {
+    send_to_client(as_bytes(step.send));
+    if (!co_await read_at_least(pgwire::header_size)) co_return false;
+    const auto header = pgwire::load_header(in_);
+    if (header.type != pgwire::frontend::password || !header.valid() || header.length > pgwire::max_password_length) {
+      core_.counters().protocol_errors.add();
+      send_fatal(Error{.message = fmt::format("expected password response, got message type {}",
+                                              static_cast<int>(static_cast<unsigned char>(header.type))),
+                       .sqlstate = "08P01"});
+      co_return false;
+    }
+    if (!co_await read_at_least(header.total())) co_return false;
+    step = machine.on_password_message(std::span(in_.data(), header.total()).subspan(pgwire::header_size));
+    consume(header.total());
+  }
+  if (step.state == ClientAuthentication::State::rejected) {
+    rules_->secrets->forget(user_);
+    log::info("log-in refused", {{"client", client_.peer()}, {"user", user_}, {"sqlstate", step.error.sqlstate}});
+    send_to_client(as_bytes(step.send));
+    send_fatal(step.error);
+    co_return false;
+  }
+  std::string out = std::move(step.send);
+  // AuthenticationOk follows when a server connection was had: until then the server may still refuse.
+  send_to_client(as_bytes(out));
+  credential = std::move(step.credential);
+  co_return true;
+}
+
+asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, pgwire::ServerCredential credential) {
+  backend::ParameterList parameters = {{"user", user_}, {"database", database_}};
+  for (const auto& parameter : request.parameters) {
+    if (parameter.first != "user" && parameter.first != "database") parameters.push_back(parameter);
+  }
+  pool_ = core_.shared.pools.get(user_, database_);
+  startup_ = pool_->intern(std::move(parameters));
+  if (request.replication() != pgwire::Replication::none) {
+    co_await relay_replication(startup_, std::move(credential));
+    co_return false;
+  }
+  if (!std::holds_alternative<std::monostate>(credential)) pool_->set_credential(std::move(credential));
+  auto known = pool_->welcome(startup_);
+  if (!known) {
+    auto taken = co_await pool_->take(core_.io, startup_);
+    if (!taken) {
+      const backend::LoginError failure = std::move(taken.error());
+      core_.counters().servers_failed.add();
+      if (failure.error_response.empty()) {
+        send_fatal(failure.error);
+      } else {
+        send_to_client(as_bytes(failure.error_response));
+      }
+      log::info("server refused a log-in",
+                {{"user", user_}, {"database", database_}, {"reason", failure.error.message}});
+      co_return false;
+    }
+    known = (*taken)->state().parameters;
+    pool_->give_back(std::move(*taken));
+  }
+  const auto& settings = *rules_->settings;
+  relay_.emplace(core_.pipeline, core_.shared.prepared_texts,
+                 Relay::Options{.mode = settings.pool_mode == config::PoolMode::session ? Relay::Mode::session
+                                                                                        : Relay::Mode::transaction,
+                                .max_message = static_cast<std::uint32_t>(settings.max_message_size_mb) * 1024 * 1024,
+                                .user = user_,
+                                .database = database_});
+  relay_->application = application_;
+  relay_->parameters = known;
+  key_ = core_.shared.cancel_keys.add(weak_from_this());
+  std::string out;
+  pgwire::append_authentication_ok(out);
+  for (const auto& [name, value] : *known) pgwire::append_parameter_status(out, name, value);
+  pgwire::append_backend_key_data(out, key_.process_id, key_.secret);
+  pgwire::append_ready_for_query(out, 'I');
+  send_to_client(as_bytes(out));
+  if (settings.log_connections) {
+    log::info("client connected", {{"client", client_.peer()},
+                                   {"user", user_},
+                                   {"database", database_},
+                                   {"application", application_},
+                                   {"tls", client_.encrypted()}});
+  }
+  co_return !client_gone_;
+}
+
+namespace {
+
+/// Bytes from one stream to the other until either ends; then both are closed.
+asio::awaitable<void> copy_all(net::Stream* from, net::Stream* to, std::vector<std::byte> first) {
+  error_code error;
+  co_await to->write_all(first, error);
+  std::vector<std::byte> buffer(16 * 1024);
+  while (!error) {
+    const std::size_t got = co_await from->read_some(buffer, error);
+    if (!error) co_await to->write_all(std::span(buffer).first(got), error);
+  }
+  from->close();
+  to->close();
+}
+
+}  // namespace
+
+/// A replication connection has a server connection of its own from log-in to its end, and nothing of it is understood.
+asio::awaitable<void> Session::relay_replication(backend::Pool::Startup startup, pgwire::ServerCredential credential) {
+  auto opened = co_await backend::ServerConnection::open(core_.io, core_.shared.pools.address(),
+                                                         {.startup = startup, .credential = std::move(credential)});
+  if (!opened) {
+    if (opened.error().error_response.empty()) {
+      send_fatal(opened.error().error);
+    } else {
+      send_to_client(as_bytes(opened.error().error_response));
+    }
+    co_return;
+  }
+  const auto server = *opened;
+  std::string out;
+  pgwire::append_authentication_ok(out);
+  for (const auto& [name, value] : server->session().parameter_statuses)
+    pgwire::append_parameter_status(out, name, value);
+  // It isn't pooled, so the server's own key serves: but a cancel request comes to us, so it stays unknown.
+  pgwire::append_ready_for_query(out, 'I');
+  send_to_client(as_bytes(out));
+  replicating_ = true;
+  std::vector<std::byte> first(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(held_));
+  held_ = 0;
+  net::Signal done(core_.io);
+  asio::co_spawn(core_.io, copy_all(&server->stream(), &client_, {}), [&done](std::exception_ptr) { done.set(); });
+  co_await copy_all(&client_, &server->stream(), std::move(first));
+  co_await done.wait(std::chrono::hours(24));
+  client_gone_ = true;
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,197 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/server_state.hpp"
+#include "base/result.hpp"
+#include "gateway/name_map.hpp"
+#include "gateway/prepared_texts.hpp"
+#include "pgwire/protocol/frame.hpp"
+#include "pipeline/pipeline.hpp"
+
+namespace millrace::gateway {
+
+/// What lies between a client and a server connection, without a socket: reads the messages of both, tells what may be
+/// passed on, keeps what the server still owes an answer for, and in transaction mode translates what ties a client to
+/// one server connection (prepared statements, settings).
+///
+/// A message is passed on as it came unless a name in it has to change. Nothing but messages that must be understood is
+/// ever held back; the rest streams through in parts. Not thread-safe.
+class Relay {
+ public:
+  enum class Mode { session, transaction };
+
+  struct Options {
+    Mode mode = Mode::session;
+    std::uint32_t max_message = 1u << 30;
+    std::string_view user, database;  ///< for the records; must outlive the relay
+  };
+
+  Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options);
+
+  enum class Next {
+    more,             ///< wait for more bytes
+    need_server,      ///< attach a server connection, then call again
+    parse,            ///< have `to_parse` parsed elsewhere, `pipeline.remember` it, then call again
+    reset_sequences,  ///< run DISCARD SEQUENCES on the server connection, call `sequences_reset`, then call again
+    terminate,        ///< the client said goodbye
+    broken,           ///< the client broke the protocol: `error`
+  };
+  struct FromClient {
+    std::size_t used;       ///< the rest comes again, with more
+    pgwire::Bytes forward;  ///< to the server; valid until the next call, and as long as the input is
+    Next next;
+  };
+  /// `in` begins where the last call's `used` ended.
+  FromClient from_client(pgwire::Bytes in, std::int64_t now);
+
+  struct FromServer {
+    std::size_t used;
+    pgwire::Bytes forward;  ///< to the client
+    bool broken;            ///< the server broke the protocol: `error`
+  };
+  FromServer from_server(pgwire::Bytes in, std::int64_t now);
+
+  void attach(backend::ServerState& server);
+  void detach();
+
+  /// In transaction mode: the server connection holds nothing of this client and may go to another.
+  bool releasable() const;
+  /// Nothing is under way: no answer is owed, no transaction is open, no message is half sent.
+  bool idle() const;
+  /// The server has been sent a part of a message, whose rest the client still has.
+  bool client_mid_message() const { return client_stream_left_ > 0; }
+  /// The client has been sent a part of a message.
+  bool server_mid_message() const { return server_stream_left_ > 0; }
+  bool in_copy() const { return copy_in_; }
+  bool query_under_way() const { return first_ < owed_.size(); }
+  bool unsynced() const { return unsynced_; }
+  char transaction_status() const { return status_; }
+  /// After the client is gone: the messages that end what it left half done ("" if the server connection can't be
+  /// saved).
+  std::string ending();
+
+  /// Why the client keeps its server connection; empty: it doesn't.
+  const std::string& pinned() const { return pinned_; }
+  void sequences_reset() { server_->ran_writes = true; }
+
+  const std::shared_ptr<const backend::Settings>& settings() const { return settings_; }
+  std::shared_ptr<const backend::ParameterList> parameters;  ///< as the client knows them
+  std::string_view application;                              ///< for the records
+
+  std::string_view to_parse() const { return to_parse_; }
+  const Error& error() const { return error_; }
+  bool fatal_seen() const { return fatal_seen_; }
+  /// A statement was passed on after which idle server connections must not be used; cleared by asking.
+  bool take_affects_new_sessions() { return std::exchange(affects_new_sessions_, false); }
+  void count_wait(std::int64_t ns) { waited_ns_ = ns; }
+
+ private:
+  using Text = std::shared_ptr<const PreparedText>;
+  using StatementPtr = std::shared_ptr<const sql::Statement>;
+
+  /// A message whose answer the server owes, in the order sent.
+  struct Owed {
+    enum class Kind : std::uint8_t { query, function_call, parse, bind, describe, execute, close, sync, copy_end };
+    Kind kind = Kind::sync;
+    bool hidden = false;  ///< Millrace's own: the answer isn't passed on
+    bool failed = false;
+    std::array<char, 6> sqlstate = {};
+    std::int64_t started = 0;
+    std::int64_t first_byte = 0;
+    std::int64_t waited = 0;
+    std::uint64_t rows = 0;
+    std::uint64_t bytes_in = 0;
+    std::uint64_t bytes_out = 0;
+    StatementPtr statement;
+    Text text;         ///< of parse, bind, describe: what it is about, in transaction mode
+    std::string name;  ///< the client's name for it
+  };
+  struct Prepared {
+    StatementPtr statement;
+    Text text;  ///< transaction mode only
+  };
+
+  // from_client
+  bool on_query(pgwire::Bytes message);
+  bool on_parse(pgwire::Bytes message);
+  bool on_bind(pgwire::Bytes message, std::size_t total);
+  bool on_describe(pgwire::Bytes message);
+  bool on_execute(pgwire::Bytes message);
+  bool on_close(pgwire::Bytes message);
+  StatementPtr understand(std::string_view text);
+  void judge_lexing();
+  void note(const sql::Statement& statement);
+  void prepare_deallocations(const sql::Statement& statement);
+  void ensure_on_server(const Text& text);
+  void ensure_unnamed_on_server();
+  void make_room_on_server();
+  Owed& owe(Owed::Kind kind);
+  void pin(std::string_view why);
+  bool break_off(std::string message, std::string sqlstate = "08P01");
+  void replace(std::string_view message) { replacement_.append(message); }
+
+  // from_server
+  bool on_message(char type, pgwire::Bytes body, std::size_t total);
+  bool on_error(pgwire::Bytes body);
+  void on_tag(std::string_view tag, Owed& owed);
+  bool on_ready(char status);
+  void on_copy_in();
+  Owed* front();
+  void pop();
+  void finish(Owed& owed);
+  bool expect(Owed::Kind kind);
+  void undo(Owed& owed);
+  void changes_take_effect(const std::vector<sql::SessionChange>& changes);
+  void forget_statements();
+  void translate_names_in_error(pgwire::Bytes message);
+
+  pipeline::Pipeline& pipeline_;
+  PreparedTexts& texts_;
+  const Options options_;
+  backend::ServerState* server_ = nullptr;
+
+  std::vector<Owed> owed_;
+  std::size_t first_ = 0;
+  std::int64_t now_ = 0;
+  std::int64_t waited_ns_ = 0;
+  char status_ = 'I';
+  bool skipping_ = false;  ///< after an error in the extended protocol the server skips up to Sync
+  bool unsynced_ = false;  ///< extended messages were sent and no Sync after them
+  bool copy_in_ = false;   ///< the server waits for the client's COPY data
+  bool failed_since_ready_ = false;
+  bool fatal_seen_ = false;
+  bool affects_new_sessions_ = false;
+
+  std::uint64_t client_stream_left_ = 0;  ///< bytes of a client's message that are passed on unseen
+  std::uint64_t server_stream_left_ = 0;
+  bool server_stream_hidden_ = false;
+
+  // Names and settings of the client's session.
+  NameMap<Prepared> statements_;
+  std::optional<Prepared> unnamed_;
+  NameMap<StatementPtr> portals_;
+  StatementPtr unnamed_portal_;
+  std::shared_ptr<const backend::Settings> settings_;
+  std::vector<sql::SessionChange> changes_of_batch_;        ///< executed, the outcome isn't known yet
+  std::vector<sql::SessionChange> changes_of_transaction_;  ///< take effect when it commits
+  std::string pinned_;
+  std::shared_ptr<const backend::ParameterList> judged_;
+  bool plain_lexing_ = true;
+
+  std::string to_server_;  ///< what is passed on, where it isn't the input itself
+  std::string to_client_;
+  std::string replacement_;  ///< goes out in place of, or before, the message at hand
+  bool replaced_ = false;    ///< the message at hand isn't passed on itself
+  std::size_t taken_ = 0;    ///< of a message that is streamed: how much of it was taken at once
+  Next stop_ = Next::more;
+  std::string_view to_parse_;
+  Error error_;
+};
+
+}  // namespace millrace::gateway

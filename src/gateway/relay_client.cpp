@@ -1,0 +1,473 @@
+// The half of the relay that reads the client.
+#include <fmt/format.h>
+
+#include "gateway/header.hpp"
+#include "gateway/relay.hpp"
+#include "pgwire/protocol/decode.hpp"
+#include "pgwire/protocol/encode.hpp"
+#include "pgwire/protocol/limits.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+namespace frontend = pgwire::frontend;
+using pgwire::Bytes;
+using pgwire::header_size;
+
+/// A server connection keeps at most this many statements of ours; the least used goes first.
+constexpr std::size_t max_prepared_on_server = 1000;
+/// Names of statements and portals longer than this are passed on without being understood.
+constexpr std::size_t max_names = 64 * 1024;
+
+std::string_view text_of(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+const std::shared_ptr<const sql::Statement>& unparsed_statement() {
+  static const auto statement = [] {
+    auto made = std::make_shared<sql::Statement>();
+    made->why_unparsed = "the text is longer than MAX_PARSED_STATEMENT_KB";
+    return std::shared_ptr<const sql::Statement>(std::move(made));
+  }();
+  return statement;
+}
+
+}  // namespace
+
+Relay::Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options)
+    : pipeline_(pipeline), texts_(texts), options_(options) {}
+
+void Relay::attach(backend::ServerState& server) {
+  server_ = &server;
+  status_ = 'I';
+  server.ran_writes = false;
+}
+
+void Relay::detach() {
+  server_ = nullptr;
+  waited_ns_ = 0;
+}
+
+Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
+  now_ = now;
+  stop_ = Next::more;
+  to_server_.clear();
+  bool rewritten = false;
+  std::size_t at = 0;
+  std::size_t copied = 0;  // input before this is in `to_server_`, or was replaced
+  while (at < in.size()) {
+    if (client_stream_left_ > 0) {
+      const auto part = std::min<std::uint64_t>(client_stream_left_, in.size() - at);
+      client_stream_left_ -= part;
+      at += part;
+      continue;
+    }
+    const Bytes rest = in.subspan(at);
+    if (rest.size() < header_size) break;
+    const auto header = pgwire::load_header(rest);
+    if (frontend::max_length(header.type) == 0) {
+      break_off(
+          fmt::format("invalid frontend message type {}", static_cast<int>(static_cast<unsigned char>(header.type))));
+      break;
+    }
+    if (!header.valid() || header.length > std::min(frontend::max_length(header.type), options_.max_message)) {
+      break_off("invalid message length");
+      break;
+    }
+    if (header.type == frontend::terminate) {
+      stop_ = Next::terminate;
+      break;
+    }
+    if (server_ == nullptr) {
+      stop_ = Next::need_server;
+      break;
+    }
+    const Bytes message = rest.first(std::min(rest.size(), header.total()));
+    const bool whole = message.size() == header.total();
+    replacement_.clear();
+    replaced_ = false;
+    bool taken = true;
+    if (!skipping_) {
+      switch (header.type) {
+        case frontend::query:
+          taken = on_query(message);
+          break;
+        case frontend::parse:
+          taken = on_parse(message);
+          break;
+        case frontend::bind:
+          taken = on_bind(message, header.total());
+          break;
+        case frontend::describe:
+          taken = whole && on_describe(message);
+          break;
+        case frontend::execute:
+          taken = whole && on_execute(message);
+          break;
+        case frontend::close:
+          taken = whole && on_close(message);
+          break;
+        case frontend::function_call:
+          // A function is named by its number only: it may do anything, such as take a lock.
+          pin("function call");
+          server_->used = server_->ran_writes = true;
+          owe(Owed::Kind::function_call);
+          unsynced_ = false;
+          break;
+        case frontend::copy_done:
+        case frontend::copy_fail:
+          if (copy_in_) {
+            copy_in_ = false;
+          } else if (query_under_way()) {
+            owe(Owed::Kind::copy_end);
+          }
+          break;
+        default:
+          break;
+      }
+      if (!taken) break;
+    }
+    if (header.type == frontend::sync && !copy_in_) {  // while the server reads COPY data it ignores Sync
+      skipping_ = false;
+      unsynced_ = false;
+      owe(Owed::Kind::sync);
+    }
+    if (query_under_way()) owed_.back().bytes_in += header.total();
+    if (replaced_ || !replacement_.empty()) {
+      to_server_.append(text_of(in.subspan(copied, at - copied)));
+      to_server_.append(replacement_);
+      rewritten = true;
+      copied = replaced_ ? at + message.size() : at;
+    }
+    at += message.size();
+    client_stream_left_ = header.total() - message.size();
+  }
+  if (!rewritten) return {at, in.first(at), stop_};
+  to_server_.append(text_of(in.subspan(copied, at - copied)));
+  return {at, std::as_bytes(std::span(to_server_)), stop_};
+}
+
+Relay::StatementPtr Relay::understand(std::string_view text) {
+  if (judged_ != parameters) judge_lexing();
+  if (!plain_lexing_ && std::any_of(text.begin(), text.end(),
+                                    [](char c) { return c == '\\' || static_cast<unsigned char>(c) >= 0x80; })) {
+    return sql::unparsed("the session's encoding or standard_conforming_strings changes how the text is read");
+  }
+  auto statement = pipeline_.understand(text);
+  if (!statement) {
+    to_parse_ = text;
+    stop_ = Next::parse;
+  }
+  return statement;
+}
+
+/// Whether the parser, which takes backslashes and bytes for themselves, reads texts as the server does.
+void Relay::judge_lexing() {
+  judged_ = parameters;
+  plain_lexing_ = true;
+  // In these encodings a character's later bytes may look like a backslash or a quote (PostgreSQL manual, 24.3).
+  constexpr std::array<std::string_view, 8> unsafe = {"BIG5", "GB18030",        "GBK", "JOHAB",
+                                                      "SJIS", "SHIFT_JIS_2004", "UHC", "MSKANJI"};
+  for (const auto& [name, value] : *parameters) {
+    if (name == "standard_conforming_strings" && value != "on") plain_lexing_ = false;
+    if (name == "client_encoding" && std::find(unsafe.begin(), unsafe.end(), value) != unsafe.end())
+      plain_lexing_ = false;
+  }
+}
+
+bool Relay::on_query(Bytes message) {
+  const auto header = pgwire::load_header(message);
+  StatementPtr statement = unparsed_statement();
+  if (header.length <= pipeline_.limits().max_bytes) {
+    if (message.size() < header.total()) return false;
+    if (const auto text = pgwire::decode_query(message.subspan(header_size))) {
+      statement = understand(*text);
+      if (!statement) return false;
+    }
+  }
+  if (options_.mode == Mode::transaction) {
+    if (statement->uses_sequence_state && !server_->ran_writes && !query_under_way() && !unsynced_) {
+      stop_ = Next::reset_sequences;
+      return false;
+    }
+    prepare_deallocations(*statement);
+  }
+  note(*statement);
+  unnamed_.reset();
+  server_->unnamed = 0;
+  unsynced_ = false;
+  owe(Owed::Kind::query).statement = std::move(statement);
+  return true;
+}
+
+bool Relay::on_parse(Bytes message) {
+  const auto header = pgwire::load_header(message);
+  if (header.length > pipeline_.limits().max_bytes) {
+    // Its text isn't kept, so it can't be prepared on another server connection.
+    const auto name = pgwire::leading_string(message.subspan(header_size));
+    if (!name && message.size() < std::min(header.total(), max_names)) return false;
+    pin("statement longer than MAX_PARSED_STATEMENT_KB");
+    server_->used = server_->ran_writes = server_->tainted = true;
+    if (name && name->empty()) {
+      unnamed_ = Prepared{unparsed_statement(), nullptr};
+      server_->unnamed = 0;
+    } else if (name) {
+      statements_.insert_or_assign(std::string(*name), Prepared{unparsed_statement(), nullptr});
+    }
+    owe(Owed::Kind::parse);
+    unsynced_ = true;
+    return true;
+  }
+  if (message.size() < header.total()) return false;
+  const Bytes body = message.subspan(header_size);
+  const auto parse = pgwire::decode_parse(body);
+  if (!parse) {  // the server says so
+    owe(Owed::Kind::parse);
+    unsynced_ = true;
+    return true;
+  }
+  auto statement = understand(parse->query);
+  if (!statement) return false;
+  server_->used = true;
+  if (options_.mode == Mode::session) {
+    if (parse->name.empty()) {
+      unnamed_ = Prepared{statement, nullptr};
+    } else {
+      statements_.insert_or_assign(std::string(parse->name), Prepared{statement, nullptr});
+    }
+    Owed& owed = owe(Owed::Kind::parse);
+    owed.name = parse->name;
+    owed.statement = std::move(statement);
+    unsynced_ = true;
+    return true;
+  }
+
+  if (statement->uses_sequence_state && !server_->ran_writes && !query_under_way() && !unsynced_) {
+    stop_ = Next::reset_sequences;
+    return false;
+  }
+  const std::string_view query_and_types = text_of(body.subspan(parse->name.size() + 1));
+  auto text = texts_.intern(query_and_types, statement);
+  if (parse->name.empty()) {
+    unnamed_ = Prepared{statement, text};
+    server_->unnamed = text->number;
+  } else if (statements_.contains(parse->name)) {
+    // The server is to say that the name is taken, in its own words: give it the name.
+    pgwire::append_parse(replacement_, parse->name, "");
+    owe(Owed::Kind::parse).hidden = true;
+    server_->tainted = true;
+    text = nullptr;
+  } else {
+    // The client may expect errors and result columns as of now: what was prepared for others before is prepared anew.
+    if (server_->prepared.contains(text->number)) {
+      pgwire::append_close(replacement_, 'S', text->server_name());
+      Owed& closing = owe(Owed::Kind::close);
+      closing.hidden = true;
+      closing.text = text;
+    }
+    make_room_on_server();
+    statements_.emplace(std::string(parse->name), Prepared{statement, text});
+    server_->prepared[text->number] = {.used = ++server_->use_count};
+    const std::string name = text->server_name();
+    append_header(replacement_, frontend::parse, 4 + name.size() + 1 + query_and_types.size());
+    replacement_.append(name).append(1, '\0').append(query_and_types);
+    replaced_ = true;
+  }
+  Owed& owed = owe(Owed::Kind::parse);
+  owed.name = parse->name;
+  owed.statement = std::move(statement);
+  owed.text = std::move(text);
+  unsynced_ = true;
+  return true;
+}
+
+bool Relay::on_bind(Bytes message, std::size_t total) {
+  const Bytes body = message.subspan(header_size);
+  const auto names = pgwire::bind_names(body);
+  if (!names && message.size() < std::min(total, max_names)) return false;
+  unsynced_ = true;
+  if (!names) {
+    if (options_.mode == Mode::transaction && message.size() < total) {
+      return break_off("names of more than 64 kB are not supported in transaction mode", "54000");
+    }
+    owe(Owed::Kind::bind);
+    return true;
+  }
+  const Prepared* prepared = nullptr;
+  if (names->statement.empty()) {
+    if (unnamed_) prepared = &*unnamed_;
+    if (options_.mode == Mode::transaction) ensure_unnamed_on_server();
+  } else if (const auto found = statements_.find(names->statement); found != statements_.end()) {
+    prepared = &found->second;
+    if (prepared->text) {
+      ensure_on_server(prepared->text);
+      const std::string server_name = prepared->text->server_name();
+      const Bytes values = body.subspan(names->length());
+      append_header(replacement_, frontend::bind, total - 1 - names->statement.size() + server_name.size());
+      replacement_.append(names->portal).append(1, '\0').append(server_name).append(1, '\0').append(text_of(values));
+      replaced_ = true;
+    }
+  }
+  auto statement = prepared != nullptr ? prepared->statement : nullptr;
+  Owed& owed = owe(Owed::Kind::bind);
+  if (prepared != nullptr && prepared->text) {
+    owed.text = prepared->text;
+    owed.name = names->statement;
+  }
+  if (names->portal.empty()) {
+    unnamed_portal_ = std::move(statement);
+  } else {
+    portals_.insert_or_assign(std::string(names->portal), std::move(statement));
+  }
+  return true;
+}
+
+bool Relay::on_describe(Bytes message) {
+  unsynced_ = true;
+  const auto target = pgwire::decode_describe(message.subspan(header_size));
+  Text text;
+  if (target && target->what == 'S' && options_.mode == Mode::transaction) {
+    if (target->name.empty()) {
+      ensure_unnamed_on_server();
+    } else if (const auto found = statements_.find(target->name); found != statements_.end() && found->second.text) {
+      text = found->second.text;
+      ensure_on_server(text);
+      pgwire::append_describe(replacement_, 'S', text->server_name());
+      replaced_ = true;
+    }
+  }
+  Owed& owed = owe(Owed::Kind::describe);
+  if (text) {
+    owed.name = target->name;
+    owed.text = std::move(text);
+  }
+  return true;
+}
+
+bool Relay::on_execute(Bytes message) {
+  unsynced_ = true;
+  StatementPtr statement;
+  if (const auto execute = pgwire::decode_execute(message.subspan(header_size))) {
+    if (execute->portal.empty()) {
+      statement = unnamed_portal_;
+    } else if (const auto found = portals_.find(execute->portal); found != portals_.end()) {
+      statement = found->second;
+    }
+  }
+  // A portal that isn't known here is a cursor of an SQL DECLARE: a fetch.
+  server_->used = true;
+  if (statement) {
+    if (options_.mode == Mode::transaction) prepare_deallocations(*statement);
+    note(*statement);
+  }
+  owe(Owed::Kind::execute).statement = std::move(statement);
+  return true;
+}
+
+bool Relay::on_close(Bytes message) {
+  unsynced_ = true;
+  const auto target = pgwire::decode_close(message.subspan(header_size));
+  Owed& owed = owe(Owed::Kind::close);
+  if (!target || target->what != 'S') return true;
+  // In transaction mode the server doesn't know the name and answers CloseComplete all the same; the shared statement
+  // stays.
+  if (target->name.empty()) {
+    unnamed_.reset();
+    server_->unnamed = 0;
+  } else if (const auto found = statements_.find(target->name); found != statements_.end()) {
+    owed.name = target->name;
+    owed.statement = found->second.statement;
+    owed.text = found->second.text;
+    statements_.erase(found);
+  }
+  return true;
+}
+
+void Relay::note(const sql::Statement& statement) {
+  server_->used = true;
+  if (statement.writes) server_->ran_writes = true;
+  if (statement.affects_new_sessions) affects_new_sessions_ = true;
+  for (const auto& change : statement.changes) {
+    using What = sql::SessionChange::What;
+    if (change.what == What::pin) pin(change.name);
+    // What DISCARD ALL leaves behind: loaded libraries, and the names of settings that no extension defines.
+    if ((change.what == What::pin && change.name == "LOAD") ||
+        (change.what == What::set && change.name.find('.') != std::string::npos)) {
+      server_->tainted = true;
+    }
+  }
+  if (statement.uses_sequence_state) pin("currval() or lastval()");
+}
+
+/// SQL's DEALLOCATE names a statement that the client prepared in the protocol: for a moment the server has it by that
+/// name.
+void Relay::prepare_deallocations(const sql::Statement& statement) {
+  for (const auto& change : statement.changes) {
+    if (change.what != sql::SessionChange::What::deallocate) continue;
+    const auto found = statements_.find(change.name);
+    if (found == statements_.end() || !found->second.text) continue;
+    pgwire::append_parse(replacement_, change.name, "");
+    owe(Owed::Kind::parse).hidden = true;
+    statements_.erase(found);
+  }
+}
+
+void Relay::ensure_on_server(const Text& text) {
+  if (const auto found = server_->prepared.find(text->number); found != server_->prepared.end()) {
+    found->second.used = ++server_->use_count;
+    return;
+  }
+  make_room_on_server();
+  const std::string name = text->server_name();
+  append_header(replacement_, frontend::parse, 4 + name.size() + 1 + text->query_and_types.size());
+  replacement_.append(name).append(1, '\0').append(text->query_and_types);
+  server_->prepared[text->number] = {.used = ++server_->use_count};
+  Owed& owed = owe(Owed::Kind::parse);
+  owed.hidden = true;
+  owed.text = text;
+}
+
+void Relay::ensure_unnamed_on_server() {
+  const std::uint64_t wanted = unnamed_ && unnamed_->text ? unnamed_->text->number : 0;
+  if (server_->unnamed == wanted) return;
+  if (wanted == 0) {
+    if (unnamed_) return;  // too long to be kept; the client is pinned to this connection
+    pgwire::append_close(replacement_, 'S', "");
+    owe(Owed::Kind::close).hidden = true;
+  } else {
+    const auto& text = unnamed_->text->query_and_types;
+    append_header(replacement_, frontend::parse, 4 + 1 + text.size());
+    replacement_.append(1, '\0').append(text);
+    owe(Owed::Kind::parse).hidden = true;
+  }
+  server_->unnamed = wanted;
+}
+
+void Relay::make_room_on_server() {
+  if (server_->prepared.size() < max_prepared_on_server) return;
+  auto oldest = server_->prepared.begin();
+  for (auto at = server_->prepared.begin(); at != server_->prepared.end(); ++at) {
+    if (at->second.used < oldest->second.used) oldest = at;
+  }
+  pgwire::append_close(replacement_, 'S', fmt::format("{}{}", server_name_prefix, oldest->first));
+  server_->prepared.erase(oldest);
+  owe(Owed::Kind::close).hidden = true;
+}
+
+Relay::Owed& Relay::owe(Owed::Kind kind) {
+  Owed& owed = owed_.emplace_back();
+  owed.kind = kind;
+  owed.started = now_;
+  owed.waited = std::exchange(waited_ns_, 0);
+  return owed;
+}
+
+void Relay::pin(std::string_view why) {
+  if (options_.mode == Mode::transaction && pinned_.empty()) pinned_ = why;
+}
+
+bool Relay::break_off(std::string message, std::string sqlstate) {
+  error_ = Error{.message = std::move(message), .sqlstate = std::move(sqlstate)};
+  stop_ = Next::broken;
+  return false;
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,465 @@
+// The half of the relay that reads the server.
+#include <fmt/format.h>
+
+#include "gateway/header.hpp"
+#include "gateway/relay.hpp"
+#include "pgwire/protocol/decode.hpp"
+#include "pgwire/protocol/encode.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+using pgwire::Bytes;
+using pgwire::header_size;
+namespace server = pgwire::backend;
+
+/// What must be understood is short. An error may be longer, and is then passed on in parts.
+constexpr std::size_t max_understood = 64 * 1024;
+
+std::string_view text_of(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+/// Types that may come in any size, and are passed on in parts without being read.
+bool streams(char type) {
+  switch (type) {
+    case server::data_row:
+    case server::copy_data:
+    case server::row_description:
+    case server::parameter_description:
+    case server::function_call_response:
+    case server::notice_response:
+    case server::notification_response:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void copy_sqlstate(std::array<char, 6>& to, std::string_view from) {
+  to = {'X', 'X', '0', '0', '0', '\0'};
+  if (from.size() == 5) std::copy(from.begin(), from.end(), to.begin());
+}
+
+}  // namespace
+
+Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
+  now_ = now;
+  to_client_.clear();
+  bool rewritten = false;
+  bool broken = false;
+  std::size_t at = 0;
+  std::size_t copied = 0;
+  const auto leave_out = [&](std::size_t from, std::size_t to) {
+    to_client_.append(text_of(in.subspan(copied, from - copied)));
+    copied = to;
+    rewritten = true;
+  };
+  while (at < in.size()) {
+    if (server_stream_left_ > 0) {
+      const auto part = std::min<std::uint64_t>(server_stream_left_, in.size() - at);
+      server_stream_left_ -= part;
+      if (server_stream_hidden_) leave_out(at, at + part);
+      at += part;
+      continue;
+    }
+    const Bytes rest = in.subspan(at);
+    if (rest.size() < header_size) break;
+    const auto header = pgwire::load_header(rest);
+    if (!header.valid() || header.length > (1u << 30)) {
+      broken = true;
+      break;
+    }
+    const std::size_t total = header.total();
+    const bool whole = rest.size() >= total;
+    if (!whole && !streams(header.type)) {
+      if (total <= max_understood) break;
+      if (header.type != server::error_response) {
+        broken = true;
+        break;
+      }
+      if (rest.size() < max_understood) break;
+    }
+    const Bytes message = rest.first(std::min(rest.size(), total));
+    Owed* owed = front();
+    const bool hidden = owed != nullptr && owed->hidden && header.type != server::error_response &&
+                        header.type != server::notice_response && header.type != server::parameter_status &&
+                        header.type != server::notification_response;
+    if (owed != nullptr && !hidden) {
+      owed->bytes_out += total;
+      if (owed->first_byte == 0) owed->first_byte = now_;
+    }
+    replacement_.clear();
+    if (!on_message(header.type, message.subspan(header_size), total)) {
+      broken = true;
+      break;
+    }
+    if (hidden) {
+      leave_out(at, at + message.size());
+    } else if (!replacement_.empty()) {
+      leave_out(at, at + message.size());
+      to_client_.append(replacement_);
+    }
+    at += message.size();
+    server_stream_left_ = total - message.size();
+    server_stream_hidden_ = hidden;
+  }
+  if (broken) {
+    error_ = Error{.message = "the server broke the protocol", .sqlstate = "08P01"};
+  }
+  if (!rewritten) return {at, in.first(at), broken};
+  to_client_.append(text_of(in.subspan(copied, at - copied)));
+  return {at, std::as_bytes(std::span(to_client_)), broken};
+}
+
+/// The oldest message that is owed an answer.
+Relay::Owed* Relay::front() {
+  while (first_ < owed_.size() && owed_[first_].kind == Owed::Kind::copy_end) pop();
+  return first_ < owed_.size() ? &owed_[first_] : nullptr;
+}
+
+void Relay::pop() {
+  owed_[first_].statement.reset();
+  owed_[first_].text.reset();
+  if (++first_ == owed_.size()) {
+    owed_.clear();
+    first_ = 0;
+  } else if (first_ >= 64 && first_ * 2 >= owed_.size()) {
+    owed_.erase(owed_.begin(), owed_.begin() + static_cast<std::ptrdiff_t>(first_));
+    first_ = 0;
+  }
+}
+
+bool Relay::expect(Owed::Kind kind) {
+  const Owed* owed = front();
+  if (owed == nullptr || owed->kind != kind) return false;
+  pop();
+  return true;
+}
+
+bool Relay::on_message(char type, Bytes body, std::size_t total) {
+  Owed* const owed = front();
+  const auto answers_statement = [owed] {
+    return owed != nullptr && (owed->kind == Owed::Kind::query || owed->kind == Owed::Kind::execute);
+  };
+  switch (type) {
+    case server::data_row:
+    case server::copy_data:
+      return answers_statement();
+    case server::ready_for_query:
+      if (const auto status = pgwire::decode_ready_for_query(body)) return on_ready(*status);
+      return false;
+    case server::command_complete: {
+      const auto complete = pgwire::decode_command_complete(body);
+      if (!complete || !answers_statement()) return false;
+      owed->rows += complete->rows.value_or(0);
+      on_tag(complete->tag, *owed);
+      if (owed->kind == Owed::Kind::execute) {
+        finish(*owed);
+        pop();
+      }
+      return true;
+    }
+    case server::error_response:
+      return on_error(body);
+    case server::parse_complete:
+      return expect(Owed::Kind::parse);
+    case server::bind_complete:
+      return expect(Owed::Kind::bind);
+    case server::close_complete:
+      return expect(Owed::Kind::close);
+    case server::parameter_description:
+      return owed != nullptr && owed->kind == Owed::Kind::describe;
+    case server::no_data:
+      return expect(Owed::Kind::describe);
+    case server::row_description:
+      if (owed != nullptr && owed->kind == Owed::Kind::describe) {
+        pop();
+        return true;
+      }
+      return owed != nullptr && owed->kind == Owed::Kind::query;
+    case server::empty_query_response:
+    case server::portal_suspended:
+      if (!answers_statement()) return false;
+      if (owed->kind == Owed::Kind::execute) {
+        finish(*owed);
+        pop();
+      }
+      return true;
+    case server::copy_in_response:
+      if (!answers_statement()) return false;
+      on_copy_in();
+      return true;
+    case server::copy_out_response:
+    case server::copy_done:
+      return answers_statement();
+    case server::function_call_response:
+      return owed != nullptr && owed->kind == Owed::Kind::function_call;
+    case server::parameter_status: {
+      const auto status = pgwire::decode_parameter_status(body);
+      if (!status || total != body.size() + header_size) return false;
+      server_->parameters = backend::with_parameter(server_->parameters, status->name, status->value);
+      parameters = server_->parameters;
+      return true;
+    }
+    case server::notice_response:
+    case server::notification_response:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// The server now reads COPY data, and ignores a Sync among them: what was sent before the data's end isn't answered.
+void Relay::on_copy_in() {
+  for (std::size_t at = first_ + 1; at < owed_.size();) {
+    const auto kind = owed_[at].kind;
+    if (kind != Owed::Kind::sync && kind != Owed::Kind::copy_end) {
+      ++at;
+      continue;
+    }
+    owed_.erase(owed_.begin() + static_cast<std::ptrdiff_t>(at));
+    if (kind == Owed::Kind::copy_end) return;
+    unsynced_ = true;
+  }
+  copy_in_ = true;
+}
+
+bool Relay::on_error(Bytes body) {
+  const auto notice = pgwire::decode_notice(body);
+  const std::string_view severity = notice ? notice->severity() : "ERROR";
+  if (severity == "FATAL" || severity == "PANIC") fatal_seen_ = true;
+  Owed* const owed = front();
+  if (owed == nullptr) return true;  // such as a shutdown's, which answers nothing
+  copy_in_ = false;
+  failed_since_ready_ = true;
+  owed->failed = true;
+  copy_sqlstate(owed->sqlstate, notice ? notice->sqlstate() : "");
+  if (owed->text && !owed->name.empty()) translate_names_in_error(body);
+  if (owed->kind == Owed::Kind::query || owed->kind == Owed::Kind::function_call || owed->kind == Owed::Kind::sync) {
+    return true;  // ReadyForQuery follows
+  }
+  // The server skips all that follows, up to Sync.
+  if (owed->kind == Owed::Kind::execute) finish(*owed);
+  std::size_t sync = first_;
+  while (sync < owed_.size() && owed_[sync].kind != Owed::Kind::sync) ++sync;
+  for (std::size_t at = sync; at-- > first_;) undo(owed_[at]);
+  owed_.erase(owed_.begin() + static_cast<std::ptrdiff_t>(first_), owed_.begin() + static_cast<std::ptrdiff_t>(sync));
+  if (first_ == owed_.size()) {
+    owed_.clear();
+    first_ = 0;
+    skipping_ = true;
+  }
+  return true;
+}
+
+/// What a skipped or failed message was taken to have done.
+void Relay::undo(Owed& owed) {
+  switch (owed.kind) {
+    case Owed::Kind::parse:
+      if (owed.text) {
+        server_->prepared.erase(owed.text->number);
+        if (owed.name.empty() && !owed.hidden) {
+          server_->unnamed = 0;
+          unnamed_.reset();
+        }
+      } else if (owed.name.empty()) {
+        server_->unnamed = 0;
+      }
+      if (!owed.name.empty()) {
+        const auto found = statements_.find(owed.name);
+        if (found != statements_.end() && found->second.statement == owed.statement &&
+            (options_.mode == Mode::session || found->second.text == owed.text)) {
+          statements_.erase(found);
+        }
+      }
+      break;
+    case Owed::Kind::close:
+      if (owed.hidden && owed.text) {
+        server_->prepared[owed.text->number] = {.used = ++server_->use_count};
+      } else if (!owed.name.empty()) {
+        statements_.try_emplace(owed.name, Prepared{owed.statement, owed.text});
+      }
+      break;
+    case Owed::Kind::bind:
+      // "no such statement": somebody deallocated behind our back, such as a function.
+      if (owed.failed && owed.text && std::string_view(owed.sqlstate.data(), 5) == "26000") {
+        server_->prepared.erase(owed.text->number);
+      }
+      break;
+    default:
+      break;
+  }
+}
+
+void Relay::on_tag(std::string_view tag, Owed& owed) {
+  if (options_.mode == Mode::session) return;
+  if (tag == "DISCARD ALL") {
+    pinned_.clear();
+    settings_.reset();
+    server_->settings.reset();
+    changes_of_batch_.clear();
+    changes_of_transaction_.clear();
+    forget_statements();
+    return;
+  }
+  if (tag == "DEALLOCATE ALL") forget_statements();
+  if (tag == "COMMIT" || tag == "PREPARE TRANSACTION") {
+    changes_take_effect(std::exchange(changes_of_transaction_, {}));
+  } else if (tag == "ROLLBACK") {
+    const auto partly = [](sql::TransactionStep step) { return step == sql::TransactionStep::rollback_to; };
+    if (!owed.statement || std::any_of(owed.statement->steps.begin(), owed.statement->steps.end(), partly)) {
+      if (!changes_of_transaction_.empty()) pin("SET and ROLLBACK TO SAVEPOINT in one transaction");
+    } else {
+      changes_of_transaction_.clear();
+    }
+  }
+  if (!owed.statement) return;
+  if (owed.statement->kind == sql::StatementKind::unparsed) pin("statement that could not be parsed");
+  if (owed.statement->statements == 1) {
+    changes_of_batch_.insert(changes_of_batch_.end(), owed.statement->changes.begin(), owed.statement->changes.end());
+  }
+}
+
+bool Relay::on_ready(char status) {
+  Owed* owed = front();
+  while (owed != nullptr && owed->kind != Owed::Kind::query && owed->kind != Owed::Kind::function_call &&
+         owed->kind != Owed::Kind::sync) {
+    return false;  // an answer is missing: nobody can say any more which answer belongs to which message
+  }
+  if (owed == nullptr) {
+    // An error can overtake a Sync that COPY was expected to swallow: the client knows as much as with the server
+    // itself.
+    status_ = status;
+    return true;
+  }
+  if (owed->kind == Owed::Kind::query && owed->statement && options_.mode == Mode::transaction) {
+    const auto& statement = *owed->statement;
+    if (statement.statements > 1 && !statement.changes.empty()) {
+      if (!statement.steps.empty()) {
+        pin("SET and transaction commands in one text");
+      } else if (!failed_since_ready_) {
+        changes_of_batch_.insert(changes_of_batch_.end(), statement.changes.begin(), statement.changes.end());
+      }
+    }
+  }
+  if (owed->kind != Owed::Kind::sync) finish(*owed);
+  pop();
+  status_ = status;
+  copy_in_ = false;
+  if (!changes_of_batch_.empty() || !changes_of_transaction_.empty()) {
+    if (failed_since_ready_) changes_of_batch_.clear();
+    if (status == 'I') {
+      if (!failed_since_ready_) changes_take_effect(std::exchange(changes_of_transaction_, {}));
+      changes_take_effect(std::exchange(changes_of_batch_, {}));
+      changes_of_transaction_.clear();
+    } else {
+      for (auto& change : changes_of_batch_) changes_of_transaction_.push_back(std::move(change));
+      changes_of_batch_.clear();
+    }
+  }
+  if (status == 'I') {
+    if (!portals_.empty()) portals_.clear();
+    unnamed_portal_.reset();
+  }
+  failed_since_ready_ = false;
+  return true;
+}
+
+void Relay::changes_take_effect(const std::vector<sql::SessionChange>& changes) {
+  using What = sql::SessionChange::What;
+  if (changes.empty() || server_ == nullptr) return;
+  auto next = settings_ ? std::make_shared<backend::Settings>(*settings_) : std::make_shared<backend::Settings>();
+  const auto named = [&next](const std::string& name) {
+    return std::find_if(next->begin(), next->end(), [&](const auto& change) { return change.name == name; });
+  };
+  for (const auto& change : changes) {
+    switch (change.what) {
+      case What::set:
+        if (const auto found = named(change.name); found == next->end()) {
+          next->push_back({change.name, change.text});
+        } else if (change.name == "datestyle" && found->text != change.text) {
+          found->text += "; " + change.text;  // a style and an order can be set one by one
+        } else {
+          found->text = change.text;
+        }
+        break;
+      case What::reset:
+        if (const auto found = named(change.name); found != next->end()) next->erase(found);
+        break;
+      case What::reset_all:
+        std::erase_if(*next, [](const auto& kept) { return kept.name != "role"; });
+        break;
+      default:
+        break;
+    }
+  }
+  settings_ = next->empty() ? nullptr : std::move(next);
+  server_->settings = settings_;
+}
+
+void Relay::forget_statements() {
+  statements_.clear();
+  unnamed_.reset();
+  server_->prepared.clear();
+  server_->unnamed = 0;
+}
+
+void Relay::finish(Owed& owed) {
+  QueryRecord record;
+  if (owed.statement) {
+    record.fingerprint = owed.statement->fingerprint;
+    record.kind = static_cast<std::uint8_t>(owed.statement->kind);
+  } else {
+    record.kind = static_cast<std::uint8_t>(owed.kind == Owed::Kind::function_call ? sql::StatementKind::call
+                                                                                   : sql::StatementKind::fetch);
+  }
+  record.user = options_.user;
+  record.database = options_.database;
+  record.application = application;
+  record.started_ns = owed.started - owed.waited;
+  record.queue_ns = owed.waited;
+  record.first_byte_ns = owed.first_byte == 0 ? 0 : owed.first_byte - record.started_ns;
+  record.duration_ns = now_ - record.started_ns;
+  record.rows = owed.rows;
+  record.bytes_in = owed.bytes_in;
+  record.bytes_out = owed.bytes_out;
+  record.sqlstate = owed.sqlstate;
+  pipeline_.finish(record);
+}
+
+bool Relay::idle() const {
+  return !query_under_way() && !unsynced_ && !copy_in_ && !skipping_ && status_ == 'I' && client_stream_left_ == 0 &&
+         server_stream_left_ == 0;
+}
+
+bool Relay::releasable() const {
+  return options_.mode == Mode::transaction && server_ != nullptr && pinned_.empty() && idle();
+}
+
+std::string Relay::ending() {
+  std::string out;
+  if (client_stream_left_ > 0) return out;
+  if (copy_in_) {
+    pgwire::append_copy_fail(out, "the client is gone");
+    copy_in_ = false;
+  }
+  if (unsynced_ || skipping_) {
+    pgwire::append_sync(out);
+    owe(Owed::Kind::sync);
+    unsynced_ = skipping_ = false;
+  }
+  return out;
+}
+
+/// The client knows the statement by its own name.
+void Relay::translate_names_in_error(Bytes body) {
+  const std::string ours = fmt::format("\"{}\"", front()->text->server_name());
+  const std::string theirs = fmt::format("\"{}\"", front()->name);
+  std::string text(text_of(body));
+  std::size_t at = text.find(ours);
+  if (at == std::string::npos) return;
+  for (; at != std::string::npos; at = text.find(ours, at + theirs.size())) text.replace(at, ours.size(), theirs);
+  append_header(replacement_, server::error_response, text.size() + 4);
+  replacement_ += text;
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,70 @@
+#include "gateway/secrets.hpp"
+
+#include <fstream>
+#include <iterator>
+
+#include "pgwire/sansio/user_list.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+/// How long the server's answer is believed; a changed password works at the latest after this, or after one failed
+/// try.
+constexpr auto believed_for = std::chrono::seconds(30);
+
+}  // namespace
+
+Secrets::Secrets(const config::Settings& settings)
+    : url_(settings.database_url),
+      auth_query_(settings.auth_query),
+      timeout_(settings.server_connect_timeout_seconds) {}
+
+Result<std::shared_ptr<Secrets>> Secrets::load(const config::Settings& settings) {
+  std::shared_ptr<Secrets> made(new Secrets(settings));
+  if (settings.auth_file.empty()) return made;
+  std::ifstream file(settings.auth_file, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file) return fail(fmt::format("could not read the user file \"{}\"", settings.auth_file));
+  auto users = pgwire::parse_user_list(text);
+  if (!users) return fail(fmt::format("{}: {}", settings.auth_file, users.error().message));
+  made->users_ = std::move(*users);
+  return made;
+}
+
+asio::awaitable<Result<pgwire::StoredSecret>> Secrets::find(asio::io_context& core, backend::Pools& pools,
+                                                            std::string user) {
+  if (const auto found = users_.find(user); found != users_.end()) co_return found->second;
+  if (user == url_.user && !url_.password.empty()) co_return pgwire::PlainPassword{url_.password};
+  if (auth_query_.empty()) co_return pgwire::StoredSecret{};
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto known = asked_.find(user);
+    if (known != asked_.end() && Clock::now() - known->second.at < believed_for) co_return known->second.secret;
+  }
+  const auto pool = pools.get(url_.user, url_.database);
+  if (!url_.password.empty()) pool->set_credential(pgwire::PlainPassword{url_.password});
+  auto startup = pool->intern({{"user", url_.user}, {"database", url_.database}, {"application_name", "millrace"}});
+  auto taken = co_await pool->take(core, startup);
+  if (!taken) co_return std::unexpected(taken.error().error);
+  const auto connection = *taken;
+  const auto rows = co_await connection->query(auth_query_, {user}, timeout_);
+  pool->give_back(connection);
+  if (!rows) {
+    co_return fail("AUTH_QUERY failed: " + rows.error().message, "08006",
+                   "DATABASE_URL's user must be allowed to run it; or name the users in AUTH_FILE.");
+  }
+  pgwire::StoredSecret secret;
+  if (rows->size() == 1 && rows->front().size() >= 2 && rows->front()[1])
+    secret = pgwire::parse_secret(*rows->front()[1]);
+  const std::scoped_lock lock(mutex_);
+  if (asked_.size() > 10000) asked_.clear();  // made-up names must not fill the memory
+  asked_[user] = {secret, Clock::now()};
+  co_return secret;
+}
+
+void Secrets::forget(const std::string& user) {
+  const std::scoped_lock lock(mutex_);
+  asked_.erase(user);
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,74 @@
+#include "pipeline/pipeline.hpp"
+
+#include "base/log.hpp"
+
+namespace millrace::pipeline {
+namespace {
+
+constexpr std::size_t memo_entries = 4096;
+constexpr auto last_kind = sql::StatementKind::unparsed;
+
+StatementGroup group_of(sql::StatementKind kind) {
+  using enum sql::StatementKind;
+  switch (kind) {
+    case select:
+    case copy_to:
+    case fetch:
+    case show:
+      return StatementGroup::read;
+    case insert:
+    case update:
+    case delete_:
+    case merge:
+    case copy_from:
+      return StatementGroup::write;
+    case transaction:
+      return StatementGroup::transaction;
+    default:
+      return StatementGroup::other;
+  }
+}
+
+}  // namespace
+
+Pipeline::Pipeline(std::size_t core, QueryPerformanceMonitor& monitor, sql::ParseLimits limits)
+    : core_(core), monitor_(monitor), limits_(limits), memo_(memo_entries, limits) {}
+
+std::shared_ptr<const sql::Statement> Pipeline::understand(std::string_view text) { return memo_.find_or_parse(text); }
+
+void Pipeline::remember(std::string_view text, std::shared_ptr<const sql::Statement> statement) {
+  memo_.remember(text, std::move(statement));
+}
+
+void Pipeline::finish(const QueryRecord& record) {
+  monitor_.record(core_, record);
+  if (record.duration_ns >= slow_ns_) {
+    log::warn("slow query", {{"duration_ms", record.duration_ns / 1'000'000},
+                             {"kind", sql::name(static_cast<sql::StatementKind>(record.kind))},
+                             {"fingerprint", fmt::format("{:016x}", record.fingerprint)},
+                             {"rows", record.rows},
+                             {"user", record.user},
+                             {"database", record.database},
+                             {"application", record.application},
+                             {"sqlstate", record.error_code()}});
+  }
+}
+
+void Pipeline::publish_counts() {
+  const auto counts = memo_.counts();
+  auto& counters = monitor_.wire(core_);
+  counters.memo_hits.set(counts.hits);
+  counters.memo_misses.set(counts.misses);
+  counters.statements_parsed.set(counts.misses);
+}
+
+std::vector<StatementKindLabel> statement_kind_labels() {
+  std::vector<StatementKindLabel> labels;
+  for (std::uint8_t kind = 0; kind <= static_cast<std::uint8_t>(last_kind); ++kind) {
+    const auto value = static_cast<sql::StatementKind>(kind);
+    labels.push_back({sql::name(value), group_of(value)});
+  }
+  return labels;
+}
+
+}  // namespace millrace::pipeline
