@@ -40,7 +40,10 @@ asio::awaitable<Echoed> echo(Echo request) {
   co_return answer;
 }
 
+std::atomic<int> slow_requests{0};
+
 asio::awaitable<Echoed> slow() {
+  ++slow_requests;
   asio::steady_timer timer(co_await asio::this_coro::executor, 300ms);
   co_await timer.async_wait(asio::use_awaitable);
   co_return Echoed{.text = "slow", .length = 4};
@@ -114,7 +117,7 @@ TEST(Server, KeepsTheConnection) {
   }
   client.send(get("/echo?text=bye", "Connection: close\r\n"));
   EXPECT_TRUE(has(client.receive(), "Connection: close"));
-  EXPECT_TRUE(client.closed_within(1s));
+  EXPECT_TRUE(client.closed_within(5s));
 }
 
 TEST(Server, ClosesAfterHttp10UnlessAsked) {
@@ -124,7 +127,7 @@ TEST(Server, ClosesAfterHttp10UnlessAsked) {
   EXPECT_TRUE(has(client.receive(), "Connection: keep-alive"));
   client.send("GET /echo?text=a HTTP/1.0\r\n\r\n");
   EXPECT_EQ(client.receive().status, 200);
-  EXPECT_TRUE(client.closed_within(1s));
+  EXPECT_TRUE(client.closed_within(5s));
 }
 
 TEST(Server, AnswersPipelinedRequestsInOrder) {
@@ -217,7 +220,7 @@ TEST(Server, ClosesSlowAndIdleClients) {
   EXPECT_EQ(trickling.receive().status, 408);
   EXPECT_EQ(stuck_in_body.receive().status, 408);
   EXPECT_EQ(silent.receive().status, 0);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, 3s);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 10s);
 }
 
 TEST(Server, ClosesAClientThatTakesNoAnswers) {
@@ -226,7 +229,7 @@ TEST(Server, ClosesAClientThatTakesNoAnswers) {
   client.send(get("/large") + get("/large"));  // more than the kernel's buffers hold
   std::this_thread::sleep_for(1s);
   EXPECT_EQ(client.receive().status, 0);
-  EXPECT_TRUE(client.closed_within(1s));
+  EXPECT_TRUE(client.closed_within(5s));
 }
 
 TEST(Server, TurnsAwayWhoIsTooMany) {
@@ -248,24 +251,31 @@ TEST(Server, TurnsAwayWhoIsTooMany) {
   EXPECT_EQ(status, 200);
 }
 
-TEST(Server, SpeaksTlsOnTheSamePort) {
+std::shared_ptr<const net::TlsContext> test_tls() {
   const TestCertificate files;
-  const auto tls = net::TlsContext::server(files.certificate_file, files.key_file);
-  ASSERT_TRUE(tls) << tls.error().message;
-  Running server({.header_time = 300ms, .idle_time = 500ms}, *tls);
-  {
-    TestClient client(server.port(), TestClient::Tls::on);
-    client.send(get("/echo?text=a") + post("/echo", fmt::format(R"({{"text":"{:100000}"}})", 1)));
-    EXPECT_EQ(client.receive().body, R"({"text":"a","length":1})");
-    EXPECT_EQ(client.receive().body.size(), 100'000 + 27);
-    client.send("GET /slow");
-    EXPECT_EQ(client.receive().status, 408);
-  }
+  auto tls = net::TlsContext::server(files.certificate_file, files.key_file);
+  if (!tls) throw std::runtime_error(tls.error().message);
+  return *tls;
+}
+
+TEST(Server, SpeaksTlsOnTheSamePort) {
+  Running server({}, test_tls());
+  TestClient client(server.port(), TestClient::Tls::on);
+  client.send(get("/echo?text=a") + post("/echo", fmt::format(R"({{"text":"{:100000}"}})", 1)));
+  EXPECT_EQ(client.receive().body, R"({"text":"a","length":1})");
+  EXPECT_EQ(client.receive().body.size(), 100'000 + 27);
   TestClient plain(server.port());
   plain.send(get("/echo?text=a"));
   EXPECT_EQ(plain.receive().status, 0);
+}
+
+TEST(Server, ClosesSlowTlsClients) {
+  Running server({.header_time = 1s}, test_tls());
   TestClient silent(server.port());
-  EXPECT_TRUE(silent.closed_within(2s));
+  TestClient slow(server.port(), TestClient::Tls::on);
+  slow.send("GET /slow");
+  EXPECT_EQ(slow.receive().status, 408);
+  EXPECT_TRUE(silent.closed_within(5s));
 }
 
 TEST(Server, StopEndsIdleConnectionsAndFinishesBusyOnes) {
@@ -274,14 +284,15 @@ TEST(Server, StopEndsIdleConnectionsAndFinishesBusyOnes) {
   TestClient busy(server.port());
   idle.send(get("/echo?text=a"));
   EXPECT_EQ(idle.receive().status, 200);
+  slow_requests = 0;
   busy.send(get("/slow"));
-  std::this_thread::sleep_for(100ms);
+  while (slow_requests == 0) std::this_thread::sleep_for(1ms);
   server.server().stop();
-  EXPECT_TRUE(idle.closed_within(1s));
+  EXPECT_TRUE(idle.closed_within(5s));
   const auto answer = busy.receive();
   EXPECT_EQ(answer.status, 200);
   EXPECT_TRUE(has(answer, "Connection: close"));
-  EXPECT_TRUE(busy.closed_within(1s));
+  EXPECT_TRUE(busy.closed_within(5s));
 }
 
 TEST(Server, SurvivesClientsThatVanish) {
