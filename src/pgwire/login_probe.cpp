@@ -99,7 +99,13 @@ awaitable<std::optional<ServerCredential>> authenticate(net::Stream& stream, con
   while (step.state == ClientAuthentication::State::more) {
     co_await write(stream, std::move(step.send));
     const auto message = co_await read_message(stream);
-    if (!message || message->type != frontend::password) co_return std::nullopt;
+    if (!message) co_return std::nullopt;
+    if (message->type != frontend::password) {
+      std::string answer;
+      append_error_response(answer, "FATAL", authentication.unexpected_message(message->type));
+      co_await write(stream, std::move(answer));
+      co_return std::nullopt;
+    }
     step = authentication.on_password_message(as_bytes(message->body));
   }
   if (step.state == ClientAuthentication::State::rejected) append_error_response(step.send, "FATAL", step.error);

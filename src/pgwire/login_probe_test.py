@@ -186,6 +186,8 @@ CONVERSATIONS = {
     "replication": [startup(b"user\0alice\0replication\0perhaps\0\0")],
     "too short": [struct.pack("!I", 7) + b"abc"],
     "too long": [struct.pack("!I", 10005)],
+    "a query before its time": [ALICE, message(b"SELECT 1\0", b"Q")],
+    "a type that is none": [ALICE, message(b"", b"\xff")],
     "another mechanism": [ALICE, initial(b"PLAIN", b"x")],
     "binding without TLS": [ALICE, initial(b"SCRAM-SHA-256-PLUS", b"x")],
     "a mechanism without its end": [ALICE, message(b"SCRAM-SHA-256")],

@@ -245,12 +245,7 @@ std::span<const Machine> machines() {
        user_list,
        {"\"alice\" \"secret\"\n", "; who\n\"a\"\"b\" \"md5" + std::string(32, '0') + "\" # why\r\n\n\"c\" \"\"\n"}},
       {"secret", secret, {"secret", "md5" + std::string(32, 'f'), verifier().text()}},
-      {"saslprep",
-       saslprep_password,
-       {"plain", "I\xc2\xadX", "\xc2\xaa", "\xe2\x85\xa8",
-        "\xd8\xa7"
-        "1",
-        "\xff"}},
+      {"saslprep", saslprep_password, {"plain", "I\xc2\xadX", "\xc2\xaa", "\xe2\x85\xa8", "\xd8\xa7\x31", "\xff"}},
   };
   return all;
 }

@@ -26,12 +26,14 @@ void require_same(Bytes body, void (*append)(std::string&, Arguments...), Given&
 template <typename T>
 std::vector<T> copy(const IntegerList<T>& list) {
   std::vector<T> result;
+  result.reserve(list.size());
   for (std::size_t i = 0; i < list.size(); ++i) result.push_back(list[i]);
   return result;
 }
 
 std::vector<Value> copy(const ValueList& list) {
   std::vector<Value> result;
+  result.reserve(list.size());
   for (const auto& value : list) result.push_back(value ? Value(as_text(*value)) : std::nullopt);
   require(result.size() == list.size());
   return result;
@@ -40,6 +42,7 @@ std::vector<Value> copy(const ValueList& list) {
 template <typename T, typename Item>
 std::vector<T> copy_as(const ItemList<Item>& list) {
   std::vector<T> result;
+  result.reserve(list.size());
   for (const auto& item : list) result.emplace_back(item);
   require(result.size() == list.size());
   return result;

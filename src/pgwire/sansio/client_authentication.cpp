@@ -192,4 +192,11 @@ ClientAuthentication::Step ClientAuthentication::on_password_message(Bytes body)
   }
 }
 
+Error ClientAuthentication::unexpected_message(char type) const {
+  const std::string_view expected = impl_->expects == Impl::Expects::md5_answer ? "password" : "SASL";
+  return {
+      .message = fmt::format("expected {} response, got message type {}", expected, static_cast<unsigned char>(type)),
+      .sqlstate = "08P01"};
+}
+
 }  // namespace millrace::pgwire

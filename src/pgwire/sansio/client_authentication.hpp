@@ -51,6 +51,8 @@ class ClientAuthentication {
 
   Step start();
   Step on_password_message(Bytes body);
+  /// What to tell a client that sends a message of another type than 'p' now; the end of its log-in.
+  Error unexpected_message(char type) const;
 
  private:
   struct Impl;

@@ -106,6 +106,16 @@ TEST(ClientAuthentication, RefusesWhatIsOutOfOrderOrShape) {
   expect_rejected(trusted.on_password_message(as_bytes("x\0"sv)), "08P01", "invalid frontend message type 112");
 }
 
+TEST(ClientAuthentication, SaysWhatItExpected) {
+  ClientAuthentication md5(options(AuthMethod::md5));
+  md5.start();
+  EXPECT_EQ(md5.unexpected_message('Q').message, "expected password response, got message type 81");
+  ClientAuthentication scram(options(AuthMethod::scram_sha_256));
+  scram.start();
+  EXPECT_EQ(scram.unexpected_message('\xff').message, "expected SASL response, got message type 255");
+  EXPECT_EQ(scram.unexpected_message('Q').sqlstate, "08P01");
+}
+
 TEST(ClientAuthentication, TrustHandsOnWhatTheFileHolds) {
   const auto credential = [](StoredSecret secret) {
     return ClientAuthentication(options(AuthMethod::trust, std::move(secret))).start().credential;
