@@ -156,6 +156,36 @@ std::string_view kind(const ServerCredential& credential) {
   return kinds[credential.index()];
 }
 
+// The message's own decoder's error, if it has one.
+Result<> check(const Message& message) {
+  const Bytes body = as_bytes(message.body);
+  const auto without_view = [](const auto& decoded) -> Result<> {
+    if (!decoded) return std::unexpected(decoded.error());
+    return {};
+  };
+  switch (message.type) {
+    case frontend::bind:
+      return without_view(decode_bind(body));
+    case frontend::close:
+      return without_view(decode_close(body));
+    case frontend::describe:
+      return without_view(decode_describe(body));
+    case frontend::execute:
+      return without_view(decode_execute(body));
+    case frontend::function_call:
+      return without_view(decode_function_call(body));
+    case frontend::parse:
+      return without_view(decode_parse(body));
+    case frontend::query:
+      return without_view(decode_query(body));
+    case frontend::flush:
+    case frontend::sync:
+      return decode_empty(body);
+    default:
+      return fail("not a message of a session", "08P01");
+  }
+}
+
 awaitable<void> serve(boost::asio::io_context& context, std::shared_ptr<net::Stream> stream, const Settings& settings) {
   const auto request = co_await take_startup(*stream, settings);
   if (!request) co_return;
@@ -174,8 +204,14 @@ awaitable<void> serve(boost::asio::io_context& context, std::shared_ptr<net::Str
   co_await write(*stream, std::move(hello));
   for (;;) {
     const auto message = co_await read_message(*stream);
-    if (!message || message->type != frontend::query) co_return;
+    if (!message || message->type == frontend::terminate) co_return;
     std::string answer;
+    if (const auto well_formed = check(*message); !well_formed) {
+      append_error_response(answer, "ERROR", well_formed.error());
+      co_await write(*stream, std::move(answer));
+      co_return;
+    }
+    if (message->type != frontend::query) continue;
     append_row_description(answer,
                            std::array{FieldDescription{.name = "credential"}, FieldDescription{.name = "server"}});
     append_data_row(answer, std::array<Value, 2>{kind(*credential), version ? *version : version.error()});

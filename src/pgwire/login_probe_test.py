@@ -284,3 +284,50 @@ def test_malformed_conversations_end_as_with_postgresql(
         for name, steps in conversations.items():
             ours = error_fields(port, steps, tls)
             assert (name, ours) == (name, error_fields(scram_server.port, steps, tls))
+
+
+PARSE = message(b"\0SELECT $1::text\0\0\0", b"P")
+# Malformed messages of a session, in place of the one after log-in.
+MESSAGES = {
+    "a query without its end": message(b"SELECT 1", b"Q"),
+    "an empty query body": message(b"", b"Q"),
+    "bytes after a query": message(b"SELECT 1\0x", b"Q"),
+    "half an Execute": message(b"\0\0\0\0", b"E"),
+    "bytes after an Execute": message(b"\0\0\0\0\0x", b"E"),
+    "a Sync with a body": message(b"x", b"S"),
+    "a Flush with a body": message(b"x", b"H"),
+    "a Describe of nothing": message(b"X\0", b"D"),
+    "a Describe without its name": message(b"S", b"D"),
+    "an empty Describe": message(b"", b"D"),
+    "a Close of nothing": message(b"\xff\0", b"C"),
+    "bytes after a Close": message(b"Sx\0y", b"C"),
+    "a Parse without its types": message(b"\0\0\xff\xff", b"P"),
+    "a Parse without a count": message(b"\0SELECT 1\0", b"P"),
+    "bytes after a Parse": message(b"\0SELECT 1\0\0\0x", b"P"),
+    "a Bind of other formats": PARSE + message(b"\0\0\0\2\0\1\0\1\0\1", b"B"),
+    "half a Bind": PARSE + message(b"\0\0\0", b"B"),
+    "a Bind of a negative length": PARSE + message(b"\0\0\0\0\0\1\xff\xff\xff\xfe\0\0", b"B"),
+    "a Bind of a huge length": PARSE + message(b"\0\0\0\0\0\1\x7f\xff\xff\xff\0\0", b"B"),
+    "bytes after a Bind": PARSE + message(b"\0\0\0\0\0\1\xff\xff\xff\xff\0\0x", b"B"),
+    "half a function call": message(b"\0\0", b"F"),
+    "a function call of a negative length": message(struct.pack("!I", 1397) + b"\0\0\0\1\xff\xff\xff\xfe\0\0", b"F"),
+}  # fmt: skip
+
+
+def first_error(port: int, sent: bytes) -> dict[str, str]:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(startup(b"user\0postgres\0\0"))
+        while read_message(connection)[0] != b"Z":
+            pass
+        connection.sendall(sent + message(b"", b"H"))
+        while True:
+            kind, body = read_message(connection)
+            if kind == b"E":
+                fields = [field.decode() for field in body.split(b"\0") if field]
+                return {field[0]: field[1:] for field in fields if field[0] in "SVCM"}
+
+
+def test_malformed_messages_are_refused_in_postgresqls_words(tmp_path: Path) -> None:
+    with PostgreSQL() as server, probe("trust", {}, server, tmp_path) as port:
+        for name, sent in MESSAGES.items():
+            assert (name, first_error(port, sent)) == (name, first_error(server.port, sent))

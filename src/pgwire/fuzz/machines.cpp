@@ -179,6 +179,10 @@ std::string initial_response(std::string_view mechanism, std::string_view data) 
 
 const std::string proof = "p=" + std::string(43, 'A') + "=";
 
+std::string exchange(std::string_view first, std::string_view final) {
+  return std::string(first) + separator + std::string(final);
+}
+
 std::vector<std::string> client_authentication_samples() {
   return {sequence(1, {std::string("md5") + std::string(32, '0') + '\0'}),
           sequence(2, {initial_response(scram_sha_256, "n,,n=,r=abc"), "c=biws,r=\x01," + proof}),
@@ -223,22 +227,16 @@ std::span<const Machine> machines() {
   static const std::vector<Machine> all{
       {"scram_server",
        scram_server<false>,
-       {"n,,n=,r=abc\x02"
-        "c=biws,r=\x01," +
-            proof,
-        "y,,n=user,r=abc,x=1\x02"
-        "c=eSws,r=\x01,x=2," +
-            proof}},
+       {exchange("n,,n=,r=abc", "c=biws,r=\x01," + proof),
+        exchange("y,,n=user,r=abc,x=1", "c=eSws,r=\x01,x=2," + proof)}},
       {"scram_server_plus",
        scram_server<true>,
-       {"p=tls-server-end-point,,n=,r=abc\x02"
-        "c=cD10bHMtc2VydmVyLWVuZC1wb2ludCwsBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=,r=\x01," +
-        proof}},
+       {exchange("p=tls-server-end-point,,n=,r=abc",
+                 "c=cD10bHMtc2VydmVyLWVuZC1wb2ludCwsBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=,r=\x01," + proof)}},
       {"scram_client",
        scram_client,
-       {"r=\x01more,s=c2FsdA==,i=4096\x02v=" + std::string(43, 'A') + "=",
-        "r=\x01more,s=c2FsdA==,i=1\x02"
-        "e=other-error"}},
+       {exchange("r=\x01more,s=c2FsdA==,i=4096", "v=" + std::string(43, 'A') + "="),
+        exchange("r=\x01more,s=c2FsdA==,i=1", "e=other-error")}},
       {"client_authentication", client_authentication, client_authentication_samples()},
       {"server_login", server_login, server_login_samples()},
       {"user_list",

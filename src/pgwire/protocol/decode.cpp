@@ -27,6 +27,16 @@ ItemList<Item> list(Reader& from, std::size_t count) {
   return {start, from.good() ? count : 0};
 }
 
+// The first of `count` lengths that is negative and no null's; 0 where there is none.
+std::int32_t negative_length(Reader from, std::size_t count) {
+  for (std::size_t i = 0; i < count && from.good(); ++i) {
+    const Bytes rest = from.rest();
+    if (const std::int32_t length = Reader(rest).i32(); length < -1) return length;
+    from.value();
+  }
+  return 0;
+}
+
 Result<TargetView> decode_target(Bytes body, std::string_view message_name) {
   Reader reader(body);
   TargetView view;
@@ -86,6 +96,9 @@ Result<FunctionCallView> decode_function_call(Bytes body) {
   if (reader.good() && view.argument_formats.size() > 1 && view.argument_formats.size() != count) {
     return malformed(fmt::format("function call message contains {} argument formats but {} arguments",
                                  view.argument_formats.size(), count));
+  }
+  if (const std::int32_t length = negative_length(reader, count); length < 0) {
+    return malformed(fmt::format("invalid argument size {} in function call message", length));
   }
   view.arguments = list<items::Value>(reader, count);
   view.result_format = reader.i16();

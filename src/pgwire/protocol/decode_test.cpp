@@ -22,6 +22,9 @@ TEST(Decode, SaysWhatIsWrongAsPostgreSqlDoes) {
   expect_error(decode_query(as_bytes("SELECT 1\0x"sv)), "invalid message format");
   expect_error(decode_execute(as_bytes("\0\0\0\0"sv)), "insufficient data left in message");
   expect_error(decode_empty(as_bytes("x")), "invalid message format");
+  expect_error(decode_describe({}), "no data left in message");
+  expect_error(decode_function_call(as_bytes("\0\0\0\1\0\0\0\1\xff\xff\xff\xfe\0\0"sv)),
+               "invalid argument size -2 in function call message");
   expect_error(decode_describe(as_bytes("X\0"sv)), "invalid DESCRIBE message subtype 88");
   expect_error(decode_close(as_bytes("\xff\0"sv)), "invalid CLOSE message subtype 255");
   expect_error(decode_bind(as_bytes("\0\0\0\2\0\1\0\1\0\1"sv)),
@@ -104,7 +107,7 @@ TEST(Decode, NoticesMayLackAnyField) {
   EXPECT_EQ(translated.sqlstate(), "42P01");
   EXPECT_EQ(translated.message(), "text");
   EXPECT_EQ(decode_notice(as_bytes("SFEHLER\0\0"sv)).value().severity(), "FEHLER");
-  expect_error(decode_notice(as_bytes("Mtext\0"sv)), "insufficient data left in message");
+  expect_error(decode_notice(as_bytes("Mtext\0"sv)), "no data left in message");
   expect_error(decode_notice(as_bytes("\0x"sv)), "invalid message format");
 }
 

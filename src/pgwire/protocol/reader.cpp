@@ -6,6 +6,8 @@ namespace millrace::pgwire {
 
 Result<> Reader::finish() const {
   switch (fault_) {
+    case Fault::byte:
+      return fail("no data left in message", "08P01");
     case Fault::data:
       return fail("insufficient data left in message", "08P01");
     case Fault::string:

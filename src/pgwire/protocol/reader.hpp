@@ -27,7 +27,7 @@ class Reader {
  public:
   explicit Reader(Bytes body) : rest_(body) {}
 
-  std::uint8_t u8() { return need(1) ? static_cast<std::uint8_t>(take(1)[0]) : std::uint8_t{0}; }
+  std::uint8_t u8() { return need(1, Fault::byte) ? static_cast<std::uint8_t>(take(1)[0]) : std::uint8_t{0}; }
   std::uint16_t u16() { return need(2) ? load_u16(take(2).data()) : std::uint16_t{0}; }
   std::uint32_t u32() { return need(4) ? load_u32(take(4).data()) : 0; }
   std::int16_t i16() { return static_cast<std::int16_t>(u16()); }
@@ -61,12 +61,12 @@ class Reader {
   Result<> finish() const;
 
  private:
-  enum class Fault : std::uint8_t { none, data, string };
+  enum class Fault : std::uint8_t { none, byte, data, string };
 
-  bool need(std::size_t count) {
+  bool need(std::size_t count, Fault otherwise = Fault::data) {
     if (fault_ != Fault::none) return false;
     if (rest_.size() >= count) return true;
-    fault_ = Fault::data;
+    fault_ = otherwise;
     return false;
   }
   Bytes take(std::size_t count) {
