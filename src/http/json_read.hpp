@@ -2,6 +2,7 @@
 
 #include <boost/json/value.hpp>
 #include <cmath>
+#include <expected>
 #include <limits>
 #include <string_view>
 #include <utility>

@@ -53,7 +53,10 @@ void JsonWriter::boolean(bool value) {
 void JsonWriter::number(double value) {
   if (!std::isfinite(value)) return null();
   begin_value();
-  fmt::format_to(std::back_inserter(out_), "{}", value);
+  const std::string text = fmt::format("{}", value);
+  out_ += text;
+  // Other languages tell whole numbers from others by this, as is right for a member that may be either.
+  if (text.find_first_of(".e") == std::string::npos) out_ += ".0";
 }
 
 void JsonWriter::integer(std::int64_t value) {
