@@ -1,0 +1,52 @@
+// Millrace's API on a free port, with figures of a made-up past: for api_probe_test.py. Prints the port, ends when its
+// input does.
+#include <cstdio>
+#include <thread>
+
+#include "base/clock.hpp"
+#include "http/api.hpp"
+#include "http/server.hpp"
+
+using namespace millrace;
+
+namespace {
+
+http::asio::awaitable<Result<>> reachable() { co_return Result<>(); }
+
+std::shared_ptr<QueryPerformanceMonitor> monitor_with_a_past() {
+  auto monitor = std::make_shared<QueryPerformanceMonitor>(
+      1, std::vector<StatementKindLabel>{{"select", StatementGroup::read}, {"insert", StatementGroup::write}});
+  for (std::int64_t i = 1; i <= 1000; ++i) {
+    QueryRecord query{.kind = static_cast<std::uint8_t>(i % 2),
+                      .started_ns = now_ns(),
+                      .queue_ns = i % 10,
+                      .first_byte_ns = i * 900,
+                      .duration_ns = i * 1'000'000,
+                      .rows = 2};
+    if (i % 100 == 0) query.sqlstate = {"40001"};
+    monitor->record(0, query);
+  }
+  monitor->wire(0).clients_connected.add(7);
+  monitor->wire(0).bytes_to_clients.add(123'456);
+  return monitor;
+}
+
+}  // namespace
+
+int main() {
+  http::asio::io_context context;
+  const auto router = http::api({.version = "1.2.3", .monitor = monitor_with_a_past(), .probe_postgresql = reachable});
+  const auto server = http::Server::start({&context}, {.listen = {.host = "127.0.0.1", .port = 0}}, router);
+  if (!server) {
+    fmt::print(stderr, "{}\n", server.error().message);
+    return 1;
+  }
+  std::thread core([&context] { context.run(); });
+  fmt::print("{}\n", (*server)->port());
+  std::fflush(stdout);
+  while (std::getchar() != EOF) {
+  }
+  context.stop();
+  core.join();
+  return 0;
+}
