@@ -123,10 +123,10 @@ struct ClientAuthentication::Impl {
     ScramServer::Options chosen{
         .mechanism = std::string(mechanism), .verifier = {}, .doomed = false, .tls_server_end_point = {}};
     if (offers_binding()) chosen.tls_server_end_point = options.tls_server_end_point;
-    if (options.derived) {
-      chosen.verifier = *options.derived;
-    } else if (const auto* verifier = std::get_if<ScramVerifier>(&options.secret)) {
+    if (const auto* verifier = std::get_if<ScramVerifier>(&options.secret)) {
       chosen.verifier = *verifier;
+    } else if (is<PlainPassword>(options.secret)) {
+      chosen.verifier = options.derived.value();
     } else {
       chosen.verifier.salt = stable_salt(options);
       chosen.doomed = true;

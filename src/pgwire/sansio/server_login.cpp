@@ -16,8 +16,8 @@ namespace millrace::pgwire {
 namespace {
 
 constexpr std::size_t length_word = 4;
-// What a server may report before it is ready; PostgreSQL 15 sends 13 parameters.
-constexpr std::size_t max_parameter_statuses = 1'000;
+// Of all the parameters that a server reports before it is ready; PostgreSQL 15's take 300.
+constexpr std::size_t max_parameter_bytes = 100'000;
 
 bool is_sqlstate(std::string_view text) {
   return text.size() == 5 &&
@@ -204,7 +204,8 @@ struct ServerLogin::Impl {
   Step on_parameter_status(Bytes body) {
     const auto status = decode_parameter_status(body);
     if (!status) return fail_with(status.error());
-    if (session.parameter_statuses.size() == max_parameter_statuses) {
+    parameter_bytes += body.size();
+    if (parameter_bytes > max_parameter_bytes) {
       return protocol_violation("the server reports too many parameters");
     }
     session.parameter_statuses.emplace_back(status->name, status->value);
@@ -262,6 +263,7 @@ struct ServerLogin::Impl {
 
   Options options;
   Session session;
+  std::size_t parameter_bytes = 0;
   Expects expects = Expects::authentication;
   std::optional<ScramClient> scram;
 };
