@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="tools/demo", add_help=False)
+    parser = argparse.ArgumentParser(prog="tools/demo", usage="tools/demo [OPTION]... (--help lists them)", add_help=False)
     parser.add_argument("--size", type=size, default=sample_data.SIZES["small"])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=positive, default=12.0)
