@@ -106,7 +106,7 @@ asio::awaitable<std::optional<pgwire::StartupRequest>> Session::negotiate() {
       }
       if (request->needs_negotiation()) {
         std::string out;
-        pgwire::append_negotiate_protocol_version(out, pgwire::protocol_minor, request->unknown_options);
+        pgwire::append_negotiate_protocol_version(out, pgwire::protocol_3_0, request->unknown_options);
         send_to_client(as_bytes(out));
       }
       co_return std::move(*request);

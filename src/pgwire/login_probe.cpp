@@ -78,7 +78,14 @@ awaitable<std::optional<StartupRequest>> take_startup(net::Stream& stream, const
       co_await write(stream, std::move(answer));
       co_return std::nullopt;
     }
-    if (auto* request = std::get_if<StartupRequest>(&*decoded)) co_return std::move(*request);
+    if (auto* request = std::get_if<StartupRequest>(&*decoded)) {
+      if (request->needs_negotiation()) {
+        std::string answer;
+        append_negotiate_protocol_version(answer, protocol_3_0, request->unknown_options);
+        co_await write(stream, std::move(answer));
+      }
+      co_return std::move(*request);
+    }
     if (std::holds_alternative<CancelRequest>(*decoded)) co_return std::nullopt;
     const bool ssl = std::holds_alternative<SslRequest>(*decoded);
     const bool encrypt = ssl && settings.server_tls;

@@ -314,6 +314,24 @@ MESSAGES = {
 }  # fmt: skip
 
 
+def negotiation(port: int, first_packet: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(first_packet)
+        kind, body = read_message(connection)
+        assert kind == b"v"
+        return body
+
+
+def test_newer_clients_are_told_the_same_as_by_postgresql(scram_server: PostgreSQL, tmp_path: Path) -> None:
+    with probe("trust", {}, scram_server, tmp_path) as port:
+        for packet in (
+            startup(b"user\0alice\0\0", 196608 + 2),
+            startup(b"_pq_.x\0001\0user\0alice\0_pq_.y\0\0\0"),
+            startup(b"_pq_.x\0001\0user\0alice\0\0", 196608 + 9999),
+        ):
+            assert negotiation(port, packet) == negotiation(scram_server.port, packet)
+
+
 def first_error(port: int, sent: bytes) -> dict[str, str]:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(startup(b"user\0postgres\0\0"))

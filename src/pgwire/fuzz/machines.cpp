@@ -216,7 +216,7 @@ std::vector<std::string> server_login_samples() {
   std::string bare_error;
   append_error_response(bare_error, {.severity = "FATAL", .sqlstate = "", .message = "no"});
   std::string negotiate;
-  append_negotiate_protocol_version(negotiate, 0, {});
+  append_negotiate_protocol_version(negotiate, protocol_3_0, {});
   return {'\0' + ready,  '\1' + md5 + ready, '\7' + cleartext + ready, '\2' + scram + ready,
           '\16' + scram, '\0' + error,       '\0' + bare_error,        '\0' + negotiate + ready};
 }

@@ -206,7 +206,7 @@ bool function_call_response(Bytes body) {
 bool negotiate_protocol_version(Bytes body) {
   const auto view = decode_negotiate_protocol_version(body);
   if (!view) return false;
-  require_same(body, append_negotiate_protocol_version, view->newest_minor,
+  require_same(body, append_negotiate_protocol_version, view->newest_version,
                copy_as<std::string>(view->unknown_options));
   return true;
 }
@@ -355,8 +355,8 @@ std::span<const Message> messages() {
        {sample(append_function_call_response, Value("42")), sample(append_function_call_response, std::nullopt)}},
       {"negotiate_protocol_version",
        negotiate_protocol_version,
-       {sample(append_negotiate_protocol_version, 0U, options),
-        sample(append_negotiate_protocol_version, 2U, std::span<const std::string>{})}},
+       {sample(append_negotiate_protocol_version, protocol_3_0, options),
+        sample(append_negotiate_protocol_version, protocol_3_0 + 2, std::span<const std::string>{})}},
       {"notice", notice, notice_samples()},
       {"notification", notification, {sample(append_notification_response, 4711U, "events", "payload")}},
       {"parameter_description",

@@ -198,7 +198,7 @@ Result<std::optional<Bytes>> decode_function_call_response(Bytes body) {
 Result<NegotiateProtocolVersionView> decode_negotiate_protocol_version(Bytes body) {
   Reader reader(body);
   NegotiateProtocolVersionView view;
-  view.newest_minor = reader.u32();
+  view.newest_version = reader.u32();
   view.unknown_options = list<items::String>(reader, reader.u32());
   return finished(reader, view);
 }

@@ -140,7 +140,7 @@ Result<ValueList> decode_data_row(Bytes body);
 Result<std::optional<Bytes>> decode_function_call_response(Bytes body);
 
 struct NegotiateProtocolVersionView {
-  std::uint32_t newest_minor = 0;
+  std::uint32_t newest_version = 0;  ///< major and minor, see the encoder
   StringList unknown_options;
 };
 Result<NegotiateProtocolVersionView> decode_negotiate_protocol_version(Bytes body);

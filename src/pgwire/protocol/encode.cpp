@@ -170,10 +170,10 @@ void append_function_call_response(std::string& out, Value value) {
   Message(out, backend::function_call_response).value(value);
 }
 
-void append_negotiate_protocol_version(std::string& out, std::uint32_t newest_minor,
+void append_negotiate_protocol_version(std::string& out, std::uint32_t newest_version,
                                        std::span<const std::string> unknown_options) {
   Message message(out, backend::negotiate_protocol_version);
-  message.integer(newest_minor).integer(static_cast<std::uint32_t>(unknown_options.size()));
+  message.integer(newest_version).integer(static_cast<std::uint32_t>(unknown_options.size()));
   for (const std::string& option : unknown_options) message.text(option);
 }
 

@@ -50,7 +50,9 @@ void append_error_response(std::string& out, const ErrorFields& fields);
 /// An Error without a SQLSTATE is sent as XX000.
 void append_error_response(std::string& out, std::string_view severity, const Error& error);
 void append_function_call_response(std::string& out, Value value);
-void append_negotiate_protocol_version(std::string& out, std::uint32_t newest_minor,
+/// `newest_version` is the whole number, such as `protocol_3_0`: what PostgreSQL sends, though the manual says the
+/// minor alone.
+void append_negotiate_protocol_version(std::string& out, std::uint32_t newest_version,
                                        std::span<const std::string> unknown_options);
 void append_no_data(std::string& out);
 void append_notice_response(std::string& out, const ErrorFields& fields);

@@ -95,8 +95,8 @@ TEST(ServerLogin, RefusesAnythingOutOfOrder) {
        {ready, written(append_parameter_status, "a", "b"), written(append_backend_key_data, 1U, 2U), ok + ok,
         ok + written(append_parse_complete), ok + written(append_authentication_cleartext), authentication(11),
         authentication(12), authentication(99),
-        written(append_negotiate_protocol_version, 0U, std::span<const std::string>{}) + ready,
-        ok + written(append_negotiate_protocol_version, 0U, std::span<const std::string>{}),
+        written(append_negotiate_protocol_version, protocol_3_0, std::span<const std::string>{}) + ready,
+        ok + written(append_negotiate_protocol_version, protocol_3_0, std::span<const std::string>{}),
         ok + written(append_ready_for_query, 'T'),
         written(append_authentication_md5, as_bytes("salt").first<4>()) + ready, offer({"SCRAM-SHA-256"}) + ok,
         offer({"SCRAM-SHA-256"}) + authentication(12), std::string("\0\0\0\0\4", 5)}) {
@@ -168,9 +168,10 @@ TEST(ServerLogin, ChoosesAMechanismThatItHas) {
 TEST(ServerLogin, RefusesOptionsOnlyThatItSent) {
   const std::vector<std::string> option{"_pq_.x"};
   auto unsent = login({});
-  EXPECT_EQ(feed(unsent, written(append_negotiate_protocol_version, 0U, option)).state, State::failed);
+  EXPECT_EQ(feed(unsent, written(append_negotiate_protocol_version, protocol_3_0, option)).state, State::failed);
   ServerLogin sent({.user = "alice", .parameters = {{"user", "alice"}, {"_pq_.x", "1"}}});
-  EXPECT_EQ(feed(sent, written(append_negotiate_protocol_version, 0U, option) + ok + ready).state, State::ready);
+  EXPECT_EQ(feed(sent, written(append_negotiate_protocol_version, protocol_3_0, option) + ok + ready).state,
+            State::ready);
 }
 
 TEST(ServerLogin, SaysWhichStepIsSlow) {
