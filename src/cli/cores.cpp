@@ -39,6 +39,7 @@ Cores::~Cores() { stop(); }
 
 std::vector<asio::io_context*> Cores::contexts() const {
   std::vector<asio::io_context*> all;
+  all.reserve(cores_.size());
   for (const auto& core : cores_) all.push_back(&core->context);
   return all;
 }

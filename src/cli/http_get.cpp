@@ -13,9 +13,9 @@ using boost::system::error_code;
 
 constexpr std::size_t largest_answer = 16 << 20;
 
-asio::awaitable<Result<HttpAnswer>> get(asio::io_context& context, net::Endpoint endpoint, std::string path, bool tls,
+asio::awaitable<Result<HttpAnswer>> get(asio::io_context* context, net::Endpoint endpoint, std::string path, bool tls,
                                         std::chrono::milliseconds timeout) {
-  auto stream = co_await net::connect(context, endpoint, timeout);
+  auto stream = co_await net::connect(*context, endpoint, timeout);
   if (!stream) co_return std::unexpected(stream.error());
   if (tls) {
     const auto trust_all = net::TlsContext::client(net::TlsContext::Verify::none, "");
@@ -61,7 +61,7 @@ Result<HttpAnswer> http_get(const net::Endpoint& endpoint, const std::string& pa
                             std::chrono::milliseconds timeout) {
   std::optional<Result<HttpAnswer>> answer;
   asio::io_context context{1};
-  asio::co_spawn(context, get(context, endpoint, path, tls, timeout),
+  asio::co_spawn(context, get(&context, endpoint, path, tls, timeout),
                  [&](const std::exception_ptr&, Result<HttpAnswer> got) { answer = std::move(got); });
   context.run_for(timeout);
   if (!answer) return fail(fmt::format("no answer within {} ms", timeout.count()));

@@ -95,4 +95,7 @@ int run(int argc, const char* const* argv) {
 }  // namespace
 }  // namespace millrace::cli
 
-int main(int argc, char** argv) { return millrace::cli::run(argc, argv); }
+int main(int argc, char** argv) try { return millrace::cli::run(argc, argv); } catch (const std::exception& error) {
+  std::fprintf(stderr, "millrace: %s\n", error.what());
+  return millrace::cli::failed;
+}

@@ -2,7 +2,9 @@
 
 #include <sys/resource.h>
 
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <csignal>
 #include <cstdio>
 
@@ -12,11 +14,25 @@
 #include "cli/exit_code.hpp"
 #include "cli/notify.hpp"
 #include "cli/version.hpp"
+#include "gateway/gateway.hpp"
+#include "http/api.hpp"
+#include "http/server.hpp"
+#include "monitor/query_performance_monitor.hpp"
+#include "net/tls.hpp"
+#include "pipeline/pipeline.hpp"
 
 namespace millrace::cli {
 namespace {
 
 namespace asio = boost::asio;
+
+// After the end was asked for at once, so long for the goodbyes.
+constexpr auto time_for_goodbyes = std::chrono::seconds(1);
+constexpr auto patience_of_probe = std::chrono::milliseconds(1500);
+
+std::string address(const std::string& host, std::uint16_t port) {
+  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
+}
 
 /// What `serve` composes, and how it ends. The parts run on the cores' threads; this object on the main thread.
 class Service {
@@ -26,39 +42,93 @@ class Service {
         settings_(std::make_shared<const config::Settings>(std::move(loaded.settings))),
         cores_(settings_->io_threads) {}
 
+  /// All ports listen when it is done.
   Result<> start();
 
-  /// Returns when the last part has ended.
+  /// Returns when it has ended: nothing runs any more.
   void run();
 
  private:
+  enum class Phase { running, draining, stopping };
+
+  Result<> start_http();
+  asio::awaitable<Result<>> probe_postgresql();
   void wait_for_signal();
   void on_signal(int number);
   void reload();
-  void shut_down();
-  void shut_down_now(std::string_view why);
+  Result<> try_reload();
+  void drain();
+  void stop(std::string_view why);
+  void after(std::chrono::milliseconds delay, std::function<void()> then);
 
   const config::Sources sources_;
   std::shared_ptr<const config::Settings> settings_;
+  std::shared_ptr<QueryPerformanceMonitor> monitor_;
   Cores cores_;
+  std::unique_ptr<gateway::Gateway> gateway_;
+  std::unique_ptr<http::Server> http_;
+
   asio::io_context control_{1};
   asio::signal_set signals_{control_, SIGTERM, SIGINT, SIGHUP};
   asio::steady_timer deadline_{control_};
-  bool stopping_ = false;
+  Phase phase_ = Phase::running;
 };
 
 Result<> Service::start() {
+  const auto contexts = cores_.contexts();
+  monitor_ = std::make_shared<QueryPerformanceMonitor>(contexts.size(), pipeline::statement_kind_labels());
+  auto gateway = gateway::Gateway::start(contexts, settings_, *monitor_);
+  if (!gateway) return std::unexpected(std::move(gateway).error());
+  gateway_ = *std::move(gateway);
+  if (auto started = start_http(); !started) return started;
   if (auto started = cores_.start(); !started) return started;
+
+  const config::DatabaseUrl& database = settings_->database_url;
+  log::info("listening",
+            {{"postgresql", address(settings_->listen_host, gateway_->port())},
+             {"unix_socket_dir", settings_->unix_socket_dir},
+             {"http", address(settings_->http_host, http_->port())},
+             {"database", database.host.starts_with('/') ? database.host : address(database.host, database.port)},
+             {"threads", contexts.size()}});
   return {};
+}
+
+Result<> Service::start_http() {
+  http::ServerOptions options{.listen = {settings_->http_host, settings_->http_port}};
+  if (!settings_->tls_cert_file.empty()) {
+    auto tls = net::TlsContext::server(settings_->tls_cert_file, settings_->tls_key_file);
+    if (!tls) return std::unexpected(std::move(tls).error());
+    options.tls = *std::move(tls);
+  }
+  const http::Sources sources{.version = std::string(version()), .monitor = monitor_, .probe_postgresql = [this] {
+                                return probe_postgresql();
+                              }};
+  auto server = http::Server::start(cores_.contexts(), std::move(options), http::api(sources));
+  if (!server) return std::unexpected(std::move(server).error());
+  http_ = *std::move(server);
+  return {};
+}
+
+asio::awaitable<Result<>> Service::probe_postgresql() {
+  const auto executor = co_await asio::this_coro::executor;
+  const auto timer = std::make_shared<asio::steady_timer>(executor, patience_of_probe);
+  const auto answer = std::make_shared<std::optional<Result<>>>();
+  asio::co_spawn(executor, gateway_->probe(), [timer, answer](const std::exception_ptr&, Result<> got) {
+    *answer = std::move(got);
+    timer->cancel();
+  });
+  boost::system::error_code ignored;
+  if (!*answer) co_await timer->async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  co_return *answer ? **answer : fail("PostgreSQL gave no answer in time");
 }
 
 void Service::run() {
   wait_for_signal();
-  log::info("millrace is ready", {{"version", version()}});
   notify("READY=1");
+  log::info("ready", {{"version", version()}});
   control_.run();
   cores_.stop();
-  log::info("millrace has stopped");
+  log::info("stopped");
 }
 
 void Service::wait_for_signal() {
@@ -70,52 +140,64 @@ void Service::wait_for_signal() {
 }
 
 void Service::on_signal(int number) {
-  if (number == SIGHUP) return reload();
-  if (stopping_) return shut_down_now("a second signal");
-  shut_down();
+  if (number != SIGHUP) return phase_ == Phase::running ? drain() : stop("a second signal");
+  if (phase_ == Phase::running) reload();
 }
 
 void Service::reload() {
-  if (stopping_) return;
   notify("RELOADING=1\nMONOTONIC_USEC=" + monotonic_usec());
-  auto loaded = config::load(sources_);
-  const Result<> files = loaded ? check_files(*loaded) : std::unexpected(loaded.error());
-  if (!files) {
-    log::error("settings were not reloaded", {{"reason", files.error().message}});
-  } else {
-    for (const std::string& warning : loaded->warnings) log::warn(warning);
-    auto next = std::make_shared<const config::Settings>(config::reloadable(*settings_, loaded->settings));
-    for (const std::string_view name : config::changed(*next, loaded->settings)) {
-      log::warn("a changed setting takes effect at the next start", {{"setting", name}});
-    }
-    std::string names;
-    for (const std::string_view name : config::changed(*settings_, *next)) {
-      names.append(names.empty() ? "" : " ").append(name);
-    }
-    settings_ = std::move(next);
-    log::configure(settings_->log_level, settings_->log_format);
-    log::info("settings were reloaded", {{"changed", names}});
+  if (const auto done = try_reload(); !done) {
+    log::error("settings were not reloaded", {{"reason", done.error().message}});
   }
   notify("READY=1");
 }
 
-void Service::shut_down() {
-  stopping_ = true;
+Result<> Service::try_reload() {
+  const auto loaded = config::load(sources_);
+  if (!loaded) return std::unexpected(loaded.error());
+  if (auto usable = check_files(*loaded); !usable) return usable;
+  const auto next = std::make_shared<const config::Settings>(config::reloadable(*settings_, loaded->settings));
+  if (auto done = gateway_->reload(next); !done) return done;
+
+  std::string names;
+  for (const std::string_view name : config::changed(*settings_, *next)) {
+    names.append(names.empty() ? "" : " ").append(name);
+  }
+  settings_ = next;
+  log::configure(settings_->log_level, settings_->log_format);
+  for (const std::string& warning : loaded->warnings) log::warn(warning);
+  for (const std::string_view name : config::changed(*next, loaded->settings)) {
+    log::warn("a changed setting takes effect at the next start", {{"setting", name}});
+  }
+  log::info("settings were reloaded", {{"changed", names}});
+  return {};
+}
+
+void Service::drain() {
+  phase_ = Phase::draining;
   const auto allowed = settings_->shutdown_timeout_seconds;
-  log::info("shutting down", {{"timeout_seconds", allowed.count()}});
   // The service manager has a patience of its own, which may be shorter.
   const auto patience = std::chrono::microseconds(allowed + std::chrono::seconds(10));
   notify(fmt::format("STOPPING=1\nEXTEND_TIMEOUT_USEC={}", patience.count()));
-  deadline_.expires_after(allowed);
-  deadline_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) shut_down_now("the time-out");
-  });
-  shut_down_now("nothing runs");
+  log::info("shutting down when what runs has finished", {{"timeout_seconds", allowed.count()}});
+  after(allowed, [this] { stop("the time-out"); });
+  gateway_->drain([this] { asio::post(control_, [this] { control_.stop(); }); });
 }
 
-void Service::shut_down_now(std::string_view why) {
-  log::warn("stopping at once", {{"reason", why}});
-  control_.stop();
+void Service::stop(std::string_view why) {
+  if (phase_ == Phase::stopping) return control_.stop();
+  phase_ = Phase::stopping;
+  log::warn("stopping at once", {{"because_of", why}});
+  after(time_for_goodbyes, [this] { control_.stop(); });
+  gateway_->stop();
+  http_->stop();
+}
+
+void Service::after(std::chrono::milliseconds delay, std::function<void()> then) {
+  deadline_.expires_after(delay);
+  deadline_.async_wait([then = std::move(then)](const boost::system::error_code& error) {
+    if (!error) then();
+  });
 }
 
 void raise_file_limit() {
@@ -142,12 +224,13 @@ int serve(const config::Sources& sources) {
   std::signal(SIGPIPE, SIG_IGN);
   raise_file_limit();
 
-  Service service(sources, *std::move(loaded));
-  if (const auto started = service.start(); !started) {
+  // Never destroyed: what was under way on the cores refers to the parts in all directions, and the process ends here.
+  static Service* const service = new Service(sources, *std::move(loaded));
+  if (const auto started = service->start(); !started) {
     log::error("could not start", {{"reason", started.error().message}, {"hint", started.error().hint}});
     return failed;
   }
-  service.run();
+  service->run();
   return succeeded;
 }
 

@@ -69,7 +69,7 @@ Result<DatabaseUrl> parse_database_url(std::string_view text) {
         "not a valid URL (expected postgresql://user:password@host:port/database; special characters in a part "
         "are percent-encoded, such as %40 for @)");
   }
-  const urls::url_view view = *parsed;
+  const urls::url_view& view = *parsed;
   if (view.scheme() != "postgresql" && view.scheme() != "postgres") {
     return fail("the URL must begin with postgresql://");
   }

@@ -291,7 +291,7 @@ std::span<const Setting> settings_table() {
     for (const Group& group : groups()) {
       for (Setting setting : group.settings) {
         setting.group = group.title;
-        rows.push_back(std::move(setting));
+        rows.push_back(setting);
       }
     }
     return rows;
