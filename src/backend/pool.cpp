@@ -120,7 +120,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io
 
 void Pool::place_freed() {
   for (const auto& waiter : waiters_) {
-    if (waiter->given || waiter->open_one) continue;
+    if (waiter->served()) continue;
     if (open_ >= limits_.size) return;
     ++open_;
     waiter->open_one = true;
@@ -152,8 +152,9 @@ bool Pool::fetch_from_other_core(const std::shared_ptr<Waiter>& waiter) {
   return true;
 }
 
-/// Moves a connection that nobody else can reach any more to the waiter's core.
+/// Moves a connection that nobody else can reach any more to the waiter's core; with the lock held.
 void Pool::hand_over(const std::shared_ptr<Waiter>& waiter, Connection connection) {
+  waiter->promised = true;
   asio::post(connection->context(), [self = shared_from_this(), waiter, connection] {
     if (!connection->is_open()) {
       asio::post(*waiter->core, [waiter] { waiter->signal.set(); });
@@ -195,7 +196,7 @@ void Pool::give_back(Connection connection) {
   }
   std::shared_ptr<Waiter> chosen;
   for (const auto& waiter : waiters_) {
-    if (waiter->given || waiter->open_one) continue;
+    if (waiter->served()) continue;
     if (waiter->startup != connection->login().startup) {
       if (!chosen) {
         // The first in the queue needs another kind of connection: this one makes room.

@@ -79,6 +79,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
     TimePoint since;
     Connection given;
     bool open_one = false;  ///< a place is free: open a connection
+    bool promised = false;  ///< a connection is on its way from another core
+    bool served() const { return given || open_one || promised; }
     Waiter(asio::io_context& c, Startup s) : core(&c), startup(std::move(s)), signal(c), since(Clock::now()) {}
   };
   using Waiters = std::list<std::shared_ptr<Waiter>>;
