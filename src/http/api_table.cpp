@@ -54,7 +54,7 @@ void ApiTable::get_text(About about, std::string content_type, std::function<std
                          .body = {},
                          .answer = {{"type", "string"}},
                          .answer_type = content_type.substr(0, content_type.find(';')),
-                         .handler = [type = content_type, answer = std::move(answer)](const Request&) {
+                         .handler = [type = std::move(content_type), answer = std::move(answer)](const Request&) {
                            return ready({.content_type = type, .body = answer()});
                          }});
 }

@@ -9,11 +9,11 @@
 namespace millrace::http {
 namespace {
 
-constexpr std::size_t read_size = 8 * 1024;
+constexpr std::size_t read_size = 8192;
 
 /// A refused client may still be sending. Closing at once would make its kernel throw our answer away; so what it sends
 /// is read and dropped, until it closes too or for a while.
-constexpr std::size_t drain_bytes = 4 * 1024 * 1024;
+constexpr std::size_t drain_bytes = std::size_t{4} << 20;
 constexpr std::chrono::milliseconds drain_time{2'000};
 
 }  // namespace

@@ -109,6 +109,7 @@ class Families {
 
 void add_queries(Families& families, const MonitorSnapshot& snapshot) {
   std::vector<ClientMetric> by_kind;
+  by_kind.reserve(snapshot.kinds.size());
   for (const auto& kind : snapshot.kinds) {
     by_kind.push_back(counter(kind.queries, {{.name = "kind", .value = std::string(kind.name)}}));
   }
@@ -126,6 +127,7 @@ void add_queries(Families& families, const MonitorSnapshot& snapshot) {
   families.add("query_rows_total", "Rows returned or changed.", MetricType::Counter, {counter(snapshot.rows)});
 
   std::vector<ClientMetric> by_group;
+  by_group.reserve(snapshot.durations.size());
   for (std::size_t i = 0; i < snapshot.durations.size(); ++i) {
     by_group.push_back(
         histogram(snapshot.durations[i], {{.name = "group", .value = std::string(statement_group_names[i])}}));

@@ -71,7 +71,7 @@ Result<std::unique_ptr<Server>> Server::start(std::vector<asio::io_context*> con
   return std::unique_ptr<Server>(new Server(std::move(state), std::move(*listener)));
 }
 
-Server::~Server() { stop(); }
+Server::~Server() { stop(); }  // NOLINT(bugprone-exception-escape): throws only when memory is out
 
 std::uint16_t Server::port() const { return listener_->port(); }
 
