@@ -28,7 +28,8 @@ struct WireMetric {
 
 constexpr std::array wire_metrics = {
     WireMetric{&WireTotals::clients_connected, MetricType::Gauge, "clients_connected", "Clients connected now."},
-    WireMetric{&WireTotals::clients_active, MetricType::Gauge, "clients_active", "Clients with a query under way."},
+    WireMetric{&WireTotals::clients_active, MetricType::Gauge, "clients_active",
+               "Clients that hold a server connection."},
     WireMetric{&WireTotals::clients_waiting, MetricType::Gauge, "clients_waiting",
                "Clients that wait for a server connection."},
     WireMetric{&WireTotals::servers_idle, MetricType::Gauge, "server_connections_idle",

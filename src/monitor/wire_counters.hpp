@@ -14,7 +14,7 @@ namespace millrace {
 template <typename Cell>
 struct BasicWireCounters {
   Cell clients_connected;  ///< logged in or logging in
-  Cell clients_active;     ///< have a query under way
+  Cell clients_active;     ///< hold a server connection
   Cell clients_waiting;    ///< wait for a server connection
   Cell servers_idle;
   Cell servers_active;
