@@ -147,8 +147,8 @@ public class Jdbc {
         show(literal[0], seen);
       }
     }
-    show(ask(connection, "SELECT CAST(? AS int), CAST(? AS numeric), CAST(? AS timestamptz), CAST(? AS bytea), CAST(? AS uuid)", 5, new BigDecimal("1.50"), Timestamp.valueOf("2000-01-01 00:00:00"),
-        new byte[] {0, (byte) 255}, UUID.fromString("12345678-1234-5678-1234-567812345678")));
+    show(ask(connection, "SELECT CAST(? AS int), CAST(? AS numeric), CAST(? AS timestamptz), CAST(? AS uuid)", 5, new BigDecimal("1.50"),
+        Timestamp.valueOf("2000-01-01 00:00:00"), UUID.fromString("12345678-1234-5678-1234-567812345678")));
     show(ask(connection, "SELECT NULL::int, NULL::text"), ask(connection, "SELECT 1 WHERE false"));
     show(ask(connection, "SELECT ?", connection.createArrayOf("int4", new Integer[] {1, null})));
   }
@@ -158,7 +158,7 @@ public class Jdbc {
       ResultSetMetaData columns = statement.getMetaData();
       for (int at = 1; at <= columns.getColumnCount(); at++)
         show(columns.getColumnLabel(at), columns.getColumnTypeName(at), columns.getPrecision(at), columns.getScale(at), columns.isNullable(at));
-      show(statement.getParameterMetaData().getParameterTypeName(1));
+      show(statement.getParameterMetaData().getParameterTypeName(1), ask(connection, "SELECT ?", new byte[] {0, (byte) 255}));
     }
     try (ResultSet keys = connection.getMetaData().getPrimaryKeys(null, "public", "item")) {
       while (keys.next()) show(keys.getString("COLUMN_NAME"), keys.getString("PK_NAME"));
