@@ -1,0 +1,90 @@
+#include "sql/parse_pool.hpp"
+
+#include <pthread.h>
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <vector>
+
+namespace millrace::sql {
+namespace {
+
+/// Address space only: the kernel gives memory to what is touched.
+constexpr std::size_t stack_bytes = std::size_t{512} * 1024 * 1024;
+constexpr std::size_t max_waiting = 256;
+constexpr std::size_t max_waiting_bytes = std::size_t{64} * 1024 * 1024;
+
+}  // namespace
+
+struct ParsePool::State {
+  struct Job {
+    std::string text;
+    Done done;
+  };
+  std::mutex mutex;
+  std::condition_variable more;
+  std::deque<Job> waiting;
+  std::size_t waiting_bytes = 0;
+  bool stopping = false;
+  std::vector<pthread_t> threads;
+
+  static void* run(void* self) {
+    static_cast<State*>(self)->work();
+    return nullptr;
+  }
+
+  void work() {
+    std::unique_lock lock(mutex);
+    for (;;) {
+      more.wait(lock, [this] { return stopping || !waiting.empty(); });
+      if (stopping) return;
+      Job job = std::move(waiting.front());
+      waiting.pop_front();
+      waiting_bytes -= job.text.size();
+      lock.unlock();
+      job.done(sql::parse(job.text));
+      job = {};
+      lock.lock();
+    }
+  }
+};
+
+ParsePool::ParsePool(std::size_t threads) : state_(std::make_unique<State>()) {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, stack_bytes);
+  for (std::size_t i = 0; i < threads; ++i) {
+    pthread_t thread{};
+    if (pthread_create(&thread, &attributes, State::run, state_.get()) == 0) state_->threads.push_back(thread);
+  }
+  pthread_attr_destroy(&attributes);
+}
+
+ParsePool::~ParsePool() {
+  std::deque<State::Job> unanswered;
+  {
+    const std::scoped_lock lock(state_->mutex);
+    state_->stopping = true;
+    unanswered.swap(state_->waiting);
+  }
+  state_->more.notify_all();
+  for (const pthread_t thread : state_->threads) pthread_join(thread, nullptr);
+  for (const auto& job : unanswered) job.done(unparsed("the parser is shutting down"));
+}
+
+void ParsePool::parse(std::string text, Done done) {
+  {
+    const std::scoped_lock lock(state_->mutex);
+    if (!state_->stopping && !state_->threads.empty() && state_->waiting.size() < max_waiting &&
+        state_->waiting_bytes + text.size() <= max_waiting_bytes) {
+      state_->waiting_bytes += text.size();
+      state_->waiting.push_back({std::move(text), std::move(done)});
+      state_->more.notify_one();
+      return;
+    }
+  }
+  done(unparsed("too many long texts wait for the parser"));
+}
+
+}  // namespace millrace::sql

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "sql/statement.hpp"
+
+namespace millrace::sql {
+
+/// Parses texts that are too long for an I/O thread, on threads whose stacks are large enough for any text that a
+/// Statement is made of.
+///
+/// Thread-safe. Texts wait in line, in bounded number and size; one that doesn't fit comes back `unparsed` at once.
+class ParsePool {
+ public:
+  using Done = std::function<void(std::shared_ptr<const Statement>)>;
+
+  explicit ParsePool(std::size_t threads = 1);
+  /// Finishes what is being parsed; what waits is answered `unparsed`.
+  ~ParsePool();
+  ParsePool(const ParsePool&) = delete;
+  ParsePool& operator=(const ParsePool&) = delete;
+
+  /// `done` is called once, on a thread of the pool or on the caller's.
+  void parse(std::string text, Done done);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace millrace::sql
