@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import sample_data  # noqa: E402
 import workload  # noqa: E402
 from harness import Millrace, PostgreSQL, Redis, ServerError  # noqa: E402
-from harness.ports import is_free  # noqa: E402
+from harness.ports import free_port, is_free  # noqa: E402
 from harness.server import unprivileged_user  # noqa: E402
 
 # The application's user and database. Not a superuser, and on loopback only: a password that can be typed will do.
@@ -40,16 +40,15 @@ AUTH_QUERY = "SELECT rolname, rolpassword FROM millrace.secret($1)"
 
 def main() -> None:
     options = parse(sys.argv[1:])
-    for port in (options.port, options.http_port):
-        if not is_free(port):
-            fail(f"port {port} is taken: stop what listens there, or choose others with --port and --http-port")
+    port = choose_port(options.port, 6432, "--port")
+    http_port = choose_port(options.http_port, 8642, "--http-port")
     folder = data_folder(options.data_dir)
     if options.check:
         return
     signal.signal(signal.SIGTERM, end)
     try:
         with ExitStack() as servers:
-            run(options, folder, servers)
+            run(options, folder, servers, port, http_port)
     except KeyboardInterrupt:
         pass
     except ServerError as error:
@@ -63,8 +62,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=positive, default=12.0)
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--port", type=int, default=6432)
-    parser.add_argument("--http-port", type=int, default=8642)
+    parser.add_argument("--port", type=port_number)
+    parser.add_argument("--http-port", type=port_number)
     parser.add_argument("--exit", action="store_true")
     parser.add_argument("--check", action="store_true", help="only check the options, before anything is built")
     return parser.parse_args(arguments)
@@ -81,6 +80,22 @@ def size(text: str) -> float:
     return sample_data.SIZES[text] if text in sample_data.SIZES else positive(text)
 
 
+def port_number(text: str) -> int:
+    number = int(text)
+    if not 0 < number < 65536:
+        raise argparse.ArgumentTypeError(f"{text} is not a port")
+    return number
+
+
+def choose_port(asked: int | None, usual: int, option: str) -> int:
+    """Only a port that was asked for must be free."""
+    if asked:
+        if not is_free(asked):
+            fail(f"port {asked} is taken: stop what listens there, or choose another {option}")
+        return asked
+    return usual if is_free(usual) else free_port()
+
+
 def data_folder(asked: Path | None) -> Path:
     """Where PostgreSQL's user, who isn't us if we are root, can work too."""
     folder = (asked or ROOT / ".millrace/demo").resolve()
@@ -95,7 +110,7 @@ def is_open_to_all(folder: Path) -> bool:
     return all(not parent.exists() or parent.stat().st_mode & stat.S_IXOTH for parent in folder.parents)
 
 
-def run(options: argparse.Namespace, folder: Path, servers: ExitStack) -> None:
+def run(options: argparse.Namespace, folder: Path, servers: ExitStack, port: int, http_port: int) -> None:
     print(f"Starting PostgreSQL 15 and Redis 7 in {folder}", flush=True)
     postgres = servers.enter_context(
         PostgreSQL(
@@ -114,8 +129,8 @@ def run(options: argparse.Namespace, folder: Path, servers: ExitStack) -> None:
         Millrace(
             settings={
                 "DATABASE_URL": postgres.dsn(user="millrace", password=password, database=APPLICATION),
-                "LISTEN_PORT": options.port,
-                "HTTP_PORT": options.http_port,
+                "LISTEN_PORT": port,
+                "HTTP_PORT": http_port,
                 "AUTH_QUERY": AUTH_QUERY,
                 "POOL_MODE": "transaction",
             },
