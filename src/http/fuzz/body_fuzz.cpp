@@ -1,6 +1,7 @@
 // Any bytes as a request's JSON body: they are read or refused, and what was read is written and read again the same.
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 
 #include "http/fuzz/sample.hpp"
 
@@ -18,7 +19,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (std::size_t i = 0; i < first->filters.size(); ++i) {
     const auto& before = first->filters[i].above;
     auto& after = second->filters[i].above;
-    if (before && after && std::abs(*after - *before) <= std::abs(*before) * 1e-15) after = before;
+    if (!before || !after) continue;
+    const double bit = std::abs(*before) * 1e-15 + std::numeric_limits<double>::min();
+    if (std::abs(*after - *before) <= bit) after = before;
   }
   if (to_json(*second) != text) std::abort();
   return 0;
