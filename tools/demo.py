@@ -42,9 +42,9 @@ def main() -> None:
     options = parse(sys.argv[1:])
     port = choose_port(options.port, 6432, "--port")
     http_port = choose_port(options.http_port, 8642, "--http-port")
-    folder = data_folder(options.data_dir)
     if options.check:
         return
+    folder = data_folder(options.data_dir)
     signal.signal(signal.SIGTERM, end)
     try:
         with ExitStack() as servers:
@@ -103,7 +103,9 @@ def data_folder(asked: Path | None) -> Path:
         return folder
     if asked:
         fail(f"{folder} can't be reached by the user that PostgreSQL must run as: choose another --data-dir")
-    return Path("/var/tmp/millrace-demo")
+    fallback = Path("/var/lib/millrace-demo")
+    print(f"{folder} can't be reached by the user that PostgreSQL must run as; using {fallback}")
+    return fallback
 
 
 def is_open_to_all(folder: Path) -> bool:
