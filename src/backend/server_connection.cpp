@@ -1,8 +1,11 @@
 #include "backend/server_connection.hpp"
 
+#include <boost/asio/thread_pool.hpp>
+
 #include "base/log.hpp"
 #include "pgwire/protocol/decode.hpp"
 #include "pgwire/protocol/encode.hpp"
+#include "pgwire/protocol/limits.hpp"
 
 namespace millrace::backend {
 namespace {
@@ -18,6 +21,18 @@ constexpr std::size_t max_own_message = 1024 * 1024;
 net::Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 LoginError broken(std::string message) { return {Error{.message = std::move(message), .sqlstate = "08006"}, {}}; }
+
+/// A log-in with a plain password takes milliseconds of CPU, which aren't an I/O thread's.
+asio::thread_pool& slow_logins() {
+  static asio::thread_pool pool(1);
+  return pool;
+}
+
+asio::awaitable<void> take_step(pgwire::ServerLogin* machine, char type, pgwire::Bytes body,
+                                pgwire::ServerLogin::Step* step) {
+  *step = machine->on_message(type, body);
+  co_return;
+}
 
 /// Closes a stream if a step takes too long; harmless when it is done before.
 class Deadline {
@@ -185,7 +200,8 @@ asio::awaitable<std::expected<void, LoginError>> ServerConnection::log_in(LoginR
     }
   }
   login_ = std::move(request);
-  pgwire::ServerLogin machine({.user = {},
+  const auto user = std::ranges::find(*login_.startup, "user", &ParameterList::value_type::first);
+  pgwire::ServerLogin machine({.user = user == login_.startup->end() ? std::string() : user->second,
                                .credential = login_.credential,
                                .parameters = *login_.startup,
                                .tls_server_end_point = stream_.tls_server_end_point(),
@@ -196,13 +212,18 @@ asio::awaitable<std::expected<void, LoginError>> ServerConnection::log_in(LoginR
     std::size_t at = 0;
     while (held_ - at >= pgwire::header_size) {
       const auto header = pgwire::load_header(std::span(buffer_).subspan(at));
-      if (!header.valid() || header.total() > buffer_.size()) {
+      if (!header.valid() || header.length > pgwire::backend::max_login_length) {
         co_return std::unexpected(
             LoginError{Error{.message = "the server sent a malformed message during log-in", .sqlstate = "08P01"}, {}});
       }
       if (held_ - at < header.total()) break;
-      auto step =
-          machine.on_message(header.type, std::span(buffer_).subspan(at + pgwire::header_size, header.length - 4));
+      const auto body = std::span(buffer_).subspan(at + pgwire::header_size, header.length - 4);
+      pgwire::ServerLogin::Step step;
+      if (machine.is_slow(header.type)) {
+        co_await asio::co_spawn(slow_logins(), take_step(&machine, header.type, body, &step), asio::use_awaitable);
+      } else {
+        step = machine.on_message(header.type, body);
+      }
       at += header.total();
       if (step.state == pgwire::ServerLogin::State::failed) {
         co_return std::unexpected(LoginError{std::move(step.error), std::move(step.error_response)});

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -68,10 +69,22 @@ class Millrace(Wire, Server):
 
     @property
     def http_url(self) -> str:
-        return f"http://{self.host}:{self.http_port}"
+        return f"{'https' if self._has_tls else 'http'}://{self.host}:{self.http_port}"
+
+    @property
+    def _has_tls(self) -> bool:
+        return "TLS_CERT_FILE" in self.settings
+
+    def http_connection(self, seconds: float = 10) -> http.client.HTTPConnection:
+        """Trusts whatever certificate is shown."""
+        if not self._has_tls:
+            return http.client.HTTPConnection(self.host, self.http_port, timeout=seconds)
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        return http.client.HTTPSConnection(self.host, self.http_port, timeout=seconds, context=trusting)
 
     def _http_answers(self) -> bool:
-        connection = http.client.HTTPConnection(self.host, self.http_port, timeout=2)
+        connection = self.http_connection(seconds=2)
         try:
             connection.request("GET", "/api/v1/optimization/health")
             connection.getresponse().read()
