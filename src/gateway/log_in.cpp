@@ -65,8 +65,7 @@ asio::awaitable<bool> Session::read_at_least(std::size_t count) {
 /// Reads up to the start-up packet, and answers what may come before it: SSLRequest, GSSENCRequest, CancelRequest.
 asio::awaitable<std::optional<pgwire::StartupRequest>> Session::negotiate() {
   const auto& settings = *rules_->settings;
-  bool tls_asked = false;
-  bool gss_asked = false;
+  pgwire::AskedBefore asked;
   for (;;) {
     if (!co_await read_at_least(4)) co_return std::nullopt;
     const std::uint32_t length = pgwire::load_u32(in_.data());
@@ -76,13 +75,15 @@ asio::awaitable<std::optional<pgwire::StartupRequest>> Session::negotiate() {
       co_return std::nullopt;
     }
     if (!co_await read_at_least(length)) co_return std::nullopt;
-    auto packet = pgwire::decode_startup(std::span(in_.data(), length));
-    consume(length);
+    auto packet = pgwire::decode_startup(std::span(in_.data(), length), asked);
     if (!packet) {
       core_.counters().protocol_errors.add();
-      send_fatal(packet.error());
+      std::string refusal;
+      pgwire::append_startup_error(refusal, std::span(in_.data(), length), packet.error());
+      send_to_client(as_bytes(refusal));
       co_return std::nullopt;
     }
+    consume(length);
     if (auto* request = std::get_if<pgwire::StartupRequest>(&*packet)) {
       user_ = request->user();
       database_ = request->database();
@@ -120,12 +121,9 @@ asio::awaitable<std::optional<pgwire::StartupRequest>> Session::negotiate() {
       co_return std::nullopt;
     }
     const bool tls_request = std::holds_alternative<pgwire::SslRequest>(*packet);
-    bool& asked = tls_request ? tls_asked : gss_asked;
-    if (std::exchange(asked, true) || client_.encrypted()) {
-      send_fatal(Error{.message = "unsupported frontend protocol", .sqlstate = "0A000"});
-      co_return std::nullopt;
-    }
     const bool accept = tls_request && rules_->tls && settings.client_tls_mode != config::ClientTlsMode::disable;
+    asked.ssl = asked.ssl || tls_request;
+    asked.gss = asked.gss || !tls_request || accept;
     send_to_client(as_bytes(accept ? "S" : "N"));
     if (!accept) continue;
     if (held_ > 0) {  // text that was sent before TLS must not be taken for protected (CVE-2021-23214)
@@ -169,11 +167,14 @@ asio::awaitable<bool> Session::authenticate(const pgwire::StartupRequest&, pgwir
     send_to_client(as_bytes(step.send));
     if (!co_await read_at_least(pgwire::header_size)) co_return false;
     const auto header = pgwire::load_header(in_);
-    if (header.type != pgwire::frontend::password || !header.valid() || header.length > pgwire::max_password_length) {
+    if (header.type != pgwire::frontend::password) {
       core_.counters().protocol_errors.add();
-      send_fatal(Error{.message = fmt::format("expected password response, got message type {}",
-                                              static_cast<int>(static_cast<unsigned char>(header.type))),
-                       .sqlstate = "08P01"});
+      send_fatal(machine.unexpected_message(header.type));
+      co_return false;
+    }
+    if (!header.valid() || header.length > pgwire::max_password_length) {
+      core_.counters().protocol_errors.add();
+      send_fatal(Error{.message = "invalid password packet size", .sqlstate = "08P01"});
       co_return false;
     }
     if (!co_await read_at_least(header.total())) co_return false;
