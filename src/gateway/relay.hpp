@@ -127,14 +127,14 @@ class Relay {
   StatementPtr understand(std::string_view text);
   void judge_lexing();
   void note(const sql::Statement& statement);
-  void prepare_deallocations(const sql::Statement& statement);
+  void name_on_server(const sql::Statement& statement);
+  void append_parse_of(std::string_view name, std::string_view query_and_types);
   void ensure_on_server(const Text& text);
   void ensure_unnamed_on_server();
   void make_room_on_server();
   Owed& owe(Owed::Kind kind);
   void pin(std::string_view why);
   bool break_off(std::string message, std::string sqlstate = "08P01");
-  void replace(std::string_view message) { replacement_.append(message); }
 
   // from_server
   bool on_message(char type, pgwire::Bytes body, std::size_t total);

@@ -18,6 +18,8 @@ using pgwire::header_size;
 constexpr std::size_t max_prepared_on_server = 1000;
 /// Names of statements and portals longer than this are passed on without being understood.
 constexpr std::size_t max_names = 64 * 1024;
+/// Of a Parse message: an empty query without types.
+constexpr std::string_view nothing_to_execute{"\0\0\0", 3};
 
 std::string_view text_of(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
@@ -188,7 +190,7 @@ bool Relay::on_query(Bytes message) {
       stop_ = Next::reset_sequences;
       return false;
     }
-    prepare_deallocations(*statement);
+    name_on_server(*statement);
   }
   note(*statement);
   unnamed_.reset();
@@ -266,9 +268,7 @@ bool Relay::on_parse(Bytes message) {
     make_room_on_server();
     statements_.emplace(std::string(parse->name), Prepared{statement, text});
     server_->prepared[text->number] = {.used = ++server_->use_count};
-    const std::string name = text->server_name();
-    append_header(replacement_, frontend::parse, 4 + name.size() + 1 + query_and_types.size());
-    replacement_.append(name).append(1, '\0').append(query_and_types);
+    append_parse_of(text->server_name(), query_and_types);
     replaced_ = true;
   }
   Owed& owed = owe(Owed::Kind::parse);
@@ -355,7 +355,7 @@ bool Relay::on_execute(Bytes message) {
   // A portal that isn't known here is a cursor of an SQL DECLARE: a fetch.
   server_->used = true;
   if (statement) {
-    if (options_.mode == Mode::transaction) prepare_deallocations(*statement);
+    if (options_.mode == Mode::transaction) name_on_server(*statement);
     note(*statement);
   }
   owe(Owed::Kind::execute).statement = std::move(statement);
@@ -389,7 +389,7 @@ void Relay::note(const sql::Statement& statement) {
     using What = sql::SessionChange::What;
     if (change.what == What::pin) pin(change.name);
     // What DISCARD ALL leaves behind: loaded libraries, and the names of settings that no extension defines.
-    if ((change.what == What::pin && change.name == "LOAD") ||
+    if ((change.what == What::pin && change.name == "loaded library") ||
         (change.what == What::set && change.name.find('.') != std::string::npos)) {
       server_->tainted = true;
     }
@@ -397,17 +397,30 @@ void Relay::note(const sql::Statement& statement) {
   if (statement.uses_sequence_state) pin("currval() or lastval()");
 }
 
-/// SQL's DEALLOCATE names a statement that the client prepared in the protocol: for a moment the server has it by that
-/// name.
-void Relay::prepare_deallocations(const sql::Statement& statement) {
+/// SQL's EXECUTE and DEALLOCATE may name a statement that the client prepared in the protocol: the server is to have it
+/// by that name.
+void Relay::name_on_server(const sql::Statement& statement) {
+  using What = sql::SessionChange::What;
   for (const auto& change : statement.changes) {
-    if (change.what != sql::SessionChange::What::deallocate) continue;
+    if (change.what != What::deallocate && change.what != What::execute) continue;
     const auto found = statements_.find(change.name);
     if (found == statements_.end() || !found->second.text) continue;
-    pgwire::append_parse(replacement_, change.name, "");
+    append_parse_of(change.name,
+                    change.what == What::execute ? found->second.text->query_and_types : nothing_to_execute);
     owe(Owed::Kind::parse).hidden = true;
-    statements_.erase(found);
+    if (change.what == What::execute) {
+      found->second.text = nullptr;  // from now on it is there by the client's own name
+      pin("prepared statement executed in SQL");
+    } else {
+      statements_.erase(found);
+    }
   }
+}
+
+/// A Parse message whose query and types are known as bytes.
+void Relay::append_parse_of(std::string_view name, std::string_view query_and_types) {
+  append_header(replacement_, frontend::parse, 4 + name.size() + 1 + query_and_types.size());
+  replacement_.append(name).append(1, '\0').append(query_and_types);
 }
 
 void Relay::ensure_on_server(const Text& text) {
@@ -416,9 +429,7 @@ void Relay::ensure_on_server(const Text& text) {
     return;
   }
   make_room_on_server();
-  const std::string name = text->server_name();
-  append_header(replacement_, frontend::parse, 4 + name.size() + 1 + text->query_and_types.size());
-  replacement_.append(name).append(1, '\0').append(text->query_and_types);
+  append_parse_of(text->server_name(), text->query_and_types);
   server_->prepared[text->number] = {.used = ++server_->use_count};
   Owed& owed = owe(Owed::Kind::parse);
   owed.hidden = true;
@@ -433,9 +444,7 @@ void Relay::ensure_unnamed_on_server() {
     pgwire::append_close(replacement_, 'S', "");
     owe(Owed::Kind::close).hidden = true;
   } else {
-    const auto& text = unnamed_->text->query_and_types;
-    append_header(replacement_, frontend::parse, 4 + 1 + text.size());
-    replacement_.append(1, '\0').append(text);
+    append_parse_of("", unnamed_->text->query_and_types);
     owe(Owed::Kind::parse).hidden = true;
   }
   server_->unnamed = wanted;

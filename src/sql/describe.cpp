@@ -19,6 +19,8 @@ std::string_view name(SessionChange::What what) {
       return "deallocate";
     case deallocate_all:
       return "deallocate all";
+    case execute:
+      return "execute";
     case pin:
       return "pin";
   }
@@ -56,6 +58,7 @@ std::string describe(const Statement& statement) {
   if (statement.writes) out += " writes";
   if (statement.uses_sequence_state) out += " sequence-state";
   if (statement.in_transaction_block_only) out += " local";
+  if (statement.affects_new_sessions) out += " new-sessions";
   for (const auto& change : statement.changes) {
     out += "; ";
     out += name(change.what);

@@ -180,9 +180,12 @@ static void report_node(struct walk* walk, const Node* node) {
     case T_DeleteStmt:
     case T_MergeStmt:
     case T_LockingClause:
-    case T_ExecuteStmt:  // of a statement that isn't known here
     case T_RefreshMatViewStmt:
       report(walk, PG_TREE_WRITE, NULL);
+      break;
+    case T_ExecuteStmt:  // of a statement that isn't known here
+      report(walk, PG_TREE_WRITE, NULL);
+      report(walk, PG_TREE_EXECUTE_NAME, ((const ExecuteStmt*)node)->name);
       break;
     case T_IntoClause: {
       const IntoClause* into = (const IntoClause*)node;
@@ -481,6 +484,22 @@ static void report_root(struct walk* walk, const Node* statement) {
     case T_LoadStmt:
       report(walk, PG_TREE_LOAD, NULL);
       break;
+    case T_CreatedbStmt:
+    case T_DropdbStmt:
+    case T_AlterDatabaseStmt:
+    case T_AlterDatabaseSetStmt:
+    case T_CreateRoleStmt:
+    case T_AlterRoleStmt:
+    case T_AlterRoleSetStmt:
+    case T_DropRoleStmt:
+    case T_AlterSystemStmt:
+      report(walk, PG_TREE_NEW_SESSIONS, NULL);
+      break;
+    case T_RenameStmt: {
+      ObjectType type = ((const RenameStmt*)statement)->renameType;
+      if (type == OBJECT_DATABASE || type == OBJECT_ROLE) report(walk, PG_TREE_NEW_SESSIONS, NULL);
+      break;
+    }
     default:
       break;
   }

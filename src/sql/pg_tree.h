@@ -70,8 +70,10 @@ enum pg_tree_fact {
   PG_TREE_FINISH_PREPARED,
   PG_TREE_CURSOR_WITH_HOLD,
   PG_TREE_LOAD,
+  PG_TREE_NEW_SESSIONS,  ///< CREATE, ALTER, DROP of a database or role, ALTER SYSTEM
   // Facts found anywhere in a statement.
   PG_TREE_WRITE,           ///< INSERT, UPDATE, DELETE, MERGE, a locking clause, INTO
+  PG_TREE_EXECUTE_NAME,    ///< EXECUTE name
   PG_TREE_FUNCTION,        ///< a call: `name`, without its schema if that is pg_catalog
   PG_TREE_FUNCTION_LOCAL,  ///< a call whose third argument is the literal true: set_config() uses it
   PG_TREE_TEMPORARY_TABLE,

@@ -173,6 +173,11 @@ class Reader {
         return pin("cursor with hold");
       case PG_TREE_LOAD:
         return pin("loaded library");
+      case PG_TREE_NEW_SESSIONS:
+        statement_.affects_new_sessions = true;
+        return;
+      case PG_TREE_EXECUTE_NAME:
+        return change(What::execute, std::string(name));
       case PG_TREE_WRITE:
       case PG_TREE_UNKNOWN:
         statement_.writes |= !only_plans_;

@@ -52,7 +52,8 @@ struct SessionChange {
     discard_all,  ///< DISCARD ALL
     deallocate,   ///< DEALLOCATE name: `name`
     deallocate_all,
-    pin,  ///< leaves state on the server connection that can't be moved: `name` says which, as in "temporary table"
+    execute,  ///< EXECUTE name, which the client may have prepared in the protocol: `name`
+    pin,      ///< leaves state on the server connection that can't be moved: `name` says which, as in "temporary table"
   };
   What what;
   std::string name;
