@@ -41,9 +41,10 @@ struct ServerState {
   boost::unordered_flat_map<std::uint64_t, PreparedOnServer> prepared;
   std::uint64_t unnamed = 0;  ///< the number of the text in the unnamed statement; 0: none or not ours
   std::uint64_t use_count = 0;
-  bool used = false;        ///< something ran since the session was as new
-  bool tainted = false;     ///< holds what DISCARD ALL does not undo: it is closed, not used again
-  bool ran_writes = false;  ///< in this lease: sequences may have been advanced by the client that holds it
+  bool used = false;          ///< something ran since the session was as new
+  bool tainted = false;       ///< holds what DISCARD ALL does not undo: it is closed, not used again
+  std::uint64_t holder = 0;   ///< the client that had it last, by a number of its own
+  bool holder_wrote = false;  ///< and ran what may have advanced a sequence: what currval() says is that client's
 };
 
 }  // namespace millrace::backend

@@ -78,7 +78,7 @@ class Relay {
 
   /// Why the client keeps its server connection; empty: it doesn't.
   const std::string& pinned() const { return pinned_; }
-  void sequences_reset() { server_->ran_writes = true; }
+  void sequences_reset() { server_->holder_wrote = true; }
 
   const std::shared_ptr<const backend::Settings>& settings() const { return settings_; }
   std::shared_ptr<const backend::ParameterList> parameters;  ///< as the client knows them
@@ -154,6 +154,7 @@ class Relay {
   pipeline::Pipeline& pipeline_;
   PreparedTexts& texts_;
   const Options options_;
+  const std::uint64_t id_;  ///< of this client; never 0
   backend::ServerState* server_ = nullptr;
 
   std::vector<Owed> owed_;

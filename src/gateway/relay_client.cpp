@@ -32,15 +32,20 @@ const std::shared_ptr<const sql::Statement>& unparsed_statement() {
   return statement;
 }
 
+std::uint64_t next_id() {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
+
 }  // namespace
 
 Relay::Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options)
-    : pipeline_(pipeline), texts_(texts), options_(options) {}
+    : pipeline_(pipeline), texts_(texts), options_(options), id_(next_id()) {}
 
 void Relay::attach(backend::ServerState& server) {
   server_ = &server;
   status_ = 'I';
-  server.ran_writes = false;
+  if (std::exchange(server.holder, id_) != id_) server.holder_wrote = false;
 }
 
 void Relay::detach() {
@@ -110,7 +115,8 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
         case frontend::function_call:
           // A function is named by its number only: it may do anything, such as take a lock.
           pin("function call");
-          server_->used = server_->ran_writes = true;
+          server_->used = true;
+          server_->holder_wrote = true;
           owe(Owed::Kind::function_call);
           unsynced_ = false;
           break;
@@ -186,7 +192,7 @@ bool Relay::on_query(Bytes message) {
     }
   }
   if (options_.mode == Mode::transaction) {
-    if (statement->uses_sequence_state && !server_->ran_writes && !query_under_way() && !unsynced_) {
+    if (statement->uses_sequence_state && !server_->holder_wrote && !query_under_way() && !unsynced_) {
       stop_ = Next::reset_sequences;
       return false;
     }
@@ -207,7 +213,8 @@ bool Relay::on_parse(Bytes message) {
     const auto name = pgwire::leading_string(message.subspan(header_size));
     if (!name && message.size() < std::min(header.total(), max_names)) return false;
     pin("statement longer than MAX_PARSED_STATEMENT_KB");
-    server_->used = server_->ran_writes = server_->tainted = true;
+    server_->used = server_->tainted = true;
+    server_->holder_wrote = true;
     if (name && name->empty()) {
       unnamed_ = Prepared{unparsed_statement(), nullptr};
       server_->unnamed = 0;
@@ -242,7 +249,7 @@ bool Relay::on_parse(Bytes message) {
     return true;
   }
 
-  if (statement->uses_sequence_state && !server_->ran_writes && !query_under_way() && !unsynced_) {
+  if (statement->uses_sequence_state && !server_->holder_wrote && !query_under_way() && !unsynced_) {
     stop_ = Next::reset_sequences;
     return false;
   }
@@ -383,7 +390,7 @@ bool Relay::on_close(Bytes message) {
 
 void Relay::note(const sql::Statement& statement) {
   server_->used = true;
-  if (statement.writes) server_->ran_writes = true;
+  if (statement.writes) server_->holder_wrote = true;
   if (statement.affects_new_sessions) affects_new_sessions_ = true;
   for (const auto& change : statement.changes) {
     using What = sql::SessionChange::What;
