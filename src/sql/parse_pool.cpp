@@ -1,5 +1,6 @@
 #include "sql/parse_pool.hpp"
 
+#include <malloc.h>
 #include <pthread.h>
 
 #include <condition_variable>
@@ -14,6 +15,9 @@ namespace {
 constexpr std::size_t stack_bytes = std::size_t{512} * 1024 * 1024;
 constexpr std::size_t max_waiting = 256;
 constexpr std::size_t max_waiting_bytes = std::size_t{64} * 1024 * 1024;
+
+/// The tree of a text takes up to 300 times the text's size. What a large one took goes back to the system.
+constexpr std::size_t large_text = std::size_t{64} * 1024;
 
 }  // namespace
 
@@ -44,6 +48,7 @@ struct ParsePool::State {
       waiting_bytes -= job.text.size();
       lock.unlock();
       job.done(sql::parse(job.text));
+      if (job.text.size() > large_text) malloc_trim(0);
       job = {};
       lock.lock();
     }

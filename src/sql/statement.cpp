@@ -6,6 +6,7 @@
 
 #include "sql/known_functions.hpp"
 #include "sql/pg_tree.h"
+#include "sql/scan_guard.hpp"
 
 namespace millrace::sql {
 
@@ -365,6 +366,8 @@ std::shared_ptr<const Statement> unparsed(std::string why) {
 std::shared_ptr<const Statement> parse(std::string_view text) {
   if (text.contains('\0')) return unparsed("the text holds a NUL byte");
   if (stack_left() < stack_needed(text.size())) return unparsed("the text is too long for this thread's stack");
+
+  if (scans_slowly(text)) return unparsed("the text holds long runs of operator characters");
 
   const std::string terminated(text);
   auto statement = std::make_shared<Statement>();

@@ -98,13 +98,15 @@ struct ParseLimits {
   std::size_t max_bytes = 1024 * 1024;  ///< longer text isn't parsed
 };
 
-/// How much stack parsing takes at most. PostgreSQL's grammar keeps its own stack on the heap and gives up at a depth
-/// of 10,000; the tree is walked without recursion. What recurses are a few of the grammar's actions (they look for the
-/// position of an error, or copy a type), one level of the tree at a time.
-constexpr std::size_t stack_needed(std::size_t text_bytes) { return 256 * 1024 + text_bytes * 384; }
+/// How much stack parsing takes at most, twice what the worst texts were seen to take. PostgreSQL's grammar keeps its
+/// own stack on the heap and gives up at a depth of 10,000; the tree is walked without recursion. What recurses are a
+/// few of the grammar's actions (they look for the position of an error, or copy a type), one level of the tree at a
+/// time.
+constexpr std::size_t stack_needed(std::size_t text_bytes) { return 256 * 1024 + text_bytes * 32; }
 
 /// Parses on the calling thread, if it has stack_needed(text.size()) bytes of stack left; otherwise, and if the text
-/// holds a NUL byte or isn't SQL, the result is `unparsed`. Thread-safe; never throws; any bytes are allowed.
+/// holds a NUL byte or isn't SQL, or would keep the scanner busy for long, the result is `unparsed`. Thread-safe; any
+/// bytes are allowed.
 std::shared_ptr<const Statement> parse(std::string_view text);
 
 /// For a text that isn't to be parsed.
