@@ -72,6 +72,8 @@ const std::vector<std::vector<std::string_view>> kGroups = {
     {"CREATE FOREIGN TABLE t (a int) SERVER s"},
     {"CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"},
     {"CREATE TRIGGER r AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"},
+    {"REINDEX SCHEMA s"},
+    {"REINDEX SCHEMA u"},
     {"FETCH 10 FROM c"},
     {"FETCH 20 FROM c"},
     {"FETCH BACKWARD 10 FROM c"},
@@ -94,7 +96,9 @@ TEST(Fingerprint, DependsOnWhatTheStatementDoes) {
 }
 
 // Statistics and history are kept by fingerprint: it must not change by accident, nor from one process to the next.
-TEST(Fingerprint, IsTheSameInEveryProcess) { EXPECT_EQ(fingerprint("SELECT a FROM t WHERE b = 1"), 5604186215361940972u); }
+TEST(Fingerprint, IsTheSameInEveryProcess) {
+  EXPECT_EQ(fingerprint("SELECT a FROM t WHERE b = 1"), 5604186215361940972u);
+}
 
 }  // namespace
 }  // namespace millrace::sql

@@ -46,15 +46,16 @@ struct node_type {
 };
 
 #define MEMBER(name) (((Self*)0)->name)
-#define KIND_OF(name)        \
-  _Generic(MEMBER(name),     \
-      char*: FIELD_TEXT,     \
-      bool: FIELD_BYTE,      \
-      char: FIELD_BYTE,      \
-      short: FIELD_SHORT,    \
-      int: FIELD_WORD,       \
-      unsigned: FIELD_WORD,  \
-      long: FIELD_LONG_WORD, \
+#define KIND_OF(name)          \
+  _Generic(MEMBER(name),       \
+      char*: FIELD_TEXT,       \
+      const char*: FIELD_TEXT, \
+      bool: FIELD_BYTE,        \
+      char: FIELD_BYTE,        \
+      short: FIELD_SHORT,      \
+      int: FIELD_WORD,         \
+      unsigned: FIELD_WORD,    \
+      long: FIELD_LONG_WORD,   \
       default: FIELD_NODE)
 // A pointer that isn't to characters is to a node; a negative size is a compile-time error for anything else.
 enum { pointer_class = 5 };

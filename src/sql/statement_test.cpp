@@ -71,6 +71,7 @@ constexpr Case kKinds[] = {
     {"CREATE FUNCTION f() RETURNS int SET work_mem = '1MB' LANGUAGE sql RETURN 1", "ddl writes"},
     {"VACUUM t", "utility writes"},
     {"ANALYZE", "utility writes"},
+    {"REINDEX DATABASE d", "utility writes"},
     {"CHECKPOINT", "utility writes"},
     {"REFRESH MATERIALIZED VIEW v", "utility writes"},
     {"select 1; select 2", "multiple 2"},
