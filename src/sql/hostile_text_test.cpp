@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -134,6 +135,20 @@ TEST(ParsePool, AnswersWhatWaitsWhenItGoes) {
     }
   }
   EXPECT_EQ(answered, kTexts);
+}
+
+TEST(Parse, WorksOnManyThreadsAtOnce) {
+  const std::vector<std::string> texts = nests(20);
+  std::vector<std::uint64_t> expected;
+  for (const auto& text : texts) expected.push_back(parse(text)->fingerprint);
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < 50; ++round) {
+        for (std::size_t t = 0; t < texts.size(); ++t) EXPECT_EQ(parse(texts[t])->fingerprint, expected[t]);
+      }
+    });
+  }
 }
 
 TEST(Parse, KeepsNoMemory) {

@@ -425,6 +425,7 @@ static bool holds_temporary_schema(const List* values) {
 }
 
 static void report_set(struct walk* walk, const VariableSetStmt* set) {
+  if (holds_temporary_schema(set->args)) report(walk, PG_TREE_TEMPORARY_SCHEMA, NULL);
   if (set->is_local) {
     report(walk, PG_TREE_SET_LOCAL, set->name);
     return;
@@ -432,7 +433,6 @@ static void report_set(struct walk* walk, const VariableSetStmt* set) {
   switch (set->kind) {
     case VAR_SET_VALUE:
       report(walk, PG_TREE_SET_VALUE, set->name);
-      if (holds_temporary_schema(set->args)) report(walk, PG_TREE_TEMPORARY_SCHEMA, NULL);
       break;
     case VAR_SET_CURRENT:
       report(walk, PG_TREE_SET_CURRENT, set->name);
