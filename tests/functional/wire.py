@@ -288,6 +288,11 @@ class Client:
         self.send(*messages)
         return self.until("Z", times)
 
+    def ask_or_error(self, sql: str) -> Message:
+        """The last message of a simple query, or its first error, whether or not the connection lives on."""
+        self.send(query(sql))
+        return self.until("ZE")[-1]
+
     def rows(self, sql: str) -> list[list[str | None]]:
         """The rows of a simple query; an error is an exception."""
         answer = self.ask(query(sql))
