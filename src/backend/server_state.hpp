@@ -39,7 +39,8 @@ struct ServerState {
   std::shared_ptr<const ParameterList> parameters;  ///< ParameterStatus values, never null once logged in
   std::shared_ptr<const Settings> settings;         ///< null: none
   boost::unordered_flat_map<std::uint64_t, PreparedOnServer> prepared;
-  std::uint64_t unnamed = 0;  ///< the number of the text in the unnamed statement; 0: none or not ours
+  static constexpr std::uint64_t unknown = ~std::uint64_t{0};
+  std::uint64_t unnamed = 0;  ///< the number of the text in the unnamed statement; 0: none; `unknown`: anybody's
   std::uint64_t use_count = 0;
   bool used = false;          ///< something ran since the session was as new
   bool tainted = false;       ///< holds what DISCARD ALL does not undo: it is closed, not used again

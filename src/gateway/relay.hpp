@@ -109,8 +109,9 @@ class Relay {
     std::uint64_t bytes_in = 0;
     std::uint64_t bytes_out = 0;
     StatementPtr statement;
-    Text text;         ///< of parse, bind, describe: what it is about, in transaction mode
-    std::string name;  ///< the client's name for it
+    Text text;                 ///< of parse, bind, describe: what it is about, in transaction mode
+    std::string name;          ///< the client's name for it
+    std::uint64_t closes = 0;  ///< of our own Close: the number of the text
   };
   struct Prepared {
     StatementPtr statement;
@@ -138,7 +139,7 @@ class Relay {
 
   // from_server
   bool on_message(char type, pgwire::Bytes body, std::size_t total);
-  bool on_error(pgwire::Bytes body);
+  bool on_error(pgwire::Bytes body, std::size_t total);
   void on_tag(std::string_view tag, Owed& owed);
   bool on_ready(char status);
   void on_copy_in();
@@ -149,7 +150,7 @@ class Relay {
   void undo(Owed& owed);
   void changes_take_effect(const std::vector<sql::SessionChange>& changes);
   void forget_statements();
-  void translate_names_in_error(pgwire::Bytes message);
+  void translate_names_in_error(pgwire::Bytes body, std::size_t total);
 
   pipeline::Pipeline& pipeline_;
   PreparedTexts& texts_;

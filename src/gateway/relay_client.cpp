@@ -270,7 +270,7 @@ bool Relay::on_parse(Bytes message) {
       pgwire::append_close(replacement_, 'S', text->server_name());
       Owed& closing = owe(Owed::Kind::close);
       closing.hidden = true;
-      closing.text = text;
+      closing.closes = text->number;
     }
     make_room_on_server();
     statements_.emplace(std::string(parse->name), Prepared{statement, text});
@@ -373,7 +373,11 @@ bool Relay::on_close(Bytes message) {
   unsynced_ = true;
   const auto target = pgwire::decode_close(message.subspan(header_size));
   Owed& owed = owe(Owed::Kind::close);
-  if (!target || target->what != 'S') return true;
+  if (!target) return true;
+  if (target->what == 'P') {
+    if (const auto found = portals_.find(target->name); found != portals_.end()) portals_.erase(found);
+  }
+  if (target->what != 'S') return true;
   // In transaction mode the server doesn't know the name and answers CloseComplete all the same; the shared statement
   // stays.
   if (target->name.empty()) {
@@ -464,8 +468,10 @@ void Relay::make_room_on_server() {
     if (at->second.used < oldest->second.used) oldest = at;
   }
   pgwire::append_close(replacement_, 'S', fmt::format("{}{}", server_name_prefix, oldest->first));
+  Owed& closing = owe(Owed::Kind::close);
+  closing.hidden = true;
+  closing.closes = oldest->first;
   server_->prepared.erase(oldest);
-  owe(Owed::Kind::close).hidden = true;
 }
 
 Relay::Owed& Relay::owe(Owed::Kind kind) {

@@ -159,7 +159,7 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
       return true;
     }
     case server::error_response:
-      return on_error(body);
+      return on_error(body, total);
     case server::parse_complete:
       return expect(Owed::Kind::parse);
     case server::bind_complete:
@@ -210,20 +210,26 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
 
 /// The server now reads COPY data, and ignores a Sync among them: what was sent before the data's end isn't answered.
 void Relay::on_copy_in() {
-  for (std::size_t at = first_ + 1; at < owed_.size();) {
-    const auto kind = owed_[at].kind;
+  copy_in_ = true;
+  bool swallowed = false;
+  auto at = owed_.begin() + static_cast<std::ptrdiff_t>(first_) + 1;
+  while (copy_in_ && at != owed_.end()) {
+    const auto kind = at->kind;
     if (kind != Owed::Kind::sync && kind != Owed::Kind::copy_end) {
       ++at;
       continue;
     }
-    owed_.erase(owed_.begin() + static_cast<std::ptrdiff_t>(at));
-    if (kind == Owed::Kind::copy_end) return;
-    unsynced_ = true;
+    at = owed_.erase(at);
+    if (kind == Owed::Kind::copy_end) copy_in_ = false;
+    if (kind == Owed::Kind::sync) swallowed = true;
   }
-  copy_in_ = true;
+  if (!swallowed || owed_[first_].kind != Owed::Kind::execute) return;
+  unsynced_ = std::none_of(at, owed_.end(), [](const Owed& later) {
+    return later.kind == Owed::Kind::sync || later.kind == Owed::Kind::query || later.kind == Owed::Kind::function_call;
+  });
 }
 
-bool Relay::on_error(Bytes body) {
+bool Relay::on_error(Bytes body, std::size_t total) {
   const auto notice = pgwire::decode_notice(body);
   const std::string_view severity = notice ? notice->severity() : "ERROR";
   if (severity == "FATAL" || severity == "PANIC") fatal_seen_ = true;
@@ -233,7 +239,7 @@ bool Relay::on_error(Bytes body) {
   failed_since_ready_ = true;
   owed->failed = true;
   copy_sqlstate(owed->sqlstate, notice ? notice->sqlstate() : "");
-  if (owed->text && !owed->name.empty()) translate_names_in_error(body);
+  if (owed->text && !owed->name.empty()) translate_names_in_error(body, total);
   if (owed->kind == Owed::Kind::query || owed->kind == Owed::Kind::function_call || owed->kind == Owed::Kind::sync) {
     return true;  // ReadyForQuery follows
   }
@@ -254,16 +260,16 @@ bool Relay::on_error(Bytes body) {
 /// What a skipped or failed message was taken to have done.
 void Relay::undo(Owed& owed) {
   switch (owed.kind) {
+    case Owed::Kind::query:
+      server_->unnamed = backend::ServerState::unknown;
+      break;
     case Owed::Kind::parse:
-      if (owed.text) {
-        server_->prepared.erase(owed.text->number);
-        if (owed.name.empty() && !owed.hidden) {
-          server_->unnamed = 0;
-          unnamed_.reset();
-        }
-      } else if (owed.name.empty()) {
-        server_->unnamed = 0;
+      if (owed.name.empty() && !(owed.hidden && owed.text)) {
+        server_->unnamed = backend::ServerState::unknown;
+        if (!owed.hidden) unnamed_.reset();
+        break;
       }
+      if (owed.text) server_->prepared.erase(owed.text->number);
       if (!owed.name.empty()) {
         const auto found = statements_.find(owed.name);
         if (found != statements_.end() && found->second.statement == owed.statement &&
@@ -273,16 +279,22 @@ void Relay::undo(Owed& owed) {
       }
       break;
     case Owed::Kind::close:
-      if (owed.hidden && owed.text) {
-        server_->prepared[owed.text->number] = {.used = ++server_->use_count};
+      if (owed.closes != 0) {
+        server_->prepared[owed.closes] = {.used = ++server_->use_count};
       } else if (!owed.name.empty()) {
         statements_.try_emplace(owed.name, Prepared{owed.statement, owed.text});
+      } else {
+        server_->unnamed = backend::ServerState::unknown;
       }
       break;
     case Owed::Kind::bind:
       // "no such statement": somebody deallocated behind our back, such as a function.
       if (owed.failed && owed.text && std::string_view(owed.sqlstate.data(), 5) == "26000") {
-        server_->prepared.erase(owed.text->number);
+        if (owed.name.empty()) {
+          server_->unnamed = backend::ServerState::unknown;
+        } else {
+          server_->prepared.erase(owed.text->number);
+        }
       }
       break;
     default:
@@ -302,6 +314,11 @@ void Relay::on_tag(std::string_view tag, Owed& owed) {
     return;
   }
   if (tag == "DEALLOCATE ALL") forget_statements();
+  if (tag == "COMMIT" || tag == "PREPARE TRANSACTION" || tag == "ROLLBACK") {
+    // What the same batch changed before belongs to the transaction that ends here.
+    for (auto& change : changes_of_batch_) changes_of_transaction_.push_back(std::move(change));
+    changes_of_batch_.clear();
+  }
   if (tag == "COMMIT" || tag == "PREPARE TRANSACTION") {
     changes_take_effect(std::exchange(changes_of_transaction_, {}));
   } else if (tag == "ROLLBACK") {
@@ -396,11 +413,20 @@ void Relay::changes_take_effect(const std::vector<sql::SessionChange>& changes) 
   server_->settings = settings_;
 }
 
+/// All that were prepared before the statement at hand; what was sent after it is still to come. The unnamed one stays.
 void Relay::forget_statements() {
   statements_.clear();
-  unnamed_.reset();
   server_->prepared.clear();
-  server_->unnamed = 0;
+  for (std::size_t at = first_ + 1; at < owed_.size(); ++at) {
+    const Owed& later = owed_[at];
+    if (later.kind == Owed::Kind::parse && later.text && (later.hidden || !later.name.empty())) {
+      server_->prepared[later.text->number] = {.used = ++server_->use_count};
+      if (!later.hidden) statements_.insert_or_assign(later.name, Prepared{later.statement, later.text});
+    } else if (later.kind == Owed::Kind::close) {
+      server_->prepared.erase(later.closes);
+      if (const auto found = statements_.find(later.name); found != statements_.end()) statements_.erase(found);
+    }
+  }
 }
 
 void Relay::finish(Owed& owed) {
@@ -451,14 +477,14 @@ std::string Relay::ending() {
 }
 
 /// The client knows the statement by its own name.
-void Relay::translate_names_in_error(Bytes body) {
+void Relay::translate_names_in_error(Bytes body, std::size_t total) {
   const std::string ours = fmt::format("\"{}\"", front()->text->server_name());
   const std::string theirs = fmt::format("\"{}\"", front()->name);
   std::string text(text_of(body));
   std::size_t at = text.find(ours);
   if (at == std::string::npos) return;
   for (; at != std::string::npos; at = text.find(ours, at + theirs.size())) text.replace(at, ours.size(), theirs);
-  append_header(replacement_, server::error_response, text.size() + 4);
+  append_header(replacement_, server::error_response, total - 1 - body.size() + text.size());
   replacement_ += text;
 }
 

@@ -1,0 +1,280 @@
+// In transaction mode a client's prepared statements follow it from one server connection to the next.
+#include "gateway/relay_test.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+using namespace wire;
+
+class RelayPrepared : public testing::Test {
+ protected:
+  World world;
+  Server one, two;
+  Client client{world, Mode::transaction};
+
+  void SetUp() override { client.on(one); }
+};
+
+TEST_F(RelayPrepared, SessionModeLeavesNamesAlone) {
+  Client session(world, Mode::session);
+  session.on(one);
+  const std::string bytes =
+      parse("s", "SELECT 1") + describe_statement("s") + bind("s") + execute() + close_statement("s") + sync();
+  EXPECT_EQ(session.sends(bytes), bytes);
+  EXPECT_TRUE(one.prepared.empty());
+}
+
+TEST_F(RelayPrepared, AStatementGetsANameOfOurs) {
+  EXPECT_EQ(client.sends(parse("s", "SELECT 1") + describe_statement("s") + bind("s", "p") + execute("p") + sync()),
+            parse("mr_1", "SELECT 1") + describe_statement("mr_1") + bind("mr_1", "p") + execute("p") + sync());
+  const std::string answer = parsed() + parameter_types() + columns() + bound() + complete("SELECT 0") + ready();
+  EXPECT_EQ(client.hears(answer), answer);
+  EXPECT_TRUE(client.relay.releasable());
+}
+
+TEST_F(RelayPrepared, AnotherServerConnectionIsGivenItWhenItIsUsed) {
+  client.prepares("s", "SELECT 1");
+  client.on(two);
+  EXPECT_EQ(client.sends(bind("s") + execute() + sync()),
+            parse("mr_1", "SELECT 1") + bind("mr_1") + execute() + sync());
+  const std::string answer = bound() + row("1") + complete("SELECT 1") + ready();
+  EXPECT_EQ(client.hears(parsed() + answer), answer) << "the answer to our own Parse is left out";
+  EXPECT_EQ(client.sends(bind("s") + execute() + sync()), bind("mr_1") + execute() + sync());
+  client.hears(answer);
+
+  Server three;
+  client.on(three);
+  EXPECT_EQ(client.sends(describe_statement("s") + sync()),
+            parse("mr_1", "SELECT 1") + describe_statement("mr_1") + sync());
+}
+
+TEST_F(RelayPrepared, ClientsThatPrepareTheSameShareIt) {
+  Client other(world, Mode::transaction);
+  client.prepares("mine", "SELECT 1");
+  other.on(two).prepares("theirs", "SELECT 1");
+  other.on(one);
+  EXPECT_EQ(other.sends(bind("theirs") + sync()), bind("mr_1") + sync());
+  other.hears(bound() + ready());
+  // But each hears from the server whether it can be prepared, now.
+  other.sends(close_statement("theirs") + sync());
+  other.hears(closed() + ready());
+  EXPECT_EQ(other.sends(parse("theirs", "SELECT 1") + sync()),
+            close_statement("mr_1") + parse("mr_1", "SELECT 1") + sync());
+  EXPECT_EQ(other.hears(closed() + parsed() + ready()), parsed() + ready());
+}
+
+TEST_F(RelayPrepared, TheSameTextWithOtherTypesIsAnotherStatement) {
+  std::string with_type;
+  pgwire::append_parse(with_type, "b", "SELECT $1", std::array{23U});
+  client.prepares("a", "SELECT $1");
+  client.sends(with_type + sync());
+  client.hears(parsed() + ready());
+  EXPECT_EQ(client.sends(bind("a") + bind("b")), bind("mr_1") + bind("mr_2"));
+}
+
+TEST_F(RelayPrepared, AClosedStatementStaysForOthers) {
+  client.prepares("s", "SELECT 1");
+  EXPECT_EQ(client.sends(close_statement("s") + sync()), close_statement("s") + sync());
+  EXPECT_EQ(client.hears(closed() + ready()), closed() + ready());
+  EXPECT_EQ(one.prepared.size(), 1U);
+  EXPECT_EQ(client.sends(bind("s") + sync()), bind("s") + sync()) << "the server says that there is none";
+}
+
+TEST_F(RelayPrepared, CloseAndParseOfOneNameInABatch) {
+  client.prepares("s", "SELECT 1");
+  EXPECT_EQ(client.sends(close_statement("s") + parse("s", "SELECT 2") + bind("s") + execute() + sync()),
+            close_statement("s") + parse("mr_2", "SELECT 2") + bind("mr_2") + execute() + sync());
+  const std::string answer = closed() + parsed() + bound() + complete("SELECT 1") + ready();
+  EXPECT_EQ(client.hears(answer), answer);
+}
+
+TEST_F(RelayPrepared, ANameThatIsTakenIsRefusedByTheServer) {
+  client.prepares("s", "SELECT 1");
+  EXPECT_EQ(client.sends(parse("s", "SELECT 2") + sync()), parse("s", "") + parse("s", "SELECT 2") + sync());
+  const std::string refusal = error("42P05", "prepared statement \"s\" already exists");
+  EXPECT_EQ(client.hears(parsed() + refusal + ready()), refusal + ready());
+  EXPECT_TRUE(one.tainted) << "it has a statement by the client's name now";
+  EXPECT_EQ(client.sends(bind("s")), bind("mr_1")) << "the first one is still there";
+}
+
+TEST_F(RelayPrepared, AFailedParseIsForgotten) {
+  client.sends(parse("s", "SELECT nothing") + sync());
+  client.hears(error("42703", "column \"nothing\" does not exist") + ready());
+  EXPECT_TRUE(one.prepared.empty());
+  EXPECT_EQ(client.sends(parse("s", "SELECT 1") + sync()), parse("mr_2", "SELECT 1") + sync());
+}
+
+TEST_F(RelayPrepared, AnErrorUndoesWhatTheServerSkips) {
+  client.prepares("kept", "SELECT 1");
+  client.sends(parse("bad", "SELEC") + parse("skipped", "SELECT 2") + close_statement("kept") + bind("skipped") +
+               sync() + bind("kept") + sync());
+  client.hears(error("42601", "syntax error") + ready() + bound() + ready());
+  EXPECT_EQ(one.prepared.size(), 1U);
+  EXPECT_TRUE(client.relay.releasable());
+  EXPECT_EQ(client.sends(bind("kept") + bind("skipped")), bind("mr_1") + bind("skipped"));
+}
+
+TEST_F(RelayPrepared, AnErrorUndoesTheRenewalOfAStatement) {
+  client.prepares("a", "SELECT 1");
+  EXPECT_EQ(client.sends(bind("nobody") + parse("b", "SELECT 1") + sync()),
+            bind("nobody") + close_statement("mr_1") + parse("mr_1", "SELECT 1") + sync());
+  client.hears(error("26000", "prepared statement \"nobody\" does not exist") + ready());
+  EXPECT_TRUE(one.prepared.contains(1));
+  EXPECT_EQ(client.sends(bind("a")), bind("mr_1"));
+}
+
+TEST_F(RelayPrepared, WhatFollowsAnErrorIsSkippedUpToSync) {
+  client.sends(bind("nobody") + flush());
+  client.hears(error("26000", "prepared statement \"nobody\" does not exist"));
+  EXPECT_EQ(client.sends(parse("s", "SELECT 1") + execute()), parse("s", "SELECT 1") + execute());
+  EXPECT_FALSE(client.relay.releasable());
+  EXPECT_FALSE(client.relay.query_under_way());
+  client.sends(sync());
+  client.hears(ready());
+  EXPECT_TRUE(client.relay.releasable());
+  EXPECT_EQ(client.sends(bind("s")), bind("s")) << "it was never prepared";
+}
+
+TEST_F(RelayPrepared, ErrorsSpeakOfTheClientsName) {
+  client.prepares("s", "SELECT 1");
+  client.sends(bind("s") + sync());
+  EXPECT_EQ(client.hears(error("08P01", "prepared statement \"mr_1\" requires 0") + ready()),
+            error("08P01", "prepared statement \"s\" requires 0") + ready());
+}
+
+TEST_F(RelayPrepared, AnErrorLongerThanWhatIsReadKeepsItsLength) {
+  client.prepares("s", "SELECT 1");
+  client.sends(bind("s") + sync());
+  const std::string tail(200'000, 'x');
+  const std::string given = error("22P02", "\"mr_1\" " + tail);
+  const std::string wanted = error("22P02", "\"s\" " + tail);
+  std::string heard = client.hears(std::string_view(given).substr(0, 100'000));
+  heard += client.hears(std::string_view(given).substr(100'000));
+  EXPECT_TRUE(heard == wanted || heard == given) << heard.size();
+}
+
+TEST_F(RelayPrepared, AStatementThatTheServerLostIsPreparedAgain) {
+  client.prepares("s", "SELECT 1");
+  client.sends(bind("s") + sync());
+  client.hears(error("26000", "prepared statement \"mr_1\" does not exist") + ready());
+  EXPECT_EQ(client.sends(bind("s")), parse("mr_1", "SELECT 1") + bind("mr_1"));
+}
+
+TEST_F(RelayPrepared, TheUnnamedStatementFollowsToo) {
+  client.sends(parse("", "SELECT 1") + sync());
+  client.hears(parsed() + ready());
+  EXPECT_EQ(client.sends(bind("") + sync()), bind("") + sync());
+  client.hears(bound() + ready());
+  client.on(two);
+  EXPECT_EQ(client.sends(bind("") + sync()), parse("", "SELECT 1") + bind("") + sync());
+  EXPECT_EQ(client.hears(parsed() + bound() + ready()), bound() + ready());
+}
+
+TEST_F(RelayPrepared, NobodyUsesAnothersUnnamedStatement) {
+  Client other(world, Mode::transaction);
+  other.on(one);
+  other.sends(parse("", "SELECT secret") + sync());
+  other.hears(parsed() + ready());
+  client.on(one);
+  EXPECT_EQ(client.sends(bind("") + sync()), close_statement("") + bind("") + sync());
+  const std::string refusal = error("26000", "unnamed prepared statement does not exist") + ready();
+  EXPECT_EQ(client.hears(closed() + refusal), refusal);
+}
+
+TEST_F(RelayPrepared, NobodyUsesAnothersUnnamedStatementAfterAnError) {
+  const std::string failing = bind("nobody");
+  for (const auto& skipped : {bind(""), parse("", "SELECT 1"), close_statement(""), query("SELECT 1")}) {
+    World fresh;
+    Server server;
+    Client owner(fresh, Mode::transaction);
+    owner.on(server);
+    owner.sends(parse("", "SELECT secret") + sync());
+    owner.hears(parsed() + ready());
+
+    Client stranger(fresh, Mode::transaction);
+    stranger.on(server);
+    stranger.sends(failing + skipped + sync());
+    stranger.hears(error("26000", "prepared statement \"nobody\" does not exist") + ready());
+    EXPECT_EQ(stranger.sends(bind("")), close_statement("") + bind("")) << skipped;
+  }
+}
+
+TEST_F(RelayPrepared, TheUnnamedStatementHasNothingToDoWithANamedOneOfTheSameText) {
+  client.prepares("s", "SELECT 1");
+  client.sends(bind("nobody") + parse("", "SELECT 1") + sync());
+  client.hears(error("26000", "prepared statement \"nobody\" does not exist") + ready());
+  EXPECT_EQ(client.sends(bind("s") + sync()), bind("mr_1") + sync());
+}
+
+TEST_F(RelayPrepared, ASimpleQueryDropsTheUnnamedStatement) {
+  client.sends(parse("", "SELECT 1") + sync());
+  client.hears(parsed() + ready());
+  client.asks("SELECT 2", "SELECT 1");
+  client.on(two);
+  EXPECT_EQ(client.sends(bind("")), bind(""));
+}
+
+TEST_F(RelayPrepared, DeallocateKnowsTheClientsNames) {
+  client.prepares("s", "SELECT 1");
+  client.on(two);
+  EXPECT_EQ(client.sends(query("DEALLOCATE s")), parse("s", "") + query("DEALLOCATE s"));
+  EXPECT_EQ(client.hears(parsed() + complete("DEALLOCATE") + ready()), complete("DEALLOCATE") + ready());
+  EXPECT_EQ(client.sends(bind("s")), bind("s"));
+}
+
+TEST_F(RelayPrepared, DeallocateAllForgetsThem) {
+  client.prepares("s", "SELECT 1");
+  client.asks("DEALLOCATE ALL", "DEALLOCATE ALL");
+  EXPECT_TRUE(one.prepared.empty());
+  EXPECT_EQ(client.sends(bind("s")), bind("s"));
+}
+
+TEST_F(RelayPrepared, WhatIsPreparedRightAfterDeallocateAllStays) {
+  client.prepares("s", "SELECT 1");
+  client.sends(parse("", "DEALLOCATE ALL") + bind("") + execute() + parse("t", "SELECT 2") + sync());
+  client.hears(parsed() + bound() + complete("DEALLOCATE ALL") + parsed() + ready());
+  EXPECT_EQ(client.sends(bind("t")), bind("mr_3"));
+}
+
+TEST_F(RelayPrepared, AServerConnectionKeepsSoManyStatements) {
+  for (int i = 0; i < 1000; ++i) client.prepares(fmt::format("s{}", i), fmt::format("SELECT {} AS c{}", i, i));
+  EXPECT_EQ(one.prepared.size(), 1000U);
+  client.sends(bind("s0") + sync());
+  client.hears(bound() + ready());
+  // The least used goes.
+  EXPECT_EQ(client.sends(parse("more", "SELECT 'more'") + sync()),
+            close_statement("mr_2") + parse("mr_1001", "SELECT 'more'") + sync());
+  EXPECT_EQ(client.hears(closed() + parsed() + ready()), parsed() + ready());
+  EXPECT_EQ(one.prepared.size(), 1000U);
+}
+
+TEST_F(RelayPrepared, WhatWasNotClosedAfterAllIsStillThere) {
+  for (int i = 0; i < 1000; ++i) client.prepares(fmt::format("s{}", i), fmt::format("SELECT {} AS c{}", i, i));
+  client.sends(bind("nobody") + parse("more", "SELECT 'more'") + sync());
+  client.hears(error("26000", "prepared statement \"nobody\" does not exist") + ready());
+  EXPECT_EQ(client.sends(bind("s0")), bind("mr_1")) << "closing it was skipped";
+}
+
+TEST_F(RelayPrepared, MalformedMessagesGoToTheServerToBeRefused) {
+  for (const auto type : {'P', 'B', 'D', 'E', 'C'}) {
+    World fresh;
+    Server server;
+    Client strange(fresh, Mode::transaction);
+    strange.on(server);
+    const std::string bytes = std::string(1, type) + std::string("\0\0\0\6xy", 6) + sync();
+    EXPECT_EQ(strange.sends(bytes), bytes);
+    strange.hears(error("08P01", "invalid message format") + ready());
+    EXPECT_TRUE(strange.relay.releasable());
+  }
+}
+
+TEST_F(RelayPrepared, EndlessNamesAreRefused) {
+  using namespace std::string_literals;
+  const std::string bytes = "B\0\x10\0\0"s + std::string(70'000, 'x');
+  const auto step = client.relay.from_client(bytes_of(bytes), 1);
+  EXPECT_EQ(step.next, Relay::Next::broken);
+  EXPECT_EQ(client.relay.error().sqlstate, "54000");
+}
+
+}  // namespace
+}  // namespace millrace::gateway

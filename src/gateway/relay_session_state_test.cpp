@@ -1,0 +1,346 @@
+// What ties a client to its server connection, and what it may take along to another.
+#include "gateway/relay_test.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+using namespace wire;
+
+class RelayState : public testing::Test {
+ protected:
+  World world;
+  Server one;
+  Client client{world, Mode::transaction};
+
+  void SetUp() override { client.on(one); }
+
+  /// As "name {text}; ...", in order.
+  std::string settings() const {
+    std::string out;
+    if (!client.relay.settings()) return out;
+    for (const auto& change : *client.relay.settings()) {
+      if (!out.empty()) out += "; ";
+      out += change.name + " {" + change.text + "}";
+    }
+    return out;
+  }
+};
+
+TEST_F(RelayState, ASessionKeepsItsServerConnection) {
+  Client session(world, Mode::session);
+  session.on(one);
+  session.asks("SELECT 1", "SELECT 1");
+  EXPECT_TRUE(session.relay.idle());
+  EXPECT_FALSE(session.relay.releasable());
+}
+
+TEST_F(RelayState, ATransactionKeepsItsServerConnection) {
+  EXPECT_TRUE(client.relay.releasable());
+  client.asks("BEGIN", "BEGIN", 'T');
+  EXPECT_FALSE(client.relay.releasable());
+  client.sends(query("SELEC"));
+  client.hears(error("42601", "syntax error") + ready('E'));
+  EXPECT_FALSE(client.relay.releasable());
+  client.asks("COMMIT", "ROLLBACK");
+  EXPECT_TRUE(client.relay.releasable());
+}
+
+TEST_F(RelayState, ABatchKeepsItsServerConnectionUntilSyncIsAnswered) {
+  client.sends(parse("", "SELECT 1") + bind("") + execute() + flush());
+  client.hears(parsed() + bound() + complete("SELECT 1"));
+  EXPECT_FALSE(client.relay.query_under_way());
+  EXPECT_FALSE(client.relay.releasable());
+  client.sends(sync());
+  EXPECT_FALSE(client.relay.releasable());
+  client.hears(ready());
+  EXPECT_TRUE(client.relay.releasable());
+}
+
+TEST_F(RelayState, AMessageInPartsKeepsTheServerConnection) {
+  client.sends(query("COPY t FROM STDIN"));
+  client.hears(copy_in());
+  const std::string data = copy_data("123456");
+  client.sends(std::string_view(data).substr(0, 8));
+  EXPECT_TRUE(client.relay.client_mid_message());
+  // The server gives up before it is all there.
+  client.hears(error("22P02", "invalid input syntax") + ready());
+  EXPECT_FALSE(client.relay.releasable());
+  client.sends(std::string_view(data).substr(8));
+  EXPECT_TRUE(client.relay.releasable());
+}
+
+TEST_F(RelayState, CopyDataThatComesAfterItsErrorIsPassedOn) {
+  client.sends(query("COPY t FROM STDIN"));
+  client.hears(copy_in() + error("22P02", "invalid input syntax") + ready());
+  EXPECT_FALSE(client.relay.in_copy());
+  const std::string late = copy_data("1\n") + copy_done();
+  EXPECT_EQ(client.sends(late), late);
+  EXPECT_TRUE(client.relay.releasable());
+  client.asks("SELECT 1", "SELECT 1");
+  EXPECT_TRUE(client.relay.releasable());
+}
+
+TEST_F(RelayState, ASyncAmongCopyDataIsIgnoredByTheServer) {
+  // Drivers send Sync with Execute, before they know that it is a COPY.
+  client.sends(parse("", "COPY t FROM STDIN") + bind("") + execute() + sync());
+  client.hears(parsed() + bound() + copy_in());
+  EXPECT_TRUE(client.relay.in_copy());
+  client.sends(copy_data("1\n") + flush() + sync() + copy_data("2\n") + copy_done());
+  EXPECT_FALSE(client.relay.in_copy());
+  client.hears(complete("COPY 2"));
+  EXPECT_FALSE(client.relay.releasable()) << "Sync is still to come";
+  client.sends(sync());
+  client.hears(ready());
+  EXPECT_TRUE(client.relay.releasable());
+}
+
+TEST_F(RelayState, CopyInThatWasSentInOneGo) {
+  client.sends(parse("", "COPY t FROM STDIN") + bind("") + execute() + sync() + copy_data("1\n") + copy_done() +
+               sync());
+  client.hears(parsed() + bound() + copy_in());
+  EXPECT_FALSE(client.relay.in_copy());
+  client.hears(complete("COPY 1") + ready());
+  EXPECT_TRUE(client.relay.releasable());
+}
+
+TEST_F(RelayState, CopyInOfASimpleQueryThatWasSentInOneGo) {
+  client.sends(query("COPY t FROM STDIN") + sync() + copy_data("1\n") + copy_fail());
+  client.hears(copy_in() + error("57014", "COPY from stdin failed") + ready());
+  EXPECT_TRUE(client.relay.releasable());
+}
+
+TEST_F(RelayState, ASyncThatTheErrorOvertakesIsAnswered) {
+  client.sends(parse("", "COPY t FROM STDIN") + bind("") + execute() + sync());
+  client.hears(parsed() + bound() + error("42P01", "relation \"t\" does not exist") + ready());
+  EXPECT_TRUE(client.relay.releasable());
+}
+
+TEST_F(RelayState, WhatStaysOnTheServerConnectionPins) {
+  for (const auto* sql : {"CREATE TEMP TABLE t (a int)", "LISTEN c", "SELECT pg_advisory_lock(1)",
+                          "DECLARE c CURSOR WITH HOLD FOR SELECT 1", "PREPARE p AS SELECT 1", "LOAD 'x'"}) {
+    Server server;
+    Client strange(world, Mode::transaction);
+    strange.on(server);
+    EXPECT_TRUE(strange.relay.pinned().empty());
+    strange.asks(sql, "X");
+    EXPECT_FALSE(strange.relay.pinned().empty()) << sql;
+    EXPECT_TRUE(strange.relay.idle());
+    EXPECT_FALSE(strange.relay.releasable());
+  }
+}
+
+TEST_F(RelayState, APreparedStatementPinsWhenItIsExecuted) {
+  client.prepares("s", "LISTEN c");
+  EXPECT_TRUE(client.relay.releasable());
+  client.sends(bind("s", "p") + execute("p") + sync());
+  client.hears(bound() + complete("LISTEN") + ready());
+  EXPECT_EQ(client.relay.pinned(), "listen");
+}
+
+TEST_F(RelayState, AFunctionCallPins) {
+  client.sends(function_call());
+  client.hears(function_result() + ready());
+  EXPECT_FALSE(client.relay.releasable());
+}
+
+TEST_F(RelayState, AStatementThatOnlyTheServerUnderstandsPins) {
+  client.sends(query("MAKE SENSE"));
+  client.hears(error("42601", "syntax error") + ready());
+  EXPECT_TRUE(client.relay.releasable());
+  client.asks("MAKE SENSE", "MAKE");
+  EXPECT_FALSE(client.relay.releasable());
+}
+
+TEST_F(RelayState, DiscardAllUnpins) {
+  client.asks("LISTEN c", "LISTEN");
+  client.asks("SET work_mem = '1MB'", "SET");
+  client.prepares("s", "SELECT 1");
+  client.asks("DISCARD ALL", "DISCARD ALL");
+  EXPECT_TRUE(client.relay.releasable());
+  EXPECT_EQ(settings(), "");
+  EXPECT_EQ(client.sends(bind("s")), bind("s"));
+}
+
+TEST_F(RelayState, SettingsAreTrackedInTheOrderOfTheFirstChange) {
+  client.asks("SET work_mem = '1MB'", "SET");
+  client.asks("SET search_path = a, b", "SET");
+  client.asks("SET work_mem = '2MB'", "SET");
+  EXPECT_EQ(settings(), "work_mem {SET work_mem = '2MB'}; search_path {SET search_path = a, b}");
+  EXPECT_TRUE(client.relay.releasable());
+  EXPECT_EQ(one.settings, client.relay.settings());
+  client.asks("RESET work_mem", "RESET");
+  EXPECT_EQ(settings(), "search_path {SET search_path = a, b}");
+  client.asks("RESET ALL", "RESET");
+  EXPECT_FALSE(client.relay.settings());
+}
+
+TEST_F(RelayState, ResetAllKeepsTheRole) {
+  client.asks("SET ROLE r", "SET");
+  client.asks("SET work_mem = '1MB'", "SET");
+  client.asks("RESET ALL", "RESET");
+  EXPECT_EQ(settings(), "role {SET ROLE r}");
+}
+
+TEST_F(RelayState, DateStylesAddUp) {
+  client.asks("SET datestyle = 'German'", "SET");
+  client.asks("SET datestyle = 'YMD'", "SET");
+  EXPECT_EQ(settings(), "datestyle {SET datestyle = 'German'; SET datestyle = 'YMD'}");
+}
+
+TEST_F(RelayState, ASettingThatFailedIsNotTracked) {
+  client.sends(query("SET work_mem = 'x'"));
+  client.hears(error("22023", "invalid value") + ready());
+  EXPECT_EQ(settings(), "");
+}
+
+TEST_F(RelayState, SetLocalIsNotTracked) {
+  client.asks("BEGIN", "BEGIN", 'T');
+  client.asks("SET LOCAL work_mem = '1MB'", "SET", 'T');
+  client.asks("COMMIT", "COMMIT");
+  EXPECT_EQ(settings(), "");
+}
+
+TEST_F(RelayState, SettingsTakeEffectWithTheirTransaction) {
+  client.asks("BEGIN", "BEGIN", 'T');
+  client.asks("SET work_mem = '1MB'", "SET", 'T');
+  EXPECT_EQ(settings(), "");
+  client.asks("COMMIT", "COMMIT");
+  EXPECT_EQ(settings(), "work_mem {SET work_mem = '1MB'}");
+}
+
+TEST_F(RelayState, RollbackDropsThem) {
+  client.asks("BEGIN", "BEGIN", 'T');
+  client.asks("SET work_mem = '1MB'", "SET", 'T');
+  client.asks("ROLLBACK", "ROLLBACK");
+  EXPECT_EQ(settings(), "");
+
+  client.asks("BEGIN", "BEGIN", 'T');
+  client.asks("SET work_mem = '1MB'", "SET", 'T');
+  client.sends(query("SELEC"));
+  client.hears(error("42601", "syntax error") + ready('E'));
+  client.asks("COMMIT", "ROLLBACK");
+  EXPECT_EQ(settings(), "");
+}
+
+TEST_F(RelayState, ABatchIsOneTransaction) {
+  const auto run = [](std::string_view sql) { return parse("", sql) + bind("") + execute(); };
+  const auto done = [](std::string_view tag) { return parsed() + bound() + complete(tag); };
+  client.sends(run("SET work_mem = '1MB'") + run("SELECT 1/0") + sync());
+  client.hears(done("SET") + parsed() + bound() + error("22012", "division by zero") + ready());
+  EXPECT_EQ(settings(), "");
+
+  client.sends(run("BEGIN") + run("SET work_mem = '2MB'") + run("ROLLBACK") + sync());
+  client.hears(done("BEGIN") + done("SET") + done("ROLLBACK") + ready());
+  EXPECT_EQ(settings(), "");
+
+  client.sends(run("BEGIN") + run("SET work_mem = '3MB'") + run("COMMIT") + run("SELECT 1/0") + sync());
+  client.hears(done("BEGIN") + done("SET") + done("COMMIT") + parsed() + bound() + error("22012", "division by zero") +
+               ready());
+  EXPECT_EQ(settings(), "work_mem {SET work_mem = '3MB'}");
+
+  client.sends(run("BEGIN") + run("SET work_mem = '4MB'") + run("COMMIT") + run("BEGIN") + run("ROLLBACK") + sync());
+  client.hears(done("BEGIN") + done("SET") + done("COMMIT") + done("BEGIN") + done("ROLLBACK") + ready());
+  EXPECT_EQ(settings(), "work_mem {SET work_mem = '4MB'}");
+}
+
+TEST_F(RelayState, RollbackToASavepointAfterSetPins) {
+  client.asks("BEGIN", "BEGIN", 'T');
+  client.asks("SAVEPOINT a", "SAVEPOINT", 'T');
+  client.asks("SET work_mem = '1MB'", "SET", 'T');
+  client.asks("ROLLBACK TO a", "ROLLBACK", 'T');
+  client.asks("COMMIT", "COMMIT");
+  EXPECT_FALSE(client.relay.releasable()) << "nobody knows which settings were rolled back";
+}
+
+TEST_F(RelayState, SettingsOfSeveralStatementsInOneText) {
+  client.sends(query("SET work_mem = '1MB'; SELECT 1; RESET a"));
+  client.hears(complete("SET") + columns() + complete("SELECT 0") + complete("RESET") + ready());
+  EXPECT_EQ(settings(), "work_mem {SET work_mem = '1MB'}");
+  client.sends(query("SET work_mem = '2MB'; SELEC"));
+  client.hears(error("42601", "syntax error") + ready());
+  EXPECT_EQ(settings(), "work_mem {SET work_mem = '1MB'}");
+  client.sends(query("BEGIN; SET work_mem = '3MB'; ROLLBACK"));
+  client.hears(complete("BEGIN") + complete("SET") + complete("ROLLBACK") + ready());
+  EXPECT_FALSE(client.relay.releasable());
+}
+
+TEST_F(RelayState, SettingsOfExtensionsTaintTheServerConnection) {
+  client.asks("SET app.tenant = '7'", "SET");
+  EXPECT_EQ(settings(), "app.tenant {SET app.tenant = '7'}");
+  EXPECT_TRUE(one.tainted) << "DISCARD ALL leaves the name";
+}
+
+TEST_F(RelayState, ParametersAreThoseThatTheServerReports) {
+  client.sends(query("SET TimeZone = 'UTC'"));
+  const std::string answer = parameter("TimeZone", "UTC") + complete("SET") + ready();
+  EXPECT_EQ(client.hears(answer), answer);
+  EXPECT_EQ(client.relay.parameters, one.parameters);
+  EXPECT_EQ(client.relay.parameters->back(), std::pair(std::string("TimeZone"), std::string("UTC")));
+}
+
+TEST_F(RelayState, TextsThatTheServerReadsInAnotherWayAreNotTrusted) {
+  client.sends(query("SET standard_conforming_strings = off"));
+  client.hears(parameter("standard_conforming_strings", "off") + complete("SET") + ready());
+  // For the server this is one string; for the parser a LISTEN stands outside of it.
+  client.asks("SELECT '\\'; LISTEN c; --'", "SELECT 1");
+  EXPECT_FALSE(client.relay.releasable());
+}
+
+TEST_F(RelayState, SequenceStateIsResetBeforeAnotherClientLooksAtIt) {
+  Client other(world, Mode::transaction);
+  other.on(one).asks("SELECT nextval('s')", "SELECT 1");
+  client.on(one);
+  const std::string bytes = query("SELECT lastval()");
+  EXPECT_EQ(client.relay.from_client(bytes_of(bytes), 1).next, Relay::Next::reset_sequences);
+  client.relay.sequences_reset();
+  EXPECT_EQ(client.sends(bytes), bytes);
+  client.hears(error("55000", "lastval is not yet defined in this session") + ready());
+  EXPECT_FALSE(client.relay.releasable());
+}
+
+TEST_F(RelayState, SequenceStateIsTheClientsOwnWhileNobodyElseHadTheConnection) {
+  client.asks("SELECT nextval('s')", "SELECT 1");
+  client.on(one);
+  const std::string bytes = query("SELECT currval('s')");
+  EXPECT_EQ(client.sends(bytes), bytes);
+}
+
+TEST_F(RelayState, StatementsThatChangeNewSessionsAreTold) {
+  client.asks("SELECT 1", "SELECT 1");
+  EXPECT_FALSE(client.relay.take_affects_new_sessions());
+  client.asks("ALTER ROLE r SET work_mem = '1MB'", "ALTER ROLE");
+  EXPECT_TRUE(client.relay.take_affects_new_sessions());
+  EXPECT_FALSE(client.relay.take_affects_new_sessions());
+}
+
+TEST_F(RelayState, WhatAGoneClientLeftHalfDoneIsEnded) {
+  EXPECT_EQ(client.relay.ending(), "");
+
+  client.sends(parse("", "SELECT 1") + bind("") + execute() + flush());
+  EXPECT_EQ(client.relay.ending(), sync());
+  client.hears(parsed() + bound() + complete("SELECT 1") + ready());
+  EXPECT_TRUE(client.relay.idle());
+
+  client.sends(bind("nobody"));
+  client.hears(error("26000", "prepared statement \"nobody\" does not exist"));
+  EXPECT_EQ(client.relay.ending(), sync());
+  client.hears(ready());
+  EXPECT_TRUE(client.relay.idle());
+
+  std::string fail;
+  pgwire::append_copy_fail(fail, "the client is gone");
+  client.sends(query("COPY t FROM STDIN"));
+  client.hears(copy_in());
+  EXPECT_EQ(client.relay.ending(), fail);
+  client.hears(error("57014", "COPY from stdin failed") + ready());
+  EXPECT_TRUE(client.relay.idle());
+
+  client.sends(parse("", "COPY t FROM STDIN") + bind("") + execute() + sync());
+  client.hears(parsed() + bound() + copy_in());
+  EXPECT_EQ(client.relay.ending(), fail + sync());
+  client.hears(error("57014", "COPY from stdin failed") + ready());
+  EXPECT_TRUE(client.relay.idle());
+}
+
+}  // namespace
+}  // namespace millrace::gateway
