@@ -59,7 +59,8 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
       waiter = std::make_shared<Waiter>(core, startup);
       waiters_.push_back(waiter);
       waiting_ = waiters_.size();
-      fetch_from_other_core(waiter);
+      place_freed();
+      if (!waiter->served()) fetch_from_other_core(waiter);
     }
   }
   if (!waiter) co_return co_await open(core, std::move(startup));
@@ -118,15 +119,16 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io
   co_return connection;
 }
 
-void Pool::place_freed() {
+bool Pool::place_freed() {
   for (const auto& waiter : waiters_) {
     if (waiter->served()) continue;
-    if (open_ >= limits_.size) return;
+    if (open_ >= limits_.size) return false;
     ++open_;
     waiter->open_one = true;
     asio::post(*waiter->core, [waiter] { waiter->signal.set(); });
-    return;
+    return true;
   }
+  return false;
 }
 
 bool Pool::fetch_from_other_core(const std::shared_ptr<Waiter>& waiter) {
@@ -187,6 +189,10 @@ void Pool::give_back(Connection connection) {
     connection->held_back = true;
     return;
   }
+  if (connection->state().tainted) {
+    connection->close();
+    return;
+  }
   const TimePoint now = Clock::now();
   connection->idle_since = now;
   const std::scoped_lock lock(mutex_);
@@ -244,6 +250,8 @@ void Pool::set_credential(pgwire::ServerCredential credential) {
 void Pool::set_limits(PoolLimits limits) {
   const std::scoped_lock lock(mutex_);
   limits_ = limits;
+  while (place_freed()) {
+  }
 }
 
 void Pool::sweep(bool all) {
@@ -290,10 +298,8 @@ std::shared_ptr<Pool> Pools::get(const std::string& user, const std::string& dat
   return pool;
 }
 
-void Pools::reconfigure(std::shared_ptr<const ServerAddress> address, PoolLimits limits) {
+void Pools::reconfigure(std::shared_ptr<const ServerAddress> address, bool moved, PoolLimits limits) {
   const std::scoped_lock lock(mutex_);
-  const bool moved =
-      address->endpoint.host != address_->endpoint.host || address->endpoint.port != address_->endpoint.port;
   limits_ = limits;
   address_ = std::move(address);
   for (const auto& [key, pool] : pools_) pool->set_limits(limits);
@@ -309,6 +315,11 @@ void Pools::sweep() {
     const bool abandoned = at->second.use_count() == 1 && at->second->unused();
     at = abandoned ? pools_.erase(at) : std::next(at);
   }
+}
+
+void Pools::close_idle() {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [key, pool] : pools_) pool->sweep(true);
 }
 
 void Pools::retire() {

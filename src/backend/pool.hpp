@@ -86,7 +86,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   using Waiters = std::list<std::shared_ptr<Waiter>>;
 
   asio::awaitable<std::expected<Connection, LoginError>> open(asio::io_context& core, Startup startup);
-  void place_freed();  ///< with the lock held
+  bool place_freed();  ///< lets a waiter open one, if there is place for it; with the lock held
   void hand_over(const std::shared_ptr<Waiter>& waiter, Connection connection);
   bool fetch_from_other_core(const std::shared_ptr<Waiter>& waiter);  ///< with the lock held
   void close_later(Connection connection);
@@ -115,8 +115,11 @@ class Pools {
   Pools(std::shared_ptr<const ServerAddress> address, PoolLimits limits);
 
   std::shared_ptr<Pool> get(const std::string& user, const std::string& database);
-  void reconfigure(std::shared_ptr<const ServerAddress> address, PoolLimits limits);
+  /// `moved`: the address is another, so what is open isn't used again.
+  void reconfigure(std::shared_ptr<const ServerAddress> address, bool moved, PoolLimits limits);
   void sweep();
+  /// Closes what is idle now.
+  void close_idle();
   /// `Pool::retire` for all: a statement like DROP DATABASE or ALTER ROLE makes what is open stale, or wants it gone.
   void retire();
   Pool::Counts counts() const;

@@ -246,48 +246,48 @@ asio::awaitable<std::expected<void, LoginError>> ServerConnection::log_in(LoginR
 }
 
 void ServerConnection::start_reading() {
-  reading_ = true;
-  asio::co_spawn(*context_, read_loop(shared_from_this()), asio::detached);
+  stream_.notify(*context_, *this);
+  if (held_ > 0) deal_with_held();
 }
 
-asio::awaitable<void> ServerConnection::read_loop(std::shared_ptr<ServerConnection> self) {
-  for (;;) {
-    if (self->held_ == self->buffer_.size()) {
-      if (self->buffer_.size() >= max_own_message) break;  // a message that claims more than we read ourselves
-      self->buffer_.resize(self->buffer_.size() * 2);
+void ServerConnection::on_readable() {
+  const auto self = shared_from_this();
+  while (!waiting_ && stream_.is_open()) {
+    if (held_ == buffer_.size()) {
+      if (buffer_.size() >= max_own_message) return close();  // a message that claims more than we read ourselves
+      buffer_.resize(buffer_.size() * 2);
     }
-    if (self->moving_to_ != nullptr && self->held_ == 0) break;
+    const std::size_t room = buffer_.size() - held_;
     error_code error;
-    self->held_ += co_await self->stream_.read_some(std::span(self->buffer_).subspan(self->held_), error);
-    if (self->moving_to_ != nullptr && self->stream_.is_open() && self->held_ == 0 &&
-        (!error || error == asio::error::operation_aborted)) {
-      break;
-    }
-    if (error) break;
-    const std::span<std::byte> bytes(self->buffer_.data(), self->held_);
-    const auto sink = self->sink_;  // it may detach, and be destroyed, while it works
-    const std::size_t used = sink ? sink->on_server_bytes(bytes) : self->idle_bytes(bytes);
-    self->held_ -= used;
-    if (self->held_ > 0 && used > 0) std::memmove(self->buffer_.data(), self->buffer_.data() + used, self->held_);
-    if (self->held_ == 0 && self->buffer_.size() > buffer_size) {
-      self->buffer_.resize(buffer_size);
-      self->buffer_.shrink_to_fit();
-    }
-    if (sink && !sink->writable()) co_await sink->drained();
+    const std::size_t got = stream_.try_read(std::span(buffer_).subspan(held_), error);
+    if (error) return lost();
+    if (got == 0) return;
+    held_ += got;
+    deal_with_held();
+    if (stream_.is_open() && stream_.drained(got, room)) return;
   }
-  self->reading_ = false;
-  if (self->moving_to_ != nullptr && self->stream_.is_open()) {
-    asio::io_context& target = *std::exchange(self->moving_to_, nullptr);
-    auto arrived = std::exchange(self->arrived_, nullptr);
-    self->stream_ = std::move(self->stream_).move_to(target);
-    self->context_ = &target;
-    asio::post(target, [self, arrived = std::move(arrived)] {
-      self->start_reading();
-      arrived(self);
-    });
-    co_return;
+}
+
+void ServerConnection::deal_with_held() {
+  const auto sink = sink_;  // it may detach, and be destroyed, while it works
+  const std::span<std::byte> bytes(buffer_.data(), held_);
+  const std::size_t used = sink ? sink->on_server_bytes(bytes) : idle_bytes(bytes);
+  held_ -= used;
+  if (held_ > 0 && used > 0) std::memmove(buffer_.data(), buffer_.data() + used, held_);
+  if (held_ == 0 && buffer_.size() > buffer_size) {
+    buffer_.resize(buffer_size);
+    buffer_.shrink_to_fit();
   }
-  self->lost();
+  if (!sink || sink != sink_ || sink->writable()) return;
+  waiting_ = true;
+  asio::co_spawn(
+      *context_,
+      [](std::shared_ptr<ServerConnection> self, std::shared_ptr<Sink> holder) -> asio::awaitable<void> {
+        co_await holder->drained();
+        self->waiting_ = false;
+        self->on_readable();
+      }(shared_from_this(), sink),
+      asio::detached);
 }
 
 std::size_t ServerConnection::idle_bytes(std::span<std::byte> bytes) {
@@ -331,6 +331,7 @@ asio::awaitable<Result<std::vector<ServerConnection::Row>>> ServerConnection::qu
                                                                                     std::vector<std::string> parameters,
                                                                                     milliseconds timeout) {
   const auto self = shared_from_this();
+  if (!is_open()) co_return fail("the server closed the connection", "08006");
   auto internal = std::make_shared<InternalQuery>(*this);
   const auto before = std::exchange(sink_, internal);
   std::string out;
@@ -355,9 +356,12 @@ asio::awaitable<Result<std::vector<ServerConnection::Row>>> ServerConnection::qu
 
 void ServerConnection::move_to(asio::io_context& other,
                                std::function<void(std::shared_ptr<ServerConnection>)> arrived) {
-  moving_to_ = &other;
-  arrived_ = std::move(arrived);
-  stream_.cancel();
+  stream_.stop_notifying();
+  context_ = &other;
+  asio::post(other, [self = shared_from_this(), arrived = std::move(arrived)] {
+    self->start_reading();
+    arrived(self);
+  });
 }
 
 void ServerConnection::close() {
@@ -367,28 +371,30 @@ void ServerConnection::close() {
   error_code ignored;
   stream_.try_write(as_bytes(terminate), ignored);
   stream_.close();
-  if (!reading_ && on_closed) lost();
+  // The holder hears of it in its own time, not in the middle of what it does.
+  if (const auto self = weak_from_this().lock()) {
+    asio::post(*context_, [self] { self->lost(); });
+  } else {
+    lost();
+  }
 }
 
 void ServerConnection::lost() {
   stream_.close();
+  if (std::exchange(lost_, true)) return;
   auto sink = std::exchange(sink_, nullptr);
   auto closed = std::exchange(on_closed, nullptr);
-  if (auto arrived = std::exchange(arrived_, nullptr)) {
-    // It ended on its way to another thread: who waits there must hear of it.
-    asio::post(*std::exchange(moving_to_, nullptr), [arrived = std::move(arrived)] { arrived(nullptr); });
-  }
   if (closed) closed(*this);
   if (sink) sink->on_server_gone();
 }
 
-asio::awaitable<void> cancel(asio::io_context& context, std::shared_ptr<const ServerAddress> address,
+asio::awaitable<bool> cancel(asio::io_context& context, std::shared_ptr<const ServerAddress> address,
                              std::uint32_t process_id, std::uint32_t secret_key) {
   constexpr milliseconds limit(5000);
   auto stream = co_await net::connect(context, address->endpoint, std::min(limit, address->connect_timeout));
   if (!stream) {
     log::warn("could not send a cancel request", {{"reason", stream.error().message}});
-    co_return;
+    co_return true;
   }
   const Deadline deadline(context, *stream, limit);
   error_code error;
@@ -399,15 +405,16 @@ asio::awaitable<void> cancel(asio::io_context& context, std::shared_ptr<const Se
     co_await stream->write_all(as_bytes(ask), error);
     if (!error) co_await stream->read_some(byte, error);
     if (!error && byte[0] == std::byte{'S'}) {
-      if (!co_await stream->start_tls_client(address->tls, address->endpoint.host)) co_return;
+      if (!co_await stream->start_tls_client(address->tls, address->endpoint.host)) co_return true;
     } else if (error || address->tls_required) {
-      co_return;
+      co_return true;
     }
   }
   std::string request;
   pgwire::append_cancel_request(request, process_id, secret_key);
   co_await stream->write_all(as_bytes(request), error);
   while (!error) co_await stream->read_some(byte, error);  // PostgreSQL closes once the signal is sent
+  co_return error == asio::error::eof || error == asio::error::connection_reset;
 }
 
 }  // namespace millrace::backend

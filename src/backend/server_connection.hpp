@@ -42,8 +42,8 @@ struct LoginError {
 /// A logged-in connection to a PostgreSQL server.
 ///
 /// Belongs to one io_context's thread at a time. It always reads: what comes is given to the Sink that holds it, or
-/// handled here while nobody does. The object lives as long as its read loop or a holder does.
-class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
+/// handled here while nobody does.
+class ServerConnection final : public std::enable_shared_from_this<ServerConnection>, private net::Stream::Reader {
  public:
   /// Who gets what the server sends.
   class Sink {
@@ -111,7 +111,8 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   class InternalQuery;
 
   asio::awaitable<std::expected<void, LoginError>> log_in(LoginRequest request);
-  static asio::awaitable<void> read_loop(std::shared_ptr<ServerConnection> self);
+  void on_readable() override;
+  void deal_with_held();
   std::size_t idle_bytes(std::span<std::byte> bytes);
   void lost();
 
@@ -124,14 +125,13 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   std::shared_ptr<Sink> sink_;
   std::vector<std::byte> buffer_;
   std::size_t held_ = 0;  ///< bytes at the buffer's start that are not yet dealt with
-  bool reading_ = false;
-  asio::io_context* moving_to_ = nullptr;
-  std::function<void(std::shared_ptr<ServerConnection>)> arrived_;
+  bool waiting_ = false;  ///< for the sink to take more
+  bool lost_ = false;
 };
 
-/// Sends a CancelRequest and waits until the server has closed that connection, so it was acted upon (or the time-out
-/// passed).
-asio::awaitable<void> cancel(asio::io_context& context, std::shared_ptr<const ServerAddress> address,
+/// Sends a CancelRequest and waits until the server has closed that connection, so it was acted upon. False: it was
+/// sent, and nobody knows whether the server has dealt with it yet.
+asio::awaitable<bool> cancel(asio::io_context& context, std::shared_ptr<const ServerAddress> address,
                              std::uint32_t process_id, std::uint32_t secret_key);
 
 }  // namespace millrace::backend

@@ -21,7 +21,7 @@ constexpr auto last_words_limit = std::chrono::seconds(5);
 asio::awaitable<void> Session::end() {
   ending_ = true;
   core_.shared.cancel_keys.remove(key_);
-  if (!client_gone_ && !pending_.empty()) {
+  if (!client_gone_ && flushing_) {
     asio::steady_timer limit(core_.io, last_words_limit);
     limit.async_wait([weak = weak_from_this()](error_code fired) {
       if (const auto self = weak.lock(); self && !fired) self->close_client();
@@ -33,9 +33,12 @@ asio::awaitable<void> Session::end() {
     log::info("client disconnected", {{"client", client_.peer()}, {"user", user_}, {"database", database_}});
   }
   close_client();
+  while (waits_) co_await over_.wait(std::chrono::seconds(1));  // what it waits for ends, now that it is over
+  if (offered_) pool_->give_back(std::move(offered_));
   if (counted_) core_.shared.clients.fetch_sub(1);
   if (server_) co_await tidy_server();
   core_.sessions.erase(this);
+  core_.counters().clients_connected.sub();
 }
 
 asio::awaitable<void> Session::tidy_server() {
@@ -58,6 +61,10 @@ asio::awaitable<void> Session::tidy_server() {
   if (!terminated_ && server_) co_await cancel();
   // Who said goodbye before the answer came gets what was asked for done, as with the server itself.
   while (server_ && relay_->query_under_way()) {
+    if (relay_->in_copy()) {  // it came to that only now
+      co_await server->write_all(as_bytes(relay_->ending()), error);
+      if (!server_ || error) break;
+    }
     const auto limit = terminated_ ? std::chrono::seconds(24 * 3600) : cancelled_statement_limit;
     if (!co_await progress_.wait(limit)) break;
   }
@@ -89,7 +96,7 @@ asio::awaitable<void> Session::tidy_server() {
   pool_->give_back(server);
 }
 
-bool Session::may_shut_down() const { return !relay_ || !server_ || relay_->idle(); }
+bool Session::may_shut_down() const { return !relay_ || (!waits_ && (!server_ || relay_->idle())); }
 
 void Session::shut_down(bool now) {
   if (client_gone_ || ending_) return;
@@ -106,7 +113,7 @@ void Session::shut_down(bool now) {
   if (!relay_ || replicating_) {
     close_client();
   } else {
-    client_.cancel();
+    finish();
   }
 }
 

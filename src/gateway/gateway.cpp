@@ -144,8 +144,13 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
   if (!rules) return std::unexpected(rules.error());
   auto address = address_of(*settings);
   if (!address) return std::unexpected(address.error());
+  const auto before = shared_->rules.load()->settings;
+  const auto way = [](const config::Settings& s) {
+    return std::tie(s.database_url.host, s.database_url.port, s.server_tls_mode, s.server_tls_ca_file,
+                    s.server_connect_timeout_seconds);
+  };
   shared_->rules = std::move(*rules);
-  shared_->pools.reconfigure(std::move(*address), limits_of(*settings));
+  shared_->pools.reconfigure(std::move(*address), way(*before) != way(*settings), limits_of(*settings));
   for (const auto& core : cores_) {
     asio::post(core->io, [core = core.get(), threshold = settings->slow_query_threshold_ms] {
       core->pipeline.set_slow_threshold(threshold);

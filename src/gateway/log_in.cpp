@@ -113,10 +113,12 @@ asio::awaitable<std::optional<pgwire::StartupRequest>> Session::negotiate() {
       co_return std::move(*request);
     }
     if (const auto* request = std::get_if<pgwire::CancelRequest>(&*packet)) {
-      const auto target = core_.shared.cancel_keys.find({request->process_id, request->secret_key});
+      auto target = core_.shared.cancel_keys.find({request->process_id, request->secret_key});
       if (target) {
         // The client waits for the end of this connection: by then the server has heard.
-        co_await asio::co_spawn(target->core().io, target->cancel(), asio::use_awaitable);
+        asio::io_context& its_core = target->core().io;
+        co_await asio::co_spawn(its_core, target->cancel(), asio::use_awaitable);
+        asio::post(its_core, [target = std::move(target)] {});  // where it ends, if this was its last owner
       }
       co_return std::nullopt;
     }

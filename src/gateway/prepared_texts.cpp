@@ -1,8 +1,19 @@
 #include "gateway/prepared_texts.hpp"
 
+#include <sys/random.h>
+
 namespace millrace::gateway {
 
-std::string PreparedText::server_name() const { return fmt::format("{}{}", server_name_prefix, number); }
+std::string PreparedTexts::random_prefix() {
+  std::uint64_t random = 0;
+  while (getrandom(&random, sizeof random, 0) != sizeof random) {
+  }
+  return fmt::format("mr_{:016x}_", random);
+}
+
+PreparedTexts::PreparedTexts(std::string prefix) : prefix_(std::move(prefix)) {}
+
+std::string PreparedTexts::server_name(std::uint64_t number) const { return fmt::format("{}{}", prefix_, number); }
 
 std::shared_ptr<const PreparedText> PreparedTexts::intern(std::string_view query_and_types,
                                                           const std::shared_ptr<const sql::Statement>& statement) {
@@ -12,7 +23,8 @@ std::shared_ptr<const PreparedText> PreparedTexts::intern(std::string_view query
   }
   // The key is a view into the text, so the entry goes with the last owner.
   std::shared_ptr<const PreparedText> made(
-      new PreparedText{next_++, std::string(query_and_types), statement}, [this](const PreparedText* text) {
+      new PreparedText{next_, std::string(query_and_types), statement, server_name(next_)},
+      [this](const PreparedText* text) {
         {
           const std::scoped_lock inner(mutex_);
           const auto found = known_.find(text->query_and_types);
@@ -20,6 +32,7 @@ std::shared_ptr<const PreparedText> PreparedTexts::intern(std::string_view query
         }
         delete text;
       });
+  ++next_;
   known_.erase(query_and_types);
   known_.emplace(made->query_and_types, made);
   return made;

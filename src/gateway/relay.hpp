@@ -37,7 +37,7 @@ class Relay {
   enum class Next {
     more,             ///< wait for more bytes
     need_server,      ///< attach a server connection, then call again
-    parse,            ///< have `to_parse` parsed elsewhere, `pipeline.remember` it, then call again
+    parse,            ///< have `to_parse` parsed elsewhere, say what is `parsed`, then call again
     reset_sequences,  ///< run DISCARD SEQUENCES on the server connection, call `sequences_reset`, then call again
     terminate,        ///< the client said goodbye
     broken,           ///< the client broke the protocol: `error`
@@ -85,10 +85,16 @@ class Relay {
   std::string_view application;                              ///< for the records
 
   std::string_view to_parse() const { return to_parse_; }
+  /// What `to_parse` is; for the next call.
+  void parsed(std::shared_ptr<const sql::Statement> statement) { parsed_ = std::move(statement); }
   const Error& error() const { return error_; }
   bool fatal_seen() const { return fatal_seen_; }
-  /// A statement was passed on after which idle server connections must not be used; cleared by asking.
-  bool take_affects_new_sessions() { return std::exchange(affects_new_sessions_, false); }
+  /// A statement was passed on that wants a database or role unused, such as DROP DATABASE; cleared by asking.
+  bool take_wants_no_idle_sessions() { return std::exchange(wants_no_idle_sessions_, false); }
+  /// It, or one that changes what new sessions start with, was executed; cleared by asking.
+  bool take_new_sessions_differ() { return std::exchange(new_sessions_differ_, false); }
+  /// How many messages wait for an answer.
+  std::size_t backlog() const { return owed_.size() - first_; }
   void count_wait(std::int64_t ns) { waited_ns_ = ns; }
 
  private:
@@ -99,7 +105,8 @@ class Relay {
   struct Owed {
     enum class Kind : std::uint8_t { query, function_call, parse, bind, describe, execute, close, sync, copy_end };
     Kind kind = Kind::sync;
-    bool hidden = false;  ///< Millrace's own: the answer isn't passed on
+    bool hidden = false;       ///< Millrace's own: the answer isn't passed on
+    bool hides_error = false;  ///< of a hidden one: nor is its error
     bool failed = false;
     std::array<char, 6> sqlstate = {};
     std::int64_t started = 0;
@@ -128,7 +135,7 @@ class Relay {
   StatementPtr understand(std::string_view text);
   void judge_lexing();
   void note(const sql::Statement& statement);
-  void name_on_server(const sql::Statement& statement);
+  bool name_on_server(const sql::Statement& statement);
   void append_parse_of(std::string_view name, std::string_view query_and_types);
   void ensure_on_server(const Text& text);
   void ensure_unnamed_on_server();
@@ -168,7 +175,8 @@ class Relay {
   bool copy_in_ = false;   ///< the server waits for the client's COPY data
   bool failed_since_ready_ = false;
   bool fatal_seen_ = false;
-  bool affects_new_sessions_ = false;
+  bool wants_no_idle_sessions_ = false;
+  bool new_sessions_differ_ = false;
 
   std::uint64_t client_stream_left_ = 0;  ///< bytes of a client's message that are passed on unseen
   std::uint64_t server_stream_left_ = 0;
@@ -193,6 +201,7 @@ class Relay {
   std::size_t taken_ = 0;    ///< of a message that is streamed: how much of it was taken at once
   Next stop_ = Next::more;
   std::string_view to_parse_;
+  StatementPtr parsed_;
   Error error_;
 };
 

@@ -16,6 +16,8 @@ using pgwire::header_size;
 
 /// A server connection keeps at most this many statements of ours; the least used goes first.
 constexpr std::size_t max_prepared_on_server = 1000;
+/// Of a message that has begun: so much must be there before a server connection is asked for.
+constexpr std::size_t enough_for_a_server = 64 * 1024;
 /// Names of statements and portals longer than this are passed on without being understood.
 constexpr std::size_t max_names = 64 * 1024;
 /// Of a Parse message: an empty query without types.
@@ -83,12 +85,14 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       stop_ = Next::terminate;
       break;
     }
+    const Bytes message = rest.first(std::min(rest.size(), header.total()));
+    const bool whole = message.size() == header.total();
     if (server_ == nullptr) {
+      // A client that begins a message and falls silent must not hold a server connection.
+      if (!whole && message.size() < enough_for_a_server) break;
       stop_ = Next::need_server;
       break;
     }
-    const Bytes message = rest.first(std::min(rest.size(), header.total()));
-    const bool whole = message.size() == header.total();
     replacement_.clear();
     replaced_ = false;
     bool taken = true;
@@ -133,7 +137,9 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       }
       if (!taken) break;
     }
-    if (header.type == frontend::sync && !copy_in_) {  // while the server reads COPY data it ignores Sync
+    if (header.type == frontend::sync && copy_in_) {
+      server_->tainted = true;  // ignored among COPY data; but if COPY has failed meanwhile, it is answered
+    } else if (header.type == frontend::sync) {
       skipping_ = false;
       unsynced_ = false;
       owe(Owed::Kind::sync);
@@ -159,6 +165,7 @@ Relay::StatementPtr Relay::understand(std::string_view text) {
                                     [](char c) { return c == '\\' || static_cast<unsigned char>(c) >= 0x80; })) {
     return sql::unparsed("the session's encoding or standard_conforming_strings changes how the text is read");
   }
+  if (parsed_) return std::exchange(parsed_, nullptr);
   auto statement = pipeline_.understand(text);
   if (!statement) {
     to_parse_ = text;
@@ -196,7 +203,13 @@ bool Relay::on_query(Bytes message) {
       stop_ = Next::reset_sequences;
       return false;
     }
-    name_on_server(*statement);
+    const std::size_t before = owed_.size();
+    if (name_on_server(*statement)) {
+      // Were the Parse to fail, the server would skip the Query too, up to a Sync.
+      for (std::size_t at = before; at < owed_.size(); ++at) owed_[at].hides_error = true;
+      pgwire::append_sync(replacement_);
+      owe(Owed::Kind::sync).hidden = true;
+    }
   }
   note(*statement);
   unnamed_.reset();
@@ -267,7 +280,7 @@ bool Relay::on_parse(Bytes message) {
   } else {
     // The client may expect errors and result columns as of now: what was prepared for others before is prepared anew.
     if (server_->prepared.contains(text->number)) {
-      pgwire::append_close(replacement_, 'S', text->server_name());
+      pgwire::append_close(replacement_, 'S', text->server_name);
       Owed& closing = owe(Owed::Kind::close);
       closing.hidden = true;
       closing.closes = text->number;
@@ -275,7 +288,7 @@ bool Relay::on_parse(Bytes message) {
     make_room_on_server();
     statements_.emplace(std::string(parse->name), Prepared{statement, text});
     server_->prepared[text->number] = {.used = ++server_->use_count};
-    append_parse_of(text->server_name(), query_and_types);
+    append_parse_of(text->server_name, query_and_types);
     replaced_ = true;
   }
   Owed& owed = owe(Owed::Kind::parse);
@@ -306,7 +319,7 @@ bool Relay::on_bind(Bytes message, std::size_t total) {
     prepared = &found->second;
     if (prepared->text) {
       ensure_on_server(prepared->text);
-      const std::string server_name = prepared->text->server_name();
+      const std::string server_name = prepared->text->server_name;
       const Bytes values = body.subspan(names->length());
       append_header(replacement_, frontend::bind, total - 1 - names->statement.size() + server_name.size());
       replacement_.append(names->portal).append(1, '\0').append(server_name).append(1, '\0').append(text_of(values));
@@ -337,7 +350,7 @@ bool Relay::on_describe(Bytes message) {
     } else if (const auto found = statements_.find(target->name); found != statements_.end() && found->second.text) {
       text = found->second.text;
       ensure_on_server(text);
-      pgwire::append_describe(replacement_, 'S', text->server_name());
+      pgwire::append_describe(replacement_, 'S', text->server_name);
       replaced_ = true;
     }
   }
@@ -395,7 +408,7 @@ bool Relay::on_close(Bytes message) {
 void Relay::note(const sql::Statement& statement) {
   server_->used = true;
   if (statement.writes) server_->holder_wrote = true;
-  if (statement.affects_new_sessions) affects_new_sessions_ = true;
+  if (statement.affects_new_sessions) wants_no_idle_sessions_ = true;
   for (const auto& change : statement.changes) {
     using What = sql::SessionChange::What;
     if (change.what == What::pin) pin(change.name);
@@ -410,8 +423,10 @@ void Relay::note(const sql::Statement& statement) {
 
 /// SQL's EXECUTE and DEALLOCATE may name a statement that the client prepared in the protocol: the server is to have it
 /// by that name.
-void Relay::name_on_server(const sql::Statement& statement) {
+bool Relay::name_on_server(const sql::Statement& statement) {
   using What = sql::SessionChange::What;
+  bool named = false;
+  if (status_ == 'E') return named;  // nothing but the transaction's end is executed
   for (const auto& change : statement.changes) {
     if (change.what != What::deallocate && change.what != What::execute) continue;
     const auto found = statements_.find(change.name);
@@ -419,6 +434,7 @@ void Relay::name_on_server(const sql::Statement& statement) {
     append_parse_of(change.name,
                     change.what == What::execute ? found->second.text->query_and_types : nothing_to_execute);
     owe(Owed::Kind::parse).hidden = true;
+    named = true;
     if (change.what == What::execute) {
       found->second.text = nullptr;  // from now on it is there by the client's own name
       pin("prepared statement executed in SQL");
@@ -426,6 +442,7 @@ void Relay::name_on_server(const sql::Statement& statement) {
       statements_.erase(found);
     }
   }
+  return named;
 }
 
 /// A Parse message whose query and types are known as bytes.
@@ -440,7 +457,7 @@ void Relay::ensure_on_server(const Text& text) {
     return;
   }
   make_room_on_server();
-  append_parse_of(text->server_name(), text->query_and_types);
+  append_parse_of(text->server_name, text->query_and_types);
   server_->prepared[text->number] = {.used = ++server_->use_count};
   Owed& owed = owe(Owed::Kind::parse);
   owed.hidden = true;
@@ -467,7 +484,7 @@ void Relay::make_room_on_server() {
   for (auto at = server_->prepared.begin(); at != server_->prepared.end(); ++at) {
     if (at->second.used < oldest->second.used) oldest = at;
   }
-  pgwire::append_close(replacement_, 'S', fmt::format("{}{}", server_name_prefix, oldest->first));
+  pgwire::append_close(replacement_, 'S', texts_.server_name(oldest->first));
   Owed& closing = owe(Owed::Kind::close);
   closing.hidden = true;
   closing.closes = oldest->first;

@@ -217,9 +217,28 @@ TEST_F(RelayPrepared, ASimpleQueryDropsTheUnnamedStatement) {
 TEST_F(RelayPrepared, DeallocateKnowsTheClientsNames) {
   client.prepares("s", "SELECT 1");
   client.on(two);
-  EXPECT_EQ(client.sends(query("DEALLOCATE s")), parse("s", "") + query("DEALLOCATE s"));
-  EXPECT_EQ(client.hears(parsed() + complete("DEALLOCATE") + ready()), complete("DEALLOCATE") + ready());
+  EXPECT_EQ(client.sends(query("DEALLOCATE s")), parse("s", "") + sync() + query("DEALLOCATE s"));
+  EXPECT_EQ(client.hears(parsed() + ready() + complete("DEALLOCATE") + ready()), complete("DEALLOCATE") + ready());
   EXPECT_EQ(client.sends(bind("s")), bind("s"));
+}
+
+TEST_F(RelayPrepared, ExecuteKnowsTheClientsNames) {
+  client.prepares("s", "SELECT 1");
+  client.on(two);
+  EXPECT_EQ(client.sends(query("EXECUTE s")), parse("s", "SELECT 1") + sync() + query("EXECUTE s"));
+  const std::string answer = columns() + row("1") + complete("SELECT 1") + ready();
+  EXPECT_EQ(client.hears(parsed() + ready() + answer), answer);
+  EXPECT_FALSE(client.relay.releasable()) << "the server connection has it by the client's name";
+  EXPECT_EQ(client.sends(bind("s")), bind("s"));
+}
+
+TEST_F(RelayPrepared, WhatExecuteCannotBeGivenIsTheServersToRefuse) {
+  client.prepares("s", "SELECT a FROM t");
+  client.on(two);
+  client.sends(query("EXECUTE s"));
+  const std::string refusal = error("26000", "prepared statement \"s\" does not exist") + ready();
+  EXPECT_EQ(client.hears(error("42P01", "relation \"t\" does not exist") + ready() + refusal), refusal);
+  EXPECT_FALSE(client.relay.query_under_way());
 }
 
 TEST_F(RelayPrepared, DeallocateAllForgetsThem) {

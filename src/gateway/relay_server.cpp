@@ -80,7 +80,8 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
     }
     const Bytes message = rest.first(std::min(rest.size(), total));
     Owed* owed = front();
-    const bool hidden = owed != nullptr && owed->hidden && header.type != server::error_response &&
+    const bool hidden = owed != nullptr && owed->hidden &&
+                        (header.type != server::error_response || owed->hides_error) &&
                         header.type != server::notice_response && header.type != server::parameter_status &&
                         header.type != server::notification_response;
     if (owed != nullptr && !hidden) {
@@ -223,6 +224,8 @@ void Relay::on_copy_in() {
     if (kind == Owed::Kind::copy_end) copy_in_ = false;
     if (kind == Owed::Kind::sync) swallowed = true;
   }
+  // Had COPY failed before it came to that Sync, there would be one more answer: nobody else gets this connection.
+  if (swallowed) server_->tainted = true;
   if (!swallowed || owed_[first_].kind != Owed::Kind::execute) return;
   unsynced_ = std::none_of(at, owed_.end(), [](const Owed& later) {
     return later.kind == Owed::Kind::sync || later.kind == Owed::Kind::query || later.kind == Owed::Kind::function_call;
@@ -269,7 +272,12 @@ void Relay::undo(Owed& owed) {
         if (!owed.hidden) unnamed_.reset();
         break;
       }
-      if (owed.text) server_->prepared.erase(owed.text->number);
+      // "already exists": whoever prepared it, it is there.
+      if (owed.text && std::string_view(owed.sqlstate.data(), 5) != "42P05") {
+        server_->prepared.erase(owed.text->number);
+      } else if (owed.text) {
+        server_->prepared[owed.text->number] = {.used = ++server_->use_count};
+      }
       if (!owed.name.empty()) {
         const auto found = statements_.find(owed.name);
         if (found != statements_.end() && found->second.statement == owed.statement &&
@@ -303,9 +311,12 @@ void Relay::undo(Owed& owed) {
 }
 
 void Relay::on_tag(std::string_view tag, Owed& owed) {
+  if (owed.statement && owed.statement->affects_new_sessions) new_sessions_differ_ = true;
   if (options_.mode == Mode::session) return;
   if (tag == "DISCARD ALL") {
-    pinned_.clear();
+    // What was sent after it may hold the connection again.
+    const std::size_t last = owed_.size() - 1;
+    if (last == first_ || (last == first_ + 1 && owed_[last].kind == Owed::Kind::sync)) pinned_.clear();
     settings_.reset();
     server_->settings.reset();
     changes_of_batch_.clear();
@@ -343,8 +354,9 @@ bool Relay::on_ready(char status) {
     return false;  // an answer is missing: nobody can say any more which answer belongs to which message
   }
   if (owed == nullptr) {
-    // An error can overtake a Sync that COPY was expected to swallow: the client knows as much as with the server
-    // itself.
+    // An error has overtaken a Sync that COPY was expected to swallow: the client knows as much as with the server
+    // itself, but nobody else gets this connection.
+    server_->tainted = true;
     status_ = status;
     return true;
   }
@@ -373,7 +385,8 @@ bool Relay::on_ready(char status) {
       changes_of_batch_.clear();
     }
   }
-  if (status == 'I') {
+  front();  // what a COPY that failed left behind is owed nothing
+  if (status == 'I' && !query_under_way() && !unsynced_) {
     if (!portals_.empty()) portals_.clear();
     unnamed_portal_.reset();
   }
@@ -478,7 +491,7 @@ std::string Relay::ending() {
 
 /// The client knows the statement by its own name.
 void Relay::translate_names_in_error(Bytes body, std::size_t total) {
-  const std::string ours = fmt::format("\"{}\"", front()->text->server_name());
+  const std::string ours = fmt::format("\"{}\"", front()->text->server_name);
   const std::string theirs = fmt::format("\"{}\"", front()->name);
   std::string text(text_of(body));
   std::size_t at = text.find(ours);

@@ -307,10 +307,10 @@ TEST_F(RelayState, SequenceStateIsTheClientsOwnWhileNobodyElseHadTheConnection) 
 
 TEST_F(RelayState, StatementsThatChangeNewSessionsAreTold) {
   client.asks("SELECT 1", "SELECT 1");
-  EXPECT_FALSE(client.relay.take_affects_new_sessions());
+  EXPECT_FALSE(client.relay.take_wants_no_idle_sessions());
   client.asks("ALTER ROLE r SET work_mem = '1MB'", "ALTER ROLE");
-  EXPECT_TRUE(client.relay.take_affects_new_sessions());
-  EXPECT_FALSE(client.relay.take_affects_new_sessions());
+  EXPECT_TRUE(client.relay.take_wants_no_idle_sessions());
+  EXPECT_FALSE(client.relay.take_wants_no_idle_sessions());
 }
 
 TEST_F(RelayState, WhatAGoneClientLeftHalfDoneIsEnded) {

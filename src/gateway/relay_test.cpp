@@ -240,7 +240,7 @@ TEST(Relay, LongTextsAreParsedElsewhere) {
   ASSERT_EQ(step.next, Relay::Next::parse);
   EXPECT_EQ(client.relay.to_parse(), text);
   EXPECT_EQ(string_of(step.forward), query("SELECT 1"));
-  world.pipeline.remember(text, sql::parse(client.relay.to_parse()));
+  client.relay.parsed(sql::parse(client.relay.to_parse()));
   EXPECT_EQ(client.sends(std::string_view(bytes).substr(step.used)), query(text));
   client.hears(columns() + complete("SELECT 0") + ready() + complete("SET") + ready());
   ASSERT_TRUE(client.relay.settings());

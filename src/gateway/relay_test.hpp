@@ -30,7 +30,7 @@ struct World {
   sql::ParseLimits limits;
   QueryPerformanceMonitor monitor{1, pipeline::statement_kind_labels()};
   pipeline::Pipeline pipeline{0, monitor, limits};
-  PreparedTexts texts;
+  PreparedTexts texts{"mr_"};
 };
 
 class Client {

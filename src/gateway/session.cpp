@@ -11,6 +11,10 @@ using boost::system::error_code;
 /// An idle client holds this much; a pgbench query has 90 bytes.
 constexpr std::size_t small_buffer = 1024;
 constexpr std::size_t large_buffer = 64 * 1024;
+/// A client that has sent a part of a message and holds a server connection for the rest.
+constexpr auto stalled_message_limit = std::chrono::seconds(60);
+/// A client that doesn't take its answers may send this many messages ahead.
+constexpr std::size_t max_backlog = 20000;
 constexpr auto own_query_timeout = std::chrono::seconds(30);
 
 net::Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
@@ -58,14 +62,16 @@ Session::Session(Core& core, net::Stream client)
       client_(std::move(client)),
       rules_(core.shared.rules.load()),
       in_(small_buffer),
+      flushed_(core.io, asio::steady_timer::time_point::max()),
       started_(Clock::now()),
       last_heard_(started_),
+      over_(core.io),
       progress_(core.io) {
   core_.counters().clients_connected.add();
   core_.counters().clients_total.add();
 }
 
-Session::~Session() { core_.counters().clients_connected.sub(); }
+Session::~Session() = default;
 
 asio::awaitable<void> Session::run(std::shared_ptr<Session> self) {
   if (co_await self->log_in()) co_await self->serve();
@@ -73,24 +79,76 @@ asio::awaitable<void> Session::run(std::shared_ptr<Session> self) {
 }
 
 asio::awaitable<void> Session::serve() {
-  while (!client_gone_) {
-    if (held_ > 0 && !co_await on_client_bytes()) co_return;
-    if (shutting_down_ && may_shut_down()) {
-      shut_down(true);
-      co_return;
-    }
+  client_.notify(core_.io, *this);
+  if (held_ > 0) {
+    go_on(pass_on());
+  }
+  while (!finished_) co_await over_.wait(std::chrono::hours(24));
+}
+
+void Session::on_readable() {
+  if (!waits_ && !finished_) read_and_pass();
+}
+
+/// Many answers are owed: the client waits until some have come.
+bool Session::too_far_ahead() {
+  ahead_ = server_ && relay_->backlog() > max_backlog;
+  return ahead_;
+}
+
+void Session::read_and_pass() {
+  while (!finished_ && !too_far_ahead()) {
     reserve_for_next_read();
+    const std::size_t room = in_.size() - held_;
     error_code error;
-    const std::size_t got = co_await client_.read_some(std::span(in_).subspan(held_), error);
+    const std::size_t got = client_.try_read(std::span(in_).subspan(held_), error);
     if (error) {
-      if (!terminated_) client_gone_ = true;
-      co_return;
+      client_gone_ = true;
+      return finish();
     }
+    if (got == 0) return;
     last_heard_ = core_.coarse_now;
-    last_read_filled_ = held_ + got == in_.size();
+    last_read_filled_ = got == room;
     held_ += got;
     core_.counters().bytes_from_clients.add(got);
+    if (!go_on(pass_on()) || client_.drained(got, room)) return;
   }
+}
+
+/// True: the client may be read again.
+bool Session::go_on(Passed passed) {
+  switch (passed) {
+    case Passed::all:
+      if (!shutting_down_ || !may_shut_down()) return true;
+      shut_down(true);
+      return false;
+    case Passed::waits:
+      waits_ = true;
+      asio::co_spawn(core_.io, wait_and_pass(shared_from_this()), asio::detached);
+      return false;
+    case Passed::ended:
+      finish();
+      return false;
+  }
+  return false;
+}
+
+asio::awaitable<void> Session::wait_and_pass(std::shared_ptr<Session> self) {
+  Passed passed = Passed::waits;
+  while (passed == Passed::waits && !self->finished_) {
+    passed = co_await self->wait_for_next() ? self->pass_on() : Passed::ended;
+  }
+  self->waits_ = false;
+  if (self->finished_) {
+    self->over_.set();  // `end` waits for this
+  } else if (self->go_on(passed)) {
+    self->read_and_pass();
+  }
+}
+
+void Session::finish() {
+  finished_ = true;
+  over_.set();
 }
 
 /// Room for the rest of a message that must be whole, and for a client that sends much; little for one that is idle.
@@ -104,54 +162,101 @@ void Session::reserve_for_next_read() {
   }
 }
 
-asio::awaitable<bool> Session::on_client_bytes() {
+/// Passes on what can be passed on now.
+Session::Passed Session::pass_on() {
   for (;;) {
     const auto step = relay_->from_client(std::span(in_.data(), held_), now_ns());
+    next_ = step.next;
     if (!step.forward.empty()) {
-      if (relay_->take_affects_new_sessions()) {
-        renew_sessions_ = true;
-        core_.shared.pools.retire();
+      if (relay_->take_wants_no_idle_sessions()) core_.shared.pools.close_idle();
+      if (!server_) return Passed::ended;
+      error_code error;
+      const std::size_t sent = server_->try_write(step.forward, error);
+      if (error) {
+        // The connection hears the same and tells the client; what the server said last may still be on its way.
+        server_->close();
+        return Passed::all;
       }
-      if (!co_await send_to_server(step.forward)) co_return false;
+      if (std::exchange(cancel_wanted_, false)) {
+        asio::co_spawn(
+            core_.io,
+            [](std::shared_ptr<Session> self) -> asio::awaitable<void> { co_await self->cancel(); }(shared_from_this()),
+            asio::detached);
+      }
+      if (sent < step.forward.size()) {
+        const auto rest = step.forward.subspan(sent);
+        unsent_.assign(reinterpret_cast<const char*>(rest.data()), rest.size());
+      }
     }
     consume(step.used);
-    switch (step.next) {
+    if (!unsent_.empty()) return Passed::waits;
+    switch (next_) {
       case Relay::Next::more:
-        co_return true;
+        if (server_ && relay_->releasable()) release();  // after a message that isn't answered, such as Flush
+        return Passed::all;
       case Relay::Next::need_server:
-        if (!co_await link()) co_return false;
+        if (!try_link()) return Passed::waits;
         break;
-      case Relay::Next::parse: {
-        const std::string text(relay_->to_parse());
-        std::shared_ptr<const sql::Statement> statement;
-        net::Signal parsed(core_.io);
-        core_.shared.parse_pool.parse(text, [&](std::shared_ptr<const sql::Statement> result) {
-          asio::post(core_.io, [&, result = std::move(result)]() mutable {
-            statement = std::move(result);
-            parsed.set();
-          });
-        });
-        co_await parsed.wait(std::chrono::hours(24));
-        core_.pipeline.remember(text, std::move(statement));
-        break;
-      }
-      case Relay::Next::reset_sequences: {
-        const auto server = server_;
-        const auto done = co_await server->query("DISCARD SEQUENCES", {}, own_query_timeout);
-        if (server_ != server || !server->is_open()) co_return false;
-        (void)done;  // in a failed transaction it fails, and so will what the client sends
-        relay_->sequences_reset();
-        break;
-      }
+      case Relay::Next::parse:
+      case Relay::Next::reset_sequences:
+        return Passed::waits;
       case Relay::Next::terminate:
         terminated_ = true;
-        co_return false;
+        return Passed::ended;
       case Relay::Next::broken:
         core_.counters().protocol_errors.add();
         send_fatal(relay_->error());
-        co_return false;
+        return Passed::ended;
     }
-    if (client_gone_) co_return false;
+  }
+}
+
+/// Does what `pass_on` could not do at once. False: the session is over.
+asio::awaitable<bool> Session::wait_for_next() {
+  if (!unsent_.empty()) {
+    const auto server = server_;
+    if (!server) co_return false;
+    error_code error;
+    co_await server->write_all(as_bytes(unsent_), error);
+    unsent_.clear();
+    if (error) {
+      server->close();
+      co_return false;
+    }
+    if (next_ == Relay::Next::terminate || next_ == Relay::Next::broken) co_return true;  // seen again by pass_on
+  }
+  switch (next_) {
+    case Relay::Next::need_server:
+      co_return co_await link();
+    case Relay::Next::parse: {
+      const std::string text(relay_->to_parse());
+      std::shared_ptr<const sql::Statement> statement;
+      net::Signal parsed(core_.io);
+      core_.shared.parse_pool.parse(text, [&](std::shared_ptr<const sql::Statement> result) {
+        asio::post(core_.io, [&, result = std::move(result)]() mutable {
+          statement = std::move(result);
+          parsed.set();
+        });
+      });
+      co_await parsed.wait(std::chrono::hours(24));
+      core_.pipeline.remember(text, statement);
+      relay_->parsed(std::move(statement));  // the memo doesn't keep every statement
+      co_return !client_gone_;
+    }
+    case Relay::Next::reset_sequences: {
+      const auto server = server_;
+      if (!server) co_return false;
+      const auto done = co_await server->query("DISCARD SEQUENCES", {}, own_query_timeout);
+      if (server_ != server || !server->is_open()) {
+        send_fatal(Error{.message = "the server closed the connection unexpectedly", .sqlstate = "08006"});
+        co_return false;
+      }
+      (void)done;  // in a failed transaction it fails, and so will what the client sends
+      relay_->sequences_reset();
+      co_return true;
+    }
+    default:
+      co_return !client_gone_;
   }
 }
 
@@ -160,22 +265,29 @@ void Session::consume(std::size_t count) {
   if (held_ > 0 && count > 0) std::memmove(in_.data(), in_.data() + count, held_);
 }
 
-asio::awaitable<bool> Session::send_to_server(net::Bytes bytes) {
-  const auto server = server_;
-  if (!server) co_return !client_gone_;  // it went away; on_server_gone has told the client
-  error_code error;
-  const std::size_t sent = server->try_write(bytes, error);
-  if (!error && sent < bytes.size()) co_await server->write_all(bytes.subspan(sent), error);
-  if (!error) co_return true;
-  // The read loop hears the same and tells the client; what the server said last may still be on its way.
-  server->close();
-  co_return !client_gone_;
+namespace {
+
+bool same(const std::shared_ptr<const backend::Settings>& a, const std::shared_ptr<const backend::Settings>& b) {
+  return a == b || (a && b && *a == *b);
+}
+
+}  // namespace
+
+/// Takes a server connection that is free and as the client left its session.
+bool Session::try_link() {
+  auto connection = pool_->try_take(core_.io, startup_, relay_->settings());
+  if (!connection) return false;
+  if (!same(connection->state().settings, relay_->settings())) {
+    offered_ = std::move(connection);
+    return false;
+  }
+  attach(std::move(connection));
+  return true;
 }
 
 asio::awaitable<bool> Session::link() {
-  const auto self = shared_from_this();
-  auto connection = pool_->try_take(core_.io, startup_, relay_->settings());
-  if (!connection) {
+  auto connection = std::exchange(offered_, nullptr);
+  while (!connection || !connection->is_open()) {
     core_.counters().pool_waits.add();
     core_.counters().clients_waiting.add();
     const std::int64_t before = now_ns();
@@ -194,14 +306,16 @@ asio::awaitable<bool> Session::link() {
     connection = std::move(*taken);
     relay_->count_wait(now_ns() - before);
   }
-  if (client_gone_) {
+  if (client_gone_ || finished_) {
     pool_->give_back(std::move(connection));
     co_return false;
   }
-  const auto& on_server = connection->state().settings;
-  if (on_server != relay_->settings() && !(on_server && relay_->settings() && *on_server == *relay_->settings())) {
-    if (!co_await prepare_server(connection)) co_return false;
-  }
+  if (!same(connection->state().settings, relay_->settings()) && !co_await prepare_server(connection)) co_return false;
+  attach(std::move(connection));
+  co_return true;
+}
+
+void Session::attach(backend::Pool::Connection connection) {
   if (connection->state().parameters != relay_->parameters) {
     std::string changed;
     for (const auto& parameter : *connection->state().parameters) {
@@ -214,10 +328,9 @@ asio::awaitable<bool> Session::link() {
     send_to_client(as_bytes(changed));
   }
   server_ = std::move(connection);
-  server_->attach(self);
+  server_->attach(shared_from_this());
   relay_->attach(server_->state());
   core_.counters().clients_active.add();
-  co_return true;
 }
 
 asio::awaitable<bool> Session::prepare_server(backend::Pool::Connection connection) {
@@ -250,16 +363,17 @@ std::size_t Session::on_server_bytes(std::span<std::byte> bytes) {
     server_->close();
     return bytes.size();
   }
-  if (renew_sessions_ && !relay_->query_under_way()) {
-    renew_sessions_ = false;
-    core_.shared.pools.retire();
-  }
+  if (relay_->take_new_sessions_differ()) core_.shared.pools.retire();
   if (ending_) {
     progress_.set();
-  } else if (relay_->releasable() && step.used == bytes.size()) {
+  } else if (relay_->releasable() && step.used == bytes.size() && unsent_.empty()) {
     release();
   }
   if (shutting_down_ && !ending_ && may_shut_down()) shut_down(true);
+  if (ahead_ && relay_->backlog() < max_backlog / 2) {
+    asio::post(core_.io, [self = shared_from_this()] { self->on_readable(); });
+    ahead_ = false;
+  }
   return step.used;
 }
 
@@ -269,10 +383,6 @@ void Session::release() {
   relay_->detach();
   connection->detach();
   core_.counters().clients_active.sub();
-  if (connection->state().tainted) {
-    connection->close();
-    return;
-  }
   pool_->give_back(std::move(connection));
 }
 
@@ -287,29 +397,31 @@ void Session::send_to_client(net::Bytes bytes) {
       return;
     }
   }
-  if (sent < bytes.size()) {
-    pending_.append(reinterpret_cast<const char*>(bytes.data()) + sent, bytes.size() - sent);
-    if (!server_)
-      asio::co_spawn(
-          core_.io,
-          [](std::shared_ptr<Session> self) -> asio::awaitable<void> { co_await self->drained(); }(shared_from_this()),
-          asio::detached);
-  }
+  if (sent == bytes.size()) return;
+  pending_.append(reinterpret_cast<const char*>(bytes.data()) + sent, bytes.size() - sent);
+  if (!std::exchange(flushing_, true)) asio::co_spawn(core_.io, flush(shared_from_this()), asio::detached);
 }
 
-/// Writes what the client didn't take at once. Called by the server's read loop, which so reads no more meanwhile.
+/// Writes what the client didn't take at once.
+asio::awaitable<void> Session::flush(std::shared_ptr<Session> self) {
+  while (!self->pending_.empty() && !self->client_gone_) {
+    const std::string out = std::exchange(self->pending_, {});
+    error_code error;
+    co_await self->client_.write_all(as_bytes(out), error);
+    if (error) self->close_client();
+  }
+  self->pending_.clear();
+  self->flushing_ = false;
+  self->flushed_.cancel();
+}
+
+/// Meanwhile the server is not read.
 asio::awaitable<void> Session::drained() {
   const auto self = shared_from_this();
-  if (flushing_) co_return;
-  flushing_ = true;
-  while (!pending_.empty() && !client_gone_) {
-    const std::string out = std::exchange(pending_, {});
-    error_code error;
-    co_await client_.write_all(as_bytes(out), error);
-    if (error) close_client();
+  while (flushing_) {
+    error_code woken;
+    co_await flushed_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
   }
-  pending_.clear();
-  flushing_ = false;
 }
 
 void Session::send_fatal(const Error& error) {
@@ -318,10 +430,10 @@ void Session::send_fatal(const Error& error) {
   send_to_client(as_bytes(out));
 }
 
-/// The read that waits for the client ends with an error, and so the session.
 void Session::close_client() {
   client_gone_ = true;
   client_.close();
+  finish();
 }
 
 void Session::on_server_gone() {
@@ -339,17 +451,22 @@ void Session::on_server_gone() {
                      .hint = "The outcome of what was under way is not known."});
   }
   terminated_ = true;  // by us: what is still to be sent is sent
-  client_.cancel();
+  finish();
 }
 
 void Session::on_tick(TimePoint now) {
-  if (client_gone_ || ending_) return;
+  if (client_gone_ || ending_ || replicating_) return;
   const auto& settings = *rules_->settings;
   if (!relay_) {
     if (now - started_ > settings.login_timeout_seconds) {
       log::info("client did not log in in time", {{"client", client_.peer()}});
       close_client();
     }
+    return;
+  }
+  if (relay_->client_mid_message() && now - last_heard_ > stalled_message_limit) {
+    log::info("client stopped in the middle of a message", {{"client", client_.peer()}, {"user", user_}});
+    close_client();
     return;
   }
   const auto idle_limit = settings.client_idle_timeout_seconds;
@@ -363,10 +480,16 @@ asio::awaitable<void> Session::cancel() {
   const auto self = shared_from_this();
   const auto server = server_;
   const auto pool = pool_;
-  if (!server || !relay_->query_under_way()) co_return;
+  if (!server || !relay_ || !relay_->query_under_way()) {
+    cancel_wanted_ = waits_ && next_ == Relay::Next::need_server;  // the query still waits for a server connection
+    co_return;
+  }
   core_.counters().cancels.add();
   ++server->cancels_under_way;
-  co_await backend::cancel(core_.io, server->address(), server->session().process_id, server->session().secret_key);
+  const bool settled =
+      co_await backend::cancel(core_.io, server->address(), server->session().process_id, server->session().secret_key);
+  // One that is still on its way would cancel the next client's query.
+  if (!settled) server->state().tainted = true;
   --server->cancels_under_way;
   pool->cancel_done(server);
 }

@@ -14,7 +14,9 @@ namespace millrace::gateway {
 
 /// A client from its first byte to its last: log-in, then the relay between it and a server connection, then the
 /// tidying up of what it left behind. Belongs to its core's thread.
-class Session final : public backend::ServerConnection::Sink, public std::enable_shared_from_this<Session> {
+class Session final : public backend::ServerConnection::Sink,
+                      public std::enable_shared_from_this<Session>,
+                      private net::Stream::Reader {
  public:
   static void start(Core& core, net::Stream client);
 
@@ -32,7 +34,7 @@ class Session final : public backend::ServerConnection::Sink, public std::enable
 
   // ServerConnection::Sink
   std::size_t on_server_bytes(std::span<std::byte> bytes) override;
-  bool writable() const override { return pending_.empty() && !flushing_; }
+  bool writable() const override { return !flushing_; }
   asio::awaitable<void> drained() override;
   void on_server_gone() override;
 
@@ -49,10 +51,25 @@ class Session final : public backend::ServerConnection::Sink, public std::enable
   asio::awaitable<void> relay_replication(backend::Pool::Startup startup, pgwire::ServerCredential credential);
 
   // session.cpp
+  /// What has become of the bytes that a client has sent.
+  enum class Passed {
+    all,    ///< they are on their way
+    waits,  ///< something must be waited for first: `wait_and_pass` does
+    ended,  ///< so has the session
+  };
   asio::awaitable<void> serve();
-  asio::awaitable<bool> on_client_bytes();
-  asio::awaitable<bool> send_to_server(net::Bytes bytes);
+  void on_readable() override;
+  void read_and_pass();
+  bool go_on(Passed passed);
+  Passed pass_on();
+  static asio::awaitable<void> wait_and_pass(std::shared_ptr<Session> self);
+  asio::awaitable<bool> wait_for_next();
+  bool try_link();
   asio::awaitable<bool> link();
+  void attach(backend::Pool::Connection connection);
+  void finish();
+  bool too_far_ahead();
+  static asio::awaitable<void> flush(std::shared_ptr<Session> self);
   asio::awaitable<bool> prepare_server(backend::Pool::Connection connection);
   void release();
   void send_to_client(net::Bytes bytes);
@@ -71,26 +88,34 @@ class Session final : public backend::ServerConnection::Sink, public std::enable
   std::vector<std::byte> in_;  ///< read from the client, not yet passed on: the first `held_` bytes
   std::size_t held_ = 0;
   bool last_read_filled_ = false;
+  std::string unsent_;  ///< for the server, which doesn't take it yet
+  Relay::Next next_ = Relay::Next::more;
+  bool waits_ = false;     ///< `wait_and_pass` is under way, and nobody else reads
+  bool finished_ = false;  ///< nothing more is read from the client
 
   std::string pending_;  ///< for the client, which doesn't take it yet
   bool flushing_ = false;
+  asio::steady_timer flushed_;  ///< never expires; cancelled when all is written
 
   std::string user_, database_, application_;
   CancelKeys::Key key_;
   std::shared_ptr<backend::Pool> pool_;
   backend::Pool::Startup startup_;
   backend::Pool::Connection server_;
-  std::optional<Relay> relay_;  ///< once logged in
+  backend::Pool::Connection offered_;  ///< taken, but its settings are yet to be made the client's
+  std::optional<Relay> relay_;         ///< once logged in
 
   TimePoint started_;
   TimePoint last_heard_;
+  net::Signal over_;         ///< it is to end
   net::Signal progress_;     ///< while it ends: the server has answered something
   bool terminated_ = false;  ///< the client said goodbye
   bool client_gone_ = false;
   bool ending_ = false;
   bool shutting_down_ = false;
-  bool renew_sessions_ = false;  ///< a statement is under way after which idle server connections are stale
   bool counted_ = false;
+  bool ahead_ = false;          ///< not read, as too many answers are owed
+  bool cancel_wanted_ = false;  ///< of the query that waits for a server connection
   bool replicating_ = false;
 };
 

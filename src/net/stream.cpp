@@ -5,11 +5,15 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <cerrno>
+
+#include "net/poller.hpp"
+#include "net/signal.hpp"
 
 namespace millrace::net {
 namespace {
@@ -86,6 +90,52 @@ class Stream::Tls {
   SSL* ssl_;
 };
 
+/// A descriptor that has left Asio for the Poller.
+class Stream::Watch final : public Poller::Watcher {
+ public:
+  explicit Watch(int descriptor) : descriptor_(descriptor) {}
+  ~Watch() { close(); }
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+  void start(asio::io_context& context, Reader& reader) {
+    poller_ = &Poller::of(context);
+    reader_ = &reader;
+    writable_ = std::make_unique<Signal>(context);
+    if (!poller_->add(descriptor_, *this)) ended_ = true;
+  }
+  void stop() {
+    if (poller_ != nullptr) poller_->remove(descriptor_, *this);
+    poller_ = nullptr;
+  }
+  void close() {
+    if (descriptor_ < 0) return;
+    stop();
+    ::close(std::exchange(descriptor_, -1));
+    if (writable_) writable_->set();
+  }
+  int descriptor() const { return descriptor_; }
+  bool ended() const { return ended_; }
+  asio::awaitable<void> writable() {
+    wants_to_write_ = true;
+    co_await writable_->wait(std::chrono::hours(24));
+  }
+
+  void on_events(std::uint32_t events) override {
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) ended_ = true;
+    if ((events & EPOLLOUT) != 0 && std::exchange(wants_to_write_, false)) writable_->set();
+    if ((events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) reader_->on_readable();  // may destroy this
+  }
+
+ private:
+  int descriptor_;
+  Poller* poller_ = nullptr;
+  Reader* reader_ = nullptr;
+  std::unique_ptr<Signal> writable_;
+  bool wants_to_write_ = false;
+  bool ended_ = false;  ///< the peer's end was told, and won't be again
+};
+
 Stream::Stream(Socket socket) : socket_(std::move(socket)) {
   error_code ignored;
   socket_.native_non_blocking(true, ignored);
@@ -94,6 +144,30 @@ Stream::Stream(Socket socket) : socket_(std::move(socket)) {
 Stream::Stream(Stream&&) noexcept = default;
 Stream& Stream::operator=(Stream&&) noexcept = default;
 Stream::~Stream() = default;
+
+void Stream::notify(asio::io_context& context, Reader& reader) {
+  if (!watch_) {
+    error_code ignored;
+    watch_ = std::make_unique<Watch>(socket_.release(ignored));
+  }
+  watch_->start(context, reader);
+}
+
+void Stream::stop_notifying() { watch_->stop(); }
+
+bool Stream::drained(std::size_t got, std::size_t asked) const {
+  // TLS may hold bytes that the kernel no longer has. After the peer's end there is no further event.
+  return got == 0 || (got < asked && !tls_ && !watch_->ended());
+}
+
+asio::awaitable<void> Stream::wait_writable(error_code& error) {
+  if (watch_) {
+    co_await watch_->writable();
+    if (!is_open()) error = asio::error::operation_aborted;
+  } else {
+    co_await socket_.async_wait(Socket::wait_write, asio::redirect_error(asio::use_awaitable, error));
+  }
+}
 
 asio::awaitable<std::size_t> Stream::read_some(std::span<std::byte> into, error_code& error) {
   if (!tls_) {
@@ -113,12 +187,12 @@ asio::awaitable<std::size_t> Stream::read_some(std::span<std::byte> into, error_
 }
 
 std::size_t Stream::try_read(std::span<std::byte> into, error_code& error) {
-  if (!socket_.is_open()) {
+  if (!is_open()) {
     error = asio::error::operation_aborted;
     return 0;
   }
   if (!tls_) {
-    const ssize_t got = ::recv(socket_.native_handle(), into.data(), into.size(), MSG_DONTWAIT);
+    const ssize_t got = ::recv(native_handle(), into.data(), into.size(), MSG_DONTWAIT);
     if (got > 0) return static_cast<std::size_t>(got);
     if (got == 0 && !into.empty()) {
       error = asio::error::eof;
@@ -136,12 +210,12 @@ std::size_t Stream::try_read(std::span<std::byte> into, error_code& error) {
 }
 
 std::size_t Stream::try_write(Bytes bytes, error_code& error) {
-  if (!socket_.is_open()) {
+  if (!is_open()) {
     error = asio::error::operation_aborted;
     return 0;
   }
   if (!tls_) {
-    const ssize_t sent = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t sent = ::send(native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent >= 0) return static_cast<std::size_t>(sent);
     if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) error = last_error();
     return 0;
@@ -162,7 +236,7 @@ asio::awaitable<void> Stream::write_all(Bytes bytes, error_code& error) {
   while (!bytes.empty()) {
     bytes = bytes.subspan(try_write(bytes, error));
     if (error || bytes.empty()) co_return;
-    co_await socket_.async_wait(Socket::wait_write, asio::redirect_error(asio::use_awaitable, error));
+    co_await wait_writable(error);
     if (error) co_return;
   }
 }
@@ -254,46 +328,39 @@ void Stream::finish_sending() {
 }
 
 void Stream::close() {
-  if (!socket_.is_open()) return;
-  error_code ignored;
+  if (!is_open()) return;
   if (tls_) {
     ERR_clear_error();
     SSL_shutdown(tls_->native());  // sends close_notify if the kernel takes it; the answer isn't awaited
   }
+  if (watch_) {
+    watch_->close();
+    return;
+  }
+  error_code ignored;
   socket_.close(ignored);
 }
-
-bool Stream::is_open() const { return socket_.is_open(); }
 
 void Stream::cancel() {
   error_code ignored;
   socket_.cancel(ignored);
 }
 
-Stream Stream::move_to(asio::io_context& other) && {
-  const auto protocol = asio::generic::stream_protocol(family_of(socket_), 0);
-  error_code error;
-  const int fd = socket_.release(error);
-  Stream moved{Socket(other)};
-  moved.socket_.assign(protocol, fd, error);
-  moved.tls_ = std::move(tls_);
-  return moved;
-}
+bool Stream::is_open() const { return watch_ ? watch_->descriptor() >= 0 : socket_.is_open(); }
+
+int Stream::native_handle() const { return watch_ ? watch_->descriptor() : socket_.native_handle(); }
 
 std::string Stream::peer() const {
-  error_code error;
-  const auto endpoint = socket_.remote_endpoint(error);
-  if (error) return "unknown";
-  const auto* address = static_cast<const sockaddr*>(endpoint.data());
-  if (address->sa_family == AF_UNIX) return "unix";
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (!is_open() || getpeername(native_handle(), reinterpret_cast<sockaddr*>(&address), &length) != 0) return "unknown";
+  if (address.ss_family == AF_UNIX) return "unix";
   asio::ip::tcp::endpoint tcp;
-  tcp.resize(endpoint.size());
-  std::memcpy(tcp.data(), endpoint.data(), endpoint.size());
+  tcp.resize(length);
+  std::memcpy(tcp.data(), &address, length);
   const std::string host = tcp.address().to_string();
   return tcp.address().is_v6() ? fmt::format("[{}]:{}", host, tcp.port()) : fmt::format("{}:{}", host, tcp.port());
 }
-
-int Stream::native_handle() { return socket_.native_handle(); }
 
 namespace {
 
@@ -343,7 +410,7 @@ asio::awaitable<Result<Stream>> connect(asio::io_context& context, Endpoint endp
     });
     co_await socket.async_connect(address, asio::redirect_error(asio::use_awaitable, error));
     // A timer that has just fired may still be queued and would touch a socket that is gone: let it run first.
-    if (limit.cancel() == 0 && !error) {
+    if (limit.cancel() == 0) {
       co_await asio::post(context, asio::use_awaitable);
     }
     if (!socket.is_open()) error = asio::error::timed_out;

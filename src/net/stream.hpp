@@ -32,6 +32,24 @@ class Stream {
   Stream& operator=(Stream&&) noexcept;
   ~Stream();
 
+  /// Who wants to know when there is something to read.
+  class Reader {
+   public:
+    virtual void on_readable() = 0;
+
+   protected:
+    ~Reader() = default;
+  };
+
+  /// From now on `reader` is told, on `context`'s thread, when bytes have come, or the end. It is told once: it reads
+  /// with `try_read` until `drained`. `read_some` must not be used any more. For streams with many small messages; see
+  /// Poller.
+  void notify(asio::io_context& context, Reader& reader);
+  /// Ends that, so that the stream can go to another thread and `notify` be called there.
+  void stop_notifying();
+  /// After a `try_read` of `got` of `asked` bytes: nothing more is there, and what comes will be told.
+  bool drained(std::size_t got, std::size_t asked) const;
+
   /// Waits for some bytes. Zero with no error never happens: the end of the stream is `asio::error::eof`.
   asio::awaitable<std::size_t> read_some(std::span<std::byte> into, boost::system::error_code& error);
 
@@ -59,22 +77,22 @@ class Stream {
   void close();
   bool is_open() const;
 
-  /// Aborts pending operations, and leaves the stream open.
+  /// Aborts a pending `read_some`, and leaves the stream open.
   void cancel();
-
-  /// Takes the stream to another thread's io_context. Nothing may be pending on it.
-  Stream move_to(asio::io_context& other) &&;
 
   /// "127.0.0.1:5432", "[::1]:5432" or "unix"; for logs and pg_stat views.
   std::string peer() const;
 
-  int native_handle();
+  int native_handle() const;
 
  private:
   class Tls;
+  class Watch;
+  asio::awaitable<void> wait_writable(boost::system::error_code& error);
   asio::awaitable<Result<>> handshake(std::unique_ptr<Tls> tls);
 
-  asio::generic::stream_protocol::socket socket_;
+  mutable asio::generic::stream_protocol::socket socket_;  ///< until `notify`
+  std::unique_ptr<Watch> watch_;                           ///< from then on
   std::unique_ptr<Tls> tls_;
 };
 
