@@ -151,6 +151,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       rewritten = true;
       copied = replaced_ ? at + message.size() : at;
     }
+    parsed_.reset();  // it was this message's, which may have been skipped meanwhile
     at += message.size();
     client_stream_left_ = header.total() - message.size();
   }

@@ -247,6 +247,23 @@ TEST(Relay, LongTextsAreParsedElsewhere) {
   EXPECT_EQ(client.relay.settings()->front().name, "work_mem");
 }
 
+TEST(Relay, WhatWasParsedForASkippedMessageIsForgotten) {
+  World world;
+  Server server;
+  Client client(world, Mode::transaction);
+  client.on(server);
+  client.sends(bind("nobody"));
+  const std::string text = "SELECT 1 -- " + std::string(world.limits.inline_bytes, 'x');
+  const std::string bytes = parse("s", text);
+  ASSERT_EQ(client.relay.from_client(bytes_of(bytes), 1).next, Relay::Next::parse);
+  client.hears(error("26000", "prepared statement \"nobody\" does not exist"));
+  client.relay.parsed(sql::parse(text));
+  client.sends(bytes + sync());
+  client.hears(ready());
+  client.asks("LISTEN c", "LISTEN");
+  EXPECT_EQ(client.relay.pinned(), "listen");
+}
+
 TEST(Relay, AShutdownsErrorAnswersNothing) {
   World world;
   Server server;
