@@ -107,12 +107,12 @@ TestCertificate::TestCertificate() {
   X509_set_issuer_name(certificate, subject);
   X509_sign(certificate, key, EVP_sha256());
 
-  std::FILE* file = std::fopen(certificate_file.c_str(), "w");
-  PEM_write_X509(file, certificate);
-  std::fclose(file);
-  file = std::fopen(key_file.c_str(), "w");
-  PEM_write_PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr);
-  std::fclose(file);
+  BIO* file = BIO_new_file(certificate_file.c_str(), "w");
+  PEM_write_bio_X509(file, certificate);
+  BIO_free(file);
+  file = BIO_new_file(key_file.c_str(), "w");
+  PEM_write_bio_PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr);
+  BIO_free(file);
   X509_free(certificate);
   EVP_PKEY_free(key);
 }

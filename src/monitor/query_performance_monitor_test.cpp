@@ -85,6 +85,7 @@ TEST(QueryPerformanceMonitor, ReadersRunBesideWriters) {
   constexpr std::uint64_t each = 20'000;
   QueryPerformanceMonitor monitor(2, kinds);
   std::vector<std::thread> writers;
+  writers.reserve(2);
   for (std::size_t core = 0; core < 2; ++core) {
     writers.emplace_back([&monitor, core] {
       for (std::uint64_t i = 0; i < each; ++i) {

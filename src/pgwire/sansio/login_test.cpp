@@ -30,7 +30,6 @@ Outcome log_in(Client::Options server_side, ServerLogin::Options client_side) {
   ServerLogin login(std::move(client_side));
   Outcome outcome;
   std::string to_login;
-  std::string to_authentication;
   const auto take = [&](Client::Step step) {
     to_login += step.send;
     if (step.state == Client::State::accepted) {
