@@ -14,7 +14,7 @@ namespace millrace::cli {
 /// The io_contexts that connections live on, each with one thread of its own.
 class Cores {
  public:
-  /// 0: one for each processor that this process may use.
+  /// 0: one for each two processors that this process may use.
   explicit Cores(int count);
   ~Cores();
 

@@ -227,7 +227,8 @@ int serve(const config::Sources& sources) {
   // Never destroyed: what was under way on the cores refers to the parts in all directions, and the process ends here.
   static Service* const service = new Service(sources, *std::move(loaded));
   if (const auto started = service->start(); !started) {
-    log::error("could not start", {{"reason", started.error().message}, {"hint", started.error().hint}});
+    const Error& error = started.error();
+    log::error("could not start", {{"reason", error.hint.empty() ? error.message : error.message + ". " + error.hint}});
     return failed;
   }
   service->run();

@@ -59,7 +59,6 @@ struct Settings {
   // Server connections
   PoolMode pool_mode = PoolMode::session;
   int pool_size = 20;
-  int max_server_connections = 0;
   std::chrono::seconds pool_wait_timeout_seconds{30};
   std::chrono::seconds pool_idle_timeout_seconds{600};
   std::chrono::seconds server_lifetime_seconds{3600};

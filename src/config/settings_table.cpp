@@ -74,14 +74,16 @@ std::vector<Group> groups() {
             "The address of REST and metrics."},
            {"HTTP_PORT", Port{&Settings::http_port}, restart, "The port of REST and metrics; 0 takes any free one."},
            {"IO_THREADS", Count{&Settings::io_threads, 0, 256}, restart,
-            "Threads that serve connections; 0 means one a core."},
+            "Threads that serve connections; 0 means one for each two processors, as the clients and the database want "
+            "some too."},
            {"SHUTDOWN_TIMEOUT_SECONDS", Duration{&Settings::shutdown_timeout_seconds, 0, 86400}, reload,
             "How long running statements and open transactions may take to finish after SIGTERM."},
        }},
       {"TLS",
        {
            {"TLS_CERT_FILE", Text{&Settings::tls_cert_file, "a file's path", nullptr}, reload,
-            "The certificate (PEM, with its chain) that clients of both ports are shown; empty means no TLS."},
+            "The certificate (PEM, with its chain) that clients of both ports are shown; empty means no TLS. REST "
+            "takes a new one at the next start only."},
            {"TLS_KEY_FILE", Text{&Settings::tls_key_file, "a file's path", nullptr}, reload,
             "The private key (PEM) of that certificate."},
            {"CLIENT_TLS_MODE", choice<&Settings::client_tls_mode>(client_tls_modes), reload,
@@ -110,8 +112,6 @@ std::vector<Group> groups() {
             "Whether a client keeps a server connection for its whole session or for a transaction at a time."},
            {"POOL_SIZE", Count{&Settings::pool_size, 1, 10000}, reload,
             "The most server connections for each user and database."},
-           {"MAX_SERVER_CONNECTIONS", Count{&Settings::max_server_connections, 0, 100000}, reload,
-            "The most server connections for all users and databases together; 0 means no limit."},
            {"POOL_WAIT_TIMEOUT_SECONDS", Duration{&Settings::pool_wait_timeout_seconds, 0, 86400}, reload,
             "How long a client waits for a server connection before it gets an error (SQLSTATE 53300); 0 means for "
             "ever."},
