@@ -234,12 +234,14 @@ def test_a_half_sent_message_holds_nothing(millrace: Millrace) -> None:
     if millrace.settings["POOL_MODE"] == "session":
         pytest.skip("a session keeps its connection")
     waiting = [connect(millrace) for _ in range(POOL_SIZE * 2)]
-    for client in waiting:
-        client.send(query("SELECT 1")[:-3])
-    with connect(millrace) as client:
-        assert client.one("SELECT 'served'") == "served"
-    for client in waiting:
-        client.reset()
+    try:
+        for client in waiting:
+            client.send(query("SELECT 1")[:-3])
+        with connect(millrace) as client:
+            assert client.one("SELECT 'served'") == "served"
+    finally:
+        for client in waiting:
+            client.reset()
 
 
 def test_a_reader_that_does_not_read(postgres: PostgreSQL, millrace: Millrace) -> None:
