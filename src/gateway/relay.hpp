@@ -119,6 +119,7 @@ class Relay {
     Text text;                 ///< of parse, bind, describe: what it is about, in transaction mode
     std::string name;          ///< the client's name for it
     std::uint64_t closes = 0;  ///< of our own Close: the number of the text
+    Text unnamed_was;          ///< of what replaces or drops the unnamed statement, in transaction mode
   };
   struct Prepared {
     StatementPtr statement;
@@ -155,6 +156,7 @@ class Relay {
   void finish(Owed& owed);
   bool expect(Owed::Kind kind);
   void undo(Owed& owed);
+  void undo_unnamed(const Owed& owed);
   void changes_take_effect(const std::vector<sql::SessionChange>& changes);
   void forget_statements();
   void translate_names_in_error(pgwire::Bytes body, std::size_t total);

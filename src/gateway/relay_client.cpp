@@ -213,10 +213,12 @@ bool Relay::on_query(Bytes message) {
     }
   }
   note(*statement);
+  Owed& owed = owe(Owed::Kind::query);
+  owed.statement = std::move(statement);
+  if (unnamed_) owed.unnamed_was = std::move(unnamed_->text);
   unnamed_.reset();
   server_->unnamed = 0;
   unsynced_ = false;
-  owe(Owed::Kind::query).statement = std::move(statement);
   return true;
 }
 
@@ -269,7 +271,9 @@ bool Relay::on_parse(Bytes message) {
   }
   const std::string_view query_and_types = text_of(body.subspan(parse->name.size() + 1));
   auto text = texts_.intern(query_and_types, statement);
+  Text unnamed_was;
   if (parse->name.empty()) {
+    if (unnamed_) unnamed_was = std::move(unnamed_->text);
     unnamed_ = Prepared{statement, text};
     server_->unnamed = text->number;
   } else if (statements_.contains(parse->name)) {
@@ -296,6 +300,7 @@ bool Relay::on_parse(Bytes message) {
   owed.name = parse->name;
   owed.statement = std::move(statement);
   owed.text = std::move(text);
+  owed.unnamed_was = std::move(unnamed_was);
   unsynced_ = true;
   return true;
 }
@@ -395,6 +400,7 @@ bool Relay::on_close(Bytes message) {
   // In transaction mode the server doesn't know the name and answers CloseComplete all the same; the shared statement
   // stays.
   if (target->name.empty()) {
+    if (unnamed_) owed.unnamed_was = std::move(unnamed_->text);
     unnamed_.reset();
     server_->unnamed = 0;
   } else if (const auto found = statements_.find(target->name); found != statements_.end()) {

@@ -120,6 +120,7 @@ Relay::Owed* Relay::front() {
 void Relay::pop() {
   owed_[first_].statement.reset();
   owed_[first_].text.reset();
+  owed_[first_].unnamed_was.reset();
   if (++first_ == owed_.size()) {
     owed_.clear();
     first_ = 0;
@@ -264,12 +265,12 @@ bool Relay::on_error(Bytes body, std::size_t total) {
 void Relay::undo(Owed& owed) {
   switch (owed.kind) {
     case Owed::Kind::query:
-      server_->unnamed = backend::ServerState::unknown;
+      undo_unnamed(owed);
       break;
     case Owed::Kind::parse:
       if (owed.name.empty() && !(owed.hidden && owed.text)) {
-        server_->unnamed = backend::ServerState::unknown;
         if (!owed.hidden) unnamed_.reset();
+        undo_unnamed(owed);
         break;
       }
       // "already exists": whoever prepared it, it is there.
@@ -292,7 +293,7 @@ void Relay::undo(Owed& owed) {
       } else if (!owed.name.empty()) {
         statements_.try_emplace(owed.name, Prepared{owed.statement, owed.text});
       } else {
-        server_->unnamed = backend::ServerState::unknown;
+        undo_unnamed(owed);
       }
       break;
     case Owed::Kind::bind:
@@ -308,6 +309,12 @@ void Relay::undo(Owed& owed) {
     default:
       break;
   }
+}
+
+/// A message that was skipped has left the unnamed statement as it was; one that failed has dropped it.
+void Relay::undo_unnamed(const Owed& owed) {
+  server_->unnamed = backend::ServerState::unknown;
+  if (!owed.failed && owed.unnamed_was) unnamed_ = Prepared{owed.unnamed_was->statement, owed.unnamed_was};
 }
 
 void Relay::on_tag(std::string_view tag, Owed& owed) {
