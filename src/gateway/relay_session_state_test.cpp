@@ -94,6 +94,14 @@ TEST_F(RelayState, ASyncAmongCopyDataIsIgnoredByTheServer) {
   EXPECT_TRUE(client.relay.releasable());
 }
 
+TEST_F(RelayState, ASyncThatMayYetBeAnsweredTaintsTheServerConnection) {
+  client.sends(parse("", "COPY t FROM STDIN") + bind("") + execute() + flush());
+  client.hears(parsed() + bound() + copy_in());
+  EXPECT_FALSE(one.tainted);
+  client.sends(sync());
+  EXPECT_TRUE(one.tainted) << "if COPY has failed meanwhile, it answers this Sync, too";
+}
+
 TEST_F(RelayState, CopyInThatWasSentInOneGo) {
   client.sends(parse("", "COPY t FROM STDIN") + bind("") + execute() + sync() + copy_data("1\n") + copy_done() +
                sync());
@@ -159,6 +167,13 @@ TEST_F(RelayState, DiscardAllUnpins) {
   EXPECT_TRUE(client.relay.releasable());
   EXPECT_EQ(settings(), "");
   EXPECT_EQ(client.sends(bind("s")), bind("s"));
+}
+
+TEST_F(RelayState, DiscardAllLeavesWhatWasSentAfterIt) {
+  client.asks("LISTEN c", "LISTEN");
+  client.sends(query("DISCARD ALL") + query("LISTEN d"));
+  client.hears(complete("DISCARD ALL") + ready() + complete("LISTEN") + ready());
+  EXPECT_FALSE(client.relay.releasable());
 }
 
 TEST_F(RelayState, SettingsAreTrackedInTheOrderOfTheFirstChange) {
