@@ -470,7 +470,7 @@ void Session::on_tick(TimePoint now) {
     return;
   }
   const auto idle_limit = settings.client_idle_timeout_seconds;
-  if (idle_limit.count() > 0 && now - last_heard_ > idle_limit && !server_) {
+  if (idle_limit.count() > 0 && now - last_heard_ > idle_limit && may_shut_down()) {
     send_fatal(Error{.message = "terminating connection due to CLIENT_IDLE_TIMEOUT_SECONDS", .sqlstate = "57P05"});
     close_client();
   }
