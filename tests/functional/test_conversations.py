@@ -14,6 +14,9 @@ from harness.wire import Wire
 # A sliced conversation costs a packet a byte: those that are long are about something else.
 _SLICED_LIMIT = 5000
 
+# On a server connection that has not seen the statement yet, there is no old plan that could have changed.
+_OF_ONE_CONNECTION = {"plan must not change result type"}
+
 BeforeStep = Callable[[], contextlib.AbstractContextManager[None]]
 
 
@@ -71,7 +74,9 @@ def test_a_packet_a_byte(proxy: Wire, expected: list[str], steps: list[Step]) ->
         assert hear(client, steps) == expected
 
 
-@every_conversation
+@pytest.mark.parametrize(
+    "steps", [pytest.param(steps, id=name) for name, steps in CONVERSATIONS.items() if name not in _OF_ONE_CONNECTION]
+)
 def test_on_changing_server_connections(proxy: Wire, pool_mode: str, expected: list[str], steps: list[Step]) -> None:
     """Another client takes a server connection before every other step, by chance, so that the next one differs."""
     if pool_mode == "session":
