@@ -370,7 +370,9 @@ bool Relay::on_ready(char status) {
   if (owed->kind == Owed::Kind::query && owed->statement && options_.mode == Mode::transaction) {
     const auto& statement = *owed->statement;
     if (statement.statements > 1 && !statement.changes.empty()) {
-      if (!statement.steps.empty()) {
+      // What stands before a BEGIN in the same text is part of its transaction too.
+      const auto only_begins = [](sql::TransactionStep step) { return step == sql::TransactionStep::begin; };
+      if (!std::all_of(statement.steps.begin(), statement.steps.end(), only_begins)) {
         pin("SET and transaction commands in one text");
       } else if (!failed_since_ready_) {
         changes_of_batch_.insert(changes_of_batch_.end(), statement.changes.begin(), statement.changes.end());

@@ -69,8 +69,13 @@ Result<std::unique_ptr<Listener>> Listener::open(std::vector<asio::io_context*> 
     state->unix_path = fmt::format("{}/.s.PGSQL.{}", endpoint.host, endpoint.port);
     where = state->unix_path;
     if (where.size() >= sizeof(sockaddr_un::sun_path)) return fail("the Unix socket's path is too long: " + where);
-    ::unlink(where.c_str());
     address = asio::local::stream_protocol::endpoint(where);
+    // A socket that was left behind answers nobody, and is in the way; a living one stays.
+    Protocol::socket probe(*state->contexts.front());
+    probe.connect(address, error);
+    if (!error) return fail(fmt::format("could not listen on {}: it is in use", where));
+    if (error == asio::error::connection_refused) ::unlink(where.c_str());
+    error.clear();
   } else {
     where = fmt::format("{}:{}", endpoint.host, endpoint.port);
     auto ip = asio::ip::make_address(endpoint.host == "localhost" ? "127.0.0.1" : endpoint.host, error);
