@@ -92,7 +92,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
   }
   const auto on_stream = [gateway = made.get()](asio::io_context& io, net::Stream stream) {
     for (const auto& core : gateway->cores_) {
-      if (&core->io == &io) Session::start(*core, std::move(stream));
+      if (&core->io == &io) return Session::start(*core, std::move(stream));
     }
   };
   auto tcp = net::Listener::open(cores, {settings->listen_host, settings->listen_port}, on_stream);

@@ -282,7 +282,7 @@ asio::awaitable<void> Session::relay_replication(backend::Pool::Startup startup,
     }
     co_return;
   }
-  const auto server = *opened;
+  const auto& server = *opened;
   std::string out;
   pgwire::append_authentication_ok(out);
   for (const auto& [name, value] : server->session().parameter_statuses)
