@@ -31,7 +31,7 @@ using Settings = std::vector<SettingChange>;
 /// Statements prepared on one server connection, by the process-wide number of their text.
 struct PreparedOnServer {
   std::uint64_t used = 0;         ///< for the choice of which to close
-  std::uint64_t row_version = 0;  ///< identifies the result's columns as the server described them; 0: not known
+  std::uint64_t columns = 0;  ///< identifies the result's columns as the server described them; 0: it didn't yet
 };
 
 /// What is known of the session at a server's side; it travels with the connection from one client to the next.

@@ -67,7 +67,7 @@ class Relay {
   /// The server has been sent a part of a message, whose rest the client still has.
   bool client_mid_message() const { return client_stream_left_ > 0; }
   /// The client has been sent a part of a message.
-  bool server_mid_message() const { return server_stream_left_ > 0; }
+  bool server_mid_message() const { return server_stream_left_ > 0 && !server_stream_hidden_; }
   bool in_copy() const { return copy_in_; }
   bool query_under_way() const { return first_ < owed_.size(); }
   bool unsynced() const { return unsynced_; }
@@ -116,14 +116,16 @@ class Relay {
     std::uint64_t bytes_in = 0;
     std::uint64_t bytes_out = 0;
     StatementPtr statement;
-    Text text;                 ///< of parse, bind, describe: what it is about, in transaction mode
-    std::string name;          ///< the client's name for it
-    std::uint64_t closes = 0;  ///< of our own Close: the number of the text
-    Text unnamed_was;          ///< of what replaces or drops the unnamed statement, in transaction mode
+    Text text;                  ///< of parse, bind, describe: what it is about, in transaction mode
+    std::string name;           ///< the client's name for it
+    std::uint64_t closes = 0;   ///< of our own Close: the number of the text
+    std::uint64_t expects = 0;  ///< of our own Describe: the columns that the client knows
+    Text unnamed_was;           ///< of what replaces or drops the unnamed statement, in transaction mode
   };
   struct Prepared {
     StatementPtr statement;
-    Text text;  ///< transaction mode only
+    Text text;                  ///< transaction mode only
+    std::uint64_t columns = 0;  ///< identifies the result's columns as the client was told them; 0: it wasn't
   };
 
   // from_client
@@ -139,6 +141,7 @@ class Relay {
   bool name_on_server(const sql::Statement& statement);
   void append_parse_of(std::string_view name, std::string_view query_and_types);
   void ensure_on_server(const Text& text);
+  void ensure_same_columns(const Prepared& prepared);
   void ensure_unnamed_on_server();
   void make_room_on_server();
   Owed& owe(Owed::Kind kind);
@@ -151,6 +154,7 @@ class Relay {
   void on_tag(std::string_view tag, Owed& owed);
   bool on_ready(char status);
   void on_copy_in();
+  bool on_described(std::uint64_t columns);
   Owed* front();
   void pop();
   void finish(Owed& owed);

@@ -325,6 +325,7 @@ bool Relay::on_bind(Bytes message, std::size_t total) {
     prepared = &found->second;
     if (prepared->text) {
       ensure_on_server(prepared->text);
+      ensure_same_columns(*prepared);
       const std::string server_name = prepared->text->server_name;
       const Bytes values = body.subspan(names->length());
       append_header(replacement_, frontend::bind, total - 1 - names->statement.size() + server_name.size());
@@ -469,6 +470,17 @@ void Relay::ensure_on_server(const Text& text) {
   Owed& owed = owe(Owed::Kind::parse);
   owed.hidden = true;
   owed.text = text;
+}
+
+/// A client reads rows by the columns that it was told when it prepared. On a connection of its own, PostgreSQL would
+/// refuse to execute the statement once they have changed; prepared anew on another connection, it would not.
+void Relay::ensure_same_columns(const Prepared& prepared) {
+  if (prepared.columns == 0 || server_->prepared[prepared.text->number].columns == prepared.columns) return;
+  pgwire::append_describe(replacement_, 'S', prepared.text->server_name);
+  Owed& owed = owe(Owed::Kind::describe);
+  owed.hidden = true;
+  owed.text = prepared.text;
+  owed.expects = prepared.columns;
 }
 
 void Relay::ensure_unnamed_on_server() {

@@ -48,6 +48,39 @@ TEST_F(RelayPrepared, AnotherServerConnectionIsGivenItWhenItIsUsed) {
             parse("mr_1", "SELECT 1") + describe_statement("mr_1") + sync());
 }
 
+class RelayColumns : public RelayPrepared {
+ protected:
+  const std::string two_columns = [] {
+    std::string out;
+    pgwire::append_row_description(
+        out, std::array{pgwire::FieldDescription{.name = "a"}, pgwire::FieldDescription{.name = "b"}});
+    return out;
+  }();
+
+  void SetUp() override {
+    RelayPrepared::SetUp();
+    client.sends(parse("s", "SELECT * FROM t") + describe_statement("s") + sync());
+    client.hears(parsed() + parameter_types() + columns() + ready());
+    client.on(two);
+    EXPECT_EQ(client.sends(bind("s") + execute() + sync()),
+              parse("mr_1", "SELECT * FROM t") + describe_statement("mr_1") + bind("mr_1") + execute() + sync());
+  }
+};
+
+TEST_F(RelayColumns, AStatementWhoseColumnsAreAsToldIsExecuted) {
+  const std::string answer = bound() + row("1") + complete("SELECT 1") + ready();
+  EXPECT_EQ(client.hears(parsed() + parameter_types() + columns() + answer), answer);
+  EXPECT_EQ(client.sends(bind("s") + sync()), bind("mr_1") + sync()) << "asked once";
+}
+
+TEST_F(RelayColumns, RowsInOtherColumnsThanToldReachNobody) {
+  const auto step =
+      client.relay.from_server(bytes_of(parsed() + parameter_types() + two_columns + bound() + row("1")), 9);
+  EXPECT_TRUE(step.broken);
+  EXPECT_TRUE(step.forward.empty());
+  EXPECT_EQ(client.relay.error().sqlstate, "0A000");
+}
+
 TEST_F(RelayPrepared, ClientsThatPrepareTheSameShareIt) {
   Client other(world, Mode::transaction);
   client.prepares("mine", "SELECT 1");

@@ -34,6 +34,21 @@ bool streams(char type) {
   }
 }
 
+constexpr std::uint64_t no_columns = 1;
+
+/// By what PostgreSQL compares before it says that a plan's result has changed: names and types.
+std::uint64_t identify_columns(Bytes row_description) {
+  const auto fields = pgwire::decode_row_description(row_description);
+  if (!fields) return 0;
+  std::uint64_t columns = no_columns;
+  for (const auto& field : *fields) {
+    columns = columns * 0x9e3779b97f4a7c15 + std::hash<std::string_view>{}(field.name);
+    columns = columns * 0x9e3779b97f4a7c15 +
+              (std::uint64_t{field.type_oid} << 32 | static_cast<std::uint32_t>(field.type_modifier));
+  }
+  return columns == 0 ? no_columns + 1 : columns;
+}
+
 void copy_sqlstate(std::array<char, 6>& to, std::string_view from) {
   to = {'X', 'X', '0', '0', '0', '\0'};
   if (from.size() == 5) std::copy(from.begin(), from.end(), to.begin());
@@ -70,16 +85,20 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
     }
     const std::size_t total = header.total();
     const bool whole = rest.size() >= total;
-    if (!whole && !streams(header.type)) {
-      if (total <= max_understood) break;
-      if (header.type != server::error_response) {
-        broken = true;
-        break;
+    Owed* owed = front();
+    if (!whole) {
+      const bool columns_matter = header.type == server::row_description && owed != nullptr &&
+                                  owed->kind == Owed::Kind::describe && owed->text != nullptr;
+      if ((columns_matter || !streams(header.type)) && total <= max_understood) break;
+      if (!columns_matter && !streams(header.type)) {
+        if (header.type != server::error_response) {
+          broken = true;
+          break;
+        }
+        if (rest.size() < max_understood) break;
       }
-      if (rest.size() < max_understood) break;
     }
     const Bytes message = rest.first(std::min(rest.size(), total));
-    Owed* owed = front();
     const bool hidden = owed != nullptr && owed->hidden &&
                         (header.type != server::error_response || owed->hides_error) &&
                         header.type != server::notice_response && header.type != server::parameter_status &&
@@ -103,7 +122,7 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
     server_stream_left_ = total - message.size();
     server_stream_hidden_ = hidden;
   }
-  if (broken) {
+  if (broken && error_.sqlstate.empty()) {
     error_ = Error{.message = "the server broke the protocol", .sqlstate = "08P01"};
   }
   if (!rewritten) return {at, in.first(at), broken};
@@ -171,11 +190,10 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
     case server::parameter_description:
       return owed != nullptr && owed->kind == Owed::Kind::describe;
     case server::no_data:
-      return expect(Owed::Kind::describe);
+      return owed != nullptr && owed->kind == Owed::Kind::describe && on_described(no_columns);
     case server::row_description:
       if (owed != nullptr && owed->kind == Owed::Kind::describe) {
-        pop();
-        return true;
+        return on_described(total == body.size() + header_size ? identify_columns(body) : 0);
       }
       return owed != nullptr && owed->kind == Owed::Kind::query;
     case server::empty_query_response:
@@ -208,6 +226,24 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
     default:
       return false;
   }
+}
+
+/// A statement or portal was described. False: not as the client was told before.
+bool Relay::on_described(std::uint64_t columns) {
+  const Owed& owed = *front();
+  if (owed.text) {
+    server_->prepared[owed.text->number].columns = columns;
+    if (owed.hidden && columns != owed.expects) {
+      error_ = Error{.message = "cached plan must not change result type",
+                     .sqlstate = "0A000",
+                     .hint = "A table has changed since the statement was prepared; prepare it again."};
+      return false;
+    }
+    const auto found = statements_.find(owed.name);
+    if (found != statements_.end() && found->second.text == owed.text) found->second.columns = columns;
+  }
+  pop();
+  return true;
 }
 
 /// The server now reads COPY data, and ignores a Sync among them: what was sent before the data's end isn't answered.

@@ -355,7 +355,8 @@ std::size_t Session::on_server_bytes(std::span<std::byte> bytes) {
     send_to_client(step.forward);
   }
   if (step.broken) {
-    log::error("server broke the protocol", {{"user", user_}, {"database", database_}});
+    log::error("server connection broken off",
+               {{"user", user_}, {"database", database_}, {"reason", relay_->error().message}});
     if (!client_gone_) {
       if (!relay_->server_mid_message()) send_fatal(relay_->error());
       close_client();

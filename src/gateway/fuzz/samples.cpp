@@ -41,7 +41,8 @@ void converse(std::string_view name, Conversation& talk) {
   } else if (name == "prepared") {
     talk.client(parse("s", "SELECT $1") + describe_statement("s") + sync());
     talk.server(parsed() + parameter_types() + columns() + ready());
-    talk.client(bind("s") + execute() + sync()).server(parsed() + bound() + row("1") + complete("SELECT 1") + ready());
+    talk.client(bind("s") + execute() + sync());
+    talk.server(parsed() + parameter_types() + columns() + bound() + row("1") + complete("SELECT 1") + ready());
     talk.client(bind("s", "p") + describe_portal("p") + execute("p", 1) + flush());
     talk.server(bound() + columns() + row("1") + suspended());
     talk.client(execute("p") + close_portal("p") + close_statement("s") + sync());
