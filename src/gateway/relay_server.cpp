@@ -99,10 +99,10 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
       }
     }
     const Bytes message = rest.first(std::min(rest.size(), total));
+    // What the server has to say about a message of ours (a long name cut short, say) it has said to the client before.
     const bool hidden = owed != nullptr && owed->hidden &&
                         (header.type != server::error_response || owed->hides_error) &&
-                        header.type != server::notice_response && header.type != server::parameter_status &&
-                        header.type != server::notification_response;
+                        header.type != server::parameter_status && header.type != server::notification_response;
     if (owed != nullptr && !hidden) {
       owed->bytes_out += total;
       if (owed->first_byte == 0) owed->first_byte = now_;
