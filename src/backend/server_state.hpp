@@ -30,7 +30,7 @@ using Settings = std::vector<SettingChange>;
 
 /// Statements prepared on one server connection, by the process-wide number of their text.
 struct PreparedOnServer {
-  std::uint64_t used = 0;         ///< for the choice of which to close
+  std::uint64_t used = 0;     ///< for the choice of which to close
   std::uint64_t columns = 0;  ///< identifies the result's columns as the server described them; 0: it didn't yet
 };
 

@@ -33,6 +33,7 @@ TEST(PreparedTexts, ThreadsMayLetGoWhileOthersAsk) {
     }
   };
   std::vector<std::jthread> threads;
+  threads.reserve(4);
   for (int i = 0; i < 4; ++i) threads.emplace_back(work);
 }
 
