@@ -1,0 +1,143 @@
+"""What one client leaves half done neither reaches the next holder of its server connection nor keeps it from others."""
+
+import struct
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from wire import SYNC, Gone, bind, cancel_request, connect, copy_data, describe, execute, message, parse, query
+
+from harness import PostgreSQL
+from harness.wire import Wire
+
+FLUSH, COPY_DONE, TERMINATE = message("H"), message("c"), message("X")
+
+
+@pytest.fixture(scope="module")
+def proxy(postgres: PostgreSQL, through) -> Iterator[Wire]:
+    """One server connection for all."""
+    postgres.admin("DROP TABLE IF EXISTS left_behind; CREATE TABLE left_behind (i int)")
+    with through(postgres, POOL_MODE="transaction", POOL_SIZE=1, POOL_WAIT_TIMEOUT_SECONDS=8) as server:
+        yield server
+
+
+def assert_others_are_served(proxy: Wire) -> None:
+    with connect(proxy) as other:
+        assert other.one("SELECT 'mine'") == "mine"
+
+
+def test_a_client_that_begins_a_message_and_falls_silent(proxy: Wire) -> None:
+    with connect(proxy) as client:
+        client.send(b"Q" + struct.pack("!i", 100) + b"SELECT")
+        assert_others_are_served(proxy)
+
+
+def test_a_message_that_is_not_answered(proxy: Wire) -> None:
+    with connect(proxy) as client:
+        client.send(FLUSH)
+        assert_others_are_served(proxy)
+
+
+def test_copy_data_behind_a_copy_that_failed(proxy: Wire) -> None:
+    with connect(proxy) as client:
+        client.send(query("COPY nosuch FROM STDIN"), copy_data("1\n"), COPY_DONE)
+        assert client.until()[0].sqlstate == "42P01"
+        assert_others_are_served(proxy)
+
+
+def test_goodbye_during_copy_in(proxy: Wire) -> None:
+    with connect(proxy) as client:
+        client.send(query("COPY left_behind FROM STDIN"), TERMINATE)
+    assert_others_are_served(proxy)
+
+
+def test_data_still_being_sent_when_its_statement_has_ended(proxy: Wire) -> None:
+    with connect(proxy) as client:
+        client.send(query("SELECT pg_sleep(1)"))
+
+        def feed() -> None:
+            try:
+                for _ in range(1000):
+                    client.send(copy_data(b"z" * 65531))
+            except (OSError, Gone):
+                pass
+
+        feeding = threading.Thread(target=feed, daemon=True)
+        feeding.start()
+        time.sleep(0.3)
+        for _ in range(3):
+            assert_others_are_served(proxy)
+        client.close()
+        feeding.join(10)
+
+
+def test_answers_to_a_sync_that_copy_did_not_swallow(proxy: Wire) -> None:
+    attack = [parse("COPY left_behind FROM STDIN"), bind(), execute(), copy_data("bad\n"), SYNC, COPY_DONE, SYNC, TERMINATE]
+    with connect(proxy) as victim:
+        for attempt in range(100):
+            with connect(proxy) as attacker:
+                attacker.send(*attack)
+            assert victim.one(f"SELECT 'attempt {attempt}'") == f"attempt {attempt}"
+
+
+def test_what_a_portal_of_an_earlier_batch_sets(proxy: Wire) -> None:
+    with connect(proxy) as client:
+        client.send(query("SELECT pg_sleep(0.2)"), parse("SET work_mem = '7MB'"), bind())
+        client.until("Z")
+        client.ask(execute(), SYNC)
+        with connect(proxy) as other:
+            assert other.one("SHOW work_mem") != "7MB"
+        assert client.one("SHOW work_mem") == "7MB"
+
+
+def test_listen_pipelined_behind_discard_all(proxy: Wire) -> None:
+    with connect(proxy) as client:
+        client.ask(query("DISCARD ALL"), query("LISTEN left_behind"), times=2)
+        assert client.one("SELECT pg_listening_channels()") == "left_behind"
+        with connect(proxy) as other:  # the client keeps the connection: the other waits
+            other.send(query("SELECT pg_listening_channels()"))
+            assert other.quiet()
+            client.ask(query("DISCARD ALL"))
+            assert not [one for one in other.until() if one.kind == "D"]
+
+
+def test_executing_a_statement_of_the_protocol_in_a_failed_transaction(proxy: Wire) -> None:
+    with connect(proxy) as client:
+        client.ask(parse("SELECT 1", "s"), SYNC)
+        client.ask(query("BEGIN"))
+        client.ask(query("SELECT 1/0"))
+        assert client.ask(query("EXECUTE s"))[0].sqlstate == "25P02"
+        client.ask(query("ROLLBACK"))
+        assert client.one("EXECUTE s") == "1"
+
+
+def test_a_text_of_a_megabyte_of_settings(proxy: Wire) -> None:
+    with connect(proxy) as client:
+        answer = client.ask(query("SET work_mem = '4MB';" * 40000))
+        assert answer[-1].kind == "Z"
+
+
+def test_a_cancel_request_of_a_query_that_waits_for_a_server_connection(proxy: Wire) -> None:
+    with connect(proxy) as holder, connect(proxy) as waiting:
+        holder.ask(query("BEGIN"))
+        waiting.send(query("SELECT pg_sleep(30)"))
+        time.sleep(0.3)
+        cancel_request(proxy.host, proxy.port, waiting.key)
+        time.sleep(0.3)
+        holder.ask(query("COMMIT"))
+        assert waiting.until()[0].sqlstate == "57014"
+
+
+def test_columns_that_changed_since_the_client_was_told(proxy: Wire, postgres: PostgreSQL, through) -> None:
+    """As on a connection of its own: never rows in columns that the client doesn't know."""
+    postgres.admin("DROP TABLE IF EXISTS reshaped; CREATE TABLE reshaped AS SELECT 1 AS a")
+    with through(postgres, POOL_MODE="transaction", POOL_SIZE=2) as two, connect(two) as client, connect(two) as rival:
+        client.ask(parse("SELECT * FROM reshaped", "s"), describe("S", "s"), SYNC)
+        before = client.one("SELECT pg_backend_pid()")
+        postgres.admin("ALTER TABLE reshaped ADD b int")
+        rival.ask(query("BEGIN"))
+        assert rival.one("SELECT pg_backend_pid()") == before, "the client is to get the other connection"
+        client.send(bind(statement="s"), execute(), SYNC)
+        answer = client.until_closed()
+        assert [(one.kind, one.sqlstate) for one in answer] == [("E", "0A000")]
