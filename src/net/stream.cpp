@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <boost/asio/ip/tcp.hpp>
@@ -22,6 +23,14 @@ using boost::system::error_code;
 using Socket = asio::generic::stream_protocol::socket;
 
 error_code last_error() { return {errno, boost::system::system_category()}; }
+
+// The C library's wrappers are points of thread cancellation, which nobody uses here and each call pays for.
+ssize_t receive(int fd, std::span<std::byte> into) {
+  return ::syscall(SYS_recvfrom, fd, into.data(), into.size(), MSG_DONTWAIT, nullptr, nullptr);
+}
+ssize_t send(int fd, Bytes bytes) {
+  return ::syscall(SYS_sendto, fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL, nullptr, 0);
+}
 
 std::string openssl_reason() {
   const unsigned long code = ERR_get_error();
@@ -192,7 +201,7 @@ std::size_t Stream::try_read(std::span<std::byte> into, error_code& error) {
     return 0;
   }
   if (!tls_) {
-    const ssize_t got = ::recv(native_handle(), into.data(), into.size(), MSG_DONTWAIT);
+    const ssize_t got = receive(native_handle(), into);
     if (got > 0) return static_cast<std::size_t>(got);
     if (got == 0 && !into.empty()) {
       error = asio::error::eof;
@@ -215,7 +224,7 @@ std::size_t Stream::try_write(Bytes bytes, error_code& error) {
     return 0;
   }
   if (!tls_) {
-    const ssize_t sent = ::send(native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t sent = send(native_handle(), bytes);
     if (sent >= 0) return static_cast<std::size_t>(sent);
     if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) error = last_error();
     return 0;
