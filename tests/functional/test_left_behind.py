@@ -1,5 +1,6 @@
 """What one client leaves half done neither reaches the next holder of its server connection nor keeps it from others."""
 
+import socket
 import struct
 import threading
 import time
@@ -141,3 +142,45 @@ def test_columns_that_changed_since_the_client_was_told(proxy: Wire, postgres: P
         client.send(bind(statement="s"), execute(), SYNC)
         answer = client.until_closed()
         assert [(one.kind, one.sqlstate) for one in answer] == [("E", "0A000")]
+
+
+def test_a_slow_reader_does_not_stall_the_next_client(postgres: PostgreSQL, through) -> None:
+    """However much of an answer is unread, the next client is served or told that the pool is full: never silence.
+
+    The sizes close in on where the connection is no longer handed on: there, most is still to be written.
+    """
+    settings = {"POOL_MODE": "transaction", "POOL_SIZE": 1, "IO_THREADS": 1, "POOL_WAIT_TIMEOUT_SECONDS": 1}
+    with through(postgres, **settings) as server:
+
+        def next_is_served(kilobytes: int) -> bool:
+            with connect(server) as slow, connect(server) as other:
+                slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                slow.send(query(f"SELECT repeat('x', 1000) FROM generate_series(1, {kilobytes})"))
+                time.sleep(0.15)
+                other.socket.settimeout(5)
+                answer = other.ask_or_error("SELECT 1")
+                assert answer.kind == "Z" or answer.sqlstate == "53300", str(answer)
+                return answer.kind == "Z"
+
+        served, refused = 100, 20000
+        assert next_is_served(served)
+        while refused - served > 20:
+            middle = (served + refused) // 2
+            if next_is_served(middle):
+                served = middle
+            else:
+                refused = middle
+
+
+def test_a_replication_connection_outlives_the_log_in_limit(postgres: PostgreSQL, through) -> None:
+    settings = {"POOL_MODE": "transaction", "POOL_SIZE": 1, "IO_THREADS": 1, "LOGIN_TIMEOUT_SECONDS": 2}
+    with through(postgres, **settings) as server, connect(server, replication="true") as standby:
+        (position,) = [one.row[2].decode() for one in standby.ask(query("IDENTIFY_SYSTEM")) if one.kind == "D"]
+        standby.send(query(f"START_REPLICATION PHYSICAL {position}"))
+        standby.until("W")
+        time.sleep(4)
+        reply_at_once = b"r" + struct.pack("!qqqqb", 0, 0, 0, 0, 1)
+        standby.send(copy_data(reply_at_once))
+        standby.socket.settimeout(5)
+        while standby.until("d")[-1].body[:1] != b"k":
+            pass
