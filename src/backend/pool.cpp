@@ -58,7 +58,6 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
     } else {
       waiter = std::make_shared<Waiter>(core, startup);
       waiters_.push_back(waiter);
-      waiting_ = waiters_.size();
       place_freed();
       if (!waiter->served()) fetch_from_other_core(waiter);
     }
@@ -69,7 +68,6 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   {
     const std::scoped_lock lock(mutex_);
     std::erase(waiters_, waiter);
-    waiting_ = waiters_.size();
   }
   if (waiter->given) co_return std::move(waiter->given);
   if (waiter->open_one) co_return co_await open(core, std::move(startup));

@@ -105,7 +105,6 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::size_t open_ = 0;  ///< connections open or being opened
   std::uint64_t opened_ = 0;
   std::uint64_t closed_ = 0;
-  std::atomic<std::size_t> waiting_ = 0;
   TimePoint epoch_;  ///< connections opened before are not used again
 };
 

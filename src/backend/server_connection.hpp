@@ -98,7 +98,6 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
   const pgwire::ServerLogin::Session& session() const { return session_; }
   const LoginRequest& login() const { return login_; }
   const std::shared_ptr<const ServerAddress>& address() const { return address_; }
-  std::string login_messages() const;
 
   TimePoint opened_at;
   TimePoint idle_since;
