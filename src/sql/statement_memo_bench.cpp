@@ -26,7 +26,7 @@ constexpr std::string_view kJoin =
 
 void BM_HitOfText(benchmark::State& state) {
   StatementMemo memo;
-  for (auto _ : state) benchmark::DoNotOptimize(memo.find_or_parse(kJoin));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(memo.find_or_parse(kJoin));
 }
 BENCHMARK(BM_HitOfText);
 
@@ -34,7 +34,7 @@ void BM_HitWithChangingConstant(benchmark::State& state) {
   StatementMemo memo;
   const auto texts = point_queries();
   std::size_t i = 0;
-  for (auto _ : state) benchmark::DoNotOptimize(memo.find_or_parse(texts[i++ % texts.size()]));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(memo.find_or_parse(texts[i++ % texts.size()]));
 }
 BENCHMARK(BM_HitWithChangingConstant);
 
@@ -42,7 +42,7 @@ void BM_HitOfJoinWithChangingConstant(benchmark::State& state) {
   StatementMemo memo;
   std::string texts[2] = {std::string(kJoin) + " LIMIT 1", std::string(kJoin) + " LIMIT 2"};
   std::size_t i = 0;
-  for (auto _ : state) benchmark::DoNotOptimize(memo.find_or_parse(texts[i++ % 2]));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(memo.find_or_parse(texts[i++ % 2]));
 }
 BENCHMARK(BM_HitOfJoinWithChangingConstant);
 
@@ -50,26 +50,27 @@ void BM_TemplateKey(benchmark::State& state) {
   const auto texts = point_queries();
   std::array<char, 256> buffer{};
   std::size_t i = 0;
-  for (auto _ : state) benchmark::DoNotOptimize(millrace::sql::template_key(texts[i++ % texts.size()], buffer));
+  for ([[maybe_unused]] auto _ : state)
+    benchmark::DoNotOptimize(millrace::sql::template_key(texts[i++ % texts.size()], buffer));
 }
 BENCHMARK(BM_TemplateKey);
 
 void BM_ParsePointQuery(benchmark::State& state) {
   const auto texts = point_queries();
   std::size_t i = 0;
-  for (auto _ : state) benchmark::DoNotOptimize(millrace::sql::parse(texts[i++ % texts.size()]));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(millrace::sql::parse(texts[i++ % texts.size()]));
 }
 BENCHMARK(BM_ParsePointQuery);
 
 void BM_ParseJoin(benchmark::State& state) {
-  for (auto _ : state) benchmark::DoNotOptimize(millrace::sql::parse(kJoin));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(millrace::sql::parse(kJoin));
 }
 BENCHMARK(BM_ParseJoin);
 
 void BM_ParseInsertOfRows(benchmark::State& state) {
   std::string text = "INSERT INTO t (a, b, c) VALUES (1, 'x', 2.5)";
   for (int i = 1; i < state.range(0); ++i) text += ", (1, 'x', 2.5)";
-  for (auto _ : state) benchmark::DoNotOptimize(millrace::sql::parse(text));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(millrace::sql::parse(text));
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * text.size()));
 }
 BENCHMARK(BM_ParseInsertOfRows)->Arg(10)->Arg(400);
