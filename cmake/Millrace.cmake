@@ -1,9 +1,9 @@
 # One call a folder: what it is made of and what it may know.
 #
 #   millrace_library(base SOURCES log.cpp DEPENDS fmt::fmt)
-#   millrace_test(base SOURCES log_test.cpp [DEPENDS ...])
-#   millrace_fuzz(NAME startup SOURCES startup_fuzz.cpp CORPUS corpus/startup DEPENDS millrace::pgwire
-#                 [DEFINES NAME="value"] [SECONDS 5])
+#   millrace_test(base SOURCES log_test.cpp [DEPENDS ...] [THREADS])
+#   millrace_fuzz(pgwire SOURCES fuzz/find_subject.cpp DEPENDS millrace::pgwire SUBJECTS startup bind [CORPUS corpus]
+#                 [RUNS 2000])
 #
 # A folder sees only the folders that it declares (each library's include path holds that one folder), so an
 # arrow that isn't declared doesn't compile.
@@ -24,25 +24,22 @@ if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang" OR CMAKE_CXX_COMPILER_VERSION VERS
   message(FATAL_ERROR "Millrace needs clang 19 or newer (g++ 12 miscompiles coroutines): use a preset, such as 'cmake --preset dev'")
 endif()
 
-find_program(CCACHE ccache)
-if(CCACHE)
-  set(launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
-  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
-endif()
-
 # -fPIC for executables too (not -fPIE): all share one precompiled header.
-add_compile_options(-fPIC -fno-omit-frame-pointer "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
-# Asio's own code is compiled once, in cmake/pch.cpp; the precompiled header must agree.
-add_compile_definitions(BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_ARRAY)
-add_link_options(-fuse-ld=lld-19)
+set(options -fPIC -fno-omit-frame-pointer)
 if(MILLRACE_SANITIZE)
-  add_compile_options(-fsanitize=${MILLRACE_SANITIZE} -fno-sanitize-recover=all)
+  list(APPEND options -fsanitize=${MILLRACE_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${MILLRACE_SANITIZE})
 endif()
 if(MILLRACE_FUZZ)
-  add_compile_options(-fsanitize=fuzzer-no-link)
+  list(APPEND options -fsanitize=fuzzer-no-link)
 endif()
+# Asio's own code is compiled once, in cmake/pch.cpp; the precompiled header must agree.
+list(APPEND options -DBOOST_ASIO_SEPARATE_COMPILATION -DBOOST_ASIO_NO_DEPRECATED -DBOOST_ASIO_DISABLE_BOOST_ARRAY)
+add_compile_options(${options})
+add_link_options(-fuse-ld=lld-19)
+
+include(${CMAKE_CURRENT_LIST_DIR}/PrecompiledHeader.cmake)
+millrace_precompiled_header(cmake/pch.hpp OPTIONS ${options})
 
 set(warnings -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion)
 if(MILLRACE_WERROR)
@@ -50,15 +47,12 @@ if(MILLRACE_WERROR)
 endif()
 
 add_library(millrace_pch STATIC ${CMAKE_CURRENT_SOURCE_DIR}/cmake/pch.cpp)
-target_precompile_headers(millrace_pch PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/cmake/pch.hpp)
+millrace_use_precompiled_header(millrace_pch)
 
 function(millrace_target target)
   target_compile_options(${target} PRIVATE ${warnings})
   target_link_libraries(${target} PRIVATE millrace_pch)
-  get_target_property(sources ${target} SOURCES)
-  if(sources MATCHES "\\.cpp")
-    target_precompile_headers(${target} REUSE_FROM millrace_pch)
-  endif()
+  millrace_use_precompiled_header(${target})
 endfunction()
 
 function(millrace_library name)
@@ -80,30 +74,47 @@ function(millrace_executable target)
   millrace_target(${target})
 endfunction()
 
+add_custom_target(unit_tests)
+# What the tests labelled `threads` need, and no more.
+add_custom_target(threads)
+
+# THREADS: what it tests runs on several threads, so it is run under ThreadSanitizer too.
 function(millrace_test name)
   if(NOT MILLRACE_TESTS)
     return()
   endif()
-  cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS" ${ARGN})
+  cmake_parse_arguments(arg "THREADS" "" "SOURCES;DEPENDS" ${ARGN})
   millrace_executable(${name}_test SOURCES ${arg_SOURCES} DEPENDS millrace::${name} ${arg_DEPENDS} GTest::gtest_main)
-  gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120)
+  add_dependencies(unit_tests ${name}_test)
+  # One process a room: one a case took longer to start than to run. A case that hangs is the last one named.
+  add_test(NAME ${name}.unit COMMAND ${name}_test WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(${name}.unit PROPERTIES TIMEOUT 120)
+  if(arg_THREADS)
+    set_tests_properties(${name}.unit PROPERTIES LABELS threads)
+    add_dependencies(threads ${name}_test)
+  endif()
 endfunction()
 
-function(millrace_fuzz)
+# ROOM_fuzz takes its subject as its first argument. The corpus, by default corpus/SUBJECT, is replayed, and RUNS more
+# inputs made of it, always the same ones: tools/fuzz looks for others.
+function(millrace_fuzz room)
   if(NOT MILLRACE_FUZZ)
     return()
   endif()
-  cmake_parse_arguments(arg "" "NAME;CORPUS;SECONDS" "SOURCES;DEPENDS;DEFINES" ${ARGN})
-  if(NOT arg_SECONDS)
-    set(arg_SECONDS 5)
+  cmake_parse_arguments(arg "" "CORPUS;RUNS" "SOURCES;DEPENDS;SUBJECTS" ${ARGN})
+  if(NOT arg_RUNS)
+    set(arg_RUNS 2000)
   endif()
-  millrace_executable(fuzz_${arg_NAME} SOURCES ${arg_SOURCES} DEPENDS ${arg_DEPENDS})
-  target_compile_definitions(fuzz_${arg_NAME} PRIVATE ${arg_DEFINES})
-  target_link_options(fuzz_${arg_NAME} PRIVATE -fsanitize=fuzzer)
-  set_property(GLOBAL APPEND PROPERTY MILLRACE_FUZZ_TARGETS fuzz_${arg_NAME})
-  add_test(NAME fuzz.${arg_NAME}
-    COMMAND fuzz_${arg_NAME} -max_total_time=${arg_SECONDS} -timeout=10 -rss_limit_mb=2048 -print_final_stats=0
-      ${CMAKE_BINARY_DIR}/fuzz/${arg_NAME} ${CMAKE_CURRENT_SOURCE_DIR}/${arg_CORPUS})
-  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz/${arg_NAME})
-  set_tests_properties(fuzz.${arg_NAME} PROPERTIES TIMEOUT 60 LABELS fuzz)
+  millrace_executable(${room}_fuzz SOURCES ${PROJECT_SOURCE_DIR}/src/base/fuzz/main.cpp ${arg_SOURCES} DEPENDS ${arg_DEPENDS})
+  target_link_options(${room}_fuzz PRIVATE -fsanitize=fuzzer)
+  foreach(subject IN LISTS arg_SUBJECTS)
+    set(corpus ${arg_CORPUS})
+    if(NOT corpus)
+      set(corpus corpus/${subject})
+    endif()
+    add_test(NAME ${room}.fuzz.${subject}
+      COMMAND ${room}_fuzz ${subject} -seed=1 -runs=${arg_RUNS} -max_total_time=20 -timeout=10 -rss_limit_mb=2048
+        ${CMAKE_CURRENT_SOURCE_DIR}/${corpus})
+    set_tests_properties(${room}.fuzz.${subject} PROPERTIES TIMEOUT 60 LABELS fuzz)
+  endforeach()
 endfunction()

@@ -16,7 +16,7 @@ pgwire::Bytes bytes_of(std::string_view text) { return std::as_bytes(std::span(t
 std::vector<std::string> inputs() {
   std::vector<std::string> all;
   for (auto& sample : samples()) all.push_back(std::move(sample.input));
-  for (const auto& entry : std::filesystem::directory_iterator(MILLRACE_RELAY_CORPUS)) {
+  for (const auto& entry : std::filesystem::directory_iterator("src/gateway/corpus/relay")) {
     std::ifstream file(entry.path(), std::ios::binary);
     all.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
   }

@@ -248,14 +248,4 @@ std::span<const Machine> machines() {
   return all;
 }
 
-std::function<void(Bytes)> find(std::string_view name) {
-  for (const Message& message : messages()) {
-    if (message.name == name) return message.accepts;
-  }
-  for (const Machine& machine : machines()) {
-    if (machine.name == name) return machine.run;
-  }
-  std::abort();
-}
-
 }  // namespace millrace::pgwire::fuzz

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -8,7 +7,7 @@
 
 #include "pgwire/protocol/frame.hpp"
 
-/// What is fuzzed, by name: a fuzz target each, and the same checks over samples and corpus in the tests.
+/// What is fuzzed, by name: a subject of pgwire_fuzz each, and the same checks over samples and corpus in the tests.
 namespace millrace::pgwire::fuzz {
 
 /// The body of one kind of message.
@@ -29,9 +28,6 @@ struct Machine {
   std::vector<std::string> samples;
 };
 std::span<const Machine> machines();
-
-/// What to feed with inputs for that name, which must be one of the above.
-std::function<void(Bytes)> find(std::string_view name);
 
 /// Aborts: a fuzzer's and a test's way to fail.
 void require(bool rule);

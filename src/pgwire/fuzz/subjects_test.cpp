@@ -14,7 +14,7 @@ namespace {
 
 std::vector<std::string> corpus(std::string_view name) {
   std::vector<std::string> inputs;
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(MILLRACE_CORPUS) / name)) {
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path("src/pgwire/corpus") / name)) {
     std::ifstream file(entry.path(), std::ios::binary);
     inputs.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
   }

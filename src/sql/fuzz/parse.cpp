@@ -1,13 +1,11 @@
 #include <algorithm>
-#include <string_view>
 
+#include "sql/fuzz/subjects.hpp"
 #include "sql/statement.hpp"
 
 // Any text is understood or refused; what is understood makes sense in itself.
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using millrace::sql::StatementKind;
-  const std::string_view text(reinterpret_cast<const char*>(data), size);
-  const auto statement = millrace::sql::parse(text);
+void millrace::sql::fuzz::parse(std::string_view text) {
+  const auto statement = sql::parse(text);
   if (statement == nullptr) __builtin_trap();
   switch (statement->kind) {
     case StatementKind::unparsed:
@@ -25,11 +23,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   // What sets a setting again is a statement by itself, and says the same.
   for (const auto& change : statement->changes) {
-    if (change.what != millrace::sql::SessionChange::What::set) continue;
-    const auto again = millrace::sql::parse(change.text);
+    if (change.what != SessionChange::What::set) continue;
+    const auto again = sql::parse(change.text);
     const bool same = std::ranges::any_of(
         again->changes, [&](const auto& other) { return other.what == change.what && other.name == change.name; });
     if (again->kind != StatementKind::set || !same) __builtin_trap();
   }
-  return 0;
 }

@@ -1,7 +1,7 @@
 #include <string>
-#include <string_view>
 
 #include "sql/describe.hpp"
+#include "sql/fuzz/subjects.hpp"
 #include "sql/statement.hpp"
 #include "sql/statement_memo.hpp"
 
@@ -22,16 +22,14 @@ std::string with_other_constants(std::string_view text) {
 }  // namespace
 
 // The memo says of a text what the parser says, although another text came first.
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::string_view first(reinterpret_cast<const char*>(data), size);
+void millrace::sql::fuzz::memo(std::string_view first) {
   const std::string second = with_other_constants(first);
-  millrace::sql::StatementMemo memo(4);
+  StatementMemo memo(4);
   for (const std::string_view text : {first, std::string_view(second), first, first}) {
     const auto remembered = memo.find_or_parse(text);
-    if (remembered == nullptr) return 0;
-    const auto direct = millrace::sql::parse(text);
+    if (remembered == nullptr) return;
+    const auto direct = sql::parse(text);
     if (remembered->fingerprint != direct->fingerprint) __builtin_trap();
     if (describe(*remembered) != describe(*direct)) __builtin_trap();
   }
-  return 0;
 }

@@ -4,13 +4,13 @@
 #include <limits>
 
 #include "http/fuzz/sample.hpp"
+#include "http/fuzz/subjects.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace millrace::http;
-  const auto first = read_body<sample::Search>({reinterpret_cast<const char*>(data), size});
+void millrace::http::fuzz::body(std::string_view input) {
+  const auto first = read_body<sample::Search>(input);
   if (!first) {
     if (first.error().empty() || first.error().size() > Findings::most) std::abort();
-    return 0;
+    return;
   }
   const std::string text = to_json(*first);
   auto second = read_body<sample::Search>(text);
@@ -24,5 +24,4 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (std::abs(*after - *before) <= bit) after = before;
   }
   if (to_json(*second) != text) std::abort();
-  return 0;
 }

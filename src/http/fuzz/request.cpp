@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "http/fuzz/sample.hpp"
+#include "http/fuzz/subjects.hpp"
 #include "http/request_parser.hpp"
 #include "http/response_writer.hpp"
 
@@ -39,12 +40,12 @@ std::string answers(std::string_view bytes, std::size_t piece) {
 }
 
 }  // namespace
-}  // namespace millrace::http
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size < 2) return 0;
-  const std::string_view bytes(reinterpret_cast<const char*>(data + 1), size - 1);
-  const std::size_t piece = std::size_t{data[0]} + 1;
-  if (millrace::http::answers(bytes, piece) != millrace::http::answers(bytes, bytes.size())) std::abort();
-  return 0;
+void fuzz::request(std::string_view input) {
+  if (input.size() < 2) return;
+  const std::string_view bytes = input.substr(1);
+  const std::size_t piece = std::size_t{static_cast<unsigned char>(input[0])} + 1;
+  if (answers(bytes, piece) != answers(bytes, bytes.size())) std::abort();
 }
+
+}  // namespace millrace::http
