@@ -18,6 +18,7 @@ Through = Callable[..., Iterator[Wire]]
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--through", choices=("millrace", "pgbouncer", "direct"), default="millrace",
                      help="what the tests go through: PgBouncer shows what they can find, direct that they can pass")  # fmt: skip
+    parser.addoption("--pool-mode", choices=("session", "transaction"), help="only the tests of that mode")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,13 @@ def postgres() -> Iterator[PostgreSQL]:
         yield server
 
 
-@pytest.fixture(scope="session", params=["session", "transaction"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "pool_mode" in metafunc.fixturenames:
+        only = metafunc.config.getoption("--pool-mode")
+        metafunc.parametrize("pool_mode", [only] if only else ["session", "transaction"], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def pool_mode(request: pytest.FixtureRequest) -> str:
     return request.param
 
