@@ -51,9 +51,11 @@ Pool::Connection Pool::try_take(asio::io_context& core, const Startup& startup,
 asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io_context& core, Startup startup) {
   if (auto connection = try_take(core, startup, nullptr)) co_return connection;
   std::shared_ptr<Waiter> waiter;
+  PoolLimits limits;  // as they are now: a reload on another thread may change them
   {
     const std::scoped_lock lock(mutex_);
-    if (open_ < limits_.size && waiters_.empty()) {
+    limits = limits_;
+    if (open_ < limits.size && waiters_.empty()) {
       ++open_;
     } else {
       waiter = std::make_shared<Waiter>(core, startup);
@@ -64,7 +66,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   }
   if (!waiter) co_return co_await open(core, std::move(startup));
 
-  const bool woken = co_await waiter->signal.wait(limits_.wait);
+  const bool woken = co_await waiter->signal.wait(limits.wait);
   {
     const std::scoped_lock lock(mutex_);
     std::erase(waiters_, waiter);
@@ -73,8 +75,8 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   if (waiter->open_one) co_return co_await open(core, std::move(startup));
   if (woken) co_return co_await take(core, std::move(startup));
   co_return std::unexpected(
-      LoginError{Error{.message = fmt::format("all {} server connections are in use; waited {} s for one", limits_.size,
-                                              std::chrono::duration_cast<std::chrono::seconds>(limits_.wait).count()),
+      LoginError{Error{.message = fmt::format("all {} server connections are in use; waited {} s for one", limits.size,
+                                              std::chrono::duration_cast<std::chrono::seconds>(limits.wait).count()),
                        .sqlstate = "53300",
                        .hint = "Raise POOL_SIZE, shorten transactions, or use POOL_MODE = \"transaction\"."},
                  {}});

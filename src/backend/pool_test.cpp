@@ -1,0 +1,42 @@
+#include "backend/pool.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <thread>
+
+namespace millrace::backend {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// No server is needed: a pool of size 0 opens nothing.
+std::shared_ptr<Pool> pool_of(PoolLimits limits) {
+  return std::make_shared<Pool>("user", "database", std::make_shared<const ServerAddress>(), limits);
+}
+
+// Found by ThreadSanitizer: a client in the queue read the limits while a reload changed them.
+TEST(Pool, TakesNewLimitsWhileClientsWait) {
+  const auto pool = pool_of({.size = 0, .wait = milliseconds(1)});
+  std::vector<std::string> refusals;
+  asio::io_context core;
+  asio::co_spawn(
+      core,
+      [](std::shared_ptr<Pool> from, asio::io_context* io, std::vector<std::string>* told) -> asio::awaitable<void> {
+        const auto startup = from->intern({{"user", "user"}});
+        for (int i = 0; i < 50; ++i) told->push_back((co_await from->take(*io, startup)).error().error.sqlstate);
+      }(pool, &core, &refusals),
+      asio::detached);
+  std::thread reloads([&] {
+    for (int i = 0; i < 1000; ++i) {
+      pool->set_limits({.size = 0, .wait = milliseconds(1 + i % 2)});
+      std::this_thread::yield();
+    }
+  });
+  core.run();
+  reloads.join();
+  EXPECT_EQ(refusals, std::vector<std::string>(50, "53300"));
+}
+
+}  // namespace
+}  // namespace millrace::backend
