@@ -8,6 +8,12 @@ namespace {
 /// Under a queue, whoever has waited longest is next, also if that means moving a connection between cores; but a
 /// connection that is free on this core isn't moved for a client that came only just before.
 constexpr auto prefer_own_core_for = std::chrono::milliseconds(5);
+constexpr std::chrono::milliseconds no_limit = std::chrono::years(10);
+
+/// A limit of zero is none.
+bool is_over(Clock::duration age, std::chrono::milliseconds limit) {
+  return limit > std::chrono::milliseconds::zero() && age > limit;
+}
 
 bool same_settings(const std::shared_ptr<const Settings>& a, const std::shared_ptr<const Settings>& b) {
   return a == b || (a && b && *a == *b);
@@ -66,7 +72,8 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   }
   if (!waiter) co_return co_await open(core, std::move(startup));
 
-  const bool woken = co_await waiter->signal.wait(limits.wait);
+  const bool woken =
+      co_await waiter->signal.wait(limits.wait > std::chrono::milliseconds::zero() ? limits.wait : no_limit);
   {
     const std::scoped_lock lock(mutex_);
     std::erase(waiters_, waiter);
@@ -196,7 +203,8 @@ void Pool::give_back(Connection connection) {
   const TimePoint now = Clock::now();
   connection->idle_since = now;
   const std::scoped_lock lock(mutex_);
-  if (connection->opened_at < epoch_ || now - connection->opened_at > limits_.lifetime || open_ > limits_.size) {
+  if (connection->opened_at < epoch_ || is_over(now - connection->opened_at, limits_.lifetime) ||
+      open_ > limits_.size) {
     close_later(std::move(connection));
     return;
   }
@@ -258,8 +266,8 @@ void Pool::sweep(bool all) {
   const TimePoint now = Clock::now();
   const std::scoped_lock lock(mutex_);
   std::erase_if(idle_, [&](const Connection& connection) {
-    const bool old =
-        all || now - connection->idle_since > limits_.idle || now - connection->opened_at > limits_.lifetime;
+    const bool old = all || is_over(now - connection->idle_since, limits_.idle) ||
+                     is_over(now - connection->opened_at, limits_.lifetime);
     if (old) close_later(connection);
     return old;
   });

@@ -13,7 +13,7 @@
 
 namespace millrace::backend {
 
-/// Limits of one pool, the same for all; a reload changes them.
+/// Limits of one pool, the same for all; a reload changes them. A duration of zero is no limit.
 struct PoolLimits {
   std::size_t size = 20;  ///< server connections of one user and database
   std::chrono::milliseconds wait{30000};

@@ -77,7 +77,7 @@ std::vector<Group> groups() {
             "Threads that serve connections; 0 means one for each two processors, as the clients and the database want "
             "some too."},
            {"SHUTDOWN_TIMEOUT_SECONDS", Duration{&Settings::shutdown_timeout_seconds, 0, 86400}, reload,
-            "How long running statements and open transactions may take to finish after SIGTERM."},
+            "How long running statements and open transactions may take to finish after SIGTERM; 0 means not at all."},
        }},
       {"TLS",
        {

@@ -42,7 +42,7 @@ void Pipeline::remember(std::string_view text, std::shared_ptr<const sql::Statem
 
 void Pipeline::finish(const QueryRecord& record) {
   monitor_.record(core_, record);
-  if (record.duration_ns >= slow_ns_) {
+  if (slow_ns_ > 0 && record.duration_ns >= slow_ns_) {
     log::warn("slow query", {{"duration_ms", record.duration_ns / 1'000'000},
                              {"kind", sql::name(static_cast<sql::StatementKind>(record.kind))},
                              {"fingerprint", fmt::format("{:016x}", record.fingerprint)},

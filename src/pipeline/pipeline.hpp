@@ -25,6 +25,7 @@ class Pipeline {
   /// The query has ended, one way or another. Logs it when it was slow.
   void finish(const QueryRecord& record);
 
+  /// Zero: no query is slow.
   void set_slow_threshold(std::chrono::nanoseconds threshold) { slow_ns_ = threshold.count(); }
   const sql::ParseLimits& limits() const { return limits_; }
   WireCounters& counters() { return monitor_.wire(core_); }
