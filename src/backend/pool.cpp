@@ -8,6 +8,8 @@ namespace {
 /// Under a queue, whoever has waited longest is next, also if that means moving a connection between cores; but a
 /// connection that is free on this core isn't moved for a client that came only just before.
 constexpr auto prefer_own_core_for = std::chrono::milliseconds(5);
+/// Enough for thousands of log-ins a second; and while one is slow the other goes on.
+constexpr std::size_t own_connections = 2;
 constexpr std::chrono::milliseconds no_limit = std::chrono::years(10);
 
 /// A limit of zero is none.
@@ -299,18 +301,24 @@ bool Pool::unused() const {
 Pools::Pools(std::shared_ptr<const ServerAddress> address, PoolLimits limits)
     : address_(std::move(address)), limits_(limits) {}
 
-std::shared_ptr<Pool> Pools::get(const std::string& user, const std::string& database) {
+std::shared_ptr<Pool> Pools::get(const std::string& user, const std::string& database, Purpose purpose) {
   const std::scoped_lock lock(mutex_);
-  auto& pool = pools_[{user, database}];
-  if (!pool) pool = std::make_shared<Pool>(user, database, address_, limits_);
+  auto& pool = pools_[{purpose, user, database}];
+  if (!pool) pool = std::make_shared<Pool>(user, database, address_, limits_for(purpose));
   return pool;
+}
+
+PoolLimits Pools::limits_for(Purpose purpose) const {
+  if (purpose == Purpose::clients) return limits_;
+  return {
+      .size = own_connections, .wait = address_->connect_timeout, .idle = limits_.idle, .lifetime = limits_.lifetime};
 }
 
 void Pools::reconfigure(std::shared_ptr<const ServerAddress> address, bool moved, PoolLimits limits) {
   const std::scoped_lock lock(mutex_);
   limits_ = limits;
   address_ = std::move(address);
-  for (const auto& [key, pool] : pools_) pool->set_limits(limits);
+  for (const auto& [key, pool] : pools_) pool->set_limits(limits_for(std::get<Purpose>(key)));
   if (!moved) return;
   for (const auto& [key, pool] : pools_) pool->retire();
   pools_.clear();  // clients that are connected keep theirs until they go
@@ -339,6 +347,7 @@ Pool::Counts Pools::counts() const {
   const std::scoped_lock lock(mutex_);
   Pool::Counts all;
   for (const auto& [key, pool] : pools_) {
+    if (std::get<Purpose>(key) == Purpose::own) continue;
     const auto one = pool->counts();
     all.idle += one.idle;
     all.in_use += one.in_use;

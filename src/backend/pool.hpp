@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "backend/server_connection.hpp"
@@ -113,7 +114,11 @@ class Pools {
  public:
   Pools(std::shared_ptr<const ServerAddress> address, PoolLimits limits);
 
-  std::shared_ptr<Pool> get(const std::string& user, const std::string& database);
+  enum class Purpose {
+    clients,
+    own,  ///< Millrace's own queries: a few connections, kept, that no client waits for or is given
+  };
+  std::shared_ptr<Pool> get(const std::string& user, const std::string& database, Purpose purpose = Purpose::clients);
   /// `moved`: the address is another, so what is open isn't used again.
   void reconfigure(std::shared_ptr<const ServerAddress> address, bool moved, PoolLimits limits);
   void sweep();
@@ -121,14 +126,17 @@ class Pools {
   void close_idle();
   /// `Pool::retire` for all: a statement like DROP DATABASE or ALTER ROLE makes what is open stale, or wants it gone.
   void retire();
+  /// Of the clients' pools.
   Pool::Counts counts() const;
   std::shared_ptr<const ServerAddress> address() const;
 
  private:
+  PoolLimits limits_for(Purpose purpose) const;
+
   mutable std::mutex mutex_;
   std::shared_ptr<const ServerAddress> address_;
   PoolLimits limits_;
-  std::map<std::pair<std::string, std::string>, std::shared_ptr<Pool>> pools_;
+  std::map<std::tuple<Purpose, std::string, std::string>, std::shared_ptr<Pool>> pools_;
 };
 
 }  // namespace millrace::backend

@@ -111,7 +111,7 @@ std::vector<Group> groups() {
            {"POOL_MODE", choice<&Settings::pool_mode>(pool_modes), reload,
             "Whether a client keeps a server connection for its whole session or for a transaction at a time."},
            {"POOL_SIZE", Count{&Settings::pool_size, 1, 10000}, reload,
-            "The most server connections for each user and database."},
+            "The most server connections for each user and database; Millrace's own queries have up to two more."},
            {"POOL_WAIT_TIMEOUT_SECONDS", Duration{&Settings::pool_wait_timeout_seconds, 0, 86400}, reload,
             "How long a client waits for a server connection before it gets an error (SQLSTATE 53300); 0 means for "
             "ever."},

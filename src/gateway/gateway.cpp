@@ -4,12 +4,14 @@
 
 #include "base/log.hpp"
 #include "gateway/core.hpp"
+#include "gateway/own_query.hpp"
 #include "gateway/session.hpp"
 
 namespace millrace::gateway {
 namespace {
 
 constexpr auto tick_interval = std::chrono::milliseconds(500);
+constexpr auto probe_limit = std::chrono::seconds(5);
 
 backend::PoolLimits limits_of(const config::Settings& settings) {
   return {.size = static_cast<std::size_t>(settings.pool_size),
@@ -60,14 +62,8 @@ std::string random_seed() {
 }
 
 asio::awaitable<Result<>> probe_server(asio::io_context* io, std::shared_ptr<Shared> shared) {
-  const auto url = shared->rules.load()->settings->database_url;
-  const auto pool = shared->pools.get(url.user, url.database);
-  if (!url.password.empty()) pool->set_credential(pgwire::PlainPassword{url.password});
-  const auto startup = pool->intern({{"user", url.user}, {"database", url.database}, {"application_name", "millrace"}});
-  auto taken = co_await pool->take(*io, startup);
-  if (!taken) co_return std::unexpected(taken.error().error);
-  const auto done = co_await (*taken)->query("SELECT 1", {}, std::chrono::seconds(5));
-  pool->give_back(*taken);
+  const auto settings = shared->rules.load()->settings;
+  const auto done = co_await own_query(*io, shared->pools, settings->database_url, "SELECT 1", {}, probe_limit);
   if (!done) co_return std::unexpected(done.error());
   co_return Result<>{};
 }

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "gateway/own_query.hpp"
 #include "pgwire/sansio/user_list.hpp"
 
 namespace millrace::gateway {
@@ -41,14 +42,7 @@ asio::awaitable<Result<pgwire::StoredSecret>> Secrets::find(asio::io_context& co
     const auto known = asked_.find(user);
     if (known != asked_.end() && Clock::now() - known->second.at < believed_for) co_return known->second.secret;
   }
-  const auto pool = pools.get(url_.user, url_.database);
-  if (!url_.password.empty()) pool->set_credential(pgwire::PlainPassword{url_.password});
-  auto startup = pool->intern({{"user", url_.user}, {"database", url_.database}, {"application_name", "millrace"}});
-  auto taken = co_await pool->take(core, startup);
-  if (!taken) co_return std::unexpected(taken.error().error);
-  const auto connection = *taken;
-  const auto rows = co_await connection->query(auth_query_, {user}, timeout_);
-  pool->give_back(connection);
+  const auto rows = co_await own_query(core, pools, url_, auth_query_, {user}, timeout_);
   if (!rows) {
     co_return fail("AUTH_QUERY failed: " + rows.error().message, "08006",
                    "DATABASE_URL's user must be allowed to run it; or name the users in AUTH_FILE.");

@@ -1,0 +1,72 @@
+"""Millrace's own queries (who may log in, is the server there) neither need nor take the clients' server connections."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from wire import Client, connect, eventually, query
+
+from harness import Millrace, PostgreSQL
+
+SETTINGS: dict[str, str | int] = {"POOL_MODE": "transaction", "POOL_SIZE": 1, "AUTH_TYPE": "md5", "POOL_WAIT_TIMEOUT_SECONDS": 3}
+
+
+def health(millrace: Millrace) -> dict[str, object]:
+    connection = millrace.http_connection()
+    try:
+        connection.request("GET", "/api/v1/optimization/health")
+        return json.loads(connection.getresponse().read())["services"]["postgresql"]
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[PostgreSQL]:
+    with PostgreSQL(auth="md5") as server:
+        server.admin("CREATE ROLE ann LOGIN PASSWORD 'secret'")
+        yield server
+
+
+def test_with_the_pool_full_users_log_in_and_the_server_is_healthy(guarded: PostgreSQL) -> None:
+    """The pool of DATABASE_URL's user and database is the one that the secrets were asked for on."""
+    with Millrace(guarded, SETTINGS) as millrace, connect(millrace, password="millrace") as holds:
+        holds.ask(query("BEGIN"))
+        assert holds.one("SELECT 1") == "1"
+        assert health(millrace)["available"] is True
+        with connect(millrace, user="ann", password="secret") as client:
+            assert client.one("SELECT current_user") == "ann"
+        assert [one.kind for one in holds.ask(query("COMMIT"))] == ["C", "Z"]
+
+
+def test_a_probe_takes_nobodys_connection(guarded: PostgreSQL) -> None:
+    with Millrace(guarded, SETTINGS) as millrace, connect(millrace, password="millrace") as client:
+        pid = client.one("SELECT pg_backend_pid()")
+        for _ in range(3):
+            assert health(millrace)["available"] is True
+            assert client.one("SELECT pg_backend_pid()") == pid
+
+
+OWN = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'millrace'"
+
+
+def test_they_are_few_and_kept(guarded: PostgreSQL) -> None:
+    with Millrace(guarded, {**SETTINGS, "IO_THREADS": 4}) as millrace:
+        clients = [Client(millrace.host, millrace.port) for _ in range(12)]
+        for client in clients:
+            assert client.log_in(user="ann", password="secret")[-1].kind == "Z"
+        assert 1 <= int(guarded.admin(OWN)) <= 2
+        before = guarded.admin("SELECT pid FROM pg_stat_activity WHERE application_name = 'millrace' ORDER BY pid")
+        health(millrace)
+        assert guarded.admin("SELECT pid FROM pg_stat_activity WHERE application_name = 'millrace' ORDER BY pid") == before
+        for client in clients:
+            client.close()
+
+
+def test_they_are_opened_again_when_lost(guarded: PostgreSQL) -> None:
+    with Millrace(guarded, SETTINGS) as millrace:
+        assert health(millrace)["available"] is True
+        guarded.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'millrace'")
+        eventually(lambda: guarded.admin(OWN) == "0", 10, "the connections to end")
+        eventually(lambda: health(millrace)["available"] is True, 10, "the server to be found again")
+        with connect(millrace, user="ann", password="secret") as client:
+            assert client.one("SELECT 1") == "1"
