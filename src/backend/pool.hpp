@@ -24,9 +24,10 @@ struct PoolLimits {
 
 /// The server connections of one user to one database.
 ///
-/// A connection is given only to a client whose start-up parameters are the same as those that it was opened with, so
-/// that a RESET means the same as without a pool. Connections stay on their core; when only another core has one to
-/// spare, it is moved. Thread-safe: any core may call.
+/// A connection is given only to a client whose start-up parameters (but for the application's name, which is made the
+/// client's) are the same as those that it was opened with, so that a RESET means the same as without a pool.
+/// Connections stay on their core; when only another core has one to spare, it is moved. Thread-safe: any core may
+/// call.
 class Pool : public std::enable_shared_from_this<Pool> {
  public:
   using Connection = std::shared_ptr<ServerConnection>;

@@ -95,6 +95,7 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
 
   asio::io_context& context() { return *context_; }
   ServerState& state() { return state_; }
+  const ServerState& state() const { return state_; }
   const pgwire::ServerLogin::Session& session() const { return session_; }
   const LoginRequest& login() const { return login_; }
   const std::shared_ptr<const ServerAddress>& address() const { return address_; }

@@ -197,14 +197,45 @@ asio::awaitable<bool> Session::authenticate(const pgwire::StartupRequest&, pgwir
   co_return true;
 }
 
+namespace {
+
+/// Whether SET makes of it what the start-up packet would have.
+bool can_be_set(std::string_view application_name) {
+  constexpr std::size_t longest_name = 63;
+  return application_name.size() <= longest_name &&
+         std::all_of(application_name.begin(), application_name.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+std::string literal(std::string_view text) {
+  std::string quoted = text.find('\\') == std::string_view::npos ? "'" : "E'";
+  for (const char c : text) {
+    if (c == '\'' || c == '\\') quoted += c;
+    quoted += c;
+  }
+  return quoted + '\'';
+}
+
+}  // namespace
+
 asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, pgwire::ServerCredential credential) {
+  constexpr std::string_view application_name = "application_name";
+  const bool replicates = request.replication() != pgwire::Replication::none;
   backend::ParameterList parameters = {{"user", user_}, {"database", database_}};
-  for (const auto& parameter : request.parameters) {
-    if (parameter.first != "user" && parameter.first != "database") parameters.push_back(parameter);
+  std::shared_ptr<const backend::Settings> start;
+  for (const auto& [name, value] : request.parameters) {
+    if (name == "user" || name == "database") continue;
+    if (name == application_name && !replicates && can_be_set(value)) {
+      // Of no consequence for what a statement does, so clients with other names can share a server connection.
+      application_ = value;
+      start = std::make_shared<const backend::Settings>(
+          backend::Settings{{name, "SET application_name TO " + literal(value)}});
+      continue;
+    }
+    parameters.emplace_back(name, value);
   }
   pool_ = core_.shared.pools.get(user_, database_);
   startup_ = pool_->intern(std::move(parameters));
-  if (request.replication() != pgwire::Replication::none) {
+  if (replicates) {
     co_await relay_replication(startup_, std::move(credential));
     co_return false;
   }
@@ -235,6 +266,10 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, pg
                                 .user = user_,
                                 .database = database_});
   relay_->application = application_;
+  if (start) {
+    relay_->start_with(std::move(start));
+    known = pool_->intern(*backend::with_parameter(known, application_name, application_));
+  }
   relay_->parameters = known;
   key_ = core_.shared.cancel_keys.add(weak_from_this());
   std::string out;

@@ -39,6 +39,7 @@ class Relay {
     need_server,      ///< attach a server connection, then call again
     parse,            ///< have `to_parse` parsed elsewhere, say what is `parsed`, then call again
     reset_sequences,  ///< run DISCARD SEQUENCES on the server connection, call `sequences_reset`, then call again
+    restore_start,    ///< make the server connection's settings `settings`, then call again
     terminate,        ///< the client said goodbye
     broken,           ///< the client broke the protocol: `error`
   };
@@ -80,6 +81,8 @@ class Relay {
   const std::string& pinned() const { return pinned_; }
   void sequences_reset() { server_->holder_wrote = true; }
 
+  /// What the client gave at its start that isn't part of the server connection's own start: each outlives a RESET.
+  void start_with(std::shared_ptr<const backend::Settings> start) { settings_ = start_ = std::move(start); }
   const std::shared_ptr<const backend::Settings>& settings() const { return settings_; }
   std::shared_ptr<const backend::ParameterList> parameters;  ///< as the client knows them
   std::string_view application;                              ///< for the records
@@ -162,6 +165,8 @@ class Relay {
   void undo(Owed& owed);
   void undo_unnamed(const Owed& owed);
   void changes_take_effect(const std::vector<sql::SessionChange>& changes);
+  void start_may_be_lost(const sql::Statement& statement);
+  bool start_is_lost() const;
   void forget_statements();
   void translate_names_in_error(pgwire::Bytes body, std::size_t total);
 
@@ -194,6 +199,7 @@ class Relay {
   NameMap<StatementPtr> portals_;
   StatementPtr unnamed_portal_;
   std::shared_ptr<const backend::Settings> settings_;
+  std::shared_ptr<const backend::Settings> start_;          ///< null: none
   std::vector<sql::SessionChange> changes_of_batch_;        ///< executed, the outcome isn't known yet
   std::vector<sql::SessionChange> changes_of_transaction_;  ///< take effect when it commits
   std::string pinned_;

@@ -93,6 +93,10 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       stop_ = Next::need_server;
       break;
     }
+    if (start_is_lost()) {
+      stop_ = Next::restore_start;
+      break;
+    }
     replacement_.clear();
     replaced_ = false;
     bool taken = true;

@@ -355,12 +355,15 @@ void Relay::undo_unnamed(const Owed& owed) {
 
 void Relay::on_tag(std::string_view tag, Owed& owed) {
   if (owed.statement && owed.statement->affects_new_sessions) new_sessions_differ_ = true;
-  if (options_.mode == Mode::session) return;
+  if (options_.mode == Mode::session) {
+    if (start_ && owed.statement) start_may_be_lost(*owed.statement);
+    return;
+  }
   if (tag == "DISCARD ALL") {
     // What was sent after it may hold the connection again.
     const std::size_t last = owed_.size() - 1;
     if (last == first_ || (last == first_ + 1 && owed_[last].kind == Owed::Kind::sync)) pinned_.clear();
-    settings_.reset();
+    settings_ = start_;
     server_->settings.reset();
     changes_of_batch_.clear();
     changes_of_transaction_.clear();
@@ -439,10 +442,29 @@ bool Relay::on_ready(char status) {
   return true;
 }
 
-void Relay::changes_take_effect(const std::vector<sql::SessionChange>& changes) {
+namespace {
+
+using SharedSettings = std::shared_ptr<const backend::Settings>;
+
+bool has(const SharedSettings& settings, const std::string& name) {
+  return settings && std::any_of(settings->begin(), settings->end(), [&](const auto& one) { return one.name == name; });
+}
+
+/// `settings` with what is in `start` and not in it.
+SharedSettings completed(SharedSettings settings, const SharedSettings& start) {
+  if (!start) return settings;
+  for (const auto& change : *start) {
+    if (has(settings, change.name)) continue;
+    auto more = settings ? std::make_shared<backend::Settings>(*settings) : std::make_shared<backend::Settings>();
+    more->push_back(change);
+    settings = std::move(more);
+  }
+  return settings;
+}
+
+SharedSettings changed(const SharedSettings& settings, const std::vector<sql::SessionChange>& changes) {
   using What = sql::SessionChange::What;
-  if (changes.empty() || server_ == nullptr) return;
-  auto next = settings_ ? std::make_shared<backend::Settings>(*settings_) : std::make_shared<backend::Settings>();
+  auto next = settings ? std::make_shared<backend::Settings>(*settings) : std::make_shared<backend::Settings>();
   const auto named = [&next](const std::string& name) {
     return std::find_if(next->begin(), next->end(), [&](const auto& change) { return change.name == name; });
   };
@@ -467,8 +489,37 @@ void Relay::changes_take_effect(const std::vector<sql::SessionChange>& changes) 
         break;
     }
   }
-  settings_ = next->empty() ? nullptr : std::move(next);
-  server_->settings = settings_;
+  return next->empty() ? nullptr : std::move(next);
+}
+
+}  // namespace
+
+void Relay::changes_take_effect(const std::vector<sql::SessionChange>& changes) {
+  if (changes.empty() || server_ == nullptr) return;
+  const bool one = server_->settings == settings_;
+  auto wanted = changed(settings_, changes);
+  server_->settings = one ? wanted : changed(server_->settings, changes);
+  settings_ = completed(std::move(wanted), start_);
+}
+
+/// In session mode settings are the client's own affair; but a RESET goes back to the server connection's start, which
+/// isn't the client's.
+void Relay::start_may_be_lost(const sql::Statement& statement) {
+  using What = sql::SessionChange::What;
+  for (const auto& change : statement.changes) {
+    if (change.what == What::reset_all || change.what == What::discard_all ||
+        (change.what == What::reset && has(start_, change.name))) {
+      server_->settings.reset();
+    } else if (change.what == What::set && has(start_, change.name)) {
+      server_->settings = settings_;
+    }
+  }
+}
+
+/// And the server connection is in a state in which that can be mended.
+bool Relay::start_is_lost() const {
+  if (!start_ || server_->settings == settings_ || !idle()) return false;
+  return !server_->settings || *server_->settings != *settings_;
 }
 
 /// All that were prepared before the statement at hand; what was sent after it is still to come. The unnamed one stays.

@@ -34,6 +34,26 @@ TEST_F(RelayState, ASessionKeepsItsServerConnection) {
   EXPECT_FALSE(session.relay.releasable());
 }
 
+TEST_F(RelayState, WhatAClientStartedWithOutlivesAReset) {
+  for (const Mode mode : {Mode::session, Mode::transaction}) {
+    Server server;
+    Client named(world, mode);
+    const auto start = std::make_shared<const backend::Settings>(
+        backend::Settings{{"application_name", "SET application_name TO 'mine'"}});
+    named.relay.start_with(start);
+    server.settings = start;
+    named.on(server);
+    named.asks("RESET ALL", "RESET");
+    EXPECT_EQ(server.settings, nullptr);
+    EXPECT_EQ(*named.relay.settings(), *start);
+    EXPECT_EQ(named.relay.from_client(bytes_of(query("SELECT 1")), 1).next, Relay::Next::restore_start);
+    server.settings = named.relay.settings();
+    named.asks("SELECT 1", "SELECT 1");
+    named.asks("SET application_name = 'other'", "SET");
+    named.asks("SELECT 1", "SELECT 1");
+  }
+}
+
 TEST_F(RelayState, ATransactionKeepsItsServerConnection) {
   EXPECT_TRUE(client.relay.releasable());
   client.asks("BEGIN", "BEGIN", 'T');

@@ -199,6 +199,7 @@ Session::Passed Session::pass_on() {
         break;
       case Relay::Next::parse:
       case Relay::Next::reset_sequences:
+      case Relay::Next::restore_start:
         return Passed::waits;
       case Relay::Next::terminate:
         terminated_ = true;
@@ -253,6 +254,12 @@ asio::awaitable<bool> Session::wait_for_next() {
       }
       (void)done;  // in a failed transaction it fails, and so will what the client sends
       relay_->sequences_reset();
+      co_return true;
+    }
+    case Relay::Next::restore_start: {
+      const auto server = server_;
+      if (!server || !co_await prepare_server(server) || server_ != server) co_return false;
+      tell_parameters(*server);
       co_return true;
     }
     default:
@@ -315,18 +322,21 @@ asio::awaitable<bool> Session::link() {
   co_return true;
 }
 
-void Session::attach(backend::Pool::Connection connection) {
-  if (connection->state().parameters != relay_->parameters) {
-    std::string changed;
-    for (const auto& parameter : *connection->state().parameters) {
-      const auto& known = *relay_->parameters;
-      if (std::find(known.begin(), known.end(), parameter) == known.end()) {
-        pgwire::append_parameter_status(changed, parameter.first, parameter.second);
-      }
+void Session::tell_parameters(const backend::ServerConnection& connection) {
+  if (connection.state().parameters == relay_->parameters) return;
+  std::string changed;
+  for (const auto& parameter : *connection.state().parameters) {
+    const auto& known = *relay_->parameters;
+    if (std::find(known.begin(), known.end(), parameter) == known.end()) {
+      pgwire::append_parameter_status(changed, parameter.first, parameter.second);
     }
-    relay_->parameters = connection->state().parameters;
-    send_to_client(as_bytes(changed));
   }
+  relay_->parameters = connection.state().parameters;
+  send_to_client(as_bytes(changed));
+}
+
+void Session::attach(backend::Pool::Connection connection) {
+  tell_parameters(*connection);
   server_ = std::move(connection);
   server_->attach(shared_from_this());
   relay_->attach(server_->state());

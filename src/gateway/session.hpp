@@ -71,6 +71,7 @@ class Session final : public backend::ServerConnection::Sink,
   bool too_far_ahead();
   static asio::awaitable<void> flush(std::shared_ptr<Session> self);
   asio::awaitable<bool> prepare_server(backend::Pool::Connection connection);
+  void tell_parameters(const backend::ServerConnection& connection);
   void release();
   void send_to_client(net::Bytes bytes);
   void send_fatal(const Error& error);

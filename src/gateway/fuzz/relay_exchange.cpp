@@ -62,6 +62,8 @@ class Exchange {
         relay_(pipeline_, texts_, {.mode = mode, .max_message = max_message, .user = "u", .database = "d"}) {
     for (auto& server : servers_) server.parameters = usual_parameters();
     relay_.parameters = servers_[0].parameters;
+    relay_.start_with(std::make_shared<const backend::Settings>(
+        backend::Settings{{"application_name", "SET application_name TO 'fuzz'"}}));
   }
 
   /// False: the connection is over.
@@ -90,6 +92,10 @@ class Exchange {
         case Relay::Next::reset_sequences:
           require(mode_ == Relay::Mode::transaction);
           relay_.sequences_reset();
+          break;
+        case Relay::Next::restore_start:
+          require(attached_ && relay_.idle());
+          servers_[leases_ % 2].settings = relay_.settings();
           break;
         case Relay::Next::terminate:
           return false;
