@@ -194,6 +194,7 @@ asio::awaitable<bool> Session::authenticate(const pgwire::StartupRequest&, pgwir
   // AuthenticationOk follows when a server connection was had: until then the server may still refuse.
   send_to_client(as_bytes(out));
   credential = std::move(step.credential);
+  authenticated_ = true;
   co_return true;
 }
 

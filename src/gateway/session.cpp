@@ -471,6 +471,13 @@ void Session::on_tick(TimePoint now) {
   if (!relay_) {
     if (now - started_ > settings.login_timeout_seconds) {
       log::info("client did not log in in time", {{"client", client_.peer()}});
+      if (authenticated_) {
+        send_fatal(Error{.message = "all server connections are in use, or the server doesn't answer",
+                         .sqlstate = "53300",
+                         .hint = "LOGIN_TIMEOUT_SECONDS passed while the log-in waited for a server connection."});
+      } else if (!user_.empty()) {
+        send_fatal(Error{.message = "canceling authentication due to timeout", .sqlstate = "57014"});
+      }
       close_client();
     }
     return;

@@ -115,6 +115,7 @@ class Session final : public backend::ServerConnection::Sink,
   bool ending_ = false;
   bool shutting_down_ = false;
   bool counted_ = false;
+  bool authenticated_ = false;
   bool ahead_ = false;          ///< not read, as too many answers are owed
   bool cancel_wanted_ = false;  ///< of the query that waits for a server connection
   bool replicating_ = false;

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from wire import Client, connect, eventually, query
+from wire import Client, connect, eventually, query, startup
 
 from harness import Millrace, PostgreSQL
 
@@ -70,3 +70,19 @@ def test_they_are_opened_again_when_lost(guarded: PostgreSQL) -> None:
         eventually(lambda: health(millrace)["available"] is True, 10, "the server to be found again")
         with connect(millrace, user="ann", password="secret") as client:
             assert client.one("SELECT 1") == "1"
+
+
+def test_a_log_in_that_waits_in_vain_is_told_why(guarded: PostgreSQL) -> None:
+    """Other start-up parameters need a server connection of their own, and there is no place for one."""
+    with Millrace(guarded, {**SETTINGS, "POOL_WAIT_TIMEOUT_SECONDS": 0, "LOGIN_TIMEOUT_SECONDS": 1}) as millrace:
+        with connect(millrace, password="millrace") as holds, Client(millrace.host, millrace.port) as client:
+            holds.ask(query("BEGIN"))
+            answer = client.log_in(password="millrace", options="-c work_mem=3MB")[-1]
+            assert (answer.kind, answer.fields["S"], answer.sqlstate) == ("E", "FATAL", "53300")
+
+
+def test_a_slow_log_in_is_told_as_by_postgresql(guarded: PostgreSQL) -> None:
+    with Millrace(guarded, {**SETTINGS, "LOGIN_TIMEOUT_SECONDS": 1}) as millrace, Client(millrace.host, millrace.port) as client:
+        client.send(startup())
+        errors = [one for one in client.until_closed() if one.kind == "E"]
+        assert [(one.sqlstate, one.fields["M"]) for one in errors] == [("57014", "canceling authentication due to timeout")]
