@@ -19,7 +19,8 @@ POOL_SIZE = 6
 # More than the pool; fewer where a session keeps its connection, so that each has its turn.
 FLOCK = {"session": 16, "transaction": 40}
 
-CLIENT_BACKENDS = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+# Millrace's own are beside the pool.
+CLIENT_BACKENDS = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> 'millrace'"
 
 
 @pytest.fixture(scope="module")
