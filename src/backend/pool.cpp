@@ -93,13 +93,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
 
 asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io_context& core, Startup startup) {
   const auto self = shared_from_this();
-  pgwire::ServerCredential credential;
-  {
-    const std::scoped_lock lock(mutex_);
-    credential = credential_;
-  }
-  auto opened =
-      co_await ServerConnection::open(core, address_, {.startup = startup, .credential = std::move(credential)});
+  auto opened = co_await ServerConnection::open(core, address_, {.startup = startup, .credential = credential()});
   std::unique_lock lock(mutex_);
   if (!opened) {
     --open_;
@@ -252,9 +246,16 @@ std::shared_ptr<const ParameterList> Pool::welcome(const Startup& startup) const
   return nullptr;
 }
 
-void Pool::set_credential(pgwire::ServerCredential credential) {
+void Pool::set_credential(pgwire::ServerCredential credential, TimePoint as_of) {
   const std::scoped_lock lock(mutex_);
+  if (as_of < credential_as_of_) return;
   credential_ = std::move(credential);
+  credential_as_of_ = as_of;
+}
+
+pgwire::ServerCredential Pool::credential() const {
+  const std::scoped_lock lock(mutex_);
+  return credential_;
 }
 
 void Pool::set_limits(PoolLimits limits) {

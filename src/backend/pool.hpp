@@ -57,7 +57,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// What the server said at the log-in with these parameters, once a connection was open; null before.
   std::shared_ptr<const ParameterList> welcome(const Startup& startup) const;
 
-  void set_credential(pgwire::ServerCredential credential);
+  /// What new connections log in with. One that is known to be right at a later time stays.
+  void set_credential(pgwire::ServerCredential credential, TimePoint as_of = Clock::now());
+  pgwire::ServerCredential credential() const;
   void set_limits(PoolLimits limits);
 
   /// Closes what was idle too long, or is too old. `all`: every idle connection.
@@ -100,6 +102,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   mutable std::mutex mutex_;
   PoolLimits limits_;
   pgwire::ServerCredential credential_;
+  TimePoint credential_as_of_;
   std::vector<std::weak_ptr<const ParameterList>> startups_;
   std::vector<std::pair<Startup, std::shared_ptr<const ParameterList>>> welcomes_;
   std::vector<Connection> idle_;

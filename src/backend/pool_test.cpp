@@ -38,5 +38,18 @@ TEST(Pool, TakesNewLimitsWhileClientsWait) {
   EXPECT_EQ(refusals, std::vector<std::string>(50, "53300"));
 }
 
+// Of two log-ins at the same time, the one with the old password may be the last to end.
+TEST(Pool, KeepsTheCredentialThatIsRightAtTheLaterTime) {
+  const auto pool = pool_of({});
+  const TimePoint now = Clock::now();
+  const auto password = [&] { return std::get<pgwire::PlainPassword>(pool->credential()).text; };
+  pool->set_credential(pgwire::PlainPassword{"old"}, now);
+  pool->set_credential(pgwire::PlainPassword{"new"}, now + milliseconds(2));
+  pool->set_credential(pgwire::PlainPassword{"old"}, now + milliseconds(1));
+  EXPECT_EQ(password(), "new");
+  pool->set_credential(pgwire::PlainPassword{"newer"}, now + milliseconds(3));
+  EXPECT_EQ(password(), "newer");
+}
+
 }  // namespace
 }  // namespace millrace::backend

@@ -54,7 +54,9 @@ struct Settings {
   // Who may log in
   AuthType auth_type = AuthType::scram_sha_256;
   std::string auth_file = {};
-  std::string auth_query = "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin";
+  std::string auth_query =
+      "SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE rolpassword END "
+      "FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin";
 
   // Server connections
   PoolMode pool_mode = PoolMode::session;

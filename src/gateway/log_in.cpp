@@ -37,12 +37,8 @@ asio::awaitable<void> prepare_elsewhere(ClientAuthentication::Options* options) 
 asio::awaitable<bool> Session::log_in() {
   const auto request = co_await negotiate();
   if (!request) co_return false;
-  pgwire::ServerCredential credential;
-  if (!co_await authenticate(*request, credential)) {
-    core_.counters().logins_failed.add();
-    co_return false;
-  }
-  if (!co_await welcome(*request, std::move(credential))) {
+  auto proven = co_await authenticate();
+  if (!proven || !co_await welcome(*request, std::move(*proven))) {
     core_.counters().logins_failed.add();
     co_return false;
   }
@@ -141,22 +137,22 @@ asio::awaitable<std::optional<pgwire::StartupRequest>> Session::negotiate() {
   }
 }
 
-asio::awaitable<bool> Session::authenticate(const pgwire::StartupRequest&, pgwire::ServerCredential& credential) {
+asio::awaitable<std::optional<Session::Proven>> Session::authenticate() {
   const auto& settings = *rules_->settings;
-  auto secret = co_await rules_->secrets->find(core_.io, core_.shared.pools, user_);
-  if (!secret) {
+  auto found = co_await rules_->secrets->find(core_.io, core_.shared.pools, user_);
+  if (!found) {
     // Under trust the server decides; it will say more clearly what is wrong.
     if (settings.auth_type != config::AuthType::trust) {
-      log::warn("could not look up a user", {{"user", user_}, {"reason", secret.error().message}});
-      send_fatal(secret.error());
-      co_return false;
+      log::warn("could not look up a user", {{"user", user_}, {"reason", found.error().message}});
+      send_fatal(found.error());
+      co_return std::nullopt;
     }
-    secret = pgwire::StoredSecret{};
+    found = Secrets::Found{{}, Clock::now()};
   }
   ClientAuthentication::Options options;
   options.method = method_of(settings.auth_type);
   options.user = user_;
-  options.secret = std::move(*secret);
+  options.secret = std::move(found->secret);
   options.tls = client_.encrypted();
   options.tls_server_end_point = client_.tls_server_end_point();
   options.mock_seed = core_.shared.mock_seed;
@@ -167,35 +163,33 @@ asio::awaitable<bool> Session::authenticate(const pgwire::StartupRequest&, pgwir
   auto step = machine.start();
   while (step.state == ClientAuthentication::State::more) {
     send_to_client(as_bytes(step.send));
-    if (!co_await read_at_least(pgwire::header_size)) co_return false;
+    if (!co_await read_at_least(pgwire::header_size)) co_return std::nullopt;
     const auto header = pgwire::load_header(in_);
     if (header.type != pgwire::frontend::password) {
       core_.counters().protocol_errors.add();
       send_fatal(machine.unexpected_message(header.type));
-      co_return false;
+      co_return std::nullopt;
     }
     if (!header.valid() || header.length > pgwire::max_password_length) {
       core_.counters().protocol_errors.add();
       send_fatal(Error{.message = "invalid password packet size", .sqlstate = "08P01"});
-      co_return false;
+      co_return std::nullopt;
     }
-    if (!co_await read_at_least(header.total())) co_return false;
+    if (!co_await read_at_least(header.total())) co_return std::nullopt;
     step = machine.on_password_message(std::span(in_.data(), header.total()).subspan(pgwire::header_size));
     consume(header.total());
   }
   if (step.state == ClientAuthentication::State::rejected) {
-    rules_->secrets->forget(user_);
     log::info("log-in refused", {{"client", client_.peer()}, {"user", user_}, {"sqlstate", step.error.sqlstate}});
     send_to_client(as_bytes(step.send));
     send_fatal(step.error);
-    co_return false;
+    co_return std::nullopt;
   }
   std::string out = std::move(step.send);
   // AuthenticationOk follows when a server connection was had: until then the server may still refuse.
   send_to_client(as_bytes(out));
-  credential = std::move(step.credential);
   authenticated_ = true;
-  co_return true;
+  co_return Proven{std::move(step.credential), found->as_of};
 }
 
 namespace {
@@ -218,7 +212,7 @@ std::string literal(std::string_view text) {
 
 }  // namespace
 
-asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, pgwire::ServerCredential credential) {
+asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Proven proven) {
   constexpr std::string_view application_name = "application_name";
   const bool replicates = request.replication() != pgwire::Replication::none;
   backend::ParameterList parameters = {{"user", user_}, {"database", database_}};
@@ -237,10 +231,12 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, pg
   pool_ = core_.shared.pools.get(user_, database_);
   startup_ = pool_->intern(std::move(parameters));
   if (replicates) {
-    co_await relay_replication(startup_, std::move(credential));
+    co_await relay_replication(startup_, std::move(proven.credential));
     co_return false;
   }
-  if (!std::holds_alternative<std::monostate>(credential)) pool_->set_credential(std::move(credential));
+  if (!std::holds_alternative<std::monostate>(proven.credential)) {
+    pool_->set_credential(std::move(proven.credential), proven.as_of);
+  }
   auto known = pool_->welcome(startup_);
   if (!known) {
     auto taken = co_await pool_->take(core_.io, startup_);

@@ -7,14 +7,6 @@
 #include "pgwire/sansio/user_list.hpp"
 
 namespace millrace::gateway {
-namespace {
-
-/// How long the server's answer is believed; a changed password works at the latest after this, or after one failed
-/// try.
-constexpr auto believed_for = std::chrono::seconds(30);
-
-}  // namespace
-
 Secrets::Secrets(const config::Settings& settings)
     : url_(settings.database_url),
       auth_query_(settings.auth_query),
@@ -32,33 +24,20 @@ Result<std::shared_ptr<Secrets>> Secrets::load(const config::Settings& settings)
   return made;
 }
 
-asio::awaitable<Result<pgwire::StoredSecret>> Secrets::find(asio::io_context& core, backend::Pools& pools,
-                                                            std::string user) {
-  if (const auto found = users_.find(user); found != users_.end()) co_return found->second;
-  if (user == url_.user && !url_.password.empty()) co_return pgwire::PlainPassword{url_.password};
-  if (auth_query_.empty()) co_return pgwire::StoredSecret{};
-  {
-    const std::scoped_lock lock(mutex_);
-    const auto known = asked_.find(user);
-    if (known != asked_.end() && Clock::now() - known->second.at < believed_for) co_return known->second.secret;
-  }
+asio::awaitable<Result<Secrets::Found>> Secrets::find(asio::io_context& core, backend::Pools& pools, std::string user) {
+  if (const auto known = users_.find(user); known != users_.end()) co_return Found{known->second, loaded_};
+  if (user == url_.user && !url_.password.empty()) co_return Found{pgwire::PlainPassword{url_.password}, loaded_};
+  if (auth_query_.empty()) co_return Found{{}, loaded_};
+  Found found{{}, Clock::now()};
   const auto rows = co_await own_query(core, pools, url_, auth_query_, {user}, timeout_);
   if (!rows) {
     co_return fail("AUTH_QUERY failed: " + rows.error().message, "08006",
                    "DATABASE_URL's user must be allowed to run it; or name the users in AUTH_FILE.");
   }
-  pgwire::StoredSecret secret;
-  if (rows->size() == 1 && rows->front().size() >= 2 && rows->front()[1])
-    secret = pgwire::parse_secret(*rows->front()[1]);
-  const std::scoped_lock lock(mutex_);
-  if (asked_.size() > 10000) asked_.clear();  // made-up names must not fill the memory
-  asked_[user] = {secret, Clock::now()};
-  co_return secret;
-}
-
-void Secrets::forget(const std::string& user) {
-  const std::scoped_lock lock(mutex_);
-  asked_.erase(user);
+  if (rows->size() == 1 && rows->front().size() >= 2 && rows->front()[1]) {
+    found.secret = pgwire::parse_secret(*rows->front()[1]);
+  }
+  co_return found;
 }
 
 }  // namespace millrace::gateway

@@ -3,7 +3,6 @@
 #include <boost/asio/awaitable.hpp>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "backend/pool.hpp"
@@ -21,25 +20,22 @@ class Secrets {
   /// The error names the line of a user file that can't be read.
   static Result<std::shared_ptr<Secrets>> load(const config::Settings& settings);
 
-  /// monostate: nobody of that name, or none that may log in with a password. An error: the server could not be asked.
-  asio::awaitable<Result<pgwire::StoredSecret>> find(asio::io_context& core, backend::Pools& pools, std::string user);
-
-  /// A log-in failed: what the server said may be out of date.
-  void forget(const std::string& user);
+  struct Found {
+    pgwire::StoredSecret secret;  ///< monostate: nobody of that name, or none that may log in with a password
+    TimePoint as_of;              ///< it was so at this time, or later
+  };
+  /// The server is asked each time: a changed password or a revoked right to log in holds from then on. An error: it
+  /// could not be asked.
+  asio::awaitable<Result<Found>> find(asio::io_context& core, backend::Pools& pools, std::string user);
 
  private:
   explicit Secrets(const config::Settings& settings);
 
-  struct Asked {
-    pgwire::StoredSecret secret;
-    TimePoint at;
-  };
   const config::DatabaseUrl url_;
   const std::string auth_query_;
   const std::chrono::milliseconds timeout_;
+  const TimePoint loaded_ = Clock::now();
   std::map<std::string, pgwire::StoredSecret> users_;
-  std::mutex mutex_;
-  std::map<std::string, Asked> asked_;
 };
 
 }  // namespace millrace::gateway

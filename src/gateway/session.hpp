@@ -44,8 +44,13 @@ class Session final : public backend::ServerConnection::Sink,
   // log_in.cpp
   asio::awaitable<bool> log_in();
   asio::awaitable<std::optional<pgwire::StartupRequest>> negotiate();
-  asio::awaitable<bool> authenticate(const pgwire::StartupRequest& request, pgwire::ServerCredential& credential);
-  asio::awaitable<bool> welcome(const pgwire::StartupRequest& request, pgwire::ServerCredential credential);
+  /// What the client proved itself with serves to log in to the server, if the secret hasn't changed since `as_of`.
+  struct Proven {
+    pgwire::ServerCredential credential;
+    TimePoint as_of;
+  };
+  asio::awaitable<std::optional<Proven>> authenticate();
+  asio::awaitable<bool> welcome(const pgwire::StartupRequest& request, Proven proven);
   asio::awaitable<bool> read_at_least(std::size_t count);
   void consume(std::size_t count);
   asio::awaitable<void> relay_replication(backend::Pool::Startup startup, pgwire::ServerCredential credential);

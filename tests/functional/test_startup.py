@@ -235,18 +235,35 @@ def refused_directly(guarded: PostgreSQL, user: str, password: str) -> str:
 
 
 def test_a_changed_password(guarded: PostgreSQL) -> None:
-    """The first log-in after the change may meet the old secret; no later one may."""
+    """Holds from the first log-in on, whether or not a server connection is open."""
     guarded.admin("CREATE ROLE changing LOGIN PASSWORD 'before'")
-    with Millrace(guarded, settings_of(guarded, POOL_MODE="transaction")) as millrace:
+    with Millrace(guarded, settings_of(guarded, POOL_MODE="transaction", POOL_SIZE="1")) as millrace:
         with psycopg.connect(millrace.dsn(user="changing", password="before")) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
         guarded.admin("ALTER ROLE changing PASSWORD 'after'")
-        with contextlib.suppress(psycopg.OperationalError):
-            psycopg.connect(millrace.dsn(user="changing", password="after")).close()
+        refused(millrace, user="changing", password="before")
         with psycopg.connect(millrace.dsn(user="changing", password="after")) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
         refused(millrace, user="changing", password="before")
+        # A new server connection is opened with the password that is right now.
+        with psycopg.connect(millrace.dsn(user="changing", password="after", options="-cwork_mem=3MB")) as connection:
+            assert connection.execute("SHOW work_mem").fetchone() == ("3MB",)
     guarded.admin("DROP ROLE changing")
+
+
+@pytest.mark.parametrize("change", ["VALID UNTIL '2000-01-01'", "NOLOGIN", "PASSWORD NULL"])
+def test_who_may_no_longer_log_in(guarded: PostgreSQL, change: str) -> None:
+    """Refused from then on, though a server connection is open."""
+    guarded.admin("CREATE ROLE leaving LOGIN PASSWORD 'secret' VALID UNTIL '2999-01-01'")
+    with Millrace(guarded, settings_of(guarded, POOL_MODE="transaction")) as millrace:
+        arguments = {"user": "leaving", "password": "secret"}
+        with psycopg.connect(millrace.dsn(**arguments)) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+            guarded.admin(f"ALTER ROLE leaving {change}")
+            assert "leaving" in str(refused(millrace, **arguments))
+            guarded.admin("ALTER ROLE leaving LOGIN PASSWORD 'secret' VALID UNTIL 'infinity'")
+            psycopg.connect(millrace.dsn(**arguments)).close()
+    guarded.admin("DROP ROLE leaving")
 
 
 def test_user_file(guarded: PostgreSQL) -> None:
