@@ -98,7 +98,7 @@ std::vector<Group> groups() {
       {"Who may log in",
        {
            {"AUTH_TYPE", choice<&Settings::auth_type>(auth_types), reload,
-            "How database clients prove who they are; with `trust` they don't."},
+            "How database clients prove who they are; with `trust` they don't, and AUTH_QUERY isn't run."},
            {"AUTH_FILE", Text{&Settings::auth_file, "a file's path", nullptr}, reload,
             "A file with one line per user, `\"name\" \"SCRAM secret, md5 hash or password\"`; it is asked before "
             "AUTH_QUERY. For who is in it, a role's NOLOGIN and VALID UNTIL hold only when a server connection is "

@@ -139,15 +139,14 @@ asio::awaitable<std::optional<pgwire::StartupRequest>> Session::negotiate() {
 
 asio::awaitable<std::optional<Session::Proven>> Session::authenticate() {
   const auto& settings = *rules_->settings;
-  auto found = co_await rules_->secrets->find(core_.io, core_.shared.pools, user_);
+  Result<Secrets::Found> found = rules_->secrets->known(user_);
+  if (settings.auth_type != config::AuthType::trust) {
+    found = co_await rules_->secrets->find(core_.io, core_.shared.pools, user_);
+  }
   if (!found) {
-    // Under trust the server decides; it will say more clearly what is wrong.
-    if (settings.auth_type != config::AuthType::trust) {
-      log::warn("could not look up a user", {{"user", user_}, {"reason", found.error().message}});
-      send_fatal(found.error());
-      co_return std::nullopt;
-    }
-    found = Secrets::Found{{}, Clock::now()};
+    log::warn("could not look up a user", {{"user", user_}, {"reason", found.error().message}});
+    send_fatal(found.error());
+    co_return std::nullopt;
   }
   ClientAuthentication::Options options;
   options.method = method_of(settings.auth_type);

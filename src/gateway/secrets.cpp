@@ -25,10 +25,11 @@ Result<std::shared_ptr<Secrets>> Secrets::load(const config::Settings& settings)
 }
 
 asio::awaitable<Result<Secrets::Found>> Secrets::find(asio::io_context& core, backend::Pools& pools, std::string user) {
-  if (const auto known = users_.find(user); known != users_.end()) co_return Found{known->second, loaded_};
-  if (user == url_.user && !url_.password.empty()) co_return Found{pgwire::PlainPassword{url_.password}, loaded_};
-  if (auth_query_.empty()) co_return Found{{}, loaded_};
-  Found found{{}, Clock::now()};
+  Found found = known(user);
+  if (!std::holds_alternative<std::monostate>(found.secret) || users_.contains(user) || auth_query_.empty()) {
+    co_return found;
+  }
+  found.as_of = Clock::now();
   const auto rows = co_await own_query(core, pools, url_, auth_query_, {user}, timeout_);
   if (!rows) {
     co_return fail("AUTH_QUERY failed: " + rows.error().message, "08006",
@@ -38,6 +39,12 @@ asio::awaitable<Result<Secrets::Found>> Secrets::find(asio::io_context& core, ba
     found.secret = pgwire::parse_secret(*rows->front()[1]);
   }
   co_return found;
+}
+
+Secrets::Found Secrets::known(const std::string& user) const {
+  if (const auto listed = users_.find(user); listed != users_.end()) return {listed->second, loaded_};
+  if (user == url_.user && !url_.password.empty()) return {pgwire::PlainPassword{url_.password}, loaded_};
+  return {{}, loaded_};
 }
 
 }  // namespace millrace::gateway

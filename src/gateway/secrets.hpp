@@ -27,6 +27,8 @@ class Secrets {
   /// The server is asked each time: a changed password or a revoked right to log in holds from then on. An error: it
   /// could not be asked.
   asio::awaitable<Result<Found>> find(asio::io_context& core, backend::Pools& pools, std::string user);
+  /// The same of what is known without asking: the server decides.
+  Found known(const std::string& user) const;
 
  private:
   explicit Secrets(const config::Settings& settings);

@@ -323,3 +323,16 @@ def test_tls_towards_the_server(certificate: Certificate, mode: str, server_has_
 def test_trust_needs_no_password(millrace: Millrace) -> None:
     with psycopg.connect(millrace.dsn(password="")) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_trust_asks_nobody_for_a_secret(postgres: PostgreSQL) -> None:
+    postgres.admin("""
+        CREATE ROLE trusted LOGIN;
+        CREATE TABLE asked (name text);
+        CREATE FUNCTION asked_for(text) RETURNS TABLE (name text, secret text) LANGUAGE sql
+            AS $$INSERT INTO asked VALUES ($1) RETURNING name, NULL$$;
+    """)
+    with Millrace(postgres, {"AUTH_TYPE": "trust", "AUTH_QUERY": "SELECT * FROM asked_for($1)"}) as millrace:
+        with connect(millrace, user="trusted") as client:
+            assert client.one("SELECT session_user") == "trusted"
+    assert postgres.admin("SELECT * FROM asked") == ""
