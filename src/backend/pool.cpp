@@ -56,7 +56,8 @@ Pool::Connection Pool::try_take(asio::io_context& core, const Startup& startup,
   return taken;
 }
 
-asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io_context& core, Startup startup) {
+asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io_context& core, Startup startup,
+                                                                        Queue queue) {
   if (auto connection = try_take(core, startup, nullptr)) co_return connection;
   std::shared_ptr<Waiter> waiter;
   PoolLimits limits;  // as they are now: a reload on another thread may change them
@@ -65,6 +66,8 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
     limits = limits_;
     if (open_ < limits.size && waiters_.empty()) {
       ++open_;
+    } else if (queue == Queue::avoid && (idle_.empty() || !waiters_.empty())) {
+      co_return Connection{};
     } else {
       waiter = std::make_shared<Waiter>(core, startup);
       waiters_.push_back(waiter);
@@ -82,7 +85,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   }
   if (waiter->given) co_return std::move(waiter->given);
   if (waiter->open_one) co_return co_await open(core, std::move(startup));
-  if (woken) co_return co_await take(core, std::move(startup));
+  if (woken) co_return co_await take(core, std::move(startup), queue);
   co_return std::unexpected(
       LoginError{Error{.message = fmt::format("all {} server connections are in use; waited {} s for one", limits.size,
                                               std::chrono::duration_cast<std::chrono::seconds>(limits.wait).count()),

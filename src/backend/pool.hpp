@@ -45,8 +45,11 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// comes first.
   Connection try_take(asio::io_context& core, const Startup& startup, const std::shared_ptr<const Settings>& preferred);
 
+  enum class Queue { join, avoid };
   /// Waits for a connection, or opens one. Errors: 53300 after `PoolLimits::wait`, or what the log-in failed with.
-  asio::awaitable<std::expected<Connection, LoginError>> take(asio::io_context& core, Startup startup);
+  /// `Queue::avoid`: null instead of waiting for a connection that others have.
+  asio::awaitable<std::expected<Connection, LoginError>> take(asio::io_context& core, Startup startup,
+                                                              Queue queue = Queue::join);
 
   /// Gives a clean connection back; on its own thread. A closed one only frees its place.
   void give_back(Connection connection);

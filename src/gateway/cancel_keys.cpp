@@ -5,31 +5,34 @@
 #include "gateway/session.hpp"
 
 namespace millrace::gateway {
+namespace {
 
-CancelKeys::Key CancelKeys::add(std::weak_ptr<Session> session) {
-  Key key;
-  while (getrandom(&key.secret, sizeof key.secret, 0) != sizeof key.secret) {
-  }
+/// Far above any process: Linux has numbers up to 2^22. Drivers hold it as a signed number of 32 bits.
+constexpr std::uint32_t no_process = 0x4000'0000;
+
+}  // namespace
+
+CancelKeys::Key CancelKeys::add(std::weak_ptr<Session> session, std::uint32_t process_id) {
   const std::scoped_lock lock(mutex_);
+  if (process_id == 0) process_id = no_process + next_++ % no_process;
+  Key key{.process_id = process_id, .secret = 0};
   do {
-    // Drivers hold it as a signed number of 32 bits, and take 0 for none.
-    next_ = next_ % 0x7fff'ffff + 1;
-  } while (entries_.contains(next_));
-  key.process_id = next_;
-  entries_.emplace(key.process_id, Entry{key.secret, std::move(session)});
+    while (getrandom(&key.secret, sizeof key.secret, 0) != sizeof key.secret) {
+    }
+    // Two servers, before and after a reload, may have a process of the same number.
+  } while (!sessions_.try_emplace(whole(key), session).second);
   return key;
 }
 
 void CancelKeys::remove(Key key) {
   const std::scoped_lock lock(mutex_);
-  entries_.erase(key.process_id);
+  sessions_.erase(whole(key));
 }
 
 std::shared_ptr<Session> CancelKeys::find(Key key) const {
   const std::scoped_lock lock(mutex_);
-  const auto found = entries_.find(key.process_id);
-  if (found == entries_.end() || found->second.secret != key.secret) return nullptr;
-  return found->second.session.lock();
+  const auto found = sessions_.find(whole(key));
+  return found == sessions_.end() ? nullptr : found->second.lock();
 }
 
 }  // namespace millrace::gateway

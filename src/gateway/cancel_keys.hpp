@@ -18,19 +18,19 @@ class CancelKeys {
     std::uint32_t secret = 0;
   };
 
-  Key add(std::weak_ptr<Session> session);
+  /// `process_id`: of the server's process that serves this session and no other; 0: there is none, and the key gets a
+  /// number that no process can have, so that what an application does by it (pg_terminate_backend) hits nobody.
+  Key add(std::weak_ptr<Session> session, std::uint32_t process_id = 0);
   void remove(Key key);
   /// Null: nobody has this key, or no longer.
   std::shared_ptr<Session> find(Key key) const;
 
  private:
-  struct Entry {
-    std::uint32_t secret;
-    std::weak_ptr<Session> session;
-  };
+  static std::uint64_t whole(Key key) { return std::uint64_t{key.process_id} << 32 | key.secret; }
+
   mutable std::mutex mutex_;
   std::uint32_t next_ = 0;
-  boost::unordered_flat_map<std::uint32_t, Entry> entries_;
+  boost::unordered_flat_map<std::uint64_t, std::weak_ptr<Session>> sessions_;
 };
 
 }  // namespace millrace::gateway

@@ -236,9 +236,14 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
   if (!std::holds_alternative<std::monostate>(proven.credential)) {
     pool_->set_credential(std::move(proven.credential), proven.as_of);
   }
+  const auto& settings = *rules_->settings;
+  const bool session_mode = settings.pool_mode == config::PoolMode::session;
   auto known = pool_->welcome(startup_);
-  if (!known) {
-    auto taken = co_await pool_->take(core_.io, startup_);
+  backend::Pool::Connection own;
+  if (!known || session_mode) {
+    // A session's connection is its own from now on, so that the process id that the client is told is the server's.
+    using Queue = backend::Pool::Queue;
+    auto taken = co_await pool_->take(core_.io, startup_, known ? Queue::avoid : Queue::join);
     if (!taken) {
       const backend::LoginError failure = std::move(taken.error());
       core_.counters().servers_failed.add();
@@ -251,13 +256,12 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
                 {{"user", user_}, {"database", database_}, {"reason", failure.error.message}});
       co_return false;
     }
-    known = (*taken)->state().parameters;
-    pool_->give_back(std::move(*taken));
+    own = std::move(*taken);
+    if (own) known = own->state().parameters;
+    if (own && (!session_mode || client_gone_)) pool_->give_back(std::exchange(own, nullptr));
   }
-  const auto& settings = *rules_->settings;
   relay_.emplace(core_.pipeline, core_.shared.prepared_texts,
-                 Relay::Options{.mode = settings.pool_mode == config::PoolMode::session ? Relay::Mode::session
-                                                                                        : Relay::Mode::transaction,
+                 Relay::Options{.mode = session_mode ? Relay::Mode::session : Relay::Mode::transaction,
                                 .max_message = static_cast<std::uint32_t>(settings.max_message_size_mb) * 1024 * 1024,
                                 .user = user_,
                                 .database = database_});
@@ -267,7 +271,16 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
     known = pool_->intern(*backend::with_parameter(known, application_name, application_));
   }
   relay_->parameters = known;
-  key_ = core_.shared.cancel_keys.add(weak_from_this());
+  if (own) {
+    if (!co_await make_as_left(own)) co_return false;
+    if (client_gone_ || finished_) {
+      pool_->give_back(std::move(own));
+      co_return false;
+    }
+    relay_->parameters = known = own->state().parameters;
+    attach(std::move(own));
+  }
+  key_ = core_.shared.cancel_keys.add(weak_from_this(), server_ ? server_->session().process_id : 0);
   std::string out;
   pgwire::append_authentication_ok(out);
   for (const auto& [name, value] : *known) pgwire::append_parameter_status(out, name, value);

@@ -317,7 +317,7 @@ asio::awaitable<bool> Session::link() {
     pool_->give_back(std::move(connection));
     co_return false;
   }
-  if (!same(connection->state().settings, relay_->settings()) && !co_await prepare_server(connection)) co_return false;
+  if (!co_await make_as_left(connection)) co_return false;
   attach(std::move(connection));
   co_return true;
 }
@@ -341,6 +341,11 @@ void Session::attach(backend::Pool::Connection connection) {
   server_->attach(shared_from_this());
   relay_->attach(server_->state());
   core_.counters().clients_active.add();
+}
+
+/// Its settings are to be the client's. False: they can't be, and the client was told.
+asio::awaitable<bool> Session::make_as_left(backend::Pool::Connection connection) {
+  co_return same(connection->state().settings, relay_->settings()) || co_await prepare_server(connection);
 }
 
 asio::awaitable<bool> Session::prepare_server(backend::Pool::Connection connection) {

@@ -75,6 +75,7 @@ class Session final : public backend::ServerConnection::Sink,
   void finish();
   bool too_far_ahead();
   static asio::awaitable<void> flush(std::shared_ptr<Session> self);
+  asio::awaitable<bool> make_as_left(backend::Pool::Connection connection);
   asio::awaitable<bool> prepare_server(backend::Pool::Connection connection);
   void tell_parameters(const backend::ServerConnection& connection);
   void release();
