@@ -39,6 +39,7 @@ asio::awaitable<bool> Session::log_in() {
   if (!request) co_return false;
   auto proven = co_await authenticate();
   if (!proven || !co_await welcome(*request, std::move(*proven))) {
+    if (replicating_) co_return false;  // it was logged in, and is over
     core_.counters().logins_failed.add();
     co_return false;
   }
@@ -331,16 +332,19 @@ asio::awaitable<void> Session::relay_replication(backend::Pool::Startup startup,
   pgwire::append_authentication_ok(out);
   for (const auto& [name, value] : server->session().parameter_statuses)
     pgwire::append_parameter_status(out, name, value);
-  // It isn't pooled, so the server's own key serves: but a cancel request comes to us, so it stays unknown.
+  key_ = core_.shared.cancel_keys.add(weak_from_this(), server->session().process_id);
+  pgwire::append_backend_key_data(out, key_.process_id, key_.secret);
   pgwire::append_ready_for_query(out, 'I');
   send_to_client(as_bytes(out));
   replicating_ = true;
+  replication_ = server;
   std::vector<std::byte> first(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(held_));
   held_ = 0;
   net::Signal done(core_.io);
   asio::co_spawn(core_.io, copy_all(&server->stream(), &client_, {}), [&done](std::exception_ptr) { done.set(); });
   co_await copy_all(&client_, &server->stream(), std::move(first));
   co_await done.wait(std::chrono::hours(24));
+  replication_.reset();
   client_gone_ = true;
 }
 

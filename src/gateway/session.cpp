@@ -501,6 +501,12 @@ void Session::on_tick(TimePoint now) {
 
 asio::awaitable<void> Session::cancel() {
   const auto self = shared_from_this();
+  if (const auto replication = replication_) {
+    core_.counters().cancels.add();
+    const auto& session = replication->session();
+    co_await backend::cancel(core_.io, replication->address(), session.process_id, session.secret_key);
+    co_return;
+  }
   const auto server = server_;
   const auto pool = pool_;
   if (!server || !relay_ || !relay_->query_under_way()) {

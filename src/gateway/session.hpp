@@ -125,6 +125,7 @@ class Session final : public backend::ServerConnection::Sink,
   bool ahead_ = false;          ///< not read, as too many answers are owed
   bool cancel_wanted_ = false;  ///< of the query that waits for a server connection
   bool replicating_ = false;
+  std::shared_ptr<backend::ServerConnection> replication_;  ///< whose queries a cancel request means, while replicating
 };
 
 }  // namespace millrace::gateway
