@@ -40,7 +40,7 @@ struct Shared {
   boost::asio::thread_pool workers{1};  ///< for what takes a millisecond of CPU, such as deriving a SCRAM verifier
   std::atomic<std::size_t> clients = 0;
   std::atomic<bool> draining = false;
-  std::string mock_seed;  ///< of the answers to users that don't exist; random, per process
+  std::string mock_seed;  ///< of the answers to users that don't exist; secret, and the same after a restart
 };
 
 /// One I/O thread: its sessions and its pipeline. Everything in it belongs to that thread.

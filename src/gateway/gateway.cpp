@@ -2,10 +2,13 @@
 
 #include <sys/random.h>
 
+#include <fstream>
+
 #include "base/log.hpp"
 #include "gateway/core.hpp"
 #include "gateway/own_query.hpp"
 #include "gateway/session.hpp"
+#include "pgwire/sansio/crypto.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -54,7 +57,15 @@ Result<std::shared_ptr<const Rules>> rules_of(std::shared_ptr<const config::Sett
   return rules;
 }
 
-std::string random_seed() {
+/// Of the made-up salts: secret, and the same after a restart, as a salt that changed would tell that there is no such
+/// user. The machine's id is both; where there is none (a container) the salts last as long as the process.
+std::string mock_seed() {
+  std::ifstream file("/etc/machine-id");
+  std::string id;
+  if (std::getline(file, id) && id.size() >= 32) {
+    const auto digest = pgwire::hmac_sha256(std::as_bytes(std::span(id)), "millrace: salts of users that don't exist");
+    return {reinterpret_cast<const char*>(digest.data()), digest.size()};
+  }
   std::string seed(32, '\0');
   while (getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size())) {
   }
@@ -80,7 +91,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
   std::unique_ptr<Gateway> made(new Gateway);
   made->shared_ = std::make_shared<Shared>(std::move(*address), limits_of(*settings));
   made->shared_->rules = std::move(*rules);
-  made->shared_->mock_seed = random_seed();
+  made->shared_->mock_seed = mock_seed();
   const sql::ParseLimits parse_limits{.max_bytes = static_cast<std::size_t>(settings->max_parsed_statement_kb) * 1024};
   for (std::size_t index = 0; index < cores.size(); ++index) {
     made->cores_.push_back(std::make_unique<Core>(*cores[index], *made->shared_, index, monitor, parse_limits));

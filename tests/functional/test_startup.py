@@ -336,3 +336,23 @@ def test_trust_asks_nobody_for_a_secret(postgres: PostgreSQL) -> None:
         with connect(millrace, user="trusted") as client:
             assert client.one("SELECT session_user") == "trusted"
     assert postgres.admin("SELECT * FROM asked") == ""
+
+
+def salt_of(server: Millrace, user: str) -> bytes:
+    with opened(server) as client:
+        client.send(startup(user))
+        client.receive()
+        first = b"n,,n=,r=nonce"
+        client.send(message("p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(first)) + first))
+        (salt,) = (part for part in client.receive().body.split(b",") if part.startswith(b"s="))
+        return salt
+
+
+def test_a_restart_does_not_tell_who_exists(postgres: PostgreSQL) -> None:
+    """The salt of a user that doesn't exist stays, as does that of one that does."""
+    with Millrace(postgres, {"AUTH_TYPE": "scram-sha-256"}) as millrace:
+        users = ("nobody", "nobody else", "postgres")
+        before = [salt_of(millrace, user) for user in users]
+        assert len(set(before)) == len(users)
+        millrace.restart()
+        assert [salt_of(millrace, user) for user in users] == before

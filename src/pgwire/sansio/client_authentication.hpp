@@ -25,7 +25,7 @@ class ClientAuthentication {
     StoredSecret secret = {};                          ///< what is known of the user; monostate: unknown user
     std::vector<std::byte> tls_server_end_point = {};  ///< not empty: SCRAM-SHA-256-PLUS is offered
     bool tls = false;
-    std::string mock_seed = {};  ///< stable per process: makes the made-up salt of an unknown user the same each time
+    std::string mock_seed = {};  ///< stable: makes the made-up salt of an unknown user the same each time
     std::optional<ScramVerifier> derived = {};  ///< of a plain `secret`, by `prepare`
   };
 
