@@ -112,9 +112,13 @@ function(millrace_fuzz room)
     if(NOT corpus)
       set(corpus corpus/${subject})
     endif()
+    # By a list: to a folder libFuzzer adds what it finds.
+    file(GLOB inputs CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${corpus}/*)
+    string(REPLACE ";" "," inputs "${inputs}")
+    file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/${subject}.inputs "${inputs}")
     add_test(NAME ${room}.fuzz.${subject}
       COMMAND ${room}_fuzz ${subject} -seed=1 -runs=${arg_RUNS} -max_total_time=20 -timeout=10 -rss_limit_mb=2048
-        ${CMAKE_CURRENT_SOURCE_DIR}/${corpus})
+        -seed_inputs=@${CMAKE_CURRENT_BINARY_DIR}/${subject}.inputs)
     set_tests_properties(${room}.fuzz.${subject} PROPERTIES TIMEOUT 60 LABELS fuzz)
   endforeach()
 endfunction()
