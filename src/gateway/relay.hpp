@@ -37,7 +37,7 @@ class Relay {
   enum class Next {
     more,             ///< wait for more bytes
     need_server,      ///< attach a server connection, then call again
-    parse,            ///< have `to_parse` parsed elsewhere, say what is `parsed`, then call again
+    parse,            ///< have `take_to_parse` parsed elsewhere, say what is `parsed`, then call again
     reset_sequences,  ///< run DISCARD SEQUENCES on the server connection, call `sequences_reset`, then call again
     restore_start,    ///< make the server connection's settings `settings`, then call again
     terminate,        ///< the client said goodbye
@@ -87,8 +87,9 @@ class Relay {
   std::shared_ptr<const backend::ParameterList> parameters;  ///< as the client knows them
   std::string_view application;                              ///< for the records
 
-  std::string_view to_parse() const { return to_parse_; }
-  /// What `to_parse` is; for the next call.
+  /// The client's buffer has moved on by the time that it is parsed, so this is a copy.
+  std::string take_to_parse() { return std::exchange(to_parse_, {}); }
+  /// What `take_to_parse` is; for the next call.
   void parsed(std::shared_ptr<const sql::Statement> statement) { parsed_ = std::move(statement); }
   const Error& error() const { return error_; }
   bool fatal_seen() const { return fatal_seen_; }
@@ -212,7 +213,7 @@ class Relay {
   bool replaced_ = false;    ///< the message at hand isn't passed on itself
   std::size_t taken_ = 0;    ///< of a message that is streamed: how much of it was taken at once
   Next stop_ = Next::more;
-  std::string_view to_parse_;
+  std::string to_parse_;
   StatementPtr parsed_;
   Error error_;
 };

@@ -230,7 +230,7 @@ asio::awaitable<bool> Session::wait_for_next() {
     case Relay::Next::need_server:
       co_return co_await link();
     case Relay::Next::parse: {
-      const std::string text(relay_->to_parse());
+      const std::string text = relay_->take_to_parse();
       std::shared_ptr<const sql::Statement> statement;
       net::Signal parsed(core_.io);
       core_.shared.parse_pool.parse(text, [&](std::shared_ptr<const sql::Statement> result) {

@@ -113,6 +113,16 @@ def test_executing_a_statement_of_the_protocol_in_a_failed_transaction(proxy: Wi
         assert client.one("EXECUTE s") == "1"
 
 
+def test_a_long_setting_that_is_not_first_in_the_buffer(proxy: Wire) -> None:
+    """It is judged by its own text, wherever the bytes before it have gone meanwhile."""
+    before = [query("SELECT 1" + " " * 1000)] * 30
+    setting = query("SET work_mem = '9MB'" + " " * 10000)
+    with connect(proxy) as client, connect(proxy) as other:
+        client.ask(*before, setting, times=len(before) + 1)
+        assert other.one("SHOW work_mem") == "4MB"
+        assert client.one("SHOW work_mem") == "9MB"
+
+
 def test_a_text_of_a_megabyte_of_settings(proxy: Wire) -> None:
     with connect(proxy) as client:
         answer = client.ask(query("SET work_mem = '4MB';" * 40000))

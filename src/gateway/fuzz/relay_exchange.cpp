@@ -73,8 +73,6 @@ class Exchange {
       const auto step = relay_.from_client(waiting_client_, ++now_);
       pass(waiting_client_, step.used, step.forward, to_server_, server_frames_);
       require(relay_.client_mid_message() == !server_frames_.between_messages());
-      // The text to parse points into what is consumed.
-      const std::string to_parse(step.next == Relay::Next::parse ? relay_.to_parse() : "");
       consume(waiting_client_, step.used);
       switch (step.next) {
         case Relay::Next::more:
@@ -85,10 +83,12 @@ class Exchange {
           relay_.attach(servers_[++leases_ % 2]);
           attached_ = true;
           break;
-        case Relay::Next::parse:
+        case Relay::Next::parse: {
+          const std::string to_parse = relay_.take_to_parse();
           require(to_parse.size() > limits.inline_bytes && to_parse.size() <= limits.max_bytes);
           relay_.parsed(sql::parse(to_parse));
           break;
+        }
         case Relay::Next::reset_sequences:
           require(mode_ == Relay::Mode::transaction);
           relay_.sequences_reset();
