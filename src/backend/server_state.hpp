@@ -39,6 +39,7 @@ struct ServerState {
   std::shared_ptr<const ParameterList> parameters;  ///< ParameterStatus values, never null once logged in
   std::shared_ptr<const Settings> settings;         ///< null: none
   boost::unordered_flat_map<std::uint64_t, PreparedOnServer> prepared;
+  std::vector<std::uint64_t> unneeded;  ///< texts of statements that are there and that nobody will use
   static constexpr std::uint64_t unknown = ~std::uint64_t{0};
   std::uint64_t unnamed = 0;  ///< the number of the text in the unnamed statement; 0: none; `unknown`: anybody's
   std::uint64_t use_count = 0;

@@ -86,6 +86,7 @@ asio::awaitable<void> Session::tidy_server() {
     clean = (co_await server->query("DISCARD ALL", {}, tidying_limit)).has_value();
     state.settings.reset();
     state.prepared.clear();
+    state.unneeded.clear();
     state.unnamed = 0;
     state.used = false;
   }

@@ -15,27 +15,74 @@ PreparedTexts::PreparedTexts(std::string prefix) : prefix_(std::move(prefix)) {}
 
 std::string PreparedTexts::server_name(std::uint64_t number) const { return fmt::format("{}{}", prefix_, number); }
 
-std::shared_ptr<const PreparedText> PreparedTexts::intern(std::string_view query_and_types,
+namespace {
+
+/// Of a text that the relay doesn't read as the server does, nothing is known but its bytes.
+std::string key_of(std::string_view query_and_types, const TextMeaning& meaning, bool holds_constants,
+                   const std::shared_ptr<const sql::Statement>& statement) {
+  const bool unparsed = statement && statement->kind == sql::StatementKind::unparsed;
+  const std::string_view constants = holds_constants ? std::string_view(meaning.constants) : "";
+  return fmt::format("{}{},{},{}{}{}", unparsed ? 'u' : 'p', constants.size(), meaning.names.size(), constants,
+                     meaning.names, query_and_types);
+}
+
+/// Without what follows the text: a NUL and the types.
+std::string_view text_of(std::string_view query_and_types) {
+  return query_and_types.substr(0, query_and_types.find('\0'));
+}
+
+}  // namespace
+
+std::shared_ptr<const PreparedText> PreparedTexts::intern(std::string_view query_and_types, const TextMeaning& meaning,
                                                           const std::shared_ptr<const sql::Statement>& statement) {
+  std::string key = key_of(query_and_types, meaning, holds_constants(text_of(query_and_types)), statement);
   const std::scoped_lock lock(mutex_);
-  if (const auto found = known_.find(query_and_types); found != known_.end()) {
+  if (const auto found = known_.find(key); found != known_.end()) {
     if (auto alive = found->second.lock()) return alive;
   }
-  // The key is a view into the text, so the entry goes with the last owner.
-  std::shared_ptr<const PreparedText> made(
-      new PreparedText{next_, std::string(query_and_types), statement, server_name(next_)},
-      [this](const PreparedText* text) {
-        {
-          const std::scoped_lock inner(mutex_);
-          const auto found = known_.find(text->query_and_types);
-          if (found != known_.end() && found->first.data() == text->query_and_types.data()) known_.erase(found);
-        }
-        delete text;
-      });
-  ++next_;
-  known_.erase(query_and_types);
-  known_.emplace(made->query_and_types, made);
+  auto made = add(std::move(key), query_and_types, meaning, statement, true);
+  known_.erase(made->key);
+  known_.emplace(made->key, made);
   return made;
+}
+
+std::shared_ptr<const PreparedText> PreparedTexts::make(std::string_view query_and_types, const TextMeaning& meaning,
+                                                        const std::shared_ptr<const sql::Statement>& statement,
+                                                        bool shared) {
+  std::string key = key_of(query_and_types, meaning, holds_constants(text_of(query_and_types)), statement);
+  const std::scoped_lock lock(mutex_);
+  return add(std::move(key), query_and_types, meaning, statement, shared);
+}
+
+void PreparedTexts::prefer(const std::shared_ptr<const PreparedText>& text) {
+  const std::scoped_lock lock(mutex_);
+  known_.erase(text->key);  // the key is a view into the other's
+  known_.emplace(text->key, text);
+}
+
+std::shared_ptr<const PreparedText> PreparedTexts::add(std::string key, std::string_view query_and_types,
+                                                       const TextMeaning& meaning,
+                                                       const std::shared_ptr<const sql::Statement>& statement,
+                                                       bool shared) {
+  const bool constants = holds_constants(text_of(query_and_types));
+  const std::uint64_t number = next_++;
+  // The key is a view into the text, so the entry goes with the last owner.
+  return {new PreparedText{.number = number,
+                           .query_and_types = std::string(query_and_types),
+                           .meaning = {.constants = constants ? meaning.constants : "", .names = meaning.names},
+                           .holds_constants = constants,
+                           .shared = shared,
+                           .statement = statement,
+                           .server_name = server_name(number),
+                           .key = std::move(key)},
+          [this](const PreparedText* text) {
+            {
+              const std::scoped_lock inner(mutex_);
+              const auto found = known_.find(text->key);
+              if (found != known_.end() && found->first.data() == text->key.data()) known_.erase(found);
+            }
+            delete text;
+          }};
 }
 
 }  // namespace millrace::gateway

@@ -9,18 +9,24 @@
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
+#include "gateway/text_meaning.hpp"
 #include "sql/statement.hpp"
 
 namespace millrace::gateway {
 
-/// The text of a prepared statement and its parameter types, as in a Parse message after the name. Clients that prepare
-/// the same share one, and so may share it on a server connection, under the name `server_name`.
+/// The text of a prepared statement and its parameter types, as in a Parse message after the name, and what the text
+/// means. Clients that prepare the same share one, and so may share it on a server connection, under the name
+/// `server_name`.
 struct PreparedText {
   std::uint64_t number;
   std::string query_and_types;
+  TextMeaning meaning;  ///< `constants` only if it holds any
+  bool holds_constants;
+  bool shared;  ///< false: it is one client's, whose settings may be others than are known
   std::shared_ptr<const sql::Statement> statement;
 
   std::string server_name;
+  std::string key;
 };
 
 /// Thread-safe; used when a client prepares, not when it executes.
@@ -31,11 +37,19 @@ class PreparedTexts {
   explicit PreparedTexts(std::string prefix = random_prefix());
 
   std::string server_name(std::uint64_t number) const;
-  std::shared_ptr<const PreparedText> intern(std::string_view query_and_types,
+  /// The one that whoever prepares this now is to share.
+  std::shared_ptr<const PreparedText> intern(std::string_view query_and_types, const TextMeaning& meaning,
                                              const std::shared_ptr<const sql::Statement>& statement);
+  /// One that nobody else has. `shared`: it may become `preferred`.
+  std::shared_ptr<const PreparedText> make(std::string_view query_and_types, const TextMeaning& meaning,
+                                           const std::shared_ptr<const sql::Statement>& statement, bool shared);
+  /// From now on `intern` answers this one for what is the same.
+  void prefer(const std::shared_ptr<const PreparedText>& text);
 
  private:
   static std::string random_prefix();
+  std::shared_ptr<const PreparedText> add(std::string key, std::string_view query_and_types, const TextMeaning& meaning,
+                                          const std::shared_ptr<const sql::Statement>& statement, bool shared);
 
   const std::string prefix_;
   std::mutex mutex_;

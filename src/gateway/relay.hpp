@@ -124,6 +124,7 @@ class Relay {
     std::string name;           ///< the client's name for it
     std::uint64_t closes = 0;   ///< of our own Close: the number of the text
     std::uint64_t expects = 0;  ///< of our own Describe: the columns that the client knows
+    Text twin;                  ///< of our own Describe: the client may have this one, if it has the same columns
     Text unnamed_was;           ///< of what replaces or drops the unnamed statement, in transaction mode
   };
   struct Prepared {
@@ -143,6 +144,11 @@ class Relay {
   void judge_lexing();
   void note(const sql::Statement& statement);
   bool name_on_server(const sql::Statement& statement);
+  bool keep_meanings(const sql::Statement& statement);
+  const TextMeaning& meaning();
+  Text text_of_parse(std::string_view query_and_types, const StatementPtr& statement, bool named);
+  void follow_names(Prepared& prepared);
+  void close_unneeded();
   void append_parse_of(std::string_view name, std::string_view query_and_types);
   void ensure_on_server(const Text& text);
   void ensure_same_columns(const Prepared& prepared);
@@ -159,6 +165,7 @@ class Relay {
   bool on_ready(char status);
   void on_copy_in();
   bool on_described(std::uint64_t columns);
+  void settle_twin(const Owed& owed, std::uint64_t columns);
   Owed* front();
   void pop();
   void finish(Owed& owed);
@@ -203,6 +210,9 @@ class Relay {
   std::shared_ptr<const backend::Settings> start_;          ///< null: none
   std::vector<sql::SessionChange> changes_of_batch_;        ///< executed, the outcome isn't known yet
   std::vector<sql::SessionChange> changes_of_transaction_;  ///< take effect when it commits
+  MeaningChange meaning_changes_;  ///< since nothing was under way: what texts mean may be about to change
+  TextMeaning meaning_;            ///< under `meaning_of_`
+  std::shared_ptr<const backend::Settings> meaning_of_;
   std::string pinned_;
   std::shared_ptr<const backend::ParameterList> judged_;
   bool plain_lexing_ = true;

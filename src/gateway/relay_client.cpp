@@ -209,7 +209,9 @@ bool Relay::on_query(Bytes message) {
       return false;
     }
     const std::size_t before = owed_.size();
-    if (name_on_server(*statement)) {
+    bool prepared = name_on_server(*statement);
+    prepared |= keep_meanings(*statement);
+    if (prepared) {
       // Were the Parse to fail, the server would skip the Query too, up to a Sync.
       for (std::size_t at = before; at < owed_.size(); ++at) owed_[at].hides_error = true;
       pgwire::append_sync(replacement_);
@@ -274,8 +276,10 @@ bool Relay::on_parse(Bytes message) {
     return false;
   }
   const std::string_view query_and_types = text_of(body.subspan(parse->name.size() + 1));
-  auto text = texts_.intern(query_and_types, statement);
-  Text unnamed_was;
+  auto text = text_of_parse(query_and_types, statement, !parse->name.empty());
+  close_unneeded();
+  Text unnamed_was, twin;
+  bool describes = false;
   if (parse->name.empty()) {
     if (unnamed_) unnamed_was = std::move(unnamed_->text);
     unnamed_ = Prepared{statement, text};
@@ -287,8 +291,13 @@ bool Relay::on_parse(Bytes message) {
     server_->tainted = true;
     text = nullptr;
   } else {
-    // The client may expect errors and result columns as of now: what was prepared for others before is prepared anew.
-    if (server_->prepared.contains(text->number)) {
+    // The client may expect errors and result columns as of now, so it is prepared anew. But what others use stays as
+    // it is: only if it turns out the same, the client gets theirs.
+    const bool others_use_it = text->shared && text.use_count() > 1;
+    describes = others_use_it;
+    if (others_use_it && server_->prepared.contains(text->number)) {
+      twin = std::exchange(text, texts_.make(query_and_types, text->meaning, statement, true));
+    } else if (server_->prepared.contains(text->number)) {
       pgwire::append_close(replacement_, 'S', text->server_name);
       Owed& closing = owe(Owed::Kind::close);
       closing.hidden = true;
@@ -298,13 +307,22 @@ bool Relay::on_parse(Bytes message) {
     statements_.emplace(std::string(parse->name), Prepared{statement, text});
     server_->prepared[text->number] = {.used = ++server_->use_count};
     append_parse_of(text->server_name, query_and_types);
+    if (describes) pgwire::append_describe(replacement_, 'S', text->server_name);
     replaced_ = true;
   }
+  const Text described = describes ? text : nullptr;
   Owed& owed = owe(Owed::Kind::parse);
   owed.name = parse->name;
   owed.statement = std::move(statement);
   owed.text = std::move(text);
   owed.unnamed_was = std::move(unnamed_was);
+  if (described) {
+    Owed& describe = owe(Owed::Kind::describe);
+    describe.hidden = true;
+    describe.name = parse->name;
+    describe.text = described;
+    describe.twin = std::move(twin);
+  }
   unsynced_ = true;
   return true;
 }
@@ -322,10 +340,12 @@ bool Relay::on_bind(Bytes message, std::size_t total) {
     return true;
   }
   const Prepared* prepared = nullptr;
+  if (options_.mode == Mode::transaction) close_unneeded();
   if (names->statement.empty()) {
     if (unnamed_) prepared = &*unnamed_;
     if (options_.mode == Mode::transaction) ensure_unnamed_on_server();
   } else if (const auto found = statements_.find(names->statement); found != statements_.end()) {
+    follow_names(found->second);
     prepared = &found->second;
     if (prepared->text) {
       ensure_on_server(prepared->text);
@@ -359,6 +379,7 @@ bool Relay::on_describe(Bytes message) {
     if (target->name.empty()) {
       ensure_unnamed_on_server();
     } else if (const auto found = statements_.find(target->name); found != statements_.end() && found->second.text) {
+      follow_names(found->second);
       text = found->second.text;
       ensure_on_server(text);
       pgwire::append_describe(replacement_, 'S', text->server_name);
@@ -386,7 +407,10 @@ bool Relay::on_execute(Bytes message) {
   // A portal that isn't known here is a cursor of an SQL DECLARE: a fetch.
   server_->used = true;
   if (statement) {
-    if (options_.mode == Mode::transaction) name_on_server(*statement);
+    if (options_.mode == Mode::transaction) {
+      name_on_server(*statement);
+      keep_meanings(*statement);
+    }
     note(*statement);
   }
   owe(Owed::Kind::execute).statement = std::move(statement);
@@ -421,6 +445,7 @@ void Relay::note(const sql::Statement& statement) {
   server_->used = true;
   if (statement.writes) server_->holder_wrote = true;
   if (statement.affects_new_sessions) wants_no_idle_sessions_ = true;
+  meaning_changes_ |= change_of(statement);
   for (const auto& change : statement.changes) {
     using What = sql::SessionChange::What;
     if (change.what == What::pin) pin(change.name);
@@ -455,6 +480,60 @@ bool Relay::name_on_server(const sql::Statement& statement) {
     }
   }
   return named;
+}
+
+/// What was prepared before a setting changes how its constants are read keeps its meaning: elsewhere it would be
+/// prepared under the new setting, so all of it is had on this server connection, and the client stays.
+bool Relay::keep_meanings(const sql::Statement& statement) {
+  if (status_ == 'E' || statement.kind == sql::StatementKind::unparsed || !change_of(statement).constants) return false;
+  bool any = false;
+  for (auto& [name, prepared] : statements_) {
+    if (!prepared.text || !prepared.text->holds_constants) continue;
+    pin("prepared statement with constants that a setting would change");
+    if (server_->prepared.contains(prepared.text->number)) continue;
+    ensure_on_server(prepared.text);
+    any = true;
+  }
+  return any;
+}
+
+/// Of what the client prepares when all that it has set is known to have taken effect.
+const TextMeaning& Relay::meaning() {
+  if (meaning_of_ != settings_) {
+    meaning_of_ = settings_;
+    meaning_ = meaning_under(settings_.get());
+  }
+  return meaning_;
+}
+
+/// What a client's Parse message prepares: shared with others where it is certain to mean the same to them.
+Relay::Text Relay::text_of_parse(std::string_view query_and_types, const StatementPtr& statement, bool named) {
+  const std::string_view query = query_and_types.substr(0, query_and_types.find('\0'));
+  const bool constants_unclear = meaning_changes_.constants && holds_constants(query);
+  if (named && constants_unclear) pin("statement prepared while settings change how its constants are read");
+  if (!pinned_.empty() || constants_unclear || meaning_changes_.names || holds_moments(query)) {
+    return texts_.make(query_and_types, meaning(), statement, false);
+  }
+  return texts_.intern(query_and_types, meaning(), statement);
+}
+
+/// The server looks again what a statement's names stand for when the search path or the role has changed. Shared with
+/// sessions that have another one, it would have to each time.
+void Relay::follow_names(Prepared& prepared) {
+  if (!prepared.text || !prepared.text->shared || !pinned_.empty() || meaning_changes_.any()) return;
+  if (prepared.text->meaning.names == meaning().names) return;
+  prepared.text = texts_.intern(prepared.text->query_and_types, {prepared.text->meaning.constants, meaning().names},
+                                prepared.statement);
+}
+
+/// Closes the statements that turned out to be others' twins.
+void Relay::close_unneeded() {
+  for (const auto number : std::exchange(server_->unneeded, {})) {
+    pgwire::append_close(replacement_, 'S', texts_.server_name(number));
+    Owed& closing = owe(Owed::Kind::close);
+    closing.hidden = true;
+    closing.closes = number;
+  }
 }
 
 /// A Parse message whose query and types are known as bytes.

@@ -84,16 +84,91 @@ TEST_F(RelayColumns, RowsInOtherColumnsThanToldReachNobody) {
 TEST_F(RelayPrepared, ClientsThatPrepareTheSameShareIt) {
   Client other(world, Mode::transaction);
   client.prepares("mine", "SELECT 1");
-  other.on(two).prepares("theirs", "SELECT 1");
-  other.on(one);
+  EXPECT_EQ(other.on(two).sends(parse("theirs", "SELECT 1") + sync()),
+            parse("mr_1", "SELECT 1") + describe_statement("mr_1") + sync());
+  other.hears(parsed() + parameter_types() + columns() + ready());
   EXPECT_EQ(other.sends(bind("theirs") + sync()), bind("mr_1") + sync());
   other.hears(bound() + ready());
-  // But each hears from the server whether it can be prepared, now.
-  other.sends(close_statement("theirs") + sync());
-  other.hears(closed() + ready());
-  EXPECT_EQ(other.sends(parse("theirs", "SELECT 1") + sync()),
-            close_statement("mr_1") + parse("mr_1", "SELECT 1") + sync());
-  EXPECT_EQ(other.hears(closed() + parsed() + ready()), parsed() + ready());
+  EXPECT_EQ(client.on(two).sends(bind("mine") + sync()), bind("mr_1") + sync());
+  client.hears(bound() + ready());
+}
+
+class RelayTwins : public RelayPrepared {
+ protected:
+  Client other{world, Mode::transaction};
+
+  /// Both prepare the text on one server connection; the first was told its columns.
+  void SetUp() override {
+    RelayPrepared::SetUp();
+    client.sends(parse("mine", "SELECT 1") + describe_statement("mine") + sync());
+    client.hears(parsed() + parameter_types() + columns() + ready());
+    EXPECT_EQ(other.on(one).sends(parse("theirs", "SELECT 1") + sync()),
+              parse("mr_2", "SELECT 1") + describe_statement("mr_2") + sync());
+  }
+};
+
+TEST_F(RelayTwins, EachHearsFromTheServerWhetherItCanBePreparedNow) {
+  EXPECT_EQ(other.hears(parsed() + parameter_types() + columns() + ready()), parsed() + ready());
+  EXPECT_EQ(other.sends(bind("theirs") + sync()), close_statement("mr_2") + bind("mr_1") + sync())
+      << "it is the same, so one is enough";
+  EXPECT_EQ(other.hears(closed() + bound() + ready()), bound() + ready());
+  EXPECT_EQ(client.on(one).sends(bind("mine") + sync()), bind("mr_1") + sync());
+}
+
+TEST_F(RelayTwins, WhatCanNoLongerBePreparedStaysForThoseThatHaveIt) {
+  const std::string refusal = error("22P02", "invalid input value for enum") + ready();
+  EXPECT_EQ(other.hears(refusal), refusal);
+  EXPECT_EQ(client.on(one).sends(bind("mine") + sync()), bind("mr_1") + sync());
+  client.hears(bound() + ready());
+  EXPECT_EQ(other.on(one).sends(bind("theirs")), bind("theirs")) << "it was never prepared";
+}
+
+TEST_F(RelayTwins, WhatIsNoLongerTheSameIsAnotherStatement) {
+  EXPECT_EQ(other.hears(parsed() + parameter_types() + no_data() + ready()), parsed() + ready());
+  EXPECT_EQ(other.sends(bind("theirs") + sync()), bind("mr_2") + sync());
+  other.hears(bound() + ready());
+  EXPECT_EQ(client.on(one).sends(bind("mine") + sync()), bind("mr_1") + sync());
+  Client third(world, Mode::transaction);
+  EXPECT_EQ(third.on(two).sends(parse("s", "SELECT 1")), parse("mr_2", "SELECT 1") + describe_statement("mr_2"))
+      << "who comes later shares the new one";
+}
+
+TEST_F(RelayPrepared, SettingsThatDecideWhatATextMeansBelongToIt) {
+  const std::string_view sql = "SELECT '01/02/2024'::date";
+  client.prepares("s", sql);
+  Client other(world, Mode::transaction);
+  other.on(one).asks("SET datestyle = 'DMY'", "SET");
+  EXPECT_EQ(other.sends(parse("s", sql) + sync()), parse("mr_2", sql) + sync());
+  other.hears(parsed() + ready());
+  EXPECT_EQ(other.sends(bind("s")), bind("mr_2"));
+  EXPECT_EQ(client.on(one).sends(bind("s")), bind("mr_1"));
+}
+
+TEST_F(RelayPrepared, ASettingThatIsUnderWayMayDecideIt) {
+  const std::string_view sql = "SELECT '01/02/2024'::date";
+  client.prepares("s", sql);
+  Client other(world, Mode::transaction);
+  other.on(one);
+  EXPECT_EQ(other.sends(query("SET datestyle = 'DMY'") + parse("s", sql)),
+            query("SET datestyle = 'DMY'") + parse("mr_2", sql));
+  EXPECT_FALSE(other.relay.pinned().empty());
+}
+
+TEST_F(RelayPrepared, AChangeOfSettingsLeavesWhatWasPreparedBefore) {
+  const std::string_view sql = "SELECT '01/02/2024'::date";
+  client.prepares("s", sql);
+  client.prepares("without_constants", "SELECT 1");
+  client.on(two);
+  EXPECT_EQ(client.sends(query("SET datestyle = 'DMY'")), parse("mr_1", sql) + sync() + query("SET datestyle = 'DMY'"));
+  EXPECT_FALSE(client.relay.pinned().empty());
+}
+
+TEST_F(RelayPrepared, NamesAreLookedUpUnderTheSearchPathOfTheMoment) {
+  client.prepares("s", "SELECT a FROM t");
+  client.asks("SET search_path = b", "SET");
+  EXPECT_EQ(client.sends(bind("s") + sync()), parse("mr_2", "SELECT a FROM t") + bind("mr_2") + sync());
+  client.hears(parsed() + bound() + ready());
+  EXPECT_TRUE(client.relay.releasable());
 }
 
 TEST_F(RelayPrepared, TheSameTextWithOtherTypesIsAnotherStatement) {
@@ -150,7 +225,7 @@ TEST_F(RelayPrepared, AnErrorUndoesWhatTheServerSkips) {
 TEST_F(RelayPrepared, AnErrorUndoesTheRenewalOfAStatement) {
   client.prepares("a", "SELECT 1");
   EXPECT_EQ(client.sends(bind("nobody") + parse("b", "SELECT 1") + sync()),
-            bind("nobody") + close_statement("mr_1") + parse("mr_1", "SELECT 1") + sync());
+            bind("nobody") + parse("mr_2", "SELECT 1") + describe_statement("mr_2") + sync());
   client.hears(error("26000", "prepared statement \"nobody\" does not exist") + ready());
   EXPECT_TRUE(one.prepared.contains(1));
   EXPECT_EQ(client.sends(bind("a")), bind("mr_1"));

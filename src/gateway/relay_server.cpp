@@ -139,6 +139,7 @@ Relay::Owed* Relay::front() {
 void Relay::pop() {
   owed_[first_].statement.reset();
   owed_[first_].text.reset();
+  owed_[first_].twin.reset();
   owed_[first_].unnamed_was.reset();
   if (++first_ == owed_.size()) {
     owed_.clear();
@@ -232,8 +233,9 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
 bool Relay::on_described(std::uint64_t columns) {
   const Owed& owed = *front();
   if (owed.text) {
-    server_->prepared[owed.text->number].columns = columns;
-    if (owed.hidden && columns != owed.expects) {
+    const auto here = server_->prepared.find(owed.text->number);
+    if (here != server_->prepared.end()) here->second.columns = columns;
+    if (owed.expects != 0 && columns != owed.expects) {
       error_ = Error{.message = "cached plan must not change result type",
                      .sqlstate = "0A000",
                      .hint = "A table has changed since the statement was prepared; prepare it again."};
@@ -241,9 +243,23 @@ bool Relay::on_described(std::uint64_t columns) {
     }
     const auto found = statements_.find(owed.name);
     if (found != statements_.end() && found->second.text == owed.text) found->second.columns = columns;
+    if (owed.twin) settle_twin(owed, columns);
   }
   pop();
   return true;
+}
+
+/// The client has prepared anew what others use.
+void Relay::settle_twin(const Owed& owed, std::uint64_t columns) {
+  const auto other = server_->prepared.find(owed.twin->number);
+  if (columns == 0 || other == server_->prepared.end() || other->second.columns != columns) {
+    texts_.prefer(owed.text);  // theirs is out of date, or nobody knows
+    return;
+  }
+  const auto found = statements_.find(owed.name);
+  if (found != statements_.end() && found->second.text == owed.text) found->second.text = owed.twin;
+  server_->prepared.erase(owed.text->number);
+  server_->unneeded.push_back(owed.text->number);
 }
 
 /// The server now reads COPY data, and ignores a Sync among them: what was sent before the data's end isn't answered.
@@ -438,6 +454,7 @@ bool Relay::on_ready(char status) {
     if (!portals_.empty()) portals_.clear();
     unnamed_portal_.reset();
   }
+  if (status == 'I' && !query_under_way() && !unsynced_) meaning_changes_ = {};
   failed_since_ready_ = false;
   return true;
 }
@@ -526,6 +543,7 @@ bool Relay::start_is_lost() const {
 void Relay::forget_statements() {
   statements_.clear();
   server_->prepared.clear();
+  server_->unneeded.clear();
   for (std::size_t at = first_ + 1; at < owed_.size(); ++at) {
     const Owed& later = owed_[at];
     if (later.kind == Owed::Kind::parse && later.text && (later.hidden || !later.name.empty())) {

@@ -150,6 +150,20 @@ static bool is_literal_true(const Node* node) {
   return !constant->isnull && IsA(&constant->val.node, Boolean) && constant->val.boolval.boolval;
 }
 
+static const char* constant_text(const Node* node);
+
+/// The text of the first argument, or of the one that set_config() calls so; null if it isn't a constant.
+static const char* name_of_setting(const FuncCall* call) {
+  ListCell* cell;
+  foreach (cell, call->args) {
+    const Node* argument = lfirst(cell);
+    if (!IsA(argument, NamedArgExpr)) return foreach_current_index(cell) == 0 ? constant_text(argument) : NULL;
+    const NamedArgExpr* named = (const NamedArgExpr*)argument;
+    if (strcmp(named->name, "setting_name") == 0) return constant_text((const Node*)named->arg);
+  }
+  return NULL;
+}
+
 static bool has_local_argument(const FuncCall* call) {
   int position = 0;
   ListCell* cell;
@@ -173,7 +187,8 @@ static void report_node(struct walk* walk, const Node* node) {
   switch (nodeTag(node)) {
     case T_FuncCall: {
       const FuncCall* call = (const FuncCall*)node;
-      report(walk, has_local_argument(call) ? PG_TREE_FUNCTION_LOCAL : PG_TREE_FUNCTION, strVal(llast(call->funcname)));
+      walk->visitor->fact(walk->visitor->context, has_local_argument(call) ? PG_TREE_FUNCTION_LOCAL : PG_TREE_FUNCTION,
+                          strVal(llast(call->funcname)), name_of_setting(call));
       break;
     }
     case T_InsertStmt:

@@ -132,6 +132,8 @@ class Reader {
         return pin("set from current");
       case PG_TREE_SET_LOCAL:
         statement_.in_transaction_block_only = true;
+        // Not the modes of the transaction, nor its constraints.
+        if (!name.empty() && !name.starts_with("TRANSACTION")) statement_.local_settings.push_back(lower(name));
         return;
       case PG_TREE_SET_DEFAULT_TX:
         return set_default_of_transactions(name, value);
@@ -184,9 +186,9 @@ class Reader {
         statement_.writes |= !only_plans_;
         return;
       case PG_TREE_FUNCTION:
-        return call(name, false);
+        return call(name, value, false);
       case PG_TREE_FUNCTION_LOCAL:
-        return call(name, true);
+        return call(name, value, true);
       case PG_TREE_TEMPORARY_TABLE:
         return pin("temporary table");
       case PG_TREE_TEMPORARY_VIEW:
@@ -232,11 +234,12 @@ class Reader {
     change(What::set, std::move(setting), std::move(text));
   }
 
-  void call(std::string_view name, bool local) {
+  void call(std::string_view name, std::string_view argument, bool local) {
     const FunctionEffect effect = effect_of_function(name);
     statement_.writes |= effect.writes && !only_plans_;
     statement_.uses_sequence_state |= effect.uses_sequence_state;
     const bool ends_with_transaction = local && name == "set_config";
+    if (ends_with_transaction) statement_.local_settings.push_back(lower(argument));
     if (!effect.pin.empty() && !ends_with_transaction) pin(effect.pin);
   }
 

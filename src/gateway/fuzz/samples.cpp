@@ -49,7 +49,7 @@ void converse(std::string_view name, Conversation& talk) {
     talk.server(complete("SELECT 0") + closed() + closed() + ready());
   } else if (name == "names") {
     talk.client(parse("a", "SELECT 1") + parse("b", "SELECT 1") + sync());
-    talk.server(parsed() + closed() + parsed() + ready());
+    talk.server(parsed() + parsed() + parameter_types() + columns() + ready());
     talk.client(parse("a", "SELECT 2") + sync()).server(parsed() + error("42P05", "\"a\" already exists") + ready());
     talk.client(query("EXECUTE b")).server(parsed() + ready() + complete("SELECT 1") + ready());
     talk.client(query("DEALLOCATE a")).server(parsed() + ready() + complete("DEALLOCATE") + ready());
