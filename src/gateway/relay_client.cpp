@@ -166,9 +166,10 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
 
 Relay::StatementPtr Relay::understand(std::string_view text) {
   if (judged_ != parameters) judge_lexing();
-  if (!plain_lexing_ && std::any_of(text.begin(), text.end(),
-                                    [](char c) { return c == '\\' || static_cast<unsigned char>(c) >= 0x80; })) {
-    return sql::unparsed("the session's encoding or standard_conforming_strings changes how the text is read");
+  if ((!plain_lexing_ || meaning_changes_.lexing) && std::any_of(text.begin(), text.end(), [](char c) {
+        return c == '\\' || static_cast<unsigned char>(c) >= 0x80;
+      })) {
+    return sql::unparsed("the session's encoding or standard_conforming_strings may change how the text is read");
   }
   if (parsed_) return std::exchange(parsed_, nullptr);
   auto statement = pipeline_.understand(text);

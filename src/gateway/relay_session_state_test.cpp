@@ -321,6 +321,14 @@ TEST_F(RelayState, TextsThatTheServerReadsInAnotherWayAreNotTrusted) {
   EXPECT_FALSE(client.relay.releasable());
 }
 
+TEST_F(RelayState, ASettingThatIsUnderWayMayChangeHowTextsAreRead) {
+  // For the server a SET stands outside of the string.
+  client.sends(query("SET standard_conforming_strings = off") + query("SELECT '\\''; SET work_mem = 9216; --'"));
+  client.hears(parameter("standard_conforming_strings", "off") + complete("SET") + ready());
+  client.hears(columns() + complete("SELECT 0") + complete("SET") + ready());
+  EXPECT_FALSE(client.relay.releasable());
+}
+
 TEST_F(RelayState, SequenceStateIsResetBeforeAnotherClientLooksAtIt) {
   Client other(world, Mode::transaction);
   other.on(one).asks("SELECT nextval('s')", "SELECT 1");

@@ -123,6 +123,15 @@ def test_a_long_setting_that_is_not_first_in_the_buffer(proxy: Wire) -> None:
         assert client.one("SHOW work_mem") == "9MB"
 
 
+def test_a_setting_that_changes_how_the_next_text_of_the_pipeline_is_read(proxy: Wire) -> None:
+    hidden = query(r"SELECT '\''; SET work_mem = 9216; --'")  # a string, unless backslashes escape quotes
+    with connect(proxy) as client:
+        client.ask(query("SET standard_conforming_strings = off"), hidden, times=2)
+        assert client.one("SHOW work_mem") == "9MB"
+    with connect(proxy) as other:
+        assert other.one("SHOW work_mem") == "4MB"
+
+
 def test_a_text_of_a_megabyte_of_settings(proxy: Wire) -> None:
     with connect(proxy) as client:
         answer = client.ask(query("SET work_mem = '4MB';" * 40000))
