@@ -37,13 +37,19 @@ Pool::Startup Pool::intern(ParameterList startup) {
   return made;
 }
 
+bool Pool::fits(ServerConnection& connection, const Startup& startup, const PlaceholderNames& known) {
+  if (connection.login().startup != startup) return false;
+  const auto& there = connection.state().placeholders;
+  return !there || there == known || (known && std::ranges::includes(*known, *there));
+}
+
 Pool::Connection Pool::try_take(asio::io_context& core, const Startup& startup,
-                                const std::shared_ptr<const Settings>& preferred) {
+                                const std::shared_ptr<const Settings>& preferred, const PlaceholderNames& known) {
   const std::scoped_lock lock(mutex_);
   if (!waiters_.empty()) return nullptr;
   auto best = idle_.rend();
   for (auto at = idle_.rbegin(); at != idle_.rend(); ++at) {
-    if (&(*at)->context() != &core || (*at)->login().startup != startup || !(*at)->is_open()) continue;
+    if (&(*at)->context() != &core || !fits(**at, startup, known) || !(*at)->is_open()) continue;
     if (best == idle_.rend()) best = at;
     if (same_settings((*at)->state().settings, preferred)) {
       best = at;
@@ -57,8 +63,8 @@ Pool::Connection Pool::try_take(asio::io_context& core, const Startup& startup,
 }
 
 asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io_context& core, Startup startup,
-                                                                        Queue queue) {
-  if (auto connection = try_take(core, startup, nullptr)) co_return connection;
+                                                                        Wanted wanted) {
+  if (auto connection = try_take(core, startup, nullptr, wanted.known)) co_return connection;
   std::shared_ptr<Waiter> waiter;
   PoolLimits limits;  // as they are now: a reload on another thread may change them
   {
@@ -66,10 +72,10 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
     limits = limits_;
     if (open_ < limits.size && waiters_.empty()) {
       ++open_;
-    } else if (queue == Queue::avoid && (idle_.empty() || !waiters_.empty())) {
+    } else if (wanted.queue == Queue::avoid && (idle_.empty() || !waiters_.empty())) {
       co_return Connection{};
     } else {
-      waiter = std::make_shared<Waiter>(core, startup);
+      waiter = std::make_shared<Waiter>(core, startup, wanted.known);
       waiters_.push_back(waiter);
       place_freed();
       if (!waiter->served()) fetch_from_other_core(waiter);
@@ -85,7 +91,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   }
   if (waiter->given) co_return std::move(waiter->given);
   if (waiter->open_one) co_return co_await open(core, std::move(startup));
-  if (woken) co_return co_await take(core, std::move(startup), queue);
+  if (woken) co_return co_await take(core, std::move(startup), std::move(wanted));
   co_return std::unexpected(
       LoginError{Error{.message = fmt::format("all {} server connections are in use; waited {} s for one", limits.size,
                                               std::chrono::duration_cast<std::chrono::seconds>(limits.wait).count()),
@@ -138,17 +144,18 @@ bool Pool::place_freed() {
 }
 
 bool Pool::fetch_from_other_core(const std::shared_ptr<Waiter>& waiter) {
-  // One with other start-up parameters is of no use, but its place is.
+  // One that differs for the waiter is of no use, but its place is.
   Connection other;
   for (auto at = idle_.begin(); at != idle_.end(); ++at) {
-    const bool fits = (*at)->login().startup == waiter->startup;
-    if (fits || !other) other = *at;
-    if (fits) break;
+    const bool of_use = waiter->may_have(**at);
+    if (of_use || !other) other = *at;
+    if (of_use) break;
   }
   if (!other) return false;
   std::erase(idle_, other);
-  if (other->login().startup != waiter->startup || &other->context() == waiter->core) {
-    if (other->login().startup == waiter->startup) {
+  const bool of_use = waiter->may_have(*other);
+  if (!of_use || &other->context() == waiter->core) {
+    if (of_use) {
       waiter->given = other;
       asio::post(*waiter->core, [waiter] { waiter->signal.set(); });
     } else {
@@ -210,7 +217,7 @@ void Pool::give_back(Connection connection) {
   std::shared_ptr<Waiter> chosen;
   for (const auto& waiter : waiters_) {
     if (waiter->served()) continue;
-    if (waiter->startup != connection->login().startup) {
+    if (!waiter->may_have(*connection)) {
       if (!chosen) {
         // The first in the queue needs another kind of connection: this one makes room.
         close_later(std::move(connection));

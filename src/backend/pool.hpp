@@ -42,14 +42,17 @@ class Pool : public std::enable_shared_from_this<Pool> {
   Startup intern(ParameterList startup);
 
   /// An idle connection on this core, if there is one and nobody has waited longer. One whose settings are `preferred`
-  /// comes first.
-  Connection try_take(asio::io_context& core, const Startup& startup, const std::shared_ptr<const Settings>& preferred);
+  /// comes first. `known`: it may have these placeholders, and no others.
+  Connection try_take(asio::io_context& core, const Startup& startup, const std::shared_ptr<const Settings>& preferred,
+                      const PlaceholderNames& known = {});
 
   enum class Queue { join, avoid };
   /// Waits for a connection, or opens one. Errors: 53300 after `PoolLimits::wait`, or what the log-in failed with.
-  /// `Queue::avoid`: null instead of waiting for a connection that others have.
-  asio::awaitable<std::expected<Connection, LoginError>> take(asio::io_context& core, Startup startup,
-                                                              Queue queue = Queue::join);
+  struct Wanted {
+    PlaceholderNames known;       ///< as for `try_take`
+    Queue queue = Queue::join;    ///< `avoid`: null instead of waiting for a connection that others have
+  };
+  asio::awaitable<std::expected<Connection, LoginError>> take(asio::io_context& core, Startup startup, Wanted wanted);
 
   /// Gives a clean connection back; on its own thread. A closed one only frees its place.
   void give_back(Connection connection);
@@ -82,16 +85,22 @@ class Pool : public std::enable_shared_from_this<Pool> {
   struct Waiter {
     asio::io_context* core;
     Startup startup;
+    PlaceholderNames known;
     net::Signal signal;
     TimePoint since;
     Connection given;
     bool open_one = false;  ///< a place is free: open a connection
     bool promised = false;  ///< a connection is on its way from another core
     bool served() const { return given || open_one || promised; }
-    Waiter(asio::io_context& c, Startup s) : core(&c), startup(std::move(s)), signal(c), since(Clock::now()) {}
+    Waiter(asio::io_context& c, Startup s, PlaceholderNames k)
+        : core(&c), startup(std::move(s)), known(std::move(k)), signal(c), since(Clock::now()) {}
+    bool may_have(ServerConnection& connection) const { return fits(connection, startup, known); }
   };
   using Waiters = std::list<std::shared_ptr<Waiter>>;
 
+  /// Whether a client with these start-up parameters, who knows these placeholders, can't tell the connection from a
+  /// new one.
+  static bool fits(ServerConnection& connection, const Startup& startup, const PlaceholderNames& known);
   asio::awaitable<std::expected<Connection, LoginError>> open(asio::io_context& core, Startup startup);
   bool place_freed();  ///< lets a waiter open one, if there is place for it; with the lock held
   void hand_over(const std::shared_ptr<Waiter>& waiter, Connection connection);

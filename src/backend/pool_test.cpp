@@ -24,7 +24,7 @@ TEST(Pool, TakesNewLimitsWhileClientsWait) {
       core,
       [](std::shared_ptr<Pool> from, asio::io_context* io, std::vector<std::string>* told) -> asio::awaitable<void> {
         const auto startup = from->intern({{"user", "user"}});
-        for (int i = 0; i < 50; ++i) told->push_back((co_await from->take(*io, startup)).error().error.sqlstate);
+        for (int i = 0; i < 50; ++i) told->push_back((co_await from->take(*io, startup, {})).error().error.sqlstate);
       }(pool, &core, &refusals),
       asio::detached);
   std::thread reloads([&] {

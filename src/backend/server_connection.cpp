@@ -78,6 +78,15 @@ std::shared_ptr<const ParameterList> with_parameter(const std::shared_ptr<const 
   return changed;
 }
 
+PlaceholderNames with_placeholder(const PlaceholderNames& names, std::string_view name) {
+  auto changed =
+      names ? std::make_shared<std::vector<std::string>>(*names) : std::make_shared<std::vector<std::string>>();
+  const auto at = std::ranges::lower_bound(*changed, name);
+  if (at != changed->end() && *at == name) return names;
+  changed->emplace(at, name);
+  return changed;
+}
+
 /// Collects the answer to a query of our own.
 class ServerConnection::InternalQuery final : public Sink {
  public:

@@ -28,6 +28,11 @@ struct SettingChange {
 };
 using Settings = std::vector<SettingChange>;
 
+/// Settings that no extension defines exist in a session from when they are first set to its end, even if that is
+/// undone: current_setting(name, true) answers '' from then on, not NULL. Sorted; null: none.
+using PlaceholderNames = std::shared_ptr<const std::vector<std::string>>;
+PlaceholderNames with_placeholder(const PlaceholderNames& names, std::string_view name);
+
 /// Statements prepared on one server connection, by the process-wide number of their text.
 struct PreparedOnServer {
   std::uint64_t used = 0;     ///< for the choice of which to close
@@ -38,6 +43,7 @@ struct PreparedOnServer {
 struct ServerState {
   std::shared_ptr<const ParameterList> parameters;  ///< ParameterStatus values, never null once logged in
   std::shared_ptr<const Settings> settings;         ///< null: none
+  PlaceholderNames placeholders;                    ///< only clients that know them all may have the connection
   boost::unordered_flat_map<std::uint64_t, PreparedOnServer> prepared;
   std::vector<std::uint64_t> unneeded;  ///< texts of statements that are there and that nobody will use
   static constexpr std::uint64_t unknown = ~std::uint64_t{0};

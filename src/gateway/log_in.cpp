@@ -244,7 +244,7 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
   if (!known || session_mode) {
     // A session's connection is its own from now on, so that the process id that the client is told is the server's.
     using Queue = backend::Pool::Queue;
-    auto taken = co_await pool_->take(core_.io, startup_, known ? Queue::avoid : Queue::join);
+    auto taken = co_await pool_->take(core_.io, startup_, {.queue = known ? Queue::avoid : Queue::join});
     if (!taken) {
       const backend::LoginError failure = std::move(taken.error());
       core_.counters().servers_failed.add();

@@ -8,7 +8,7 @@ boost::asio::awaitable<Result<std::vector<backend::ServerConnection::Row>>> own_
   const auto pool = pools.get(url.user, url.database, backend::Pools::Purpose::own);
   if (!url.password.empty()) pool->set_credential(pgwire::PlainPassword{url.password});
   const auto startup = pool->intern({{"user", url.user}, {"database", url.database}, {"application_name", "millrace"}});
-  const auto taken = co_await pool->take(core, startup);
+  const auto taken = co_await pool->take(core, startup, {});
   if (!taken) co_return std::unexpected(taken.error().error);
   auto rows = co_await (*taken)->query(std::move(sql), std::move(parameters), timeout);
   pool->give_back(*taken);

@@ -84,6 +84,8 @@ class Relay {
   /// What the client gave at its start that isn't part of the server connection's own start: each outlives a RESET.
   void start_with(std::shared_ptr<const backend::Settings> start) { settings_ = start_ = std::move(start); }
   const std::shared_ptr<const backend::Settings>& settings() const { return settings_; }
+  /// Those that the client has made: it can tell them from settings that were never set.
+  const backend::PlaceholderNames& placeholders() const { return placeholders_; }
   std::shared_ptr<const backend::ParameterList> parameters;  ///< as the client knows them
   std::string_view application;                              ///< for the records
 
@@ -141,8 +143,10 @@ class Relay {
   bool on_execute(pgwire::Bytes message);
   bool on_close(pgwire::Bytes message);
   StatementPtr understand(std::string_view text);
+  void expect_placeholders(pgwire::Bytes message);
   void judge_lexing();
   void note(const sql::Statement& statement);
+  void note_placeholder(std::string_view name);
   bool name_on_server(const sql::Statement& statement);
   bool keep_meanings(const sql::Statement& statement);
   const TextMeaning& meaning();
@@ -208,6 +212,7 @@ class Relay {
   StatementPtr unnamed_portal_;
   std::shared_ptr<const backend::Settings> settings_;
   std::shared_ptr<const backend::Settings> start_;          ///< null: none
+  backend::PlaceholderNames placeholders_;
   std::vector<sql::SessionChange> changes_of_batch_;        ///< executed, the outcome isn't known yet
   std::vector<sql::SessionChange> changes_of_transaction_;  ///< take effect when it commits
   MeaningChange meaning_changes_;  ///< since nothing was under way: what texts mean may be about to change

@@ -16,6 +16,8 @@ using pgwire::header_size;
 
 /// A server connection keeps at most this many statements of ours; the least used goes first.
 constexpr std::size_t max_prepared_on_server = 1000;
+/// A client that makes more custom settings than these has its server connections closed when it is done with them.
+constexpr std::size_t max_placeholders = 100;
 /// Of a message that has begun: so much must be there before a server connection is asked for.
 constexpr std::size_t enough_for_a_server = 64 * 1024;
 /// Names of statements and portals longer than this are passed on without being understood.
@@ -90,6 +92,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     if (server_ == nullptr) {
       // A client that begins a message and falls silent must not hold a server connection.
       if (!whole && message.size() < enough_for_a_server) break;
+      if (whole && header.type == frontend::query) expect_placeholders(message);
       stop_ = Next::need_server;
       break;
     }
@@ -162,6 +165,21 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
   if (!rewritten) return {at, in.first(at), stop_};
   to_server_.append(text_of(in.subspan(copied, at - copied)));
   return {at, std::as_bytes(std::span(to_server_)), stop_};
+}
+
+/// A client that begins with setting a custom setting can't tell whether it was there before.
+void Relay::expect_placeholders(Bytes message) {
+  if (options_.mode != Mode::transaction || message.size() > pipeline_.limits().inline_bytes) return;
+  const auto text = pgwire::decode_query(message.subspan(header_size));
+  if (!text) return;
+  const auto statement = pipeline_.understand(*text);
+  if (!statement || statement->kind != sql::StatementKind::set) return;
+  for (const auto& change : statement->changes) {
+    const bool room = !placeholders_ || placeholders_->size() < max_placeholders;
+    if (change.what == sql::SessionChange::What::set && change.name.contains('.') && room) {
+      placeholders_ = backend::with_placeholder(placeholders_, change.name);
+    }
+  }
 }
 
 Relay::StatementPtr Relay::understand(std::string_view text) {
@@ -450,13 +468,26 @@ void Relay::note(const sql::Statement& statement) {
   for (const auto& change : statement.changes) {
     using What = sql::SessionChange::What;
     if (change.what == What::pin) pin(change.name);
-    // What DISCARD ALL leaves behind: loaded libraries, and the names of settings that no extension defines.
-    if ((change.what == What::pin && change.name == "loaded library") ||
-        (change.what == What::set && change.name.find('.') != std::string::npos)) {
-      server_->tainted = true;
-    }
+    if (change.what == What::pin && change.name == "loaded library") server_->tainted = true;
+    if (change.what == What::set || change.what == What::reset) note_placeholder(change.name);
+  }
+  for (const auto& name : statement.other_settings) {
+    if (name.empty()) server_->tainted = true;  // it may be a placeholder, and nobody knows which
+    note_placeholder(name);
   }
   if (statement.uses_sequence_state) pin("currval() or lastval()");
+}
+
+/// The names of settings that no extension defines stay on the server connection, whatever happens to the settings.
+void Relay::note_placeholder(std::string_view name) {
+  if (!name.contains('.')) return;
+  if (options_.mode == Mode::session || (placeholders_ && placeholders_->size() >= max_placeholders)) {
+    server_->tainted = true;
+    return;
+  }
+  const bool same = server_->placeholders == placeholders_;
+  placeholders_ = backend::with_placeholder(placeholders_, name);
+  server_->placeholders = same ? placeholders_ : backend::with_placeholder(server_->placeholders, name);
 }
 
 /// SQL's EXECUTE and DEALLOCATE may name a statement that the client prepared in the protocol: the server is to have it

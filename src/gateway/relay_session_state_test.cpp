@@ -299,10 +299,38 @@ TEST_F(RelayState, SettingsOfSeveralStatementsInOneText) {
   EXPECT_FALSE(client.relay.releasable());
 }
 
-TEST_F(RelayState, SettingsOfExtensionsTaintTheServerConnection) {
+TEST_F(RelayState, CustomSettingsAreTrackedAndLeaveTheirNames) {
   client.asks("SET app.tenant = '7'", "SET");
   EXPECT_EQ(settings(), "app.tenant {SET app.tenant = '7'}");
-  EXPECT_TRUE(one.tainted) << "DISCARD ALL leaves the name";
+  client.asks("BEGIN", "BEGIN", 'T');
+  client.asks("SELECT set_config('App.User', 'ada', true)", "SELECT 1", 'T');
+  client.asks("ROLLBACK", "ROLLBACK");
+  ASSERT_TRUE(one.placeholders);
+  EXPECT_EQ(*one.placeholders, (std::vector<std::string>{"app.tenant", "app.user"}));
+  EXPECT_EQ(client.relay.placeholders(), one.placeholders);
+  EXPECT_FALSE(one.tainted);
+  EXPECT_TRUE(client.relay.releasable());
+}
+
+TEST_F(RelayState, CustomSettingsThatNobodyKnowsTaint) {
+  client.asks("BEGIN", "BEGIN", 'T');
+  client.asks("SELECT set_config(a, 'ada', true) FROM t", "SELECT 1", 'T');
+  EXPECT_TRUE(one.tainted);
+}
+
+TEST_F(RelayState, TooManyCustomSettingsTaint) {
+  for (int i = 0; i < 100; ++i) client.asks(fmt::format("SET app.a{} = '7'", i), "SET");
+  EXPECT_FALSE(one.tainted);
+  client.asks("SET app.one_more = '7'", "SET");
+  EXPECT_TRUE(one.tainted);
+}
+
+TEST_F(RelayState, WhoSetsACustomSettingFirstMayHaveAConnectionWithIt) {
+  const std::string bytes = query("SET app.tenant = '7'");
+  client.relay.detach();
+  EXPECT_EQ(client.relay.from_client(bytes_of(bytes), 1).next, Relay::Next::need_server);
+  ASSERT_TRUE(client.relay.placeholders());
+  EXPECT_EQ(client.relay.placeholders()->front(), "app.tenant");
 }
 
 TEST_F(RelayState, ParametersAreThoseThatTheServerReports) {

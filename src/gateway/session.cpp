@@ -19,6 +19,14 @@ constexpr auto own_query_timeout = std::chrono::seconds(30);
 
 net::Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
+/// The parts of a custom setting's name may be words that SQL reserves, as in app.user.
+std::string quoted_name(std::string_view setting) {
+  std::string out = "\"";
+  for (const char c : setting)
+    out += c == '.' ? std::string("\".\"") : c == '"' ? std::string("\"\"") : std::string(1, c);
+  return out + "\"";
+}
+
 /// Leaves a server connection's settings as the client's session left them on another.
 std::string replay(const backend::Settings* on_server, const backend::Settings* wanted) {
   std::string sql;
@@ -37,7 +45,7 @@ std::string replay(const backend::Settings* on_server, const backend::Settings* 
     for (const auto& change : *on_server) {
       const auto* same = find(wanted, change.name);
       // What was changed step by step starts from its default again.
-      if (change.name != "role" && (same == nullptr || *same != change)) add("RESET " + change.name);
+      if (change.name != "role" && (same == nullptr || *same != change)) add("RESET " + quoted_name(change.name));
     }
   }
   if (wanted != nullptr) {
@@ -282,7 +290,7 @@ bool same(const std::shared_ptr<const backend::Settings>& a, const std::shared_p
 
 /// Takes a server connection that is free and as the client left its session.
 bool Session::try_link() {
-  auto connection = pool_->try_take(core_.io, startup_, relay_->settings());
+  auto connection = pool_->try_take(core_.io, startup_, relay_->settings(), relay_->placeholders());
   if (!connection) return false;
   if (!same(connection->state().settings, relay_->settings())) {
     offered_ = std::move(connection);
@@ -298,7 +306,7 @@ asio::awaitable<bool> Session::link() {
     core_.counters().pool_waits.add();
     core_.counters().clients_waiting.add();
     const std::int64_t before = now_ns();
-    auto taken = co_await pool_->take(core_.io, startup_);
+    auto taken = co_await pool_->take(core_.io, startup_, {.known = relay_->placeholders()});
     core_.counters().clients_waiting.sub();
     if (!taken) {
       const backend::LoginError failure(std::move(taken.error()));
@@ -360,6 +368,11 @@ asio::awaitable<bool> Session::prepare_server(backend::Pool::Connection connecti
     co_return false;
   }
   connection->state().settings = relay_->settings();
+  for (const auto& change : relay_->settings() ? *relay_->settings() : backend::Settings{}) {
+    if (change.name.contains('.')) {
+      connection->state().placeholders = backend::with_placeholder(connection->state().placeholders, change.name);
+    }
+  }
   co_return true;
 }
 

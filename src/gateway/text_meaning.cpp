@@ -62,7 +62,7 @@ MeaningChange change_of(const sql::Statement& statement) {
         break;
     }
   }
-  for (const auto& name : statement.local_settings) changed |= name.empty() ? everything : change_of(name);
+  for (const auto& name : statement.other_settings) changed |= name.empty() ? everything : change_of(name);
   return changed;
 }
 

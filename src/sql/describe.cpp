@@ -65,7 +65,7 @@ std::string describe(const Statement& statement) {
     if (!change.name.empty()) out += " " + change.name;
     if (!change.text.empty()) out += " {" + change.text + "}";
   }
-  for (const auto& name : statement.local_settings) out += "; locally " + (name.empty() ? "?" : name);
+  for (const auto& name : statement.other_settings) out += "; sets " + (name.empty() ? "?" : name);
   for (const auto step : statement.steps) {
     out += ", ";
     out += name(step);

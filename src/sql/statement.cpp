@@ -133,7 +133,7 @@ class Reader {
       case PG_TREE_SET_LOCAL:
         statement_.in_transaction_block_only = true;
         // Not the modes of the transaction, nor its constraints.
-        if (!name.empty() && !name.starts_with("TRANSACTION")) statement_.local_settings.push_back(lower(name));
+        if (!name.empty() && !name.starts_with("TRANSACTION")) statement_.other_settings.push_back(lower(name));
         return;
       case PG_TREE_SET_DEFAULT_TX:
         return set_default_of_transactions(name, value);
@@ -239,7 +239,7 @@ class Reader {
     statement_.writes |= effect.writes && !only_plans_;
     statement_.uses_sequence_state |= effect.uses_sequence_state;
     const bool ends_with_transaction = local && name == "set_config";
-    if (ends_with_transaction) statement_.local_settings.push_back(lower(argument));
+    if (name == "set_config") statement_.other_settings.push_back(lower(argument));
     if (!effect.pin.empty() && !ends_with_transaction) pin(effect.pin);
   }
 

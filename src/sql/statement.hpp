@@ -88,8 +88,8 @@ struct Statement {
   /// database that nobody is connected to, so idle server connections must not outlive it.
   bool affects_new_sessions = false;
   std::vector<SessionChange> changes;
-  /// What SET LOCAL and set_config() set for the transaction; "": something that the text doesn't name.
-  std::vector<std::string> local_settings;
+  /// What SET LOCAL and set_config() set; "": something that the text doesn't name.
+  std::vector<std::string> other_settings;
   std::vector<TransactionStep> steps;
   std::string why_unparsed;  ///< for kind unparsed: the parser's message, or the limit that was met
 };

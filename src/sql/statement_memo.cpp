@@ -58,7 +58,7 @@ bool same_for_all_constants(const Statement& statement) {
     case StatementKind::update:
     case StatementKind::delete_:
     case StatementKind::merge:
-      return statement.changes.empty() && statement.local_settings.empty() && statement.steps.empty();
+      return statement.changes.empty() && statement.other_settings.empty() && statement.steps.empty();
     default:
       return false;
   }

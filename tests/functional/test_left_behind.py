@@ -132,6 +132,39 @@ def test_a_setting_that_changes_how_the_next_text_of_the_pipeline_is_read(proxy:
         assert other.one("SHOW work_mem") == "4MB"
 
 
+def test_tenants_share_a_server_connection(proxy: Wire) -> None:
+    tenant = "SELECT current_setting('app.user') || ' ' || pg_backend_pid()"
+    with connect(proxy) as one, connect(proxy) as two:
+        seen = set()
+        for number in range(5):
+            one.ask(query(f"SET app.\"user\" = 'one-{number}'"))
+            two.ask(query(f"SET app.\"user\" = 'two-{number}'"))
+            for client, name in ((one, f"one-{number}"), (two, f"two-{number}")):
+                said, pid = (client.one(tenant) or "").split()
+                assert said == name
+                seen.add(pid)
+        assert len(seen) == 1
+
+
+SETTING_FOR_A_WHILE = {
+    "SET LOCAL": ["BEGIN", "SET LOCAL my.v = '1'", "COMMIT"],
+    "SET and RESET": ["SET my.v = '1'", "RESET my.v"],
+    "SET in a transaction that fails": ["BEGIN", "SET my.v = '1'", "ROLLBACK"],
+    "set_config": ["SELECT set_config('my.v', '1', true)"],
+    "set_config for the session": ["SELECT set_config('my.v', '1', false)"],
+    "set_config of a name that the text doesn't show": ["SELECT set_config('my.' || 'v', '1', true)"],
+}
+
+
+@pytest.mark.parametrize("statements", SETTING_FOR_A_WHILE.values(), ids=SETTING_FOR_A_WHILE)
+def test_a_setting_that_was_never_made_is_null(proxy: Wire, statements: list[str]) -> None:
+    with connect(proxy) as client:
+        for statement in statements:
+            client.ask(query(statement))
+    with connect(proxy) as other:
+        assert other.one("SELECT current_setting('my.v', true)") is None
+
+
 def test_a_text_of_a_megabyte_of_settings(proxy: Wire) -> None:
     with connect(proxy) as client:
         answer = client.ask(query("SET work_mem = '4MB';" * 40000))
