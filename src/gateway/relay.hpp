@@ -40,6 +40,7 @@ class Relay {
     parse,            ///< have `take_to_parse` parsed elsewhere, say what is `parsed`, then call again
     reset_sequences,  ///< run DISCARD SEQUENCES on the server connection, call `sequences_reset`, then call again
     restore_start,    ///< make the server connection's settings `settings`, then call again
+    answer,           ///< call again when the server has answered: `asking` says whether it is still to come
     terminate,        ///< the client said goodbye
     broken,           ///< the client broke the protocol: `error`
   };
@@ -79,6 +80,8 @@ class Relay {
 
   /// Why the client keeps its server connection; empty: it doesn't.
   const std::string& pinned() const { return pinned_; }
+  /// Whether the next message must wait until the server has said what a statement's columns are.
+  bool asking() const { return asking_; }
   void sequences_reset() { server_->holder_wrote = true; }
 
   /// What the client gave at its start that isn't part of the server connection's own start: each outlives a RESET.
@@ -114,6 +117,7 @@ class Relay {
     bool hidden = false;       ///< Millrace's own: the answer isn't passed on
     bool hides_error = false;  ///< of a hidden one: nor is its error
     bool failed = false;
+    bool refused = false;  ///< it was made to fail, as the statement's columns have changed
     std::array<char, 6> sqlstate = {};
     std::int64_t started = 0;
     std::int64_t first_byte = 0;
@@ -155,7 +159,8 @@ class Relay {
   void close_unneeded();
   void append_parse_of(std::string_view name, std::string_view query_and_types);
   void ensure_on_server(const Text& text);
-  void ensure_same_columns(const Prepared& prepared);
+  enum class Columns { same, differ, asked };
+  Columns compare_columns(const Prepared& prepared);
   void ensure_unnamed_on_server();
   void make_room_on_server();
   Owed& owe(Owed::Kind kind);
@@ -193,6 +198,7 @@ class Relay {
   std::int64_t now_ = 0;
   std::int64_t waited_ns_ = 0;
   char status_ = 'I';
+  bool asking_ = false;
   bool skipping_ = false;  ///< after an error in the extended protocol the server skips up to Sync
   bool unsynced_ = false;  ///< extended messages were sent and no Sync after them
   bool copy_in_ = false;   ///< the server waits for the client's COPY data

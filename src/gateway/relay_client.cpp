@@ -14,6 +14,8 @@ namespace frontend = pgwire::frontend;
 using pgwire::Bytes;
 using pgwire::header_size;
 
+/// No text has this number: where the server looks for a statement of this name, it fails.
+constexpr std::uint64_t nobodys = 0;
 /// A server connection keeps at most this many statements of ours; the least used goes first.
 constexpr std::size_t max_prepared_on_server = 1000;
 /// A client that makes more custom settings than these has its server connections closed when it is done with them.
@@ -54,6 +56,7 @@ void Relay::attach(backend::ServerState& server) {
 
 void Relay::detach() {
   server_ = nullptr;
+  asking_ = false;
   waited_ns_ = 0;
 }
 
@@ -142,7 +145,15 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
         default:
           break;
       }
-      if (!taken) break;
+      if (!taken) {
+        if (stop_ == Next::answer && !replacement_.empty()) {  // the question goes out, the message itself stays
+          to_server_.append(text_of(in.subspan(copied, at - copied)));
+          to_server_.append(replacement_);
+          rewritten = true;
+          copied = at;
+        }
+        break;
+      }
     }
     if (header.type == frontend::sync && copy_in_) {
       server_->tainted = true;  // ignored among COPY data; but if COPY has failed meanwhile, it is answered
@@ -359,6 +370,7 @@ bool Relay::on_bind(Bytes message, std::size_t total) {
     return true;
   }
   const Prepared* prepared = nullptr;
+  bool refused = false;
   if (options_.mode == Mode::transaction) close_unneeded();
   if (names->statement.empty()) {
     if (unnamed_) prepared = &*unnamed_;
@@ -368,8 +380,10 @@ bool Relay::on_bind(Bytes message, std::size_t total) {
     prepared = &found->second;
     if (prepared->text) {
       ensure_on_server(prepared->text);
-      ensure_same_columns(*prepared);
-      const std::string server_name = prepared->text->server_name;
+      const Columns compared = compare_columns(*prepared);
+      if (compared == Columns::asked) return false;
+      refused = compared == Columns::differ;
+      const std::string server_name = refused ? texts_.server_name(nobodys) : prepared->text->server_name;
       const Bytes values = body.subspan(names->length());
       append_header(replacement_, frontend::bind, total - 1 - names->statement.size() + server_name.size());
       replacement_.append(names->portal).append(1, '\0').append(server_name).append(1, '\0').append(text_of(values));
@@ -378,7 +392,8 @@ bool Relay::on_bind(Bytes message, std::size_t total) {
   }
   auto statement = prepared != nullptr ? prepared->statement : nullptr;
   Owed& owed = owe(Owed::Kind::bind);
-  if (prepared != nullptr && prepared->text) {
+  owed.refused = refused;
+  if (prepared != nullptr && prepared->text && !refused) {
     owed.text = prepared->text;
     owed.name = names->statement;
   }
@@ -394,6 +409,7 @@ bool Relay::on_describe(Bytes message) {
   unsynced_ = true;
   const auto target = pgwire::decode_describe(message.subspan(header_size));
   Text text;
+  bool refused = false;
   if (target && target->what == 'S' && options_.mode == Mode::transaction) {
     if (target->name.empty()) {
       ensure_unnamed_on_server();
@@ -401,11 +417,16 @@ bool Relay::on_describe(Bytes message) {
       follow_names(found->second);
       text = found->second.text;
       ensure_on_server(text);
-      pgwire::append_describe(replacement_, 'S', text->server_name);
+      const Columns compared = compare_columns(found->second);
+      if (compared == Columns::asked) return false;
+      refused = compared == Columns::differ;
+      pgwire::append_describe(replacement_, 'S', refused ? texts_.server_name(nobodys) : text->server_name);
       replaced_ = true;
+      if (refused) text.reset();
     }
   }
   Owed& owed = owe(Owed::Kind::describe);
+  owed.refused = refused;
   if (text) {
     owed.name = target->name;
     owed.text = std::move(text);
@@ -587,15 +608,22 @@ void Relay::ensure_on_server(const Text& text) {
   owed.text = text;
 }
 
-/// A client reads rows by the columns that it was told when it prepared. On a connection of its own, PostgreSQL would
-/// refuse to execute the statement once they have changed; prepared anew on another connection, it would not.
-void Relay::ensure_same_columns(const Prepared& prepared) {
-  if (prepared.columns == 0 || server_->prepared[prepared.text->number].columns == prepared.columns) return;
+/// A client reads rows by the columns that it was told when it prepared. On a connection of its own, PostgreSQL refuses
+/// to execute the statement once they have changed; prepared anew on another connection, it would not, so the server is
+/// asked for its columns there before anything is executed.
+Relay::Columns Relay::compare_columns(const Prepared& prepared) {
+  if (prepared.columns == 0 || status_ == 'E') return Columns::same;
+  const std::uint64_t here = server_->prepared[prepared.text->number].columns;
+  if (here != 0) return here == prepared.columns ? Columns::same : Columns::differ;
+  stop_ = Next::answer;
+  if (std::exchange(asking_, true)) return Columns::asked;
   pgwire::append_describe(replacement_, 'S', prepared.text->server_name);
+  pgwire::append_flush(replacement_);
   Owed& owed = owe(Owed::Kind::describe);
   owed.hidden = true;
   owed.text = prepared.text;
   owed.expects = prepared.columns;
+  return Columns::asked;
 }
 
 void Relay::ensure_unnamed_on_server() {

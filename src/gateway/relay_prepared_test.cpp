@@ -62,23 +62,52 @@ class RelayColumns : public RelayPrepared {
     client.sends(parse("s", "SELECT * FROM t") + describe_statement("s") + sync());
     client.hears(parsed() + parameter_types() + columns() + ready());
     client.on(two);
-    EXPECT_EQ(client.sends(bind("s") + execute() + sync()),
-              parse("mr_1", "SELECT * FROM t") + describe_statement("mr_1") + bind("mr_1") + execute() + sync());
+    const auto step = client.relay.from_client(bytes_of(wanted), 5);
+    EXPECT_EQ(step.next, Relay::Next::answer);
+    EXPECT_EQ(step.used, 0U);
+    EXPECT_EQ(string_of(step.forward), parse("mr_1", "SELECT * FROM t") + describe_statement("mr_1") + flush());
+    EXPECT_EQ(client.relay.from_client(bytes_of(wanted), 6).next, Relay::Next::answer) << "asked once";
+    EXPECT_TRUE(client.relay.asking());
+    EXPECT_FALSE(client.relay.releasable());
   }
+
+  const std::string wanted = bind("s") + execute() + sync();
 };
 
 TEST_F(RelayColumns, AStatementWhoseColumnsAreAsToldIsExecuted) {
   const std::string answer = bound() + row("1") + complete("SELECT 1") + ready();
-  EXPECT_EQ(client.hears(parsed() + parameter_types() + columns() + answer), answer);
-  EXPECT_EQ(client.sends(bind("s") + sync()), bind("mr_1") + sync()) << "asked once";
+  EXPECT_EQ(client.hears(parsed() + parameter_types() + columns()), "");
+  EXPECT_FALSE(client.relay.asking());
+  EXPECT_EQ(client.sends(wanted), bind("mr_1") + execute() + sync());
+  EXPECT_EQ(client.hears(answer), answer);
+  EXPECT_EQ(client.sends(bind("s") + sync()), bind("mr_1") + sync()) << "known now";
 }
 
-TEST_F(RelayColumns, RowsInOtherColumnsThanToldReachNobody) {
-  const auto step =
-      client.relay.from_server(bytes_of(parsed() + parameter_types() + two_columns + bound() + row("1")), 9);
-  EXPECT_TRUE(step.broken);
-  EXPECT_TRUE(step.forward.empty());
-  EXPECT_EQ(client.relay.error().sqlstate, "0A000");
+TEST_F(RelayColumns, AStatementWhoseColumnsHaveChangedIsRefusedByAnError) {
+  client.hears(parsed() + parameter_types() + two_columns);
+  // The server is made to fail, so that it skips and aborts what it would on a connection of the client's own.
+  EXPECT_EQ(client.sends(wanted), bind("mr_0") + execute() + sync());
+  const std::string theirs = error("26000", "prepared statement \"mr_0\" does not exist");
+  std::string ours;
+  pgwire::append_error_response(ours, "ERROR",
+                                Error{.message = "cached plan must not change result type", .sqlstate = "0A000"});
+  EXPECT_EQ(client.hears(theirs + ready()), ours + ready());
+  EXPECT_TRUE(client.relay.releasable());
+  EXPECT_EQ(client.sends(describe_statement("s") + sync()), describe_statement("mr_0") + sync());
+  EXPECT_EQ(client.hears(theirs + ready()), ours + ready());
+  client.sends(close_statement("s") + sync());
+  client.hears(closed() + ready());
+  client.prepares("s", "SELECT * FROM t");
+  EXPECT_EQ(client.sends(bind("s") + sync()), bind("mr_2") + sync());
+}
+
+TEST_F(RelayColumns, AStatementThatCannotBePreparedElsewhereIsRefusedByTheServer) {
+  const std::string refusal = error("42P01", "relation \"t\" does not exist");
+  EXPECT_EQ(client.hears(refusal), refusal);
+  EXPECT_FALSE(client.relay.asking());
+  EXPECT_EQ(client.sends(wanted), wanted) << "skipped up to Sync";
+  client.hears(ready());
+  EXPECT_TRUE(client.relay.releasable());
 }
 
 TEST_F(RelayPrepared, ClientsThatPrepareTheSameShareIt) {

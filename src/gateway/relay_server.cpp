@@ -229,18 +229,16 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
   }
 }
 
-/// A statement or portal was described. False: not as the client was told before.
+/// A statement or portal was described.
 bool Relay::on_described(std::uint64_t columns) {
   const Owed& owed = *front();
   if (owed.text) {
+    if (owed.expects != 0) {
+      asking_ = false;
+      if (columns == 0) columns = owed.expects;  // too many to compare
+    }
     const auto here = server_->prepared.find(owed.text->number);
     if (here != server_->prepared.end()) here->second.columns = columns;
-    if (owed.expects != 0 && columns != owed.expects) {
-      error_ = Error{.message = "cached plan must not change result type",
-                     .sqlstate = "0A000",
-                     .hint = "A table has changed since the statement was prepared; prepare it again."};
-      return false;
-    }
     const auto found = statements_.find(owed.name);
     if (found != statements_.end() && found->second.text == owed.text) found->second.columns = columns;
     if (owed.twin) settle_twin(owed, columns);
@@ -294,7 +292,14 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   copy_in_ = false;
   failed_since_ready_ = true;
   owed->failed = true;
-  copy_sqlstate(owed->sqlstate, notice ? notice->sqlstate() : "");
+  asking_ = false;
+  if (owed->refused && notice && notice->sqlstate() == "26000") {
+    const Error changed{.message = "cached plan must not change result type", .sqlstate = "0A000"};
+    pgwire::append_error_response(replacement_, "ERROR", changed);
+    copy_sqlstate(owed->sqlstate, changed.sqlstate);
+  } else {
+    copy_sqlstate(owed->sqlstate, notice ? notice->sqlstate() : "");
+  }
   if (owed->text && !owed->name.empty()) translate_names_in_error(body, total);
   if (owed->kind == Owed::Kind::query || owed->kind == Owed::Kind::function_call || owed->kind == Owed::Kind::sync) {
     return true;  // ReadyForQuery follows

@@ -74,6 +74,7 @@ Session::Session(Core& core, net::Stream client)
       started_(Clock::now()),
       last_heard_(started_),
       over_(core.io),
+      answered_(core.io),
       progress_(core.io) {
   core_.counters().clients_connected.add();
   core_.counters().clients_total.add();
@@ -157,6 +158,7 @@ asio::awaitable<void> Session::wait_and_pass(std::shared_ptr<Session> self) {
 void Session::finish() {
   finished_ = true;
   over_.set();
+  answered_.set();
 }
 
 /// Room for the rest of a message that must be whole, and for a client that sends much; little for one that is idle.
@@ -208,6 +210,7 @@ Session::Passed Session::pass_on() {
       case Relay::Next::parse:
       case Relay::Next::reset_sequences:
       case Relay::Next::restore_start:
+      case Relay::Next::answer:
         return Passed::waits;
       case Relay::Next::terminate:
         terminated_ = true;
@@ -252,6 +255,9 @@ asio::awaitable<bool> Session::wait_for_next() {
       relay_->parsed(std::move(statement));  // the memo doesn't keep every statement
       co_return !client_gone_;
     }
+    case Relay::Next::answer:
+      while (server_ && !finished_ && relay_->asking()) co_await answered_.wait(std::chrono::hours(24));
+      co_return server_ && !client_gone_;
     case Relay::Next::reset_sequences: {
       const auto server = server_;
       if (!server) co_return false;
@@ -392,6 +398,7 @@ std::size_t Session::on_server_bytes(std::span<std::byte> bytes) {
     server_->close();
     return bytes.size();
   }
+  if (!relay_->asking()) answered_.set();
   if (relay_->take_new_sessions_differ()) core_.shared.pools.retire();
   if (ending_) {
     progress_.set();

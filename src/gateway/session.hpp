@@ -115,6 +115,7 @@ class Session final : public backend::ServerConnection::Sink,
   TimePoint started_;
   TimePoint last_heard_;
   net::Signal over_;         ///< it is to end
+  net::Signal answered_;     ///< the relay asks nothing more, or there is nobody to answer
   net::Signal progress_;     ///< while it ends: the server has answered something
   bool terminated_ = false;  ///< the client said goodbye
   bool client_gone_ = false;

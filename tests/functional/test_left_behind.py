@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from wire import SYNC, Gone, bind, cancel_request, connect, copy_data, describe, execute, message, parse, query
+from wire import SYNC, Gone, bind, cancel_request, close, connect, copy_data, describe, execute, message, parse, query
 
 from harness import PostgreSQL
 from harness.wire import Wire
@@ -191,9 +191,30 @@ def test_columns_that_changed_since_the_client_was_told(proxy: Wire, postgres: P
         postgres.admin("ALTER TABLE reshaped ADD b int")
         rival.ask(query("BEGIN"))
         assert rival.one("SELECT pg_backend_pid()") == before, "the client is to get the other connection"
-        client.send(bind(statement="s"), execute(), SYNC)
-        answer = client.until_closed()
-        assert [(one.kind, one.sqlstate) for one in answer] == [("E", "0A000")]
+        for _ in range(2):
+            answer = client.ask(bind(statement="s"), execute(), SYNC)
+            assert [one.kind for one in answer] == ["E", "Z"]
+            assert (answer[0].fields["S"], answer[0].sqlstate, answer[0].fields["M"]) == ("ERROR", "0A000", "cached plan must not change result type")
+        client.ask(query("BEGIN"))
+        client.ask(bind(statement="s"), execute(), SYNC)
+        assert client.ask(query("SELECT 1"))[0].sqlstate == "25P02"
+        client.ask(query("ROLLBACK"))
+        client.ask(close("S", "s"), SYNC)
+        answer = client.ask(parse("SELECT * FROM reshaped", "s"), bind(statement="s"), execute(), SYNC)
+        assert [len(one.row) for one in answer if one.kind == "D"] == [2]
+
+
+def test_what_writes_is_not_executed_when_its_columns_have_changed(postgres: PostgreSQL, through) -> None:
+    postgres.admin("DROP TABLE IF EXISTS written; CREATE TABLE written (a int)")
+    with through(postgres, POOL_MODE="transaction", POOL_SIZE=2) as two, connect(two) as client, connect(two) as rival:
+        client.ask(parse("INSERT INTO written (a) VALUES (1) RETURNING *", "s"), describe("S", "s"), SYNC)
+        before = client.one("SELECT pg_backend_pid()")
+        postgres.admin("ALTER TABLE written ADD b int")
+        rival.ask(query("BEGIN"))
+        assert rival.one("SELECT pg_backend_pid()") == before, "the client is to get the other connection"
+        answer = client.ask(bind(statement="s"), execute(), SYNC)
+        assert [one.sqlstate for one in answer if one.kind == "E"] == ["0A000"]
+        assert postgres.admin("SELECT count(*) FROM written") == "0"
 
 
 def test_a_slow_reader_does_not_stall_the_next_client(postgres: PostgreSQL, through) -> None:

@@ -97,6 +97,10 @@ class Exchange {
           require(attached_ && relay_.idle());
           servers_[leases_ % 2].settings = relay_.settings();
           break;
+        case Relay::Next::answer:
+          require(relay_.asking() && relay_.query_under_way());
+          waits_for_answer_ = true;
+          return true;
         case Relay::Next::terminate:
           return false;
         case Relay::Next::broken:
@@ -113,7 +117,9 @@ class Exchange {
     pass(waiting_server_, step.used, step.forward, to_client_, client_frames_);
     require(relay_.server_mid_message() == !client_frames_.between_messages());
     consume(waiting_server_, step.used);
-    return !step.broken;
+    if (step.broken) return false;
+    if (relay_.asking() || !std::exchange(waits_for_answer_, false)) return true;
+    return from_client({});
   }
 
   /// As a session does when all bytes of the server are used.
@@ -167,6 +173,7 @@ class Exchange {
   std::array<backend::ServerState, 2> servers_;
   Relay relay_;
   bool attached_ = false;
+  bool waits_for_answer_ = false;
   std::size_t leases_ = 0;
   std::int64_t now_ = 0;
   std::vector<std::byte> waiting_client_, waiting_server_;

@@ -42,7 +42,8 @@ void converse(std::string_view name, Conversation& talk) {
     talk.client(parse("s", "SELECT $1") + describe_statement("s") + sync());
     talk.server(parsed() + parameter_types() + columns() + ready());
     talk.client(bind("s") + execute() + sync());
-    talk.server(parsed() + parameter_types() + columns() + bound() + row("1") + complete("SELECT 1") + ready());
+    talk.server(parsed() + parameter_types() + columns());
+    talk.server(bound() + row("1") + complete("SELECT 1") + ready());
     talk.client(bind("s", "p") + describe_portal("p") + execute("p", 1) + flush());
     talk.server(bound() + columns() + row("1") + suspended());
     talk.client(execute("p") + close_portal("p") + close_statement("s") + sync());
