@@ -83,11 +83,26 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   }
   if (!waiter) co_return co_await open(core, std::move(startup));
 
+  if (wanted.patience) {
+    wanted.patience->give_up = [waiter] {
+      waiter->gave_up = true;
+      waiter->signal.set();
+    };
+  }
   const bool woken =
       co_await waiter->signal.wait(limits.wait > std::chrono::milliseconds::zero() ? limits.wait : no_limit);
+  if (wanted.patience) wanted.patience->give_up = nullptr;
   {
     const std::scoped_lock lock(mutex_);
     std::erase(waiters_, waiter);
+    if (waiter->gave_up && waiter->open_one) {
+      --open_;
+      place_freed();
+    }
+  }
+  if (waiter->gave_up) {
+    if (waiter->given) give_back(std::move(waiter->given));
+    co_return std::unexpected(LoginError{Error{.message = "nobody waits any more", .sqlstate = "57014"}, {}});
   }
   if (waiter->given) co_return std::move(waiter->given);
   if (waiter->open_one) co_return co_await open(core, std::move(startup));

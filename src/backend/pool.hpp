@@ -47,11 +47,17 @@ class Pool : public std::enable_shared_from_this<Pool> {
                       const PlaceholderNames& known = {});
 
   enum class Queue { join, avoid };
-  /// Waits for a connection, or opens one. Errors: 53300 after `PoolLimits::wait`, or what the log-in failed with.
-  struct Wanted {
-    PlaceholderNames known;       ///< as for `try_take`
-    Queue queue = Queue::join;    ///< `avoid`: null instead of waiting for a connection that others have
+  /// Lets whoever waits for a connection stop waiting; on its thread.
+  struct Patience {
+    std::function<void()> give_up;  ///< set while somebody waits
   };
+  struct Wanted {
+    PlaceholderNames known;              ///< as for `try_take`
+    Queue queue = Queue::join;           ///< `avoid`: null instead of waiting for a connection that others have
+    std::shared_ptr<Patience> patience;  ///< null: nobody will want to stop waiting
+  };
+  /// Waits for a connection, or opens one. Errors: 53300 after `PoolLimits::wait`, or what the log-in failed with, or
+  /// 57014 after `Patience::give_up`.
   asio::awaitable<std::expected<Connection, LoginError>> take(asio::io_context& core, Startup startup, Wanted wanted);
 
   /// Gives a clean connection back; on its own thread. A closed one only frees its place.
@@ -90,6 +96,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
     TimePoint since;
     Connection given;
     bool open_one = false;  ///< a place is free: open a connection
+    bool gave_up = false;
     bool promised = false;  ///< a connection is on its way from another core
     bool served() const { return given || open_one || promised; }
     Waiter(asio::io_context& c, Startup s, PlaceholderNames k)

@@ -20,6 +20,11 @@ constexpr auto last_words_limit = std::chrono::seconds(5);
 
 asio::awaitable<void> Session::end() {
   ending_ = true;
+  // Who says goodbye behind a query gets its answer, as with the server itself. (Without a Sync there may be none.)
+  while (terminated_ && !client_gone_ && server_ && relay_->query_under_way() && !relay_->unsynced() &&
+         !relay_->in_copy()) {
+    co_await progress_.wait(std::chrono::hours(24));
+  }
   core_.shared.cancel_keys.remove(key_);
   if (!client_gone_ && flushing_) {
     asio::steady_timer limit(core_.io, last_words_limit);

@@ -96,7 +96,39 @@ asio::awaitable<void> Session::serve() {
 }
 
 void Session::on_readable() {
-  if (!waits_ && !finished_) read_and_pass();
+  if (finished_) return;
+  if (!waits_) {
+    read_and_pass();
+  } else if (next_ == Relay::Next::need_server) {
+    notice_end();
+  }
+}
+
+/// While the client waits for a server connection: if it is gone, what it asked for isn't executed any more, unless it
+/// took its leave as the protocol says.
+void Session::notice_end() {
+  const auto farewell = [this] {
+    std::string terminate;
+    pgwire::append_terminate(terminate);
+    return held_ >= terminate.size() &&
+           std::ranges::equal(as_bytes(terminate), std::span(in_).subspan(held_ - terminate.size(), terminate.size()));
+  };
+  while (held_ < in_.size() || in_.size() < large_buffer) {
+    if (held_ == in_.size()) in_.resize(std::min(in_.size() * 2, large_buffer));
+    const std::size_t room = in_.size() - held_;
+    error_code error;
+    const std::size_t got = client_.try_read(std::span(in_).subspan(held_), error);
+    if (error) {
+      if (error == asio::error::eof && farewell()) return;
+      client_gone_ = true;
+      return finish();
+    }
+    if (got == 0) return;
+    last_heard_ = core_.coarse_now;
+    held_ += got;
+    core_.counters().bytes_from_clients.add(got);
+    if (client_.drained(got, room)) return;
+  }
 }
 
 /// Many answers are owed: the client waits until some have come.
@@ -159,6 +191,7 @@ void Session::finish() {
   finished_ = true;
   over_.set();
   answered_.set();
+  if (patience_->give_up) patience_->give_up();
 }
 
 /// Room for the rest of a message that must be whole, and for a client that sends much; little for one that is idle.
@@ -312,8 +345,9 @@ asio::awaitable<bool> Session::link() {
     core_.counters().pool_waits.add();
     core_.counters().clients_waiting.add();
     const std::int64_t before = now_ns();
-    auto taken = co_await pool_->take(core_.io, startup_, {.known = relay_->placeholders()});
+    auto taken = co_await pool_->take(core_.io, startup_, {.known = relay_->placeholders(), .patience = patience_});
     core_.counters().clients_waiting.sub();
+    if (!taken && finished_) co_return false;
     if (!taken) {
       const backend::LoginError failure(std::move(taken.error()));
       if (failure.error.sqlstate == "53300") core_.counters().pool_timeouts.add();
@@ -332,6 +366,10 @@ asio::awaitable<bool> Session::link() {
     co_return false;
   }
   if (!co_await make_as_left(connection)) co_return false;
+  if (client_gone_ || finished_) {
+    pool_->give_back(std::move(connection));
+    co_return false;
+  }
   attach(std::move(connection));
   co_return true;
 }
@@ -469,6 +507,7 @@ void Session::send_fatal(const Error& error) {
 void Session::close_client() {
   client_gone_ = true;
   client_.close();
+  progress_.set();
   finish();
 }
 

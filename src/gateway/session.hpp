@@ -65,6 +65,7 @@ class Session final : public backend::ServerConnection::Sink,
   asio::awaitable<void> serve();
   void on_readable() override;
   void read_and_pass();
+  void notice_end();
   bool go_on(Passed passed);
   Passed pass_on();
   static asio::awaitable<void> wait_and_pass(std::shared_ptr<Session> self);
@@ -108,6 +109,7 @@ class Session final : public backend::ServerConnection::Sink,
   CancelKeys::Key key_;
   std::shared_ptr<backend::Pool> pool_;
   backend::Pool::Startup startup_;
+  std::shared_ptr<backend::Pool::Patience> patience_ = std::make_shared<backend::Pool::Patience>();
   backend::Pool::Connection server_;
   backend::Pool::Connection offered_;  ///< taken, but its settings are yet to be made the client's
   std::optional<Relay> relay_;         ///< once logged in

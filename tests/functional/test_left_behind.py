@@ -4,10 +4,11 @@ import socket
 import struct
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from wire import SYNC, Gone, bind, cancel_request, close, connect, copy_data, describe, execute, message, parse, query
+from wire import SYNC, Gone, bind, cancel_request, close, connect, copy_data, describe, eventually, execute, message, parse, query
 
 from harness import PostgreSQL
 from harness.wire import Wire
@@ -180,6 +181,34 @@ def test_a_cancel_request_of_a_query_that_waits_for_a_server_connection(proxy: W
         time.sleep(0.3)
         holder.ask(query("COMMIT"))
         assert [one.sqlstate for one in waiting.until() if one.kind == "E"] == ["57014"]
+
+
+def test_a_query_and_goodbye_in_one_segment(proxy: Wire) -> None:
+    for messages in ([query("SELECT 'last'")], [parse("SELECT 'last'"), bind(), execute(), SYNC]):
+        with connect(proxy) as client:
+            client.send(*messages, TERMINATE)
+            assert [one.row for one in client.until_closed() if one.kind == "D"] == [[b"last"]]
+
+
+@pytest.mark.parametrize("vanish", ["close", "reset"])
+def test_a_client_that_vanishes_while_it_waits_for_a_server_connection(postgres: PostgreSQL, proxy: Wire, vanish: str) -> None:
+    postgres.admin("TRUNCATE left_behind")
+
+    def waiting_clients() -> int:
+        with urllib.request.urlopen(f"{proxy.http_url}/metrics", timeout=5) as answer:  # type: ignore[attr-defined]
+            (value,) = [line.split()[-1] for line in answer.read().decode().splitlines() if line.startswith("millrace_clients_waiting ")]
+            return int(value)
+
+    with connect(proxy) as holder:
+        holder.ask(query("BEGIN"))
+        waiting = connect(proxy)
+        waiting.send(query("INSERT INTO left_behind VALUES (1)"))
+        eventually(lambda: waiting_clients() == 1)
+        getattr(waiting, vanish)()
+        eventually(lambda: waiting_clients() == 0, 5)
+        holder.ask(query("COMMIT"))
+    with connect(proxy) as other:
+        assert other.one("SELECT count(*) FROM left_behind") == "0"
 
 
 def test_columns_that_changed_since_the_client_was_told(proxy: Wire, postgres: PostgreSQL, through) -> None:
