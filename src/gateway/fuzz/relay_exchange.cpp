@@ -111,15 +111,12 @@ class Exchange {
   }
 
   bool from_server(Bytes bytes) {
-    if (!attached_) return true;
-    waiting_server_.insert(waiting_server_.end(), bytes.begin(), bytes.end());
-    const auto step = relay_.from_server(waiting_server_, ++now_);
-    pass(waiting_server_, step.used, step.forward, to_client_, client_frames_);
-    require(relay_.server_mid_message() == !client_frames_.between_messages());
-    consume(waiting_server_, step.used);
-    if (step.broken) return false;
-    if (relay_.asking() || !std::exchange(waits_for_answer_, false)) return true;
-    return from_client({});
+    // What the relay holds back until its question is answered has no answer before.
+    while (waits_for_answer_ && !bytes.empty()) {
+      if (!hear(bytes.first(1))) return false;
+      bytes = bytes.subspan(1);
+    }
+    return bytes.empty() || hear(bytes);
   }
 
   /// As a session does when all bytes of the server are used.
@@ -156,6 +153,18 @@ class Exchange {
   }
 
  private:
+  bool hear(Bytes bytes) {
+    if (!attached_) return true;
+    waiting_server_.insert(waiting_server_.end(), bytes.begin(), bytes.end());
+    const auto step = relay_.from_server(waiting_server_, ++now_);
+    pass(waiting_server_, step.used, step.forward, to_client_, client_frames_);
+    require(relay_.server_mid_message() == !client_frames_.between_messages());
+    consume(waiting_server_, step.used);
+    if (step.broken) return false;
+    if (relay_.asking() || !std::exchange(waits_for_answer_, false)) return true;
+    return from_client({});
+  }
+
   void pass(const std::vector<std::byte>& in, std::size_t used, Bytes forward, std::string& out, Frames& frames) {
     require(used <= in.size());
     const bool as_it_came = forward.data() == in.data() && forward.size() == used;
