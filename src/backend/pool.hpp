@@ -52,9 +52,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
     std::function<void()> give_up;  ///< set while somebody waits
   };
   struct Wanted {
-    PlaceholderNames known;              ///< as for `try_take`
-    Queue queue = Queue::join;           ///< `avoid`: null instead of waiting for a connection that others have
-    std::shared_ptr<Patience> patience;  ///< null: nobody will want to stop waiting
+    PlaceholderNames known = {};              ///< as for `try_take`
+    Queue queue = Queue::join;                ///< `avoid`: null instead of waiting for a connection that others have
+    std::shared_ptr<Patience> patience = {};  ///< null: nobody will want to stop waiting
   };
   /// Waits for a connection, or opens one. Errors: 53300 after `PoolLimits::wait`, or what the log-in failed with, or
   /// 57014 after `Patience::give_up`.
