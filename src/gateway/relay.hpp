@@ -217,7 +217,7 @@ class Relay {
   NameMap<StatementPtr> portals_;
   StatementPtr unnamed_portal_;
   std::shared_ptr<const backend::Settings> settings_;
-  std::shared_ptr<const backend::Settings> start_;          ///< null: none
+  std::shared_ptr<const backend::Settings> start_;  ///< null: none
   backend::PlaceholderNames placeholders_;
   std::vector<sql::SessionChange> changes_of_batch_;        ///< executed, the outcome isn't known yet
   std::vector<sql::SessionChange> changes_of_transaction_;  ///< take effect when it commits

@@ -249,7 +249,8 @@ def test_a_reader_that_does_not_read(postgres: PostgreSQL, millrace: Millrace) -
     before = millrace.rss_bytes()
     with connect(millrace) as client:
         client.send(query("SELECT repeat('x', 10000) FROM generate_series(1, 20000)"))
-        time.sleep(1)
+        full = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite'"
+        eventually(lambda: postgres.admin(full) == "1", 10, "the server to wait")
         assert millrace.rss_bytes() < before + (32 << 20)
         client.reset()
 
@@ -381,11 +382,11 @@ def test_gone_in_a_copy_in(postgres: PostgreSQL, millrace: Millrace) -> None:
 # --- cancelling ---
 
 
-def test_a_cancel_hits_its_own_client_only(millrace: Millrace) -> None:
+def test_a_cancel_hits_its_own_client_only(postgres: PostgreSQL, millrace: Millrace) -> None:
     with connect(millrace) as one, connect(millrace) as two:
         one.send(query("SELECT pg_sleep(30)"))
         two.send(query("SELECT pg_sleep(1)::text || 'undisturbed'"))
-        time.sleep(0.3)
+        eventually(lambda: postgres.runs("pg_sleep(30)") and postgres.runs("undisturbed"), 10, "both to run")
         wire.cancel_request(millrace.host, millrace.port, one.key)
         assert [answer.sqlstate for answer in one.until("Z") if answer.kind == "E"] == ["57014"]
         assert [answer.row for answer in two.until("Z") if answer.kind == "D"] == [[b"undisturbed"]]

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from wire import SYNC, Gone, bind, cancel_request, close, connect, copy_data, describe, eventually, execute, message, parse, query
+from wire import SYNC, Client, Gone, bind, cancel_request, close, connect, copy_data, describe, eventually, execute, message, parse, query
 
 from harness import PostgreSQL
 from harness.wire import Wire
@@ -275,12 +275,13 @@ def test_a_slow_reader_does_not_stall_the_next_client(postgres: PostgreSQL, thro
 
 
 def test_a_replication_connection_outlives_the_log_in_limit(postgres: PostgreSQL, through) -> None:
-    settings = {"POOL_MODE": "transaction", "POOL_SIZE": 1, "IO_THREADS": 1, "LOGIN_TIMEOUT_SECONDS": 2}
+    settings = {"POOL_MODE": "transaction", "POOL_SIZE": 1, "IO_THREADS": 1, "LOGIN_TIMEOUT_SECONDS": 1}
     with through(postgres, **settings) as server, connect(server, replication="true") as standby:
         (position,) = [one.row[2].decode() for one in standby.ask(query("IDENTIFY_SYSTEM")) if one.kind == "D"]
         standby.send(query(f"START_REPLICATION PHYSICAL {position}"))
         standby.until("W")
-        time.sleep(4)
+        with Client(server.host, server.port) as silent:  # the limit has passed when it has for one that came later
+            silent.until_closed()
         reply_at_once = b"r" + struct.pack("!qqqqb", 0, 0, 0, 0, 1)
         standby.send(copy_data(reply_at_once))
         standby.socket.settimeout(5)

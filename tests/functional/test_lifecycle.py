@@ -28,11 +28,10 @@ def test_what_runs_finishes_before_the_end(postgres: PostgreSQL, pool_mode: str)
         in_transaction = connect(millrace)
         in_transaction.ask(query("BEGIN"))
         busy.send(query("SELECT pg_sleep(1.5)::text || 'finished'"))
-        time.sleep(0.3)
+        eventually(lambda: postgres.runs("finished"), 10, "the query to run")
         start = time.monotonic()
         millrace.process.send_signal(signal.SIGTERM)
         assert [one.row for one in busy.until("Z") if one.kind == "D"] == [[b"finished"]]
-        time.sleep(0.2)
         answer = in_transaction.ask(query("COMMIT"))
         assert [one.kind for one in answer] == ["C", "Z"]
         for client in (idle, busy, in_transaction):
@@ -46,7 +45,7 @@ def test_the_end_does_not_wait_for_ever(postgres: PostgreSQL, pool_mode: str) ->
     with Millrace(postgres, {"POOL_MODE": pool_mode, "SHUTDOWN_TIMEOUT_SECONDS": 1}) as millrace:
         with connect(millrace) as client:
             client.send(query("SELECT pg_sleep(60) /* the end */"))
-            time.sleep(0.3)
+            eventually(lambda: postgres.runs("/* the end */"), 10, "the query to run")
             start = time.monotonic()
             assert millrace.stop() == 0
             assert time.monotonic() - start < 6

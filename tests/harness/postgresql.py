@@ -97,6 +97,13 @@ class PostgreSQL(Wire, Server):
             )
         )
 
+    def runs(self, part: str) -> bool:
+        """Whether a statement whose text holds `part` is under way."""
+        quoted = part.replace("'", "''")
+        return self.admin(
+            f"SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND strpos(query, '{quoted}') > 0"
+        ).startswith("1")
+
     def _write_settings(self) -> None:
         settings: dict[str, str | int] = {
             "listen_addresses": self.host,
