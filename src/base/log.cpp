@@ -1,12 +1,13 @@
 #include "base/log.hpp"
 
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <memory>
+
+#include "base/line_writer.hpp"
 
 namespace millrace::log {
 namespace {
@@ -14,16 +15,8 @@ namespace {
 std::atomic<Level> threshold{Level::info};
 std::atomic<Format> layout{Format::text};
 
-spdlog::logger& logger() {
-  static const auto instance = [] {
-    auto made = std::make_shared<spdlog::logger>("millrace", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    made->set_pattern("%v");
-    made->set_level(spdlog::level::trace);
-    made->flush_on(spdlog::level::trace);
-    return made;
-  }();
-  return *instance;
-}
+/// Some thousand lines: for as long as whoever reads them is held up or starts anew.
+constexpr std::size_t max_waiting_bytes = std::size_t{1024} * 1024;
 
 std::string_view name(Level level) {
   switch (level) {
@@ -85,16 +78,7 @@ bool needs_quotes(std::string_view text) {
          std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
 }
 
-}  // namespace
-
-void configure(Level level, Format format) {
-  threshold = level;
-  layout = format;
-}
-
-bool enabled(Level level) { return level >= threshold.load(std::memory_order_relaxed); }
-
-void write(Level level, std::string_view event, std::initializer_list<Field> fields) {
+std::string line_of(Level level, std::string_view event, std::initializer_list<Field> fields) {
   std::string line;
   if (layout == Format::json) {
     line = fmt::format(R"({{"time":"{}","level":"{}","event":)", timestamp(), name(level));
@@ -123,7 +107,32 @@ void write(Level level, std::string_view event, std::initializer_list<Field> fie
       }
     }
   }
-  logger().log(spdlog::level::info, line);
+  return line;
 }
+
+/// Never destroyed: other threads may have something to say up to the very end.
+LineWriter& writer() {
+  static auto* const made = new LineWriter(STDERR_FILENO, max_waiting_bytes, [](std::uint64_t count) {
+    return line_of(Level::warn, "log lines were lost, as nobody read them", {{"count", count}});
+  });
+  return *made;
+}
+
+}  // namespace
+
+void configure(Level level, Format format) {
+  threshold = level;
+  layout = format;
+}
+
+bool enabled(Level level) { return level >= threshold.load(std::memory_order_relaxed); }
+
+void write(Level level, std::string_view event, std::initializer_list<Field> fields) {
+  writer().write(line_of(level, event, fields));
+}
+
+bool flush(std::chrono::milliseconds limit) { return writer().flush(limit); }
+
+std::uint64_t lost_lines() { return writer().lost(); }
 
 }  // namespace millrace::log

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <chrono>
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -9,6 +11,7 @@
 #include <utility>
 
 /// Structured logs: an event's name and key=value pairs, as a line of text or of JSON. Thread-safe.
+/// Nobody waits for whoever reads them: they are written on a thread of their own, and lost if too many wait.
 ///
 ///     log::info("client connected", {{"client", 17}, {"user", user}});
 namespace millrace::log {
@@ -30,6 +33,11 @@ struct Field {
   template <typename T>
   Field(std::string_view k, const T& v) : key(k), value(fmt::format("{}", v)), quoted(!std::is_arithmetic_v<T>) {}
 };
+
+/// Waits until what was said so far is written or lost; before the process ends. False: `limit` passed first.
+bool flush(std::chrono::milliseconds limit);
+/// Since the start: said, but never written.
+std::uint64_t lost_lines();
 
 void write(Level level, std::string_view event, std::initializer_list<Field> fields);
 

@@ -28,6 +28,8 @@ namespace asio = boost::asio;
 
 // After the end was asked for at once, so long for the goodbyes.
 constexpr auto time_for_goodbyes = std::chrono::seconds(1);
+// At the end, for whoever reads the log.
+constexpr auto patience_for_log = std::chrono::seconds(2);
 constexpr auto patience_of_probe = std::chrono::milliseconds(1500);
 
 std::string address(const std::string& host, std::uint16_t port) {
@@ -209,9 +211,7 @@ void raise_file_limit() {
   }
 }
 
-}  // namespace
-
-int serve(const config::Sources& sources) {
+int run_service(const config::Sources& sources) {
   auto loaded = config::load(sources);
   const Result<> files = loaded ? check_files(*loaded) : std::unexpected(loaded.error());
   if (!files) {
@@ -233,6 +233,14 @@ int serve(const config::Sources& sources) {
   }
   service->run();
   return succeeded;
+}
+
+}  // namespace
+
+int serve(const config::Sources& sources) {
+  const int code = run_service(sources);
+  log::flush(patience_for_log);
+  return code;
 }
 
 }  // namespace millrace::cli

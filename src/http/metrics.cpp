@@ -6,6 +6,8 @@
 #include <array>
 #include <limits>
 
+#include "base/log.hpp"
+
 namespace millrace::http {
 namespace {
 
@@ -154,6 +156,8 @@ std::string metrics_text(const MonitorSnapshot& snapshot, const std::string& ver
     families.add(metric.name, metric.help, metric.type,
                  {metric.type == MetricType::Gauge ? gauge(gauge_value(value)) : counter(value)});
   }
+  families.add("log_lines_lost_total", "Log lines that were never written, as nobody read them.", MetricType::Counter,
+               {counter(log::lost_lines())});
   return families.text();
 }
 

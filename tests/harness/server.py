@@ -39,6 +39,7 @@ class Server:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.give(self.folder)
         self._process: subprocess.Popen[bytes] | None = None
+        self.output: int | None = None  # a descriptor for what it says, instead of its log
         self.exit_code: int | None = None
 
     # --- what a subclass says ---
@@ -62,7 +63,7 @@ class Server:
                 cwd=self.folder,
                 env={**os.environ, **self.environment()},
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=log if self.output is None else self.output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for us; we stop our servers in order
             )
