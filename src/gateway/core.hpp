@@ -54,6 +54,7 @@ struct Core {
   pipeline::Pipeline pipeline;
   std::unordered_set<Session*> sessions;
   TimePoint coarse_now = Clock::now();  ///< of the last tick: for limits in seconds
+  std::size_t given_back = 0;           ///< bytes that clients no longer need, and that the C library may still keep
 
   WireCounters& counters() { return pipeline.counters(); }
 };

@@ -1,5 +1,6 @@
 #include "gateway/gateway.hpp"
 
+#include <malloc.h>
 #include <sys/random.h>
 
 #include <fstream>
@@ -14,6 +15,8 @@ namespace millrace::gateway {
 namespace {
 
 constexpr auto tick_interval = std::chrono::milliseconds(500);
+/// From so much on, what clients have given back goes back to the system.
+constexpr std::size_t worth_trimming = std::size_t{1024} * 1024;
 constexpr auto probe_limit = std::chrono::seconds(5);
 
 backend::PoolLimits limits_of(const config::Settings& settings) {
@@ -126,6 +129,10 @@ void Gateway::tick(Core& core) {
   core.coarse_now = Clock::now();
   const auto sessions = core.sessions;  // a session may end, and leave the set, when it is told to
   for (Session* session : sessions) session->on_tick(core.coarse_now);
+  if (core.given_back >= worth_trimming) {
+    core.given_back = 0;
+    asio::post(shared_->workers, [] { malloc_trim(0); });
+  }
   core.pipeline.publish_counts();
   const auto index = static_cast<std::size_t>(
       std::find_if(cores_.begin(), cores_.end(), [&](const auto& other) { return other.get() == &core; }) -

@@ -105,6 +105,8 @@ class Relay {
   /// How many messages wait for an answer.
   std::size_t backlog() const { return owed_.size() - first_; }
   void count_wait(std::int64_t ns) { waited_ns_ = ns; }
+  /// For a client that rests: what it once needed more of goes back. Answers how many bytes about.
+  std::size_t give_back_memory();
 
  private:
   using Text = std::shared_ptr<const PreparedText>;

@@ -11,6 +11,8 @@ using boost::system::error_code;
 /// An idle client holds this much; a pgbench query has 90 bytes.
 constexpr std::size_t small_buffer = 1024;
 constexpr std::size_t large_buffer = 64 * 1024;
+/// A client that has been silent for so long gives back memory that it once needed.
+constexpr auto resting_after = std::chrono::seconds(1);
 /// A client that has sent a part of a message and holds a server connection for the rest.
 constexpr auto stalled_message_limit = std::chrono::seconds(60);
 /// A client that doesn't take its answers may send this many messages ahead.
@@ -202,6 +204,23 @@ void Session::reserve_for_next_read() {
     in_.resize(in_.size() * 4);
   } else if (held_ == 0 && in_.size() > small_buffer && !relay_->query_under_way()) {
     in_ = std::vector<std::byte>(small_buffer);
+  }
+}
+
+void Session::give_back_memory() {
+  if (waits_ || finished_ || relay_->query_under_way()) return;
+  core_.given_back += relay_->give_back_memory();
+  const std::size_t needed = std::max(small_buffer, held_);
+  if (in_.capacity() > 2 * needed) {
+    core_.given_back += in_.capacity() - needed;
+    std::vector<std::byte> smaller(needed);
+    std::copy_n(in_.begin(), held_, smaller.begin());
+    in_ = std::move(smaller);
+  }
+  if (unsent_.empty() && unsent_.capacity() > small_buffer) {
+    core_.given_back += unsent_.capacity();
+    unsent_ = {};
+    unsent_.shrink_to_fit();
   }
 }
 
@@ -551,6 +570,7 @@ void Session::on_tick(TimePoint now) {
     close_client();
     return;
   }
+  if (now - last_heard_ > resting_after) give_back_memory();
   const auto idle_limit = settings.client_idle_timeout_seconds;
   if (idle_limit.count() > 0 && now - last_heard_ > idle_limit && may_shut_down()) {
     send_fatal(Error{.message = "terminating connection due to CLIENT_IDLE_TIMEOUT_SECONDS", .sqlstate = "57P05"});

@@ -84,6 +84,7 @@ class Session final : public backend::ServerConnection::Sink,
   void send_fatal(const Error& error);
   void close_client();
   void reserve_for_next_read();
+  void give_back_memory();
 
   // ending.cpp
   asio::awaitable<void> end();

@@ -1,0 +1,44 @@
+// What a relay once needed more of than it does now.
+#include "gateway/relay.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+/// What is kept at hand of each, so that a client with small queries never allocates.
+constexpr std::size_t small_text = 1024;
+constexpr std::size_t few = 16;
+
+std::size_t shrink(std::string& text) {
+  if (text.capacity() <= small_text) return 0;
+  const std::size_t before = text.capacity();
+  text.shrink_to_fit();
+  return before - text.capacity();
+}
+
+template <typename T>
+std::size_t shrink(std::vector<T>& list) {
+  if (list.capacity() <= few || list.size() > list.capacity() / 4) return 0;
+  const std::size_t before = list.capacity();
+  list.shrink_to_fit();
+  return (before - list.capacity()) * sizeof(T);
+}
+
+template <typename T>
+std::size_t shrink(NameMap<T>& names) {
+  if (names.bucket_count() <= few || names.size() > names.bucket_count() / 4) return 0;
+  const std::size_t before = names.bucket_count();
+  names.rehash(0);
+  return (before - names.bucket_count()) * sizeof(typename NameMap<T>::value_type);
+}
+
+}  // namespace
+
+std::size_t Relay::give_back_memory() {
+  to_server_.clear();
+  to_client_.clear();
+  replacement_.clear();
+  return shrink(owed_) + shrink(to_server_) + shrink(to_client_) + shrink(replacement_) + shrink(to_parse_) +
+         shrink(statements_) + shrink(portals_) + shrink(changes_of_batch_) + shrink(changes_of_transaction_);
+}
+
+}  // namespace millrace::gateway
