@@ -136,6 +136,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io
   }
   connection->on_closed = [self](ServerConnection& closed) {
     const std::scoped_lock inner(self->mutex_);
+    if (closed.makes_room) --self->places_coming_;
     std::erase_if(self->idle_, [&](const Connection& idle) { return idle.get() == &closed; });
     --self->open_;
     ++self->closed_;
@@ -158,8 +159,15 @@ bool Pool::place_freed() {
   return false;
 }
 
+/// Closes a connection that no client in the queue can use, so that the first may open one; with the lock held.
+void Pool::make_room(Connection connection) {
+  connection->makes_room = true;
+  ++places_coming_;
+  close_later(std::move(connection));
+}
+
 bool Pool::fetch_from_other_core(const std::shared_ptr<Waiter>& waiter) {
-  // One that differs for the waiter is of no use, but its place is.
+  // One that differs for the waiter is of no use, but its place is; unless one is on its way for each who waits.
   Connection other;
   for (auto at = idle_.begin(); at != idle_.end(); ++at) {
     const bool of_use = waiter->may_have(**at);
@@ -167,14 +175,16 @@ bool Pool::fetch_from_other_core(const std::shared_ptr<Waiter>& waiter) {
     if (of_use) break;
   }
   if (!other) return false;
-  std::erase(idle_, other);
   const bool of_use = waiter->may_have(*other);
+  const auto unserved = std::ranges::count_if(waiters_, [](const auto& one) { return !one->served(); });
+  if (!of_use && static_cast<std::size_t>(unserved) <= places_coming_) return false;
+  std::erase(idle_, other);
   if (!of_use || &other->context() == waiter->core) {
     if (of_use) {
       waiter->given = other;
       asio::post(*waiter->core, [waiter] { waiter->signal.set(); });
     } else {
-      close_later(other);
+      make_room(other);
     }
     return true;
   }
@@ -230,15 +240,18 @@ void Pool::give_back(Connection connection) {
     return;
   }
   std::shared_ptr<Waiter> chosen;
+  std::size_t coming = places_coming_;
   for (const auto& waiter : waiters_) {
     if (waiter->served()) continue;
     if (!waiter->may_have(*connection)) {
-      if (!chosen) {
-        // The first in the queue needs another kind of connection: this one makes room.
-        close_later(std::move(connection));
-        return;
+      if (chosen) continue;
+      if (coming > 0) {
+        --coming;  // a place is on its way already
+        continue;
       }
-      continue;
+      // The first in the queue needs another kind of connection: this one makes room.
+      make_room(std::move(connection));
+      return;
     }
     if (!chosen) chosen = waiter;
     if (waiter->core == &connection->context()) {

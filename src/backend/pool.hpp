@@ -113,6 +113,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void hand_over(const std::shared_ptr<Waiter>& waiter, Connection connection);
   bool fetch_from_other_core(const std::shared_ptr<Waiter>& waiter);  ///< with the lock held
   void close_later(Connection connection);
+  void make_room(Connection connection);
 
   const std::string user_;
   const std::string database_;
@@ -126,7 +127,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::vector<std::pair<Startup, std::shared_ptr<const ParameterList>>> welcomes_;
   std::vector<Connection> idle_;
   Waiters waiters_;
-  std::size_t open_ = 0;  ///< connections open or being opened
+  std::size_t open_ = 0;           ///< connections open or being opened
+  std::size_t places_coming_ = 0;  ///< connections that are being closed for whoever waits
   std::uint64_t opened_ = 0;
   std::uint64_t closed_ = 0;
   TimePoint epoch_;  ///< connections opened before are not used again

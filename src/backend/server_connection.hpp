@@ -104,6 +104,7 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
   TimePoint idle_since;
   int cancels_under_way = 0;                         ///< while there are any, no other client may get it
   bool held_back = false;                            ///< it was given back while there were
+  bool makes_room = false;                           ///< it is closed so that somebody else may have its place
   char transaction_status = 'I';                     ///< of the last ReadyForQuery seen by whoever holds it
   std::function<void(ServerConnection&)> on_closed;  ///< once, on its thread
 
