@@ -120,6 +120,8 @@ class ServerConnection::InternalQuery final : public Sink {
     if (error_) co_return std::unexpected(*error_);
     co_return std::move(rows_);
   }
+  bool half_sent() const override { return !sent_; }
+  void sent() { sent_ = true; }
   bool finished() const { return finished_; }
 
  private:
@@ -163,6 +165,7 @@ class ServerConnection::InternalQuery final : public Sink {
   std::vector<Row> rows_;
   std::optional<Error> error_;
   bool finished_ = false;
+  bool sent_ = false;
 };
 
 ServerConnection::ServerConnection(asio::io_context& context, net::Stream stream)
@@ -356,7 +359,11 @@ asio::awaitable<Result<std::vector<ServerConnection::Row>>> ServerConnection::qu
   state_.unnamed = 0;
   error_code error;
   co_await stream_.write_all(as_bytes(out), error);
-  if (error) close();
+  if (error) {
+    close();
+  } else {
+    internal->sent();
+  }
   auto answer = co_await internal->answer(timeout);
   if (!internal->finished()) close();  // what comes late must not be taken for the next answer
   if (sink_ == internal) sink_ = before;
@@ -375,10 +382,12 @@ void ServerConnection::move_to(asio::io_context& other,
 
 void ServerConnection::close() {
   if (!stream_.is_open()) return;
-  std::string terminate;
-  pgwire::append_terminate(terminate);
-  error_code ignored;
-  stream_.try_write(as_bytes(terminate), ignored);
+  if (!sink_ || !sink_->half_sent()) {
+    std::string terminate;
+    pgwire::append_terminate(terminate);
+    error_code ignored;
+    stream_.try_write(as_bytes(terminate), ignored);
+  }
   stream_.close();
   // The holder hears of it in its own time, not in the middle of what it does.
   if (const auto self = weak_from_this().lock()) {

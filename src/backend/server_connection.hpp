@@ -55,8 +55,10 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
     /// False: what was taken is not yet written on; the connection waits for `drained` before it reads more.
     virtual bool writable() const = 0;
     virtual asio::awaitable<void> drained() = 0;
-    /// The connection is closed and must not be used again. `half_message`: a message was cut in the middle.
+    /// The connection is closed and must not be used again.
     virtual void on_server_gone() = 0;
+    /// The server has been sent a part of a message: whatever came next would be taken for the rest.
+    virtual bool half_sent() const = 0;
   };
 
   /// Connects, negotiates TLS, logs in.
@@ -90,6 +92,7 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
   /// Takes the idle connection to another thread; `arrived` runs there. To be called on its present thread.
   void move_to(asio::io_context& other, std::function<void(std::shared_ptr<ServerConnection>)> arrived);
 
+  /// With a farewell, unless the server would take it for a part of a message that was only half sent.
   void close();
   bool is_open() const { return stream_.is_open(); }
 

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <boost/asio/thread_pool.hpp>
+#include <deque>
 #include <memory>
 #include <string>
 #include <unordered_set>
@@ -12,11 +13,14 @@
 #include "gateway/cancel_keys.hpp"
 #include "gateway/prepared_texts.hpp"
 #include "gateway/secrets.hpp"
+#include "net/signal.hpp"
 #include "net/tls.hpp"
 #include "pipeline/pipeline.hpp"
 #include "sql/parse_pool.hpp"
 
 namespace millrace::gateway {
+
+namespace asio = boost::asio;
 
 class Session;
 
@@ -43,15 +47,48 @@ struct Shared {
   std::string mock_seed;  ///< of the answers to users that don't exist; secret, and the same after a restart
 };
 
+/// Who carries a cancel request to the server, which starts a process for each: a few at a time, in turn. Belongs to
+/// one thread.
+class CancelTurns {
+ public:
+  static constexpr std::size_t at_once = 4;
+
+  explicit CancelTurns(asio::io_context& io) : io_(io) {}
+
+  asio::awaitable<void> take() {
+    if (taken_ < at_once) {
+      ++taken_;
+      co_return;
+    }
+    const auto turn = std::make_shared<net::Signal>(io_);
+    waiting_.push_back(turn);
+    co_await turn->wait(std::chrono::hours(24));
+  }
+  void give() {
+    if (waiting_.empty()) {
+      --taken_;
+      return;
+    }
+    waiting_.front()->set();  // whose turn it is now
+    waiting_.pop_front();
+  }
+
+ private:
+  asio::io_context& io_;
+  std::size_t taken_ = 0;
+  std::deque<std::shared_ptr<net::Signal>> waiting_;
+};
+
 /// One I/O thread: its sessions and its pipeline. Everything in it belongs to that thread.
 struct Core {
   Core(asio::io_context& context, Shared& common, std::size_t index, QueryPerformanceMonitor& monitor,
        sql::ParseLimits limits)
-      : io(context), shared(common), pipeline(index, monitor, limits) {}
+      : io(context), shared(common), pipeline(index, monitor, limits), cancel_turns(context) {}
 
   asio::io_context& io;
   Shared& shared;
   pipeline::Pipeline pipeline;
+  CancelTurns cancel_turns;
   std::unordered_set<Session*> sessions;
   TimePoint coarse_now = Clock::now();  ///< of the last tick: for limits in seconds
   std::size_t given_back = 0;           ///< bytes that clients no longer need, and that the C library may still keep

@@ -49,6 +49,7 @@ asio::awaitable<void> Session::end() {
 asio::awaitable<void> Session::tidy_server() {
   const auto server = server_;
   const auto give_up = [&] {
+    server->close();
     server->detach();
     server_.reset();
     server->close();

@@ -112,6 +112,7 @@ asio::awaitable<std::optional<pgwire::StartupRequest>> Session::negotiate() {
     if (const auto* request = std::get_if<pgwire::CancelRequest>(&*packet)) {
       auto target = core_.shared.cancel_keys.find({request->process_id, request->secret_key});
       if (target) {
+        core_.counters().cancels.add();
         // The client waits for the end of this connection: by then the server has heard.
         asio::io_context& its_core = target->core().io;
         co_await asio::co_spawn(its_core, target->cancel(), asio::use_awaitable);

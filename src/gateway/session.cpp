@@ -77,7 +77,8 @@ Session::Session(Core& core, net::Stream client)
       last_heard_(started_),
       over_(core.io),
       answered_(core.io),
-      progress_(core.io) {
+      progress_(core.io),
+      cancel_carried_(core.io, asio::steady_timer::time_point::max()) {
   core_.counters().clients_connected.add();
   core_.counters().clients_total.add();
 }
@@ -580,8 +581,27 @@ void Session::on_tick(TimePoint now) {
 
 asio::awaitable<void> Session::cancel() {
   const auto self = shared_from_this();
+  const std::uint64_t mine = ++cancels_asked_;
+  while (cancels_carried_ < mine) {
+    if (carrying_cancel_) {
+      error_code woken;
+      co_await cancel_carried_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+      continue;
+    }
+    // It may have come too early for what was asked after it began, so those wait for one more, all for the same.
+    carrying_cancel_ = true;
+    co_await core_.cancel_turns.take();
+    const std::uint64_t asked = cancels_asked_;
+    co_await carry_cancel();
+    core_.cancel_turns.give();
+    carrying_cancel_ = false;
+    cancels_carried_ = asked;
+    cancel_carried_.cancel();
+  }
+}
+
+asio::awaitable<void> Session::carry_cancel() {
   if (const auto replication = replication_) {
-    core_.counters().cancels.add();
     const auto& session = replication->session();
     co_await backend::cancel(core_.io, replication->address(), session.process_id, session.secret_key);
     co_return;
@@ -592,7 +612,6 @@ asio::awaitable<void> Session::cancel() {
     cancel_wanted_ = waits_ && next_ == Relay::Next::need_server;  // the query still waits for a server connection
     co_return;
   }
-  core_.counters().cancels.add();
   ++server->cancels_under_way;
   const bool settled =
       co_await backend::cancel(core_.io, server->address(), server->session().process_id, server->session().secret_key);

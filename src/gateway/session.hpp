@@ -27,7 +27,8 @@ class Session final : public backend::ServerConnection::Sink,
 
   /// Once in a while: closes a client whose time is over.
   void on_tick(TimePoint now);
-  /// Asks the server to cancel what runs for this client, and waits until it has heard.
+  /// Asks the server to cancel what runs for this client, and waits until it has heard. However many ask, the server is
+  /// told once at a time.
   asio::awaitable<void> cancel();
   /// Ends the session as soon as nothing is under way; `now`: at once.
   void shut_down(bool now);
@@ -37,6 +38,7 @@ class Session final : public backend::ServerConnection::Sink,
   bool writable() const override { return !flushing_; }
   asio::awaitable<void> drained() override;
   void on_server_gone() override;
+  bool half_sent() const override { return relay_->client_mid_message() || !unsent_.empty(); }
 
  private:
   static asio::awaitable<void> run(std::shared_ptr<Session> self);
@@ -83,6 +85,7 @@ class Session final : public backend::ServerConnection::Sink,
   void send_to_client(net::Bytes bytes);
   void send_fatal(const Error& error);
   void close_client();
+  asio::awaitable<void> carry_cancel();
   void reserve_for_next_read();
   void give_back_memory();
 
@@ -126,8 +129,12 @@ class Session final : public backend::ServerConnection::Sink,
   bool shutting_down_ = false;
   bool counted_ = false;
   bool authenticated_ = false;
-  bool ahead_ = false;          ///< not read, as too many answers are owed
-  bool cancel_wanted_ = false;  ///< of the query that waits for a server connection
+  bool ahead_ = false;  ///< not read, as too many answers are owed
+  std::uint64_t cancels_asked_ = 0;
+  std::uint64_t cancels_carried_ = 0;  ///< of them: those that the server has heard of
+  bool carrying_cancel_ = false;
+  asio::steady_timer cancel_carried_;  ///< never expires; cancelled when one is carried
+  bool cancel_wanted_ = false;         ///< of the query that waits for a server connection
   bool replicating_ = false;
   std::shared_ptr<backend::ServerConnection> replication_;  ///< whose queries a cancel request means, while replicating
 };

@@ -27,7 +27,7 @@ struct BasicWireCounters {
   Cell servers_failed;  ///< could not be reached, or refused the log-in
   Cell pool_waits;      ///< found no free server connection at once
   Cell pool_timeouts;   ///< waited for one in vain
-  Cell cancels;
+  Cell cancels;         ///< requests of clients, with a key that somebody has
   Cell protocol_errors;
   Cell bytes_from_clients;
   Cell bytes_to_clients;

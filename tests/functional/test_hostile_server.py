@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from wire import SYNC, Client, Message, bind, copy_data, execute, lines, message, parse, query, text
+from wire import (
+    CANCEL, SYNC, Client, Message, bind, cancel, copy_data, eventually, execute, lines, message, parse, query, text,
+)  # fmt: skip
 
 from harness import Millrace, free_port
 
@@ -308,4 +310,94 @@ def test_an_idle_connection_that_breaks(fake: FakeServer, millrace: Millrace) ->
 
     fake.serve = serve
     heard(millrace, query("SELECT 'x'"))
+    must_serve_again(fake, millrace)
+
+
+def test_half_a_message_is_not_completed_by_a_farewell(fake: FakeServer, millrace: Millrace) -> None:
+    """What a client has begun and not ended, the server must never take for whole."""
+    begun = copy_data("x" * 100_000)[:60_000]
+    received: list[bytes] = []
+    ended = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        read_startup(connection)
+        connection.sendall(WELCOME)
+        while read_message(connection).kind != "Q":
+            pass
+        connection.sendall(message("G", struct.pack("!bhh", 0, 1, 0)))
+        with contextlib.suppress(ConnectionResetError):
+            while more := connection.recv(65536):
+                received.append(more)
+        ended.set()
+
+    fake.serve = serve
+    with Client(millrace.host, millrace.port) as client:
+        client.log_in()
+        client.send(query("COPY t FROM STDIN"))
+        client.until("G")
+        client.send(begun)
+        deadline = time.monotonic() + 10
+        while sum(map(len, received)) < len(begun) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        fake.serve = refuse_to_cancel
+    assert ended.wait(15)
+    assert b"".join(received) == begun
+    must_serve_again(fake, millrace)
+
+
+def refuse_to_cancel(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.recv(16)
+
+
+def test_cancel_requests_are_carried_one_at_a_time(fake: FakeServer, millrace: Millrace) -> None:
+    """A client's own, however many come while one is on its way; and none for a key that nobody has."""
+    carried: list[bytes] = []
+    heard_of_one, go_on, answer = threading.Event(), threading.Event(), threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        code = 0
+        while code != 196608:
+            (length,) = struct.unpack("!i", exactly(connection, 4))
+            body = exactly(connection, length - 4)
+            (code,) = struct.unpack_from("!i", body)
+            if code == CANCEL:
+                carried.append(body)
+                heard_of_one.set()
+                go_on.wait(20)
+                return
+            if code != 196608:
+                connection.sendall(b"N")
+        connection.sendall(WELCOME)
+        while read_message(connection).kind != "Q":
+            pass
+        answer.wait(20)
+        connection.sendall(ANSWER)
+
+    fake.serve = serve
+    asked = 20
+    with Client(millrace.host, millrace.port) as client:
+        client.log_in()
+        client.send(query("SELECT 'x'"))
+        requests: list[socket.socket] = []
+
+        def ask(key: tuple[int, int]) -> None:
+            requests.append(socket.create_connection((millrace.host, millrace.port), timeout=10))
+            requests[-1].sendall(cancel(*key))
+
+        before = millrace.metric("cancels_total")
+        ask(client.key)
+        assert heard_of_one.wait(10)
+        for number in range(asked):
+            ask(client.key)
+            ask((client.key[0], client.key[1] ^ (number + 1)))
+        eventually(lambda: millrace.metric("cancels_total") == before + 1 + asked, what="the requests to be read")
+        assert len(carried) == 1
+        go_on.set()
+        for request in requests:  # each hears when the server has heard
+            assert request.recv(1) == b""
+            request.close()
+        assert len(carried) == 2
+        answer.set()
+        client.until("Z")
     must_serve_again(fake, millrace)

@@ -83,6 +83,23 @@ class Millrace(Wire, Server):
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
         return http.client.HTTPSConnection(self.host, self.http_port, timeout=seconds, context=trusting)
 
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the series of /metrics by this name (without its prefix) with these labels; 0 if there is none."""
+        connection = self.http_connection()
+        try:
+            connection.request("GET", "/metrics")
+            lines = connection.getresponse().read().decode().splitlines()
+        finally:
+            connection.close()
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        total = 0.0
+        for line in lines:
+            series, _, value = line.rpartition(" ")
+            family, _, labelled = series.partition("{")
+            if family == f"millrace_{name}" and wanted <= set(labelled.rstrip("}").split(",")):
+                total += float(value)
+        return total
+
     def _http_answers(self) -> bool:
         connection = self.http_connection(seconds=2)
         try:
