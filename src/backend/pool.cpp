@@ -120,6 +120,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io
   auto opened = co_await ServerConnection::open(core, address_, {.startup = startup, .credential = credential()});
   std::unique_lock lock(mutex_);
   if (!opened) {
+    ++failed_;
     --open_;
     place_freed();
     co_return std::unexpected(std::move(opened.error()));
@@ -145,6 +146,17 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io
   lock.unlock();
   connection->start_reading();
   co_return connection;
+}
+
+asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open_apart(asio::io_context& core, Startup startup,
+                                                                              pgwire::ServerCredential credential) {
+  const auto self = shared_from_this();
+  auto opened = co_await ServerConnection::open(core, address_, {.startup = startup, .credential = credential});
+  if (!opened) {
+    const std::scoped_lock lock(mutex_);
+    ++failed_;
+  }
+  co_return opened;
 }
 
 bool Pool::place_freed() {
@@ -207,6 +219,7 @@ void Pool::hand_over(const std::shared_ptr<Waiter>& waiter, Connection connectio
         still_waiting = std::find(self->waiters_.begin(), self->waiters_.end(), waiter) != self->waiters_.end() &&
                         !waiter->given && !waiter->open_one;
         if (still_waiting && arrived) waiter->given = arrived;
+        ++self->moved_;
       }
       if (still_waiting) {
         waiter->signal.set();
@@ -329,7 +342,20 @@ Pool::Counts Pool::counts() const {
           .in_use = open_ - std::min(open_, idle_.size()),
           .waiting = waiters_.size(),
           .opened = opened_,
-          .closed = closed_};
+          .closed = closed_,
+          .moved = moved_,
+          .failed = failed_};
+}
+
+Pool::Counts& Pool::Counts::operator+=(const Counts& other) {
+  idle += other.idle;
+  in_use += other.in_use;
+  waiting += other.waiting;
+  opened += other.opened;
+  closed += other.closed;
+  moved += other.moved;
+  failed += other.failed;
+  return *this;
 }
 
 bool Pool::unused() const {
@@ -359,17 +385,23 @@ void Pools::reconfigure(std::shared_ptr<const ServerAddress> address, bool moved
   address_ = std::move(address);
   for (const auto& [key, pool] : pools_) pool->set_limits(limits_for(std::get<Purpose>(key)));
   if (!moved) return;
-  for (const auto& [key, pool] : pools_) pool->retire();
-  pools_.clear();  // clients that are connected keep theirs until they go
+  for (auto& [key, pool] : pools_) {
+    pool->retire();
+    former_.emplace_back(key, std::move(pool));  // clients that are connected keep theirs until they go
+  }
+  pools_.clear();
 }
 
 void Pools::sweep() {
   const std::scoped_lock lock(mutex_);
-  for (auto at = pools_.begin(); at != pools_.end();) {
-    at->second->sweep();
-    const bool abandoned = at->second.use_count() == 1 && at->second->unused();
-    at = abandoned ? pools_.erase(at) : std::next(at);
-  }
+  const auto sweep = [this](auto& entry) {
+    entry.second->sweep();
+    const bool abandoned = entry.second.use_count() == 1 && entry.second->unused();
+    if (abandoned) count(entry.first, *entry.second, gone_);
+    return abandoned;
+  };
+  std::erase_if(pools_, sweep);
+  std::erase_if(former_, sweep);
 }
 
 void Pools::close_idle() {
@@ -384,17 +416,19 @@ void Pools::retire() {
 
 Pool::Counts Pools::counts() const {
   const std::scoped_lock lock(mutex_);
-  Pool::Counts all;
-  for (const auto& [key, pool] : pools_) {
-    if (std::get<Purpose>(key) == Purpose::own) continue;
-    const auto one = pool->counts();
-    all.idle += one.idle;
-    all.in_use += one.in_use;
-    all.waiting += one.waiting;
-    all.opened += one.opened;
-    all.closed += one.closed;
-  }
+  Pool::Counts all = gone_;
+  for (const auto& [key, pool] : pools_) count(key, *pool, all);
+  for (const auto& [key, pool] : former_) count(key, *pool, all);
   return all;
+}
+
+void Pools::count(const Key& key, const Pool& pool, Pool::Counts& into) const {
+  const auto counts = pool.counts();
+  if (std::get<Purpose>(key) == Purpose::own) {
+    into.failed += counts.failed;
+  } else {
+    into += counts;
+  }
 }
 
 std::shared_ptr<const ServerAddress> Pools::address() const {

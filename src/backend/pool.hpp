@@ -60,6 +60,10 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// 57014 after `Patience::give_up`.
   asio::awaitable<std::expected<Connection, LoginError>> take(asio::io_context& core, Startup startup, Wanted wanted);
 
+  /// One that isn't the pool's and that nobody else gets, with a credential of its own; it is only counted if it fails.
+  asio::awaitable<std::expected<Connection, LoginError>> open_apart(asio::io_context& core, Startup startup,
+                                                                    pgwire::ServerCredential credential);
+
   /// Gives a clean connection back; on its own thread. A closed one only frees its place.
   void give_back(Connection connection);
 
@@ -83,6 +87,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   struct Counts {
     std::size_t idle = 0, in_use = 0, waiting = 0;
     std::uint64_t opened = 0, closed = 0;
+    std::uint64_t moved = 0;   ///< from one core to another
+    std::uint64_t failed = 0;  ///< could not be reached, or refused the log-in
+    Counts& operator+=(const Counts& other);
   };
   Counts counts() const;
   bool unused() const;
@@ -131,6 +138,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::size_t places_coming_ = 0;  ///< connections that are being closed for whoever waits
   std::uint64_t opened_ = 0;
   std::uint64_t closed_ = 0;
+  std::uint64_t moved_ = 0;
+  std::uint64_t failed_ = 0;
   TimePoint epoch_;  ///< connections opened before are not used again
 };
 
@@ -151,7 +160,7 @@ class Pools {
   void close_idle();
   /// `Pool::retire` for all: a statement like DROP DATABASE or ALTER ROLE makes what is open stale, or wants it gone.
   void retire();
-  /// Of the clients' pools.
+  /// Of the clients' pools, those that are gone among them; `failed` also of Millrace's own.
   Pool::Counts counts() const;
   std::shared_ptr<const ServerAddress> address() const;
 
@@ -161,7 +170,12 @@ class Pools {
   mutable std::mutex mutex_;
   std::shared_ptr<const ServerAddress> address_;
   PoolLimits limits_;
-  std::map<std::tuple<Purpose, std::string, std::string>, std::shared_ptr<Pool>> pools_;
+  using Key = std::tuple<Purpose, std::string, std::string>;
+  void count(const Key& key, const Pool& pool, Pool::Counts& into) const;
+
+  std::map<Key, std::shared_ptr<Pool>> pools_;
+  std::vector<std::pair<Key, std::shared_ptr<Pool>>> former_;  ///< of an earlier address; clients may still have them
+  Pool::Counts gone_;                                          ///< what the pools that are no more have counted
 };
 
 }  // namespace millrace::backend

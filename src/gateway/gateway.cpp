@@ -145,6 +145,8 @@ void Gateway::tick(Core& core) {
     counters.servers_active.set(counts.in_use);
     counters.servers_opened.set(counts.opened);
     counters.servers_closed.set(counts.closed);
+    counters.servers_moved.set(counts.moved);
+    counters.servers_failed.set(counts.failed);
     if (shared_->draining && shared_->clients == 0 && drained_) std::exchange(drained_, nullptr)();
   }
   timers_[index]->expires_after(tick_interval);

@@ -248,7 +248,6 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
     auto taken = co_await pool_->take(core_.io, startup_, {.queue = known ? Queue::avoid : Queue::join});
     if (!taken) {
       const backend::LoginError failure = std::move(taken.error());
-      core_.counters().servers_failed.add();
       if (failure.error_response.empty()) {
         send_fatal(failure.error);
       } else {
@@ -318,8 +317,7 @@ asio::awaitable<void> copy_all(net::Stream* from, net::Stream* to, std::vector<s
 
 /// A replication connection has a server connection of its own from log-in to its end, and nothing of it is understood.
 asio::awaitable<void> Session::relay_replication(backend::Pool::Startup startup, pgwire::ServerCredential credential) {
-  auto opened = co_await backend::ServerConnection::open(core_.io, core_.shared.pools.address(),
-                                                         {.startup = startup, .credential = std::move(credential)});
+  auto opened = co_await pool_->open_apart(core_.io, startup, std::move(credential));
   if (!opened) {
     if (opened.error().error_response.empty()) {
       send_fatal(opened.error().error);

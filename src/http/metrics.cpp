@@ -48,6 +48,8 @@ constexpr std::array wire_metrics = {
                "Server connections closed."},
     WireMetric{&WireTotals::servers_failed, MetricType::Counter, "server_connections_failed_total",
                "Server connections that could not be opened."},
+    WireMetric{&WireTotals::servers_moved, MetricType::Counter, "server_connections_moved_total",
+               "Server connections moved to another I/O thread."},
     WireMetric{&WireTotals::pool_waits, MetricType::Counter, "pool_waits_total",
                "Requests that found no free server connection at once."},
     WireMetric{&WireTotals::pool_timeouts, MetricType::Counter, "pool_timeouts_total",

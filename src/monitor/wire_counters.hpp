@@ -25,6 +25,7 @@ struct BasicWireCounters {
   Cell servers_opened;
   Cell servers_closed;
   Cell servers_failed;  ///< could not be reached, or refused the log-in
+  Cell servers_moved;   ///< from one I/O thread to another
   Cell pool_waits;      ///< found no free server connection at once
   Cell pool_timeouts;   ///< waited for one in vain
   Cell cancels;         ///< requests of clients, with a key that somebody has
@@ -37,8 +38,8 @@ struct BasicWireCounters {
 
   BOOST_DESCRIBE_CLASS(BasicWireCounters, (),
                        (clients_connected, clients_active, clients_waiting, servers_idle, servers_active, clients_total,
-                        clients_refused, logins_failed, servers_opened, servers_closed, servers_failed, pool_waits,
-                        pool_timeouts, cancels, protocol_errors, bytes_from_clients, bytes_to_clients,
+                        clients_refused, logins_failed, servers_opened, servers_closed, servers_failed, servers_moved,
+                        pool_waits, pool_timeouts, cancels, protocol_errors, bytes_from_clients, bytes_to_clients,
                         statements_parsed, memo_hits, memo_misses),
                        (), ())
 };
