@@ -52,7 +52,7 @@ asio::awaitable<void> Session::tidy_server() {
     server->close();
     server->detach();
     server_.reset();
-    server->close();
+    relay_->lost(now_ns());
     core_.counters().clients_active.sub();
   };
   if (relay_->client_mid_message()) {

@@ -59,6 +59,11 @@ class Relay {
   };
   FromServer from_server(pgwire::Bytes in, std::int64_t now);
 
+  /// The server connection is gone, or given up: what was under way has ended.
+  void lost(std::int64_t now);
+  /// No server connection could be had, for this reason: what the client asked for in `in` has ended.
+  void refused(pgwire::Bytes in, std::string_view sqlstate, std::int64_t now);
+
   void attach(backend::ServerState& server);
   void detach();
 
@@ -206,6 +211,7 @@ class Relay {
   bool copy_in_ = false;   ///< the server waits for the client's COPY data
   bool failed_since_ready_ = false;
   bool fatal_seen_ = false;
+  std::array<char, 6> fatal_sqlstate_ = {};
   bool wants_no_idle_sessions_ = false;
   bool new_sessions_differ_ = false;
 

@@ -193,6 +193,62 @@ void Relay::expect_placeholders(Bytes message) {
   }
 }
 
+void Relay::refused(Bytes in, std::string_view sqlstate, std::int64_t now) {
+  now_ = now;
+  const auto record = [&](Owed::Kind kind, StatementPtr statement, std::size_t size) {
+    Owed owed;
+    owed.kind = kind;
+    owed.started = now;
+    owed.waited = waited_ns_;
+    owed.bytes_in = size;
+    owed.statement = std::move(statement);
+    std::copy_n(sqlstate.begin(), std::min(sqlstate.size(), owed.sqlstate.size() - 1), owed.sqlstate.begin());
+    finish(owed);
+  };
+  StatementPtr parsed, bound;
+  const auto read = [this](std::string_view text) {
+    auto statement = pipeline_.understand(text);
+    return statement ? statement : unparsed_statement();
+  };
+  while (in.size() >= header_size) {
+    const auto header = pgwire::load_header(in);
+    if (!header.valid() || frontend::max_length(header.type) == 0) return;
+    const bool whole = in.size() >= header.total();
+    const Bytes body = in.subspan(header_size, std::min(in.size(), header.total()) - header_size);
+    switch (header.type) {
+      case frontend::query: {
+        const auto text = pgwire::decode_query(body);
+        record(Owed::Kind::query, text && whole ? read(*text) : unparsed_statement(), header.total());
+        break;
+      }
+      case frontend::parse: {
+        const auto message = pgwire::decode_parse(body);
+        parsed = message && whole ? read(message->query) : unparsed_statement();
+        break;
+      }
+      case frontend::bind:
+        bound = parsed;
+        if (const auto names = pgwire::bind_names(body); names && !names->statement.empty()) {
+          const auto found = statements_.find(names->statement);
+          if (found != statements_.end()) bound = found->second.statement;
+        } else if (!parsed && unnamed_) {
+          bound = unnamed_->statement;
+        }
+        break;
+      case frontend::execute:
+        record(Owed::Kind::execute, bound, header.total());
+        break;
+      case frontend::function_call:
+        record(Owed::Kind::function_call, nullptr, header.total());
+        break;
+      default:
+        break;
+    }
+    if (!whole) return;
+    in = in.subspan(header.total());
+  }
+}
+
 Relay::StatementPtr Relay::understand(std::string_view text) {
   if (judged_ != parameters) judge_lexing();
   if ((!plain_lexing_ || meaning_changes_.lexing) && std::any_of(text.begin(), text.end(), [](char c) {

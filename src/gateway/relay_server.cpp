@@ -286,7 +286,10 @@ void Relay::on_copy_in() {
 bool Relay::on_error(Bytes body, std::size_t total) {
   const auto notice = pgwire::decode_notice(body);
   const std::string_view severity = notice ? notice->severity() : "ERROR";
-  if (severity == "FATAL" || severity == "PANIC") fatal_seen_ = true;
+  if (severity == "FATAL" || severity == "PANIC") {
+    fatal_seen_ = true;
+    copy_sqlstate(fatal_sqlstate_, notice->sqlstate());
+  }
   Owed* const owed = front();
   if (owed == nullptr) return true;  // such as a shutdown's, which answers nothing
   copy_in_ = false;
@@ -582,6 +585,19 @@ void Relay::finish(Owed& owed) {
   record.bytes_out = owed.bytes_out;
   record.sqlstate = owed.sqlstate;
   pipeline_.finish(record);
+}
+
+void Relay::lost(std::int64_t now) {
+  now_ = now;
+  for (; front() != nullptr; pop()) {
+    Owed& owed = *front();
+    const bool runs =
+        owed.kind == Owed::Kind::query || owed.kind == Owed::Kind::execute || owed.kind == Owed::Kind::function_call;
+    if (!runs || owed.hidden) continue;
+    if (!owed.failed && fatal_seen_) owed.sqlstate = fatal_sqlstate_;
+    if (!owed.failed && !fatal_seen_) copy_sqlstate(owed.sqlstate, error_.sqlstate.empty() ? "08006" : error_.sqlstate);
+    finish(owed);
+  }
 }
 
 bool Relay::idle() const {

@@ -367,9 +367,11 @@ asio::awaitable<bool> Session::link() {
     const std::int64_t before = now_ns();
     auto taken = co_await pool_->take(core_.io, startup_, {.known = relay_->placeholders(), .patience = patience_});
     core_.counters().clients_waiting.sub();
-    if (!taken && finished_) co_return false;
+    relay_->count_wait(now_ns() - before);
     if (!taken) {
       const backend::LoginError failure(std::move(taken.error()));
+      relay_->refused(std::span(in_.data(), held_), failure.error.sqlstate, now_ns());
+      if (finished_) co_return false;
       if (failure.error.sqlstate == "53300") core_.counters().pool_timeouts.add();
       if (failure.error_response.empty()) {
         send_fatal(failure.error);
@@ -379,7 +381,6 @@ asio::awaitable<bool> Session::link() {
       co_return false;
     }
     connection = std::move(*taken);
-    relay_->count_wait(now_ns() - before);
   }
   if (client_gone_ || finished_) {
     pool_->give_back(std::move(connection));
@@ -534,6 +535,7 @@ void Session::close_client() {
 void Session::on_server_gone() {
   const bool told = relay_->fatal_seen() || relay_->server_mid_message();
   server_.reset();
+  relay_->lost(now_ns());
   relay_->detach();
   core_.counters().clients_active.sub();
   if (ending_) {
