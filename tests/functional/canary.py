@@ -1,6 +1,7 @@
 """Clients that would notice: each puts its id and a counter into all that it asks, and vanishes at random.
 
-A canary checks every answer for its own mark. It may vanish at any byte that it sends and before any message that it
+All log in with the same parameters, so that they share server connections. A canary checks every answer for its own
+mark. It may vanish at any byte that it sends and before any message that it
 reads: before it logged in, in a message, in a transaction, in a result, in COPY, with a cancel under way.
 """
 
@@ -33,7 +34,19 @@ class Tally:
     acts: Counter[str] = field(default_factory=Counter)
     vanished: Counter[str] = field(default_factory=Counter)
     queries: int = 0
+    foreign: int = 0
+    handed_over: int = 0  # how often an answer came from a server connection that another canary had before
     failures: list[str] = field(default_factory=list)
+    _last: dict[int, int] = field(default_factory=dict)  # whom a server process answered last
+
+    def served_by(self, process: int, identity: int) -> None:
+        self.handed_over += self._last.get(process, identity) != identity
+        self._last[process] = identity
+
+    @property
+    def connections(self) -> int:
+        """How many server connections were seen."""
+        return len(self._last)
 
 
 class Canary:
@@ -104,17 +117,20 @@ class Canary:
         self.tally.queries += 1
         return got
 
-    async def hear(self, rows: list[list[str | None]], state: str = "I") -> None:
-        """The answer must hold exactly these rows."""
+    async def hear(self, rows: list[list[str | None]], state: str = "I", *, and_process: bool = False) -> None:
+        """The answer must hold exactly these rows; `and_process`: and behind each the server's process."""
         got = await self.answer()
         heard = [[None if value is None else value.decode() for value in one.row] for one in got if one.kind == "D"]
+        if and_process:
+            for row in heard:
+                self.tally.served_by(int(row.pop() or 0), self.identity)
         if heard != rows:
             raise Foreign(f"canary {self.identity} expected {rows}, heard {heard}")
         if got[-1].body.decode() != state:
             raise Foreign(f"canary {self.identity} expected the state {state}, heard {got[-1]}")
 
     async def log_in(self) -> None:
-        await self.send(startup(application_name=f"canary {self.identity}"))
+        await self.send(startup(application_name="canary"))
         while (got := await self.receive()).kind != "Z":
             if got.kind == "K":
                 self.key = struct.unpack("!II", got.body)
@@ -127,8 +143,8 @@ Act = Callable[[Canary], Awaitable[None]]
 
 async def simple(canary: Canary) -> None:
     mark = canary.mark()
-    await canary.send(query(f"SELECT '{mark}'"))
-    await canary.hear([[mark]])
+    await canary.send(query(f"SELECT '{mark}', pg_backend_pid()"))
+    await canary.hear([[mark]], and_process=True)
 
 
 async def several(canary: Canary) -> None:
@@ -139,8 +155,8 @@ async def several(canary: Canary) -> None:
 
 async def extended(canary: Canary) -> None:
     mark = canary.mark()
-    await canary.send(parse("SELECT $1::text"), bind([mark]), describe("P"), execute(), SYNC)
-    await canary.hear([[mark]])
+    await canary.send(parse("SELECT $1::text, pg_backend_pid()"), bind([mark]), describe("P"), execute(), SYNC)
+    await canary.hear([[mark]], and_process=True)
 
 
 async def named(canary: Canary) -> None:
@@ -354,6 +370,7 @@ async def one_life(canary: Canary) -> None:
         canary.tally.vanished[doing] += 1
         await canary.leave(politely=False)
     except Exception as error:
+        canary.tally.foreign += isinstance(error, Foreign)
         canary.tally.failures.append(f"{doing}: {type(error).__name__}: {error}")
         canary._fuse = None
         canary.writer.transport.abort()

@@ -1,6 +1,6 @@
 """No answer ever reaches another client, and whoever vanishes leaves nothing behind. Never skipped.
 
-MILLRACE_CANARY_SECONDS makes it longer.
+With one I/O thread, and with several between which server connections move. MILLRACE_CANARY_SECONDS makes it longer.
 """
 
 import asyncio
@@ -14,23 +14,32 @@ from wire import SYNC, bind, connect, eventually, execute, parse
 from harness import Millrace, PostgreSQL
 from harness.wire import Wire
 
-SECONDS = float(os.environ.get("MILLRACE_CANARY_SECONDS", "12"))
+SECONDS = float(os.environ.get("MILLRACE_CANARY_SECONDS", "8"))
 POOL_SIZE = 6
 # More than the pool; fewer where a session keeps its connection, so that each has its turn.
 FLOCK = {"session": 16, "transaction": 40}
+IO_THREADS = (1, 4)
+# At least so often in a second must an answer come from a connection that another client had before, or nothing that
+# is found here says anything about sharing.
+HANDED_OVER = {"session": 2, "transaction": 10}
 
 # Millrace's own are beside the pool.
 CLIENT_BACKENDS = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> 'millrace'"
 
 
+@pytest.fixture(scope="module", params=IO_THREADS, ids=[f"{threads} threads" for threads in IO_THREADS])
+def io_threads(request: pytest.FixtureRequest) -> int:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def proxy(postgres: PostgreSQL, pool_mode: str, through) -> Iterator[Wire]:
+def proxy(postgres: PostgreSQL, pool_mode: str, io_threads: int, through) -> Iterator[Wire]:
     postgres.admin("CREATE TABLE IF NOT EXISTS nest (mark text)")
-    with through(postgres, POOL_MODE=pool_mode, POOL_SIZE=POOL_SIZE, LOG_CONNECTIONS="false") as server:
+    with through(postgres, POOL_MODE=pool_mode, POOL_SIZE=POOL_SIZE, IO_THREADS=io_threads, LOG_CONNECTIONS="false") as server:
         yield server
 
 
-def test_no_answer_reaches_another_client(postgres: PostgreSQL, proxy: Wire, pool_mode: str) -> None:
+def test_no_answer_reaches_another_client(postgres: PostgreSQL, proxy: Wire, pool_mode: str, io_threads: int) -> None:
     with connect(proxy) as warm:
         warm.rows("SELECT 1")
     is_millrace = isinstance(proxy, Millrace)
@@ -43,6 +52,12 @@ def test_no_answer_reaches_another_client(postgres: PostgreSQL, proxy: Wire, poo
     assert set(tally.acts) == {act.__name__ for act in ACTS}, "an act was never finished"
     assert sum(tally.vanished.values()) > 20, tally.vanished
     print(f"{tally.queries} answers, {sum(tally.vanished.values())} vanished: {dict(tally.vanished)}")
+    print(f"{tally.connections} server connections seen, handed over {tally.handed_over} times")
+    assert tally.handed_over > HANDED_OVER[pool_mode] * SECONDS
+    if is_millrace:
+        moved = proxy.metric("server_connections_moved_total")
+        print(f"moved between threads {moved} times")
+        assert (moved > SECONDS) if io_threads > 1 else (moved == 0)
 
     def backends() -> list[str]:
         return postgres.admin(f"SELECT state {CLIENT_BACKENDS}").splitlines()
