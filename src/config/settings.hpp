@@ -70,7 +70,9 @@ struct Settings {
   int max_client_connections = 10000;
   std::chrono::seconds login_timeout_seconds{15};
   std::chrono::seconds client_idle_timeout_seconds{0};
+  std::chrono::seconds client_message_timeout_seconds{60};
   int max_message_size_mb = 1024;
+  int max_held_messages_mb = 256;
   int max_parsed_statement_kb = 1024;
 
   // Logs

@@ -132,6 +132,14 @@ std::vector<Group> groups() {
             "How long a client may take to log in."},
            {"CLIENT_IDLE_TIMEOUT_SECONDS", Duration{&Settings::client_idle_timeout_seconds, 0, 864000}, reload,
             "How long a client may stay connected without asking anything; 0 means for ever."},
+           {"CLIENT_MESSAGE_TIMEOUT_SECONDS", Duration{&Settings::client_message_timeout_seconds, 0, 86400}, reload,
+            "How long a client may be silent in the middle of a message before its session ends (SQLSTATE 08P01); 0 "
+            "means "
+            "for ever."},
+           {"MAX_HELD_MESSAGES_MB", Count{&Settings::max_held_messages_mb, 1, 1048576}, reload,
+            "The most memory for messages over 64 kB that Millrace must have whole and that are half sent or wait, "
+            "over all "
+            "clients; one more ends its session (SQLSTATE 53200)."},
            {"MAX_MESSAGE_SIZE_MB", Count{&Settings::max_message_size_mb, 1, 1024}, reload,
             "The largest protocol message that is passed on; PostgreSQL's own limit is 1024."},
            {"MAX_PARSED_STATEMENT_KB", Count{&Settings::max_parsed_statement_kb, 0, 65536}, restart,

@@ -43,6 +43,8 @@ struct Shared {
   sql::ParsePool parse_pool;
   boost::asio::thread_pool workers{1};  ///< for what takes a millisecond of CPU, such as deriving a SCRAM verifier
   std::atomic<std::size_t> clients = 0;
+  std::atomic<std::size_t> starting = 0;    ///< connections whose start-up packet hasn't come; not in `clients`
+  std::atomic<std::size_t> held_bytes = 0;  ///< of clients' buffers for large messages
   std::atomic<bool> draining = false;
   std::string mock_seed;  ///< of the answers to users that don't exist; secret, and the same after a restart
 };

@@ -40,6 +40,9 @@ asio::awaitable<void> Session::end() {
   close_client();
   while (waits_) co_await over_.wait(std::chrono::seconds(1));  // what it waits for ends, now that it is over
   if (offered_) pool_->give_back(std::move(offered_));
+  started();
+  resize_in(0);
+  held_ = 0;
   if (counted_) core_.shared.clients.fetch_sub(1);
   if (server_) co_await tidy_server();
   core_.sessions.erase(this);

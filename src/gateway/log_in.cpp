@@ -90,6 +90,7 @@ asio::awaitable<std::optional<pgwire::StartupRequest>> Session::negotiate() {
         send_fatal(Error{.message = "TLS is required", .sqlstate = "28000", .hint = "Connect with sslmode=require."});
         co_return std::nullopt;
       }
+      started();
       counted_ = true;
       if (core_.shared.clients.fetch_add(1) >= static_cast<std::size_t>(settings.max_client_connections)) {
         core_.counters().clients_refused.add();

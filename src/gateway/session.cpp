@@ -13,8 +13,8 @@ constexpr std::size_t small_buffer = 1024;
 constexpr std::size_t large_buffer = 64 * 1024;
 /// A client that has been silent for so long gives back memory that it once needed.
 constexpr auto resting_after = std::chrono::seconds(1);
-/// A client that has sent a part of a message and holds a server connection for the rest.
-constexpr auto stalled_message_limit = std::chrono::seconds(60);
+/// Besides MAX_CLIENT_CONNECTIONS so many, and a tenth of it, may be about to start: room for requests to cancel.
+constexpr std::size_t spare_connections = 20;
 /// A client that doesn't take its answers may send this many messages ahead.
 constexpr std::size_t max_backlog = 20000;
 constexpr auto own_query_timeout = std::chrono::seconds(30);
@@ -86,8 +86,22 @@ Session::Session(Core& core, net::Stream client)
 Session::~Session() = default;
 
 asio::awaitable<void> Session::run(std::shared_ptr<Session> self) {
-  if (co_await self->log_in()) co_await self->serve();
+  if (self->wait_for_start() && co_await self->log_in()) co_await self->serve();
   co_await self->end();
+}
+
+/// False: there are too many connections that have yet to say what they want.
+bool Session::wait_for_start() {
+  starting_ = true;
+  const auto most = static_cast<std::size_t>(rules_->settings->max_client_connections);
+  if (core_.shared.starting.fetch_add(1) + core_.shared.clients < most + most / 10 + spare_connections) return true;
+  core_.counters().clients_refused.add();
+  send_fatal(Error{.message = "sorry, too many connections that have not logged in", .sqlstate = "53300"});
+  return false;
+}
+
+void Session::started() {
+  if (std::exchange(starting_, false)) core_.shared.starting.fetch_sub(1);
 }
 
 asio::awaitable<void> Session::serve() {
@@ -117,7 +131,7 @@ void Session::notice_end() {
            std::ranges::equal(as_bytes(terminate), std::span(in_).subspan(held_ - terminate.size(), terminate.size()));
   };
   while (held_ < in_.size() || in_.size() < large_buffer) {
-    if (held_ == in_.size()) in_.resize(std::min(in_.size() * 2, large_buffer));
+    if (held_ == in_.size()) resize_in(std::min(in_.size() * 2, large_buffer));
     const std::size_t room = in_.size() - held_;
     error_code error;
     const std::size_t got = client_.try_read(std::span(in_).subspan(held_), error);
@@ -142,7 +156,14 @@ bool Session::too_far_ahead() {
 
 void Session::read_and_pass() {
   while (!finished_ && !too_far_ahead()) {
-    reserve_for_next_read();
+    if (!reserve_for_next_read()) {
+      log::warn("too much memory is held by messages that are half sent",
+                {{"client", client_.peer()}, {"user", user_}});
+      send_fatal(Error{.message = "too much memory is held by messages that are half sent or wait",
+                       .sqlstate = "53200",
+                       .hint = "MAX_HELD_MESSAGES_MB is the limit for all clients together."});
+      return finish();
+    }
     const std::size_t room = in_.size() - held_;
     error_code error;
     const std::size_t got = client_.try_read(std::span(in_).subspan(held_), error);
@@ -198,14 +219,33 @@ void Session::finish() {
 }
 
 /// Room for the rest of a message that must be whole, and for a client that sends much; little for one that is idle.
-void Session::reserve_for_next_read() {
-  if (held_ == in_.size()) {
-    in_.resize(std::max(in_.size() * 2, small_buffer));
-  } else if (last_read_filled_ && in_.size() < large_buffer) {
-    in_.resize(in_.size() * 4);
-  } else if (held_ == 0 && in_.size() > small_buffer && !relay_->query_under_way()) {
-    in_ = std::vector<std::byte>(small_buffer);
+/// False: all clients together hold too much.
+bool Session::reserve_for_next_read() {
+  if (held_ == in_.size()) return resize_in(std::max(in_.size() * 2, small_buffer));
+  if (last_read_filled_ && in_.size() < large_buffer) return resize_in(in_.size() * 4);
+  if (held_ == 0 && in_.size() > small_buffer && !relay_->query_under_way()) return resize_in(small_buffer);
+  return true;
+}
+
+/// What is held of it stays.
+bool Session::resize_in(std::size_t size) {
+  const std::size_t charge = size > large_buffer ? size : 0;
+  auto& all = core_.shared.held_bytes;
+  const std::size_t most = static_cast<std::size_t>(core_.shared.rules.load()->settings->max_held_messages_mb) << 20;
+  if (charge > charged_ && all.fetch_add(charge - charged_) + charge - charged_ > most) {
+    all.fetch_sub(charge - charged_);
+    return false;
   }
+  if (charge < charged_) all.fetch_sub(charged_ - charge);
+  charged_ = charge;
+  if (size > in_.size()) {
+    in_.resize(size);
+  } else {
+    std::vector<std::byte> smaller(size);
+    std::copy_n(in_.begin(), std::min(held_, size), smaller.begin());
+    in_ = std::move(smaller);
+  }
+  return true;
 }
 
 void Session::give_back_memory() {
@@ -214,9 +254,7 @@ void Session::give_back_memory() {
   const std::size_t needed = std::max(small_buffer, held_);
   if (in_.capacity() > 2 * needed) {
     core_.given_back += in_.capacity() - needed;
-    std::vector<std::byte> smaller(needed);
-    std::copy_n(in_.begin(), held_, smaller.begin());
-    in_ = std::move(smaller);
+    resize_in(needed);
   }
   if (unsent_.empty() && unsent_.capacity() > small_buffer) {
     core_.given_back += unsent_.capacity();
@@ -337,6 +375,7 @@ asio::awaitable<bool> Session::wait_for_next() {
 void Session::consume(std::size_t count) {
   held_ -= count;
   if (held_ > 0 && count > 0) std::memmove(in_.data(), in_.data() + count, held_);
+  if (held_ <= large_buffer && charged_ > 0) resize_in(large_buffer);
 }
 
 namespace {
@@ -568,8 +607,16 @@ void Session::on_tick(TimePoint now) {
     }
     return;
   }
-  if (relay_->client_mid_message() && now - last_heard_ > stalled_message_limit) {
+  const auto silence_limit = settings.client_message_timeout_seconds;
+  // What waits for a server connection, a parser or a slow server isn't the client's to finish.
+  const bool owes_the_rest = !waits_ && !ahead_ && (relay_->client_mid_message() || held_ > 0);
+  if (owes_the_rest && silence_limit.count() > 0 && now - last_heard_ > silence_limit) {
     log::info("client stopped in the middle of a message", {{"client", client_.peer()}, {"user", user_}});
+    if (!relay_->server_mid_message()) {
+      send_fatal(Error{.message = "terminating connection as the rest of a message did not come",
+                       .sqlstate = "08P01",
+                       .hint = "CLIENT_MESSAGE_TIMEOUT_SECONDS is the limit."});
+    }
     close_client();
     return;
   }

@@ -86,7 +86,10 @@ class Session final : public backend::ServerConnection::Sink,
   void send_fatal(const Error& error);
   void close_client();
   asio::awaitable<void> carry_cancel();
-  void reserve_for_next_read();
+  bool reserve_for_next_read();
+  bool resize_in(std::size_t size);
+  bool wait_for_start();
+  void started();
   void give_back_memory();
 
   // ending.cpp
@@ -99,6 +102,7 @@ class Session final : public backend::ServerConnection::Sink,
   std::shared_ptr<const Rules> rules_;
   std::vector<std::byte> in_;  ///< read from the client, not yet passed on: the first `held_` bytes
   std::size_t held_ = 0;
+  std::size_t charged_ = 0;  ///< for the size of `in_`, in what all clients hold together
   bool last_read_filled_ = false;
   std::string unsent_;  ///< for the server, which doesn't take it yet
   Relay::Next next_ = Relay::Next::more;
@@ -127,6 +131,7 @@ class Session final : public backend::ServerConnection::Sink,
   bool client_gone_ = false;
   bool ending_ = false;
   bool shutting_down_ = false;
+  bool starting_ = false;  ///< counted as such
   bool counted_ = false;
   bool authenticated_ = false;
   bool ahead_ = false;  ///< not read, as too many answers are owed

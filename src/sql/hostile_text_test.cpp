@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -120,6 +121,21 @@ TEST(ScanGuard, LetsThroughWhatPeopleWrite) {
   EXPECT_FALSE(scans_slowly(times(1000, "/" + std::string(120, '*') + "/\n-- " + std::string(120, '-') + "\n")));
   EXPECT_TRUE(scans_slowly("SELECT 1" + std::string(8000, '+') + "1"));
   EXPECT_TRUE(scans_slowly(times(4000, "/*")));
+}
+
+TEST(ParsePool, EveryTextHasItsTurn) {
+  constexpr int kTexts = 1000;
+  ParsePool pool;
+  std::atomic<int> parsed = 0;
+  std::promise<void> last;
+  for (int i = 0; i < kTexts; ++i) {
+    pool.parse("SELECT '" + times(10'000, "x") + "'", [&, i](const auto& statement) {
+      if (statement->kind == StatementKind::select) ++parsed;
+      if (i == kTexts - 1) last.set_value();
+    });
+  }
+  last.get_future().wait();
+  EXPECT_EQ(parsed, kTexts);
 }
 
 TEST(ParsePool, AnswersWhatWaitsWhenItGoes) {

@@ -13,8 +13,6 @@ namespace {
 
 /// Address space only: the kernel gives memory to what is touched.
 constexpr std::size_t stack_bytes = std::size_t{512} * 1024 * 1024;
-constexpr std::size_t max_waiting = 256;
-constexpr std::size_t max_waiting_bytes = std::size_t{64} * 1024 * 1024;
 
 /// The tree of a text takes up to 300 times the text's size. What a large one took goes back to the system.
 constexpr std::size_t large_text = std::size_t{64} * 1024;
@@ -29,7 +27,6 @@ struct ParsePool::State {
   std::mutex mutex;
   std::condition_variable more;
   std::deque<Job> waiting;
-  std::size_t waiting_bytes = 0;
   bool stopping = false;
   std::vector<pthread_t> threads;
 
@@ -45,7 +42,6 @@ struct ParsePool::State {
       if (stopping) return;
       Job job = std::move(waiting.front());
       waiting.pop_front();
-      waiting_bytes -= job.text.size();
       lock.unlock();
       job.done(sql::parse(job.text));
       if (job.text.size() > large_text) malloc_trim(0);
@@ -81,15 +77,13 @@ ParsePool::~ParsePool() {
 void ParsePool::parse(std::string text, Done done) {
   {
     const std::scoped_lock lock(state_->mutex);
-    if (!state_->stopping && !state_->threads.empty() && state_->waiting.size() < max_waiting &&
-        state_->waiting_bytes + text.size() <= max_waiting_bytes) {
-      state_->waiting_bytes += text.size();
+    if (!state_->stopping && !state_->threads.empty()) {
       state_->waiting.push_back({std::move(text), std::move(done)});
       state_->more.notify_one();
       return;
     }
   }
-  done(unparsed("too many long texts wait for the parser"));
+  done(unparsed("there is no thread to parse it"));
 }
 
 }  // namespace millrace::sql

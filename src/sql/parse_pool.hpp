@@ -12,7 +12,8 @@ namespace millrace::sql {
 /// Parses texts that are too long for an I/O thread, on threads whose stacks are large enough for any text that a
 /// Statement is made of.
 ///
-/// Thread-safe. Texts wait in line, in bounded number and size; one that doesn't fit comes back `unparsed` at once.
+/// Thread-safe. Texts wait in line. Who has no more than one in it at a time, as a client, waits at most for one of
+/// everybody else.
 class ParsePool {
  public:
   using Done = std::function<void(std::shared_ptr<const Statement>)>;

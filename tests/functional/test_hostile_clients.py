@@ -244,6 +244,44 @@ def test_a_half_sent_message_holds_nothing(millrace: Millrace) -> None:
             client.reset()
 
 
+@pytest.mark.parametrize("begun", [query("SELECT 1")[:-3], query("SELECT '" + "x" * 500_000)[:-3], query("SELECT '" + "x" * 3_000_000)[:-3]],
+                         ids=["short", "held", "passed on"])  # fmt: skip
+def test_half_a_message_has_its_time(postgres: PostgreSQL, pool_mode: str, begun: bytes) -> None:
+    with Millrace(postgres, {"POOL_MODE": pool_mode, "CLIENT_MESSAGE_TIMEOUT_SECONDS": 1}) as millrace:
+        with connect(millrace) as client, connect(millrace) as waiting:
+            waiting.send(query("SELECT pg_sleep(3)::text || 'its answer'"))
+            client.send(begun)
+            assert gone_with(client) == "08P01"
+            assert [one.row for one in waiting.until("Z") if one.kind == "D"] == [[b"its answer"]]
+
+
+def test_half_sent_messages_are_bounded_in_total(postgres: PostgreSQL, pool_mode: str) -> None:
+    settings = {"POOL_MODE": pool_mode, "POOL_SIZE": 60, "MAX_HELD_MESSAGES_MB": 8}
+    with Millrace(postgres, settings) as millrace:
+        before = millrace.rss_bytes()
+        clients = [connect(millrace) for _ in range(50)]
+        codes = []
+        for client in clients:
+            with contextlib.suppress(OSError):
+                client.send(query("SELECT '" + "x" * 1_000_000)[:-3])
+        for client in clients[20:]:  # the first may well be within the limit
+            with contextlib.suppress(OSError):
+                codes.append(gone_with(client))
+        assert set(codes) <= {"53200", "closed"}
+        assert "53200" in codes
+        assert millrace.rss_bytes() < before + (40 << 20)
+        with connect(millrace) as client:
+            assert client.one("SELECT 'served'") == "served"
+        for client in clients:
+            client.close()
+
+        def large() -> bool:
+            with connect(millrace) as client:
+                return client.ask_or_error("SELECT length('" + "x" * 900_000 + "')").kind == "Z"
+
+        eventually(large, 5, "the memory to be free again")
+
+
 def test_a_reader_that_does_not_read(postgres: PostgreSQL, millrace: Millrace) -> None:
     """What is not read waits in the server, not in Millrace's memory."""
     before = millrace.rss_bytes()
@@ -288,6 +326,26 @@ def test_too_many_clients(millrace: Millrace) -> None:
             return client.log_in()[-1].kind == "Z"
 
     eventually(welcome, 5, "clients to be welcome again")
+
+
+def test_too_many_that_say_nothing(millrace: Millrace) -> None:
+    """Connections count before they have said who they are; a cancel request has room."""
+    with connect(millrace) as asking:
+        asking.send(query("SELECT pg_sleep(30)"))
+        silent = [opened(millrace) for _ in range(CLIENTS * 2 + 30)]
+        try:
+            start = time.monotonic()
+            assert gone_with(silent[-1]) == "53300"
+            assert time.monotonic() - start < LOGIN_TIMEOUT - 0.5
+        finally:
+            for client in silent:
+                client.close()
+        eventually(lambda: cancelled(millrace, asking), 10, "the query to be cancelled")
+
+
+def cancelled(millrace: Millrace, asking: Client) -> bool:
+    wire.cancel_request(millrace.host, millrace.port, asking.key)
+    return not asking.quiet(0.5) and [one.sqlstate for one in asking.until("Z") if one.kind == "E"] == ["57014"]
 
 
 def test_a_full_pool(millrace: Millrace) -> None:
