@@ -76,7 +76,7 @@ def test_no_answer_reaches_another_client(postgres: PostgreSQL, proxy: Wire, poo
 
     if is_millrace:
         # The pool's own connections come and go.
-        eventually(lambda: proxy.open_files() <= files_before + POOL_SIZE, 15, "the sockets to be closed")
+        eventually(lambda: proxy.open_files() <= files_before + POOL_SIZE, 60, "the sockets to be closed")
         assert proxy.rss_bytes() < rss_before + (128 << 20)
 
 
