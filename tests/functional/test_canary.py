@@ -75,8 +75,8 @@ def test_no_answer_reaches_another_client(postgres: PostgreSQL, proxy: Wire, poo
     check_new_clients_find_nothing(proxy)
 
     if is_millrace:
-        # The pool's own connections come and go.
-        eventually(lambda: proxy.open_files() <= files_before + POOL_SIZE, 60, "the sockets to be closed")
+        # The pool's connections come and go, and each thread opens something once: far fewer than clients have vanished.
+        eventually(lambda: proxy.open_files() <= files_before + POOL_SIZE + io_threads, 30, "the sockets to be closed")
         assert proxy.rss_bytes() < rss_before + (128 << 20)
 
 
