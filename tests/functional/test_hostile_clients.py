@@ -269,7 +269,7 @@ def test_half_sent_messages_are_bounded_in_total(postgres: PostgreSQL, pool_mode
                 codes.append(gone_with(client))
         assert set(codes) <= {"53200", "closed"}
         assert "53200" in codes
-        assert millrace.rss_bytes() < before + (40 << 20)
+        assert millrace.rss_bytes() < before + (80 << 20)  # half of what was sent and its buffers; AddressSanitizer keeps 32 MiB
         with connect(millrace) as client:
             assert client.one("SELECT 'served'") == "served"
         for client in clients:
