@@ -233,6 +233,13 @@ class Running:
         assert "RELOADING=1" in self.told()
         assert "READY=1" in self.told()
 
+    def wait_until_logged(self, text: str) -> None:
+        """The log is written by a thread of its own, a moment later."""
+        deadline = time.monotonic() + 10
+        while text not in self.log:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.01)
+
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
@@ -270,13 +277,13 @@ def test_sighup_reads_the_settings_again(tmp_path: Path, file) -> None:
         file('POOL_SIZE = 2\nIO_THREADS = 2\nLOG_FORMAT = "json"\n')
         millrace.signal(signal.SIGHUP)
         millrace.wait_until_reloaded()
+        millrace.wait_until_logged('"event":"settings were reloaded","changed":"POOL_SIZE LOG_FORMAT"')
         assert '"setting":"IO_THREADS"' in millrace.log
-        assert '"event":"settings were reloaded","changed":"POOL_SIZE LOG_FORMAT"' in millrace.log
 
         file("POOL_SIZE = 0\n")
         millrace.signal(signal.SIGHUP)
         millrace.wait_until_reloaded()
-        assert f'"event":"settings were not reloaded","reason":"{path}:1: POOL_SIZE: 0 is out of range' in millrace.log
+        millrace.wait_until_logged(f'"event":"settings were not reloaded","reason":"{path}:1: POOL_SIZE: 0 is out of range')
         millrace.signal(signal.SIGTERM)
         assert millrace.end() == 0
 

@@ -214,7 +214,7 @@ def test_a_client_that_vanishes_while_it_waits_for_a_server_connection(postgres:
 def test_columns_that_changed_since_the_client_was_told(proxy: Wire, postgres: PostgreSQL, through) -> None:
     """As on a connection of its own: never rows in columns that the client doesn't know."""
     postgres.admin("DROP TABLE IF EXISTS reshaped; CREATE TABLE reshaped AS SELECT 1 AS a")
-    with through(postgres, POOL_MODE="transaction", POOL_SIZE=2) as two, connect(two) as client, connect(two) as rival:
+    with through(postgres, POOL_MODE="transaction", POOL_SIZE=2, IO_THREADS=1) as two, connect(two) as client, connect(two) as rival:
         client.ask(parse("SELECT * FROM reshaped", "s"), describe("S", "s"), SYNC)
         before = client.one("SELECT pg_backend_pid()")
         postgres.admin("ALTER TABLE reshaped ADD b int")
@@ -235,7 +235,7 @@ def test_columns_that_changed_since_the_client_was_told(proxy: Wire, postgres: P
 
 def test_what_writes_is_not_executed_when_its_columns_have_changed(postgres: PostgreSQL, through) -> None:
     postgres.admin("DROP TABLE IF EXISTS written; CREATE TABLE written (a int)")
-    with through(postgres, POOL_MODE="transaction", POOL_SIZE=2) as two, connect(two) as client, connect(two) as rival:
+    with through(postgres, POOL_MODE="transaction", POOL_SIZE=2, IO_THREADS=1) as two, connect(two) as client, connect(two) as rival:
         client.ask(parse("INSERT INTO written (a) VALUES (1) RETURNING *", "s"), describe("S", "s"), SYNC)
         before = client.one("SELECT pg_backend_pid()")
         postgres.admin("ALTER TABLE written ADD b int")
