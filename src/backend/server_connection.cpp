@@ -101,6 +101,10 @@ class ServerConnection::InternalQuery final : public Sink {
         return bytes.size();
       }
       if (bytes.size() - at < header.total()) break;
+      if (header.type == pgwire::backend::notification_response) {
+        notifications_.insert(notifications_.end(), bytes.begin() + static_cast<std::ptrdiff_t>(at),
+                              bytes.begin() + static_cast<std::ptrdiff_t>(at + header.total()));
+      }
       on_message(header.type, bytes.subspan(at + pgwire::header_size, header.length - 4));
       at += header.total();
     }
@@ -123,6 +127,8 @@ class ServerConnection::InternalQuery final : public Sink {
   bool half_sent() const override { return !sent_; }
   void sent() { sent_ = true; }
   bool finished() const { return finished_; }
+  /// Whole messages: meanwhile somebody else's notifications may come, for whoever holds the connection otherwise.
+  std::span<std::byte> notifications() { return notifications_; }
 
  private:
   void on_message(char type, pgwire::Bytes body) {
@@ -163,6 +169,7 @@ class ServerConnection::InternalQuery final : public Sink {
   ServerConnection& connection_;
   net::Signal done_;
   std::vector<Row> rows_;
+  std::vector<std::byte> notifications_;
   std::optional<Error> error_;
   bool finished_ = false;
   bool sent_ = false;
@@ -367,6 +374,9 @@ asio::awaitable<Result<std::vector<ServerConnection::Row>>> ServerConnection::qu
   auto answer = co_await internal->answer(timeout);
   if (!internal->finished()) close();  // what comes late must not be taken for the next answer
   if (sink_ == internal) sink_ = before;
+  if (before && sink_ == before && !internal->notifications().empty()) {
+    before->on_server_bytes(internal->notifications());
+  }
   co_return answer;
 }
 
