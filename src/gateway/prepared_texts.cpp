@@ -3,17 +3,30 @@
 #include <sys/random.h>
 
 namespace millrace::gateway {
+namespace {
 
-std::string PreparedTexts::random_prefix() {
+std::uint64_t random_number() {
   std::uint64_t random = 0;
   while (getrandom(&random, sizeof random, 0) != sizeof random) {
   }
-  return fmt::format("mr_{:016x}_", random);
+  return random;
 }
 
-PreparedTexts::PreparedTexts(std::string prefix) : prefix_(std::move(prefix)) {}
+/// One to one: the steps of splitmix64 (Steele, Lea, Flood 2014).
+std::uint64_t mixed(std::uint64_t number) {
+  number = (number ^ (number >> 30)) * 0xbf58476d1ce4e5b9;
+  number = (number ^ (number >> 27)) * 0x94d049bb133111eb;
+  return number ^ (number >> 31);
+}
 
-std::string PreparedTexts::server_name(std::uint64_t number) const { return fmt::format("{}{}", prefix_, number); }
+}  // namespace
+
+PreparedTexts::PreparedTexts() : prefix_(fmt::format("mr_{:016x}", random_number())), secret_(random_number()) {}
+
+std::string PreparedTexts::server_name(std::uint64_t number) const {
+  if (!secret_) return fmt::format("{}{}", prefix_, number);
+  return fmt::format("{}{:016x}", prefix_, mixed(number ^ *secret_));
+}
 
 namespace {
 

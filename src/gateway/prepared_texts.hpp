@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -32,9 +33,14 @@ struct PreparedText {
 /// Thread-safe; used when a client prepares, not when it executes.
 class PreparedTexts {
  public:
-  /// `prefix` begins the names on server connections. By default it is chosen at random, so that no client hits on the
-  /// name of another's statement.
-  explicit PreparedTexts(std::string prefix = random_prefix());
+  /// Names on server connections are chosen at random, so that no client hits on the name of another's statement, and
+  /// that those in pg_prepared_statements don't tell how many there are or which came first.
+  PreparedTexts();
+  /// Names are this and a number.
+  explicit PreparedTexts(std::string prefix) : prefix_(std::move(prefix)) {}
+
+  /// No text has this number: where the server looks for a statement of its name, it fails.
+  static constexpr std::uint64_t nobodys = 0;
 
   std::string server_name(std::uint64_t number) const;
   /// The one that whoever prepares this now is to share.
@@ -47,11 +53,11 @@ class PreparedTexts {
   void prefer(const std::shared_ptr<const PreparedText>& text);
 
  private:
-  static std::string random_prefix();
   std::shared_ptr<const PreparedText> add(std::string key, std::string_view query_and_types, const TextMeaning& meaning,
                                           const std::shared_ptr<const sql::Statement>& statement, bool shared);
 
   const std::string prefix_;
+  const std::optional<std::uint64_t> secret_;
   std::mutex mutex_;
   std::uint64_t next_ = 1;
   boost::unordered_flat_map<std::string_view, std::weak_ptr<const PreparedText>> known_;  ///< keys live in the values
