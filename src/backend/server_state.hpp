@@ -51,7 +51,7 @@ struct ServerState {
   std::uint64_t use_count = 0;
   bool used = false;          ///< something ran since the session was as new
   bool tainted = false;       ///< holds what DISCARD ALL does not undo: it is closed, not used again
-  std::uint64_t holder = 0;   ///< the client that had it last, by a number of its own
+  std::uint64_t holder = 0;   ///< the client that had it last, by a number of its own; 0: none since sequences were new
   bool holder_wrote = false;  ///< and ran what may have advanced a sequence: what currval() says is that client's
 };
 

@@ -46,6 +46,7 @@ struct Shared {
   std::atomic<std::size_t> starting = 0;    ///< connections whose start-up packet hasn't come; not in `clients`
   std::atomic<std::size_t> held_bytes = 0;  ///< of clients' buffers for large messages
   std::atomic<bool> draining = false;
+  std::atomic<bool> sequences_asked = false;  ///< some client has used currval() or lastval(): they must tell the truth
   std::string mock_seed;  ///< of the answers to users that don't exist; secret, and the same after a restart
 };
 

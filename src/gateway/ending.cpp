@@ -20,9 +20,11 @@ constexpr auto last_words_limit = std::chrono::seconds(5);
 
 asio::awaitable<void> Session::end() {
   ending_ = true;
-  // Who says goodbye behind a query gets its answer, as with the server itself. (Without a Sync there may be none.)
-  while (terminated_ && !client_gone_ && server_ && relay_->query_under_way() && !relay_->unsynced() &&
-         !relay_->in_copy()) {
+  // Who says goodbye behind a query gets its answer, as with the server itself.
+  if (terminated_ && !client_gone_ && server_ && !relay_->in_copy() && !relay_->client_mid_message()) {
+    co_await end_what_is_under_way();
+  }
+  while (terminated_ && !client_gone_ && server_ && relay_->query_under_way() && !relay_->in_copy()) {
     co_await progress_.wait(std::chrono::hours(24));
   }
   core_.shared.cancel_keys.remove(key_);
@@ -49,6 +51,14 @@ asio::awaitable<void> Session::end() {
   core_.counters().clients_connected.sub();
 }
 
+asio::awaitable<error_code> Session::end_what_is_under_way() {
+  const auto server = server_;
+  const std::string ending = relay_->ending();
+  error_code error;
+  if (!ending.empty()) co_await server->write_all(as_bytes(ending), error);
+  co_return error;
+}
+
 asio::awaitable<void> Session::tidy_server() {
   const auto server = server_;
   const auto give_up = [&] {
@@ -64,14 +74,12 @@ asio::awaitable<void> Session::tidy_server() {
     if (server_) give_up();
     co_return;
   }
-  const std::string ending = relay_->ending();
-  error_code error;
-  if (!ending.empty()) co_await server->write_all(as_bytes(ending), error);
+  error_code error = co_await end_what_is_under_way();
   if (!terminated_ && server_) co_await cancel();
   // Who said goodbye before the answer came gets what was asked for done, as with the server itself.
   while (server_ && relay_->query_under_way()) {
     if (relay_->in_copy()) {  // it came to that only now
-      co_await server->write_all(as_bytes(relay_->ending()), error);
+      error = co_await end_what_is_under_way();
       if (!server_ || error) break;
     }
     const auto limit = terminated_ ? std::chrono::seconds(24 * 3600) : cancelled_statement_limit;
@@ -97,6 +105,7 @@ asio::awaitable<void> Session::tidy_server() {
     state.prepared.clear();
     state.unneeded.clear();
     state.unnamed = 0;
+    state.holder = 0;
     state.used = false;
   }
   if (!clean) {

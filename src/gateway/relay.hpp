@@ -79,9 +79,14 @@ class Relay {
   bool query_under_way() const { return first_ < owed_.size(); }
   bool unsynced() const { return unsynced_; }
   char transaction_status() const { return status_; }
-  /// After the client is gone: the messages that end what it left half done ("" if the server connection can't be
-  /// saved).
+  /// After the client's last message: those that end what it left half done, with nothing of it done, as PostgreSQL
+  /// does ("" if the server connection can't be saved).
   std::string ending();
+
+  /// Whether a client's bytes may call currval() or lastval().
+  static bool mentions_sequence_state(pgwire::Bytes bytes);
+  /// Of this client; never 0.
+  std::uint64_t id() const { return id_; }
 
   /// Why the client keeps its server connection; empty: it doesn't.
   const std::string& pinned() const { return pinned_; }
@@ -125,6 +130,7 @@ class Relay {
     bool hides_error = false;  ///< of a hidden one: nor is its error
     bool failed = false;
     bool refused = false;  ///< it was made to fail, as the statement's columns have changed
+    bool flushed = false;  ///< the client has asked for the answers up to this one
     std::array<char, 6> sqlstate = {};
     std::int64_t started = 0;
     std::int64_t first_byte = 0;
@@ -172,6 +178,7 @@ class Relay {
   void make_room_on_server();
   Owed& owe(Owed::Kind kind);
   void pin(std::string_view why);
+  void pin_unseen(std::string_view why);
   bool break_off(std::string message, std::string sqlstate = "08P01");
 
   // from_server
@@ -180,6 +187,7 @@ class Relay {
   void on_tag(std::string_view tag, Owed& owed);
   bool on_ready(char status);
   void on_copy_in();
+  static bool has_columns_of_its_own(const Prepared& prepared);
   bool on_described(std::uint64_t columns);
   void settle_twin(const Owed& owed, std::uint64_t columns);
   Owed* front();
@@ -197,7 +205,7 @@ class Relay {
   pipeline::Pipeline& pipeline_;
   PreparedTexts& texts_;
   const Options options_;
-  const std::uint64_t id_;  ///< of this client; never 0
+  const std::uint64_t id_;
   backend::ServerState* server_ = nullptr;
 
   std::vector<Owed> owed_;

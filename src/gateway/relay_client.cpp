@@ -14,8 +14,6 @@ namespace frontend = pgwire::frontend;
 using pgwire::Bytes;
 using pgwire::header_size;
 
-/// No text has this number: where the server looks for a statement of this name, it fails.
-constexpr std::uint64_t nobodys = 0;
 /// A server connection keeps at most this many statements of ours; the least used goes first.
 constexpr std::size_t max_prepared_on_server = 1000;
 /// A client that makes more custom settings than these has its server connections closed when it is done with them.
@@ -37,6 +35,9 @@ const std::shared_ptr<const sql::Statement>& unparsed_statement() {
   }();
   return statement;
 }
+
+/// Of what DISCARD ALL undoes all but this: code that is loaded, names of custom settings.
+bool leaves_traces(std::string_view pin) { return pin == "loaded library" || pin == "do block" || pin == "procedure"; }
 
 std::uint64_t next_id() {
   static std::atomic<std::uint64_t> last = 0;
@@ -128,7 +129,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
           break;
         case frontend::function_call:
           // A function is named by its number only: it may do anything, such as take a lock.
-          pin("function call");
+          pin_unseen("function call");
           server_->used = true;
           server_->holder_wrote = true;
           owe(Owed::Kind::function_call);
@@ -161,6 +162,8 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       skipping_ = false;
       unsynced_ = false;
       owe(Owed::Kind::sync);
+    } else if (header.type == frontend::flush && query_under_way()) {
+      owed_.back().flushed = true;
     }
     if (query_under_way()) owed_.back().bytes_in += header.total();
     if (replaced_ || !replacement_.empty()) {
@@ -176,6 +179,18 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
   if (!rewritten) return {at, in.first(at), stop_};
   to_server_.append(text_of(in.subspan(copied, at - copied)));
   return {at, std::as_bytes(std::span(to_server_)), stop_};
+}
+
+bool Relay::mentions_sequence_state(Bytes bytes) {
+  const std::string_view text = text_of(bytes);
+  constexpr std::string_view current = "currval", last = "lastval";
+  const auto is = [](char a, char b) { return (a | 0x20) == b; };
+  for (std::size_t at = text.find_first_of("vV", 4); at != std::string_view::npos && at + 2 < text.size();
+       at = text.find_first_of("vV", at + 1)) {
+    const auto word = text.substr(at - 4, current.size());
+    if (std::ranges::equal(word, current, is) || std::ranges::equal(word, last, is)) return true;
+  }
+  return false;
 }
 
 /// A client that begins with setting a custom setting can't tell whether it was there before.
@@ -439,7 +454,8 @@ bool Relay::on_bind(Bytes message, std::size_t total) {
       const Columns compared = compare_columns(*prepared);
       if (compared == Columns::asked) return false;
       refused = compared == Columns::differ;
-      const std::string server_name = refused ? texts_.server_name(nobodys) : prepared->text->server_name;
+      const std::string server_name =
+          refused ? texts_.server_name(PreparedTexts::nobodys) : prepared->text->server_name;
       const Bytes values = body.subspan(names->length());
       append_header(replacement_, frontend::bind, total - 1 - names->statement.size() + server_name.size());
       replacement_.append(names->portal).append(1, '\0').append(server_name).append(1, '\0').append(text_of(values));
@@ -476,7 +492,8 @@ bool Relay::on_describe(Bytes message) {
       const Columns compared = compare_columns(found->second);
       if (compared == Columns::asked) return false;
       refused = compared == Columns::differ;
-      pgwire::append_describe(replacement_, 'S', refused ? texts_.server_name(nobodys) : text->server_name);
+      pgwire::append_describe(replacement_, 'S',
+                              refused ? texts_.server_name(PreparedTexts::nobodys) : text->server_name);
       replaced_ = true;
       if (refused) text.reset();
     }
@@ -545,7 +562,7 @@ void Relay::note(const sql::Statement& statement) {
   for (const auto& change : statement.changes) {
     using What = sql::SessionChange::What;
     if (change.what == What::pin) pin(change.name);
-    if (change.what == What::pin && change.name == "loaded library") server_->tainted = true;
+    if (change.what == What::pin && leaves_traces(change.name)) server_->tainted = true;
     if (change.what == What::set || change.what == What::reset) note_placeholder(change.name);
   }
   for (const auto& name : statement.other_settings) {
@@ -596,6 +613,11 @@ bool Relay::name_on_server(const sql::Statement& statement) {
 bool Relay::keep_meanings(const sql::Statement& statement) {
   if (status_ == 'E' || statement.kind == sql::StatementKind::unparsed || !change_of(statement).constants) return false;
   bool any = false;
+  if (unnamed_ && unnamed_->text && unnamed_->text->holds_constants) {
+    pin("prepared statement with constants that a setting would change");
+    any = server_->unnamed != unnamed_->text->number;
+    ensure_unnamed_on_server();
+  }
   for (auto& [name, prepared] : statements_) {
     if (!prepared.text || !prepared.text->holds_constants) continue;
     pin("prepared statement with constants that a setting would change");
@@ -715,6 +737,12 @@ Relay::Owed& Relay::owe(Owed::Kind kind) {
   owed.started = now_;
   owed.waited = std::exchange(waited_ns_, 0);
   return owed;
+}
+
+/// What was executed may have done anything: even DISCARD ALL would leave the names of custom settings.
+void Relay::pin_unseen(std::string_view why) {
+  pin(why);
+  server_->tainted = true;
 }
 
 void Relay::pin(std::string_view why) {

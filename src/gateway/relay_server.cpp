@@ -13,6 +13,8 @@ using pgwire::Bytes;
 using pgwire::header_size;
 namespace server = pgwire::backend;
 
+/// DateStyle's texts of a session, one after the other, or a client's own text.
+constexpr std::size_t longest_to_replay = 64 * 1024;
 /// What must be understood is short. An error may be longer, and is then passed on in parts.
 constexpr std::size_t max_understood = 64 * 1024;
 
@@ -229,6 +231,12 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
   }
 }
 
+/// FETCH and EXECUTE have those of what they name, and PostgreSQL compares nothing.
+bool Relay::has_columns_of_its_own(const Prepared& prepared) {
+  using Kind = sql::StatementKind;
+  return !prepared.statement || (prepared.statement->kind != Kind::fetch && prepared.statement->kind != Kind::execute);
+}
+
 /// A statement or portal was described.
 bool Relay::on_described(std::uint64_t columns) {
   const Owed& owed = *front();
@@ -240,7 +248,9 @@ bool Relay::on_described(std::uint64_t columns) {
     const auto here = server_->prepared.find(owed.text->number);
     if (here != server_->prepared.end()) here->second.columns = columns;
     const auto found = statements_.find(owed.name);
-    if (found != statements_.end() && found->second.text == owed.text) found->second.columns = columns;
+    if (found != statements_.end() && found->second.text == owed.text && has_columns_of_its_own(found->second)) {
+      found->second.columns = columns;
+    }
     if (owed.twin) settle_twin(owed, columns);
   }
   pop();
@@ -379,6 +389,9 @@ void Relay::undo_unnamed(const Owed& owed) {
 
 void Relay::on_tag(std::string_view tag, Owed& owed) {
   if (owed.statement && owed.statement->affects_new_sessions) new_sessions_differ_ = true;
+  if (owed.statement && owed.statement->kind == sql::StatementKind::unparsed) {
+    pin_unseen("statement that could not be parsed");
+  }
   if (options_.mode == Mode::session) {
     if (start_ && owed.statement) start_may_be_lost(*owed.statement);
     return;
@@ -411,7 +424,6 @@ void Relay::on_tag(std::string_view tag, Owed& owed) {
     }
   }
   if (!owed.statement) return;
-  if (owed.statement->kind == sql::StatementKind::unparsed) pin("statement that could not be parsed");
   if (owed.statement->statements == 1) {
     changes_of_batch_.insert(changes_of_batch_.end(), owed.statement->changes.begin(), owed.statement->changes.end());
   }
@@ -475,6 +487,20 @@ bool has(const SharedSettings& settings, const std::string& name) {
   return settings && std::any_of(settings->begin(), settings->end(), [&](const auto& one) { return one.name == name; });
 }
 
+/// A style and an order can be set one by one, so both of the texts count; but one that says the same as an earlier one
+/// takes its place.
+std::string after_date_style(const std::string& before, const std::string& text) {
+  std::string kept;
+  for (std::size_t at = 0; at < before.size();) {
+    const std::size_t end = std::min(before.find("; ", at), before.size());
+    const std::string_view one = std::string_view(before).substr(at, end - at);
+    if (one != text) kept.append(one).append("; ");
+    at = end + 2;
+  }
+  if (kept.size() > longest_to_replay) kept.clear();  // the client is pinned by then
+  return kept + text;
+}
+
 /// `settings` with what is in `start` and not in it.
 SharedSettings completed(SharedSettings settings, const SharedSettings& start) {
   if (!start) return settings;
@@ -487,6 +513,17 @@ SharedSettings completed(SharedSettings settings, const SharedSettings& start) {
   return settings;
 }
 
+/// To the end, as what was set before may matter to it: the role, the encoding of its text.
+void set(backend::Settings& settings, const sql::SessionChange& change) {
+  std::string text = change.text;
+  const auto found = std::ranges::find(settings, change.name, &backend::SettingChange::name);
+  if (found != settings.end()) {
+    if (change.name == "datestyle") text = after_date_style(found->text, text);
+    settings.erase(found);
+  }
+  settings.push_back({change.name, std::move(text)});
+}
+
 SharedSettings changed(const SharedSettings& settings, const std::vector<sql::SessionChange>& changes) {
   using What = sql::SessionChange::What;
   auto next = settings ? std::make_shared<backend::Settings>(*settings) : std::make_shared<backend::Settings>();
@@ -496,13 +533,7 @@ SharedSettings changed(const SharedSettings& settings, const std::vector<sql::Se
   for (const auto& change : changes) {
     switch (change.what) {
       case What::set:
-        if (const auto found = named(change.name); found == next->end()) {
-          next->push_back({change.name, change.text});
-        } else if (change.name == "datestyle" && found->text != change.text) {
-          found->text += "; " + change.text;  // a style and an order can be set one by one
-        } else {
-          found->text = change.text;
-        }
+        set(*next, change);
         break;
       case What::reset:
         if (const auto found = named(change.name); found != next->end()) next->erase(found);
@@ -523,6 +554,9 @@ void Relay::changes_take_effect(const std::vector<sql::SessionChange>& changes) 
   if (changes.empty() || server_ == nullptr) return;
   const bool one = server_->settings == settings_;
   auto wanted = changed(settings_, changes);
+  if (wanted && std::ranges::any_of(*wanted, [](const auto& kept) { return kept.text.size() > longest_to_replay; })) {
+    pin("a setting whose text is long");
+  }
   server_->settings = one ? wanted : changed(server_->settings, changes);
   settings_ = completed(std::move(wanted), start_);
 }
@@ -612,13 +646,23 @@ bool Relay::releasable() const {
 std::string Relay::ending() {
   std::string out;
   if (client_stream_left_ > 0) return out;
-  if (copy_in_) {
-    pgwire::append_copy_fail(out, "the client is gone");
-    copy_in_ = false;
-  }
+  const bool copy_fails = std::exchange(copy_in_, false);
+  if (copy_fails) pgwire::append_copy_fail(out, "the client is gone");
   if (unsynced_ || skipping_) {
+    // Without a Sync from the client nothing of the batch may stay, and Sync commits: it is made to fail before.
+    for (std::size_t at = owed_.size(); at-- > first_;) {
+      Owed& later = owed_[at];
+      if (later.flushed || later.kind == Owed::Kind::sync || later.kind == Owed::Kind::query) break;
+      later.hidden = later.hides_error = true;
+    }
+    if (!skipping_ && !copy_fails) {
+      pgwire::append_describe(out, 'S', texts_.server_name(PreparedTexts::nobodys));
+      Owed& failing = owe(Owed::Kind::describe);
+      failing.hidden = failing.hides_error = true;
+    }
     pgwire::append_sync(out);
-    owe(Owed::Kind::sync);
+    Owed& last = owe(Owed::Kind::sync);
+    last.hidden = last.hides_error = true;
     unsynced_ = skipping_ = false;
   }
   return out;

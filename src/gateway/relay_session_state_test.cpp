@@ -196,11 +196,11 @@ TEST_F(RelayState, DiscardAllLeavesWhatWasSentAfterIt) {
   EXPECT_FALSE(client.relay.releasable());
 }
 
-TEST_F(RelayState, SettingsAreTrackedInTheOrderOfTheFirstChange) {
+TEST_F(RelayState, SettingsAreTrackedInTheOrderOfTheLastChange) {
   client.asks("SET work_mem = '1MB'", "SET");
   client.asks("SET search_path = a, b", "SET");
   client.asks("SET work_mem = '2MB'", "SET");
-  EXPECT_EQ(settings(), "work_mem {SET work_mem = '2MB'}; search_path {SET search_path = a, b}");
+  EXPECT_EQ(settings(), "search_path {SET search_path = a, b}; work_mem {SET work_mem = '2MB'}");
   EXPECT_TRUE(client.relay.releasable());
   EXPECT_EQ(one.settings, client.relay.settings());
   client.asks("RESET work_mem", "RESET");
@@ -214,6 +214,14 @@ TEST_F(RelayState, ResetAllKeepsTheRole) {
   client.asks("SET work_mem = '1MB'", "SET");
   client.asks("RESET ALL", "RESET");
   EXPECT_EQ(settings(), "role {SET ROLE r}");
+}
+
+TEST_F(RelayState, DateStylesThatComeAgainDoNotPileUp) {
+  for (int round = 0; round < 3; ++round) {
+    client.asks("SET datestyle = 'ISO'", "SET");
+    client.asks("SET datestyle = 'DMY'", "SET");
+  }
+  EXPECT_EQ(settings(), "datestyle {SET datestyle = 'ISO'; SET datestyle = 'DMY'}");
 }
 
 TEST_F(RelayState, DateStylesAddUp) {
@@ -387,9 +395,20 @@ TEST_F(RelayState, StatementsThatChangeNewSessionsAreTold) {
 TEST_F(RelayState, WhatAGoneClientLeftHalfDoneIsEnded) {
   EXPECT_EQ(client.relay.ending(), "");
 
-  client.sends(parse("", "SELECT 1") + bind("") + execute() + flush());
-  EXPECT_EQ(client.relay.ending(), sync());
-  client.hears(parsed() + bound() + complete("SELECT 1") + ready());
+  // A Sync of ours must not commit what the client sent none for.
+  const std::string fails = describe_statement("mr_0") + sync();
+  const std::string failed = error("26000", "prepared statement \"mr_0\" does not exist") + ready();
+  client.sends(parse("", "INSERT INTO t VALUES (1)") + bind("") + execute() + flush());
+  EXPECT_EQ(client.relay.ending(), fails);
+  EXPECT_EQ(client.hears(parsed() + bound() + complete("INSERT 0 1") + failed),
+            parsed() + bound() + complete("INSERT 0 1"));
+  EXPECT_TRUE(client.relay.idle());
+
+  client.sends(query("SELECT 1") + parse("", "INSERT INTO t VALUES (1)") + bind("") + execute());
+  EXPECT_EQ(client.relay.ending(), fails);
+  EXPECT_EQ(client.hears(complete("SELECT 1") + ready() + parsed() + bound() + complete("INSERT 0 1") + failed),
+            complete("SELECT 1") + ready())
+      << "without a Flush nothing would have come";
   EXPECT_TRUE(client.relay.idle());
 
   client.sends(bind("nobody"));

@@ -1,6 +1,7 @@
 #include "gateway/session.hpp"
 
 #include "base/log.hpp"
+#include "gateway/settings_replay.hpp"
 #include "pgwire/protocol/encode.hpp"
 
 namespace millrace::gateway {
@@ -20,44 +21,6 @@ constexpr std::size_t max_backlog = 20000;
 constexpr auto own_query_timeout = std::chrono::seconds(30);
 
 net::Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
-
-/// The parts of a custom setting's name may be words that SQL reserves, as in app.user.
-std::string quoted_name(std::string_view setting) {
-  std::string out = "\"";
-  for (const char c : setting)
-    out += c == '.' ? std::string("\".\"") : c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + "\"";
-}
-
-/// Leaves a server connection's settings as the client's session left them on another.
-std::string replay(const backend::Settings* on_server, const backend::Settings* wanted) {
-  std::string sql;
-  const auto add = [&sql](std::string_view text) {
-    if (!sql.empty()) sql += "; ";
-    sql += text;
-  };
-  const auto find = [](const backend::Settings* in, const std::string& name) -> const backend::SettingChange* {
-    if (in == nullptr) return nullptr;
-    const auto found = std::find_if(in->begin(), in->end(), [&](const auto& change) { return change.name == name; });
-    return found == in->end() ? nullptr : &*found;
-  };
-  // The role first: what may be set, and what a search path means, depends on it.
-  if (on_server != nullptr) {
-    if (find(on_server, "role") != nullptr) add("RESET ROLE");
-    for (const auto& change : *on_server) {
-      const auto* same = find(wanted, change.name);
-      // What was changed step by step starts from its default again.
-      if (change.name != "role" && (same == nullptr || *same != change)) add("RESET " + quoted_name(change.name));
-    }
-  }
-  if (wanted != nullptr) {
-    for (const auto& change : *wanted) {
-      const auto* same = find(on_server, change.name);
-      if (change.name == "role" || same == nullptr || *same != change) add(change.text);
-    }
-  }
-  return sql;
-}
 
 }  // namespace
 
@@ -296,6 +259,7 @@ Session::Passed Session::pass_on() {
         if (server_ && relay_->releasable()) release();  // after a message that isn't answered, such as Flush
         return Passed::all;
       case Relay::Next::need_server:
+        note_sequences();
         if (!try_link()) return Passed::waits;
         break;
       case Relay::Next::parse:
@@ -378,19 +342,31 @@ void Session::consume(std::size_t count) {
   if (held_ <= large_buffer && charged_ > 0) resize_in(large_buffer);
 }
 
-namespace {
-
-bool same(const std::shared_ptr<const backend::Settings>& a, const std::shared_ptr<const backend::Settings>& b) {
-  return a == b || (a && b && *a == *b);
+/// Nothing has to be done to it before the client may have it.
+bool Session::is_as_left(const backend::ServerState& server) const {
+  const auto same = [](const auto& a, const auto& b) { return a == b || (a && b && *a == *b); };
+  return same(server.settings, relay_->settings()) && same(server.placeholders, relay_->placeholders()) &&
+         !has_foreign_sequences(server);
 }
 
-}  // namespace
+/// Before anything of a client's message is executed.
+void Session::note_sequences() {
+  auto& asked = core_.shared.sequences_asked;
+  if (!asked.load(std::memory_order::relaxed) && Relay::mentions_sequence_state(std::span(in_.data(), held_))) {
+    asked = true;
+  }
+}
+
+/// What currval() and lastval() say there is another client's, and somebody asks them.
+bool Session::has_foreign_sequences(const backend::ServerState& server) const {
+  return server.holder != 0 && server.holder != relay_->id() && core_.shared.sequences_asked;
+}
 
 /// Takes a server connection that is free and as the client left its session.
 bool Session::try_link() {
   auto connection = pool_->try_take(core_.io, startup_, relay_->settings(), relay_->placeholders());
   if (!connection) return false;
-  if (!same(connection->state().settings, relay_->settings())) {
+  if (!is_as_left(connection->state())) {
     offered_ = std::move(connection);
     return false;
   }
@@ -455,28 +431,28 @@ void Session::attach(backend::Pool::Connection connection) {
   core_.counters().clients_active.add();
 }
 
-/// Its settings are to be the client's. False: they can't be, and the client was told.
+/// It is to be as the client's session. False: it can't be, and the client was told.
 asio::awaitable<bool> Session::make_as_left(backend::Pool::Connection connection) {
-  co_return same(connection->state().settings, relay_->settings()) || co_await prepare_server(connection);
+  co_return is_as_left(connection->state()) || co_await prepare_server(connection);
 }
 
 asio::awaitable<bool> Session::prepare_server(backend::Pool::Connection connection) {
-  const std::string sql = replay(connection->state().settings.get(), relay_->settings().get());
-  const auto done = sql.empty() ? Result<std::vector<backend::ServerConnection::Row>>{}
-                                : co_await connection->query(sql, {}, own_query_timeout);
-  if (!done || !connection->is_open()) {
+  auto& state = connection->state();
+  auto steps = replay(state, relay_->settings().get(), relay_->placeholders());
+  const bool foreign_sequences = has_foreign_sequences(state);
+  if (foreign_sequences) steps.push_back({.sql = "DISCARD SEQUENCES"});
+  for (const auto& step : steps) {
+    const auto done = co_await connection->query(step.sql, {}, own_query_timeout);
+    if ((done || step.may_fail) && connection->is_open()) continue;
     connection->close();  // some settings may have been applied
     send_fatal(Error{
         .message = "could not restore the session's settings: " + (done ? "the server is gone" : done.error().message),
-        .sqlstate = done && !done.error().sqlstate.empty() ? done.error().sqlstate : "08006"});
+        .sqlstate = done || done.error().sqlstate.empty() ? "08006" : done.error().sqlstate});
     co_return false;
   }
-  connection->state().settings = relay_->settings();
-  for (const auto& change : relay_->settings() ? *relay_->settings() : backend::Settings{}) {
-    if (change.name.contains('.')) {
-      connection->state().placeholders = backend::with_placeholder(connection->state().placeholders, change.name);
-    }
-  }
+  if (foreign_sequences) state.holder = 0;
+  state.settings = relay_->settings();
+  state.placeholders = relay_->placeholders();
   co_return true;
 }
 

@@ -78,6 +78,9 @@ class Session final : public backend::ServerConnection::Sink,
   void finish();
   bool too_far_ahead();
   static asio::awaitable<void> flush(std::shared_ptr<Session> self);
+  bool is_as_left(const backend::ServerState& server) const;
+  void note_sequences();
+  bool has_foreign_sequences(const backend::ServerState& server) const;
   asio::awaitable<bool> make_as_left(backend::Pool::Connection connection);
   asio::awaitable<bool> prepare_server(backend::Pool::Connection connection);
   void tell_parameters(const backend::ServerConnection& connection);
@@ -94,6 +97,7 @@ class Session final : public backend::ServerConnection::Sink,
 
   // ending.cpp
   asio::awaitable<void> end();
+  asio::awaitable<boost::system::error_code> end_what_is_under_way();
   asio::awaitable<void> tidy_server();
   bool may_shut_down() const;
 

@@ -9,12 +9,10 @@ namespace {
 constexpr MeaningChange everything{.lexing = true, .constants = true, .names = true};
 
 MeaningChange change_of(std::string_view setting) {
-  constexpr std::array<std::string_view, 3> lexing = {"standard_conforming_strings", "client_encoding",
-                                                      "backslash_quote"};
   constexpr std::array<std::string_view, 8> constants = {
       "datestyle", "intervalstyle", "timezone",    "timezone_abbreviations",
       "xmloption", "array_nulls",   "lc_monetary", "transform_null_equals"};
-  if (std::ranges::find(lexing, setting) != lexing.end()) return {.lexing = true, .constants = true};
+  if (changes_lexing(setting)) return {.lexing = true, .constants = true};
   if (std::ranges::find(constants, setting) != constants.end()) return {.constants = true};
   return {.names = setting == "search_path" || setting == "role"};
 }
@@ -29,6 +27,10 @@ std::string_view::iterator find(std::string_view text, std::string_view word) {
 bool contains(std::string_view text, std::string_view word) { return find(text, word) != text.end(); }
 
 }  // namespace
+
+bool changes_lexing(std::string_view setting) {
+  return setting == "standard_conforming_strings" || setting == "client_encoding" || setting == "backslash_quote";
+}
 
 TextMeaning meaning_under(const backend::Settings* settings) {
   TextMeaning meaning;

@@ -39,6 +39,9 @@ struct MeaningChange {
 };
 MeaningChange change_of(const sql::Statement& statement);
 
+/// Whether the setting decides where in a text constants begin and end.
+bool changes_lexing(std::string_view setting);
+
 /// Whether settings may change how the text is read: it holds a string, a NULL, or other bytes than ASCII.
 bool holds_constants(std::string_view text);
 
