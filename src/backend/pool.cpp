@@ -336,6 +336,15 @@ void Pool::retire() {
   sweep(true);
 }
 
+void Pool::identify(const std::string& identity) {
+  {
+    const std::scoped_lock lock(mutex_);
+    const std::string before = std::exchange(identity_, identity);
+    if (before.empty() || before == identity) return;
+  }
+  retire();
+}
+
 Pool::Counts Pool::counts() const {
   const std::scoped_lock lock(mutex_);
   return {.idle = idle_.size(),

@@ -83,6 +83,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   /// Closes idle connections now, and the ones in use when they come back.
   void retire();
+  /// Who the user and database are by the server's catalog. If that isn't as before, `retire`.
+  void identify(const std::string& identity);
 
   struct Counts {
     std::size_t idle = 0, in_use = 0, waiting = 0;
@@ -140,7 +142,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::uint64_t closed_ = 0;
   std::uint64_t moved_ = 0;
   std::uint64_t failed_ = 0;
-  TimePoint epoch_;  ///< connections opened before are not used again
+  TimePoint epoch_;       ///< connections opened before are not used again
+  std::string identity_;  ///< empty: not known yet
 };
 
 /// All pools. Thread-safe.

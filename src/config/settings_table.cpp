@@ -101,8 +101,7 @@ std::vector<Group> groups() {
             "How database clients prove who they are; with `trust` they don't, and AUTH_QUERY isn't run."},
            {"AUTH_FILE", Text{&Settings::auth_file, "a file's path", nullptr}, reload,
             "A file with one line per user, `\"name\" \"SCRAM secret, md5 hash or password\"`; it is asked before "
-            "AUTH_QUERY. For who is in it, a role's NOLOGIN and VALID UNTIL hold only when a server connection is "
-            "opened."},
+            "AUTH_QUERY."},
            {"AUTH_QUERY", Text{&Settings::auth_query, "a query with $1 for the user's name, or empty", nullptr}, reload,
             "The query that finds a user's secret, run in PostgreSQL at each log-in as the user of DATABASE_URL, who "
             "must "

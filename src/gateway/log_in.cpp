@@ -2,6 +2,7 @@
 #include <boost/asio/co_spawn.hpp>
 
 #include "base/log.hpp"
+#include "gateway/admission.hpp"
 #include "gateway/session.hpp"
 #include "pgwire/protocol/encode.hpp"
 #include "pgwire/protocol/limits.hpp"
@@ -214,6 +215,31 @@ std::string literal(std::string_view text) {
 
 }  // namespace
 
+void Session::tell_refusal(const backend::LoginError& failure) {
+  if (failure.error_response.empty()) {
+    send_fatal(failure.error);
+  } else {
+    send_to_client(as_bytes(failure.error_response));
+  }
+  log::info("server refused a log-in", {{"user", user_}, {"database", database_}, {"reason", failure.error.message}});
+}
+
+/// `known`: this user was let in before, and may be given a connection that is open. False: the client was told.
+asio::awaitable<bool> Session::is_still_admitted(bool known) {
+  const auto& settings = *rules_->settings;
+  const auto admission = co_await ask_admission(core_.io, core_.shared.pools, settings.database_url, user_, database_,
+                                                settings.server_connect_timeout_seconds);
+  if (!admission.identity.empty()) pool_->identify(admission.identity);
+  if (!known || admission.likely) co_return true;
+  const auto opened = co_await pool_->open_apart(core_.io, startup_, pool_->credential());
+  if (opened) {
+    (*opened)->close();
+    co_return true;
+  }
+  tell_refusal(opened.error());
+  co_return false;
+}
+
 asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Proven proven) {
   constexpr std::string_view application_name = "application_name";
   const bool replicates = request.replication() != pgwire::Replication::none;
@@ -242,26 +268,22 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
   const auto& settings = *rules_->settings;
   const bool session_mode = settings.pool_mode == config::PoolMode::session;
   auto known = pool_->welcome(startup_);
+  if (known && !co_await is_still_admitted(true)) co_return false;
+  const bool first = !known;
   backend::Pool::Connection own;
   if (!known || session_mode) {
     // A session's connection is its own from now on, so that the process id that the client is told is the server's.
     using Queue = backend::Pool::Queue;
     auto taken = co_await pool_->take(core_.io, startup_, {.queue = known ? Queue::avoid : Queue::join});
     if (!taken) {
-      const backend::LoginError failure = std::move(taken.error());
-      if (failure.error_response.empty()) {
-        send_fatal(failure.error);
-      } else {
-        send_to_client(as_bytes(failure.error_response));
-      }
-      log::info("server refused a log-in",
-                {{"user", user_}, {"database", database_}, {"reason", failure.error.message}});
+      tell_refusal(std::move(taken.error()));
       co_return false;
     }
     own = std::move(*taken);
     if (own) known = own->state().parameters;
     if (own && (!session_mode || client_gone_)) pool_->give_back(std::exchange(own, nullptr));
   }
+  if (first) co_await is_still_admitted(false);
   relay_.emplace(core_.pipeline, core_.shared.prepared_texts,
                  Relay::Options{.mode = session_mode ? Relay::Mode::session : Relay::Mode::transaction,
                                 .max_message = static_cast<std::uint32_t>(settings.max_message_size_mb) * 1024 * 1024,
@@ -320,11 +342,7 @@ asio::awaitable<void> copy_all(net::Stream* from, net::Stream* to, std::vector<s
 asio::awaitable<void> Session::relay_replication(backend::Pool::Startup startup, pgwire::ServerCredential credential) {
   auto opened = co_await pool_->open_apart(core_.io, startup, std::move(credential));
   if (!opened) {
-    if (opened.error().error_response.empty()) {
-      send_fatal(opened.error().error);
-    } else {
-      send_to_client(as_bytes(opened.error().error_response));
-    }
+    tell_refusal(opened.error());
     co_return;
   }
   const auto& server = *opened;

@@ -52,6 +52,8 @@ class Session final : public backend::ServerConnection::Sink,
     TimePoint as_of;
   };
   asio::awaitable<std::optional<Proven>> authenticate();
+  void tell_refusal(const backend::LoginError& failure);
+  asio::awaitable<bool> is_still_admitted(bool known);
   asio::awaitable<bool> welcome(const pgwire::StartupRequest& request, Proven proven);
   asio::awaitable<bool> read_at_least(std::size_t count);
   void consume(std::size_t count);

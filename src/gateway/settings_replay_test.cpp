@@ -37,9 +37,8 @@ TEST(SettingsReplay, TextsAreReadAsTheyWereWhenTheClientWroteThem) {
 TEST(SettingsReplay, ATextWrittenBeforeTheEncodingChangedIsReadBefore) {
   const backend::Settings wanted = {{"app.name", "SET app.name = '\xc3\xa9'"},
                                     {"client_encoding", "SET client_encoding = LATIN1"}};
-  EXPECT_EQ(replayed({wanted.back()}, wanted), (Steps{{.sql = "RESET \"client_encoding\""},
-                                                      {.sql = wanted.front().text},
-                                                      {.sql = wanted.back().text}}));
+  EXPECT_EQ(replayed({wanted.back()}, wanted),
+            (Steps{{.sql = "RESET \"client_encoding\""}, {.sql = wanted.front().text}, {.sql = wanted.back().text}}));
 }
 
 TEST(SettingsReplay, NamesThatTheClientKnowsAreMadeKnown) {
