@@ -108,9 +108,9 @@ class Relay {
   void parsed(std::shared_ptr<const sql::Statement> statement) { parsed_ = std::move(statement); }
   const Error& error() const { return error_; }
   bool fatal_seen() const { return fatal_seen_; }
-  /// A statement was passed on that wants a database or role unused, such as DROP DATABASE; cleared by asking.
+  /// A statement was passed on that wants a database unused, such as DROP DATABASE; cleared by asking.
   bool take_wants_no_idle_sessions() { return std::exchange(wants_no_idle_sessions_, false); }
-  /// It, or one that changes what new sessions start with, was executed; cleared by asking.
+  /// A statement was executed that changes what new sessions start with, such as ALTER ROLE; cleared by asking.
   bool take_new_sessions_differ() { return std::exchange(new_sessions_differ_, false); }
   /// How many messages wait for an answer.
   std::size_t backlog() const { return owed_.size() - first_; }

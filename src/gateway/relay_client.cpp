@@ -557,7 +557,7 @@ bool Relay::on_close(Bytes message) {
 void Relay::note(const sql::Statement& statement) {
   server_->used = true;
   if (statement.writes) server_->holder_wrote = true;
-  if (statement.affects_new_sessions) wants_no_idle_sessions_ = true;
+  if (statement.wants_unused_database) wants_no_idle_sessions_ = true;
   meaning_changes_ |= change_of(statement);
   for (const auto& change : statement.changes) {
     using What = sql::SessionChange::What;

@@ -386,10 +386,15 @@ TEST_F(RelayState, SequenceStateIsTheClientsOwnWhileNobodyElseHadTheConnection) 
 
 TEST_F(RelayState, StatementsThatChangeNewSessionsAreTold) {
   client.asks("SELECT 1", "SELECT 1");
-  EXPECT_FALSE(client.relay.take_wants_no_idle_sessions());
+  EXPECT_FALSE(client.relay.take_new_sessions_differ());
   client.asks("ALTER ROLE r SET work_mem = '1MB'", "ALTER ROLE");
+  EXPECT_TRUE(client.relay.take_new_sessions_differ());
+  EXPECT_FALSE(client.relay.take_new_sessions_differ());
+  EXPECT_FALSE(client.relay.take_wants_no_idle_sessions());
+  client.asks("DROP DATABASE d", "DROP DATABASE");
   EXPECT_TRUE(client.relay.take_wants_no_idle_sessions());
   EXPECT_FALSE(client.relay.take_wants_no_idle_sessions());
+  EXPECT_FALSE(client.relay.take_new_sessions_differ());
 }
 
 TEST_F(RelayState, WhatAGoneClientLeftHalfDoneIsEnded) {

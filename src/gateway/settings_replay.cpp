@@ -69,9 +69,10 @@ std::vector<ReplayStep> replay(const backend::ServerState& server, const backend
     }
   }
   end_step();
-  // RESET makes a custom setting's name known. The client may have tried to set one that isn't allowed.
+  // RESET makes a custom setting's name known. The client may have tried to set one that isn't allowed; and PL/pgSQL,
+  // when it is loaded, would warn of those in its name that it doesn't define.
   for (const auto& name : known ? *known : std::vector<std::string>{}) {
-    if (knows(server.placeholders, name) || find(wanted, name) != nullptr) continue;
+    if (knows(server.placeholders, name) || find(wanted, name) != nullptr || name.starts_with("plpgsql.")) continue;
     steps.push_back({.sql = "RESET " + quoted_name(name), .may_fail = true});
   }
   return steps;

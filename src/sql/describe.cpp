@@ -59,6 +59,7 @@ std::string describe(const Statement& statement) {
   if (statement.uses_sequence_state) out += " sequence-state";
   if (statement.in_transaction_block_only) out += " local";
   if (statement.affects_new_sessions) out += " new-sessions";
+  if (statement.wants_unused_database) out += " unused-database";
   for (const auto& change : statement.changes) {
     out += "; ";
     out += name(change.what);

@@ -503,17 +503,18 @@ static void report_root(struct walk* walk, const Node* statement) {
     case T_CreatedbStmt:
     case T_DropdbStmt:
     case T_AlterDatabaseStmt:
+      report(walk, PG_TREE_UNUSED_DATABASE, NULL);
+      break;
     case T_AlterDatabaseSetStmt:
-    case T_CreateRoleStmt:
     case T_AlterRoleStmt:
     case T_AlterRoleSetStmt:
-    case T_DropRoleStmt:
     case T_AlterSystemStmt:
       report(walk, PG_TREE_NEW_SESSIONS, NULL);
       break;
     case T_RenameStmt: {
       ObjectType type = ((const RenameStmt*)statement)->renameType;
-      if (type == OBJECT_DATABASE || type == OBJECT_ROLE) report(walk, PG_TREE_NEW_SESSIONS, NULL);
+      if (type == OBJECT_DATABASE) report(walk, PG_TREE_UNUSED_DATABASE, NULL);
+      if (type == OBJECT_ROLE) report(walk, PG_TREE_NEW_SESSIONS, NULL);
       break;
     }
     default:

@@ -70,7 +70,8 @@ enum pg_tree_fact {
   PG_TREE_FINISH_PREPARED,
   PG_TREE_CURSOR_WITH_HOLD,
   PG_TREE_LOAD,
-  PG_TREE_NEW_SESSIONS,  ///< CREATE, ALTER, DROP of a database or role, ALTER SYSTEM
+  PG_TREE_NEW_SESSIONS,     ///< ALTER ROLE, ALTER DATABASE ... SET, ALTER SYSTEM
+  PG_TREE_UNUSED_DATABASE,  ///< CREATE, ALTER, DROP of a database
   // Facts found anywhere in a statement.
   PG_TREE_WRITE,           ///< INSERT, UPDATE, DELETE, MERGE, a locking clause, INTO
   PG_TREE_EXECUTE_NAME,    ///< EXECUTE name

@@ -176,6 +176,9 @@ class Reader {
         return pin("cursor with hold");
       case PG_TREE_LOAD:
         return pin("loaded library");
+      case PG_TREE_UNUSED_DATABASE:
+        statement_.wants_unused_database = true;
+        return;
       case PG_TREE_NEW_SESSIONS:
         statement_.affects_new_sessions = true;
         return;

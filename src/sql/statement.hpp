@@ -84,9 +84,11 @@ struct Statement {
 
   bool uses_sequence_state = false;        ///< calls currval() or lastval()
   bool in_transaction_block_only = false;  ///< SET LOCAL and kin: meaningless after it
-  /// CREATE, ALTER and DROP of DATABASE and ROLE, ALTER SYSTEM: it changes what a new session starts with, or wants a
-  /// database that nobody is connected to, so idle server connections must not outlive it.
+  /// ALTER ROLE, ALTER DATABASE ... SET, ALTER SYSTEM: it changes what a new session starts with, so server connections
+  /// that are open must not be taken for new ones any more.
   bool affects_new_sessions = false;
+  /// CREATE, ALTER and DROP of DATABASE: fails if somebody is connected to the database, or to its template.
+  bool wants_unused_database = false;
   std::vector<SessionChange> changes;
   /// What SET LOCAL and set_config() set; "": something that the text doesn't name.
   std::vector<std::string> other_settings;
