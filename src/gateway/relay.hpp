@@ -183,6 +183,7 @@ class Relay {
 
   // from_server
   bool on_message(char type, pgwire::Bytes body, std::size_t total);
+  static bool fails_its_statement(Owed& owed);
   bool on_error(pgwire::Bytes body, std::size_t total);
   void on_tag(std::string_view tag, Owed& owed);
   bool on_ready(char status);

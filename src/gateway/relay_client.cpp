@@ -465,6 +465,7 @@ bool Relay::on_bind(Bytes message, std::size_t total) {
   auto statement = prepared != nullptr ? prepared->statement : nullptr;
   Owed& owed = owe(Owed::Kind::bind);
   owed.refused = refused;
+  owed.statement = statement;
   if (prepared != nullptr && prepared->text && !refused) {
     owed.text = prepared->text;
     owed.name = names->statement;

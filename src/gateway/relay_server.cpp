@@ -293,6 +293,13 @@ void Relay::on_copy_in() {
   });
 }
 
+/// A statement that comes to its end before it is executed.
+bool Relay::fails_its_statement(Owed& owed) {
+  if (owed.hides_error || (owed.kind != Owed::Kind::parse && owed.kind != Owed::Kind::bind)) return false;
+  if (!owed.statement && owed.text) owed.statement = owed.text->statement;
+  return owed.statement != nullptr;
+}
+
 bool Relay::on_error(Bytes body, std::size_t total) {
   const auto notice = pgwire::decode_notice(body);
   const std::string_view severity = notice ? notice->severity() : "ERROR";
@@ -318,7 +325,7 @@ bool Relay::on_error(Bytes body, std::size_t total) {
     return true;  // ReadyForQuery follows
   }
   // The server skips all that follows, up to Sync.
-  if (owed->kind == Owed::Kind::execute) finish(*owed);
+  if (owed->kind == Owed::Kind::execute || fails_its_statement(*owed)) finish(*owed);
   std::size_t sync = first_;
   while (sync < owed_.size() && owed_[sync].kind != Owed::Kind::sync) ++sync;
   for (std::size_t at = sync; at-- > first_;) undo(owed_[at]);

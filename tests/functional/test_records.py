@@ -50,6 +50,24 @@ def test_ended_in_the_queue(millrace: Millrace, asked: list[bytes]) -> None:
         assert errors(millrace, "53") == failed + 1
 
 
+REFUSED = {
+    "parse": ("42P01", [parse("SELECT * FROM nosuch"), bind(), execute(), SYNC]),
+    "parse of a text that isn't SQL": ("42601", [parse("SELEC 1"), bind(), execute(), SYNC]),
+    "bind": ("22P02", [parse("SELECT $1::int"), bind(["x"]), execute(), SYNC]),
+    "execute": ("22012", [parse("SELECT 1/$1::int"), bind(["0"]), execute(), SYNC]),
+    "query": ("42P01", [query("SELECT * FROM nosuch")]),
+}
+
+
+@pytest.mark.parametrize(("sqlstate", "asked"), REFUSED.values(), ids=REFUSED)
+def test_ended_before_it_was_executed(millrace: Millrace, sqlstate: str, asked: list[bytes]) -> None:
+    queries, failed = millrace.metric("queries_total"), errors(millrace, sqlstate[:2])
+    with connect(millrace) as client:
+        assert [one.sqlstate for one in client.ask(*asked) if one.kind == "E"] == [sqlstate]
+    assert millrace.metric("queries_total") == queries + 1
+    assert errors(millrace, sqlstate[:2]) == failed + 1
+
+
 def test_ended_with_a_server_that_vanishes() -> None:
     with PostgreSQL() as postgres, Millrace(postgres, SETTINGS) as millrace, connect(millrace) as client:
         client.send(query("SELECT pg_sleep(60)"))
