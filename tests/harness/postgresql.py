@@ -3,12 +3,14 @@
 import signal
 import shutil
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .certificate import Certificate
 from .ports import free_port
 from .server import Server, ServerError, unprivileged_user
+from .session import Session
 from .temporary import temporary_folder
 from .wire import POSTGRESQL_BIN, Wire
 
@@ -50,6 +52,8 @@ class PostgreSQL(Wire, Server):
         self._tls = tls
         self.data = self.folder / "data"
         self.socket_folder = self._make_socket_folder()
+        self._session: Session | None = None
+        self._asking = threading.Lock()
 
     def command(self) -> Sequence[str | Path]:
         return [f"{self._programs}/postgres", "-D", self.data]
@@ -74,15 +78,28 @@ class PostgreSQL(Wire, Server):
             self.admin(f"ALTER ROLE {self.user} PASSWORD '{self.password}'")
         return self
 
+    def stop(self) -> int:
+        self._forget_session()
+        return super().stop()
+
+    def kill(self) -> None:
+        self._forget_session()
+        super().kill()
+
     def reload(self) -> None:
         """Reads postgresql.auto.conf, millrace.conf and pg_hba.conf again."""
         self.admin("SELECT pg_reload_conf()")
 
     def admin(self, sql: str, *, database: str | None = None) -> str:
-        """Runs SQL as the superuser over the Unix socket, whatever authentication TCP clients need."""
+        """Runs SQL as the superuser over the Unix socket, whatever authentication TCP clients need.
+
+        Several statements are one transaction; in another database than the superuser's own, each is by itself.
+        """
+        if database is None:
+            return self._ask(sql)
         done = subprocess.run(
             [f"{POSTGRESQL_BIN}/psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", self.socket_folder,
-             "-p", str(self.port), "-U", self.user, "-d", database or self.database],
+             "-p", str(self.port), "-U", self.user, "-d", database],
             input=sql, capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode != 0:
@@ -103,6 +120,21 @@ class PostgreSQL(Wire, Server):
         return self.admin(
             f"SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND strpos(query, '{quoted}') > 0"
         ).startswith("1")
+
+    def _ask(self, sql: str) -> str:
+        with self._asking:
+            try:
+                if self._session is None:
+                    self._session = Session(self.socket_folder / f".s.PGSQL.{self.port}", self.user, self.database)
+                return self._session.ask(sql)
+            except OSError as error:
+                self._forget_session()
+                raise ServerError(f"{self.name} did not answer: {error}") from error
+
+    def _forget_session(self) -> None:
+        if self._session:
+            self._session.close()
+            self._session = None
 
     def _write_settings(self) -> None:
         settings: dict[str, str | int] = {
