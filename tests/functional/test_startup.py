@@ -206,6 +206,17 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[PostgreSQL]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def with_tls_itself(certificate: Certificate) -> Iterator[PostgreSQL]:
+    with PostgreSQL(tls=certificate) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stranger() -> Certificate:
+    return Certificate.make(temporary_folder("stranger"))
+
+
 def settings_of(guarded: PostgreSQL, **more: str) -> dict[str, str]:
     return {"AUTH_TYPE": guarded.auth, **more}
 
@@ -304,21 +315,22 @@ def test_channel_binding(certificate: Certificate) -> None:
     [("disable", True, False, True), ("prefer", True, False, True), ("prefer", False, False, True), ("require", True, False, True),
      ("require", False, False, False), ("verify-ca", True, True, True), ("verify-ca", True, False, False), ("verify-full", True, True, True)],
 )  # fmt: skip
-def test_tls_towards_the_server(certificate: Certificate, mode: str, server_has_tls: bool, trusted: bool, works: bool) -> None:
-    with PostgreSQL(tls=certificate if server_has_tls else None) as postgres:
-        authority = certificate if trusted else Certificate.make(temporary_folder("stranger"))
-        settings = {"SERVER_TLS_MODE": mode}
-        if mode.startswith("verify"):  # as in libpq, "require" verifies too where it is given an authority
-            settings["SERVER_TLS_CA_FILE"] = str(authority.certificate)
-        with Millrace(postgres, settings) as millrace:
-            try:
-                with connect(millrace) as client:
-                    encrypted = client.one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-                    assert works
-                    assert encrypted == ("t" if server_has_tls and mode != "disable" else "f")
-            except (ConnectionError, RuntimeError) as error:
-                assert not works, error
-                assert "08" in str(error)
+def test_tls_towards_the_server(
+    postgres: PostgreSQL, with_tls_itself: PostgreSQL, certificate: Certificate, stranger: Certificate, mode: str,
+    server_has_tls: bool, trusted: bool, works: bool,
+) -> None:  # fmt: skip
+    settings = {"SERVER_TLS_MODE": mode}
+    if mode.startswith("verify"):  # as in libpq, "require" verifies too where it is given an authority
+        settings["SERVER_TLS_CA_FILE"] = str((certificate if trusted else stranger).certificate)
+    with Millrace(with_tls_itself if server_has_tls else postgres, settings) as millrace:
+        try:
+            with connect(millrace) as client:
+                encrypted = client.one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+                assert works
+                assert encrypted == ("t" if server_has_tls and mode != "disable" else "f")
+        except (ConnectionError, RuntimeError) as error:
+            assert not works, error
+            assert "08" in str(error)
 
 
 def test_trust_needs_no_password(millrace: Millrace) -> None:
