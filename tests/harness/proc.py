@@ -1,6 +1,7 @@
 """What /proc says about a process."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -21,8 +22,16 @@ def peak_rss_bytes(pid: int) -> int:
     return _status_kib(pid, "VmHWM") * 1024
 
 
-def open_files(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
+def open_files(pid: int) -> Counter[str]:
+    """How many there are of each kind: "socket", "pipe", "anon_inode:[eventpoll]", a path."""
+    kinds: Counter[str] = Counter()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = os.readlink(file)
+        except FileNotFoundError:
+            continue  # it was closed
+        kinds[target.split(":[")[0] if target.startswith(("socket", "pipe")) else target] += 1
+    return kinds
 
 
 def _stat(pid: int) -> list[str]:

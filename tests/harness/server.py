@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -169,7 +170,7 @@ class Server:
     def cpu_seconds(self) -> float:
         return proc.cpu_seconds(self.pid)
 
-    def open_files(self) -> int:
+    def open_files(self) -> Counter[str]:
         return proc.open_files(self.pid)
 
     # --- the user that the server runs as ---
