@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from harness import PostgreSQL
+from harness.temporary import temporary_folder
 from harness.wire import Wire
 
 HERE = Path(__file__).resolve().parent
 JDBC = "/usr/share/java/postgresql.jar"
+JAVA_CLASSES = temporary_folder("java")
 SECONDS = 120
 
 Command = list[str]
@@ -34,7 +36,7 @@ DRIVERS: dict[str, Command] = {
     "psycopg2": python("psycopg2_script.py"),
     "sqlalchemy": python("sqlalchemy_script.py"),
     "sqlalchemy-async": python("sqlalchemy_async_script.py"),
-    "jdbc": ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", JDBC, str(HERE / "Jdbc.java")],
+    "jdbc": ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", f"{JDBC}:{JAVA_CLASSES}", "Jdbc"],
     "node": ["node", str(HERE / "node/script.js")],
 }
 
@@ -46,6 +48,12 @@ def node_modules() -> None:
     lock, stamp = folder / "package-lock.json", folder / "node_modules/.package-lock.json"
     if not stamp.exists() or stamp.stat().st_mtime < lock.stat().st_mtime:
         subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, check=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def java_classes() -> None:
+    """Once, not at each start of the script."""
+    subprocess.run(["javac", "-cp", JDBC, "-d", JAVA_CLASSES, HERE / "Jdbc.java"], check=True)
 
 
 @pytest.fixture(scope="module")
