@@ -89,8 +89,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
       waiter->signal.set();
     };
   }
-  const bool woken =
-      co_await waiter->signal.wait(limits.wait > std::chrono::milliseconds::zero() ? limits.wait : no_limit);
+  co_await waiter->signal.wait(limits.wait > std::chrono::milliseconds::zero() ? limits.wait : no_limit);
   if (wanted.patience) wanted.patience->give_up = nullptr;
   {
     const std::scoped_lock lock(mutex_);
@@ -106,7 +105,6 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   }
   if (waiter->given) co_return std::move(waiter->given);
   if (waiter->open_one) co_return co_await open(core, std::move(startup));
-  if (woken) co_return co_await take(core, std::move(startup), std::move(wanted));
   co_return std::unexpected(
       LoginError{Error{.message = fmt::format("all {} server connections are in use; waited {} s for one", limits.size,
                                               std::chrono::duration_cast<std::chrono::seconds>(limits.wait).count()),
@@ -208,8 +206,10 @@ bool Pool::fetch_from_other_core(const std::shared_ptr<Waiter>& waiter) {
 void Pool::hand_over(const std::shared_ptr<Waiter>& waiter, Connection connection) {
   waiter->promised = true;
   asio::post(connection->context(), [self = shared_from_this(), waiter, connection] {
-    if (!connection->is_open()) {
-      asio::post(*waiter->core, [waiter] { waiter->signal.set(); });
+    if (!connection->is_open()) {  // it broke on its way: the waiter keeps its turn
+      const std::scoped_lock lock(self->mutex_);
+      waiter->promised = false;
+      self->place_freed();
       return;
     }
     connection->move_to(*waiter->core, [self, waiter](Connection arrived) {
