@@ -184,6 +184,7 @@ class Relay {
   // from_server
   bool on_message(char type, pgwire::Bytes body, std::size_t total);
   static bool fails_its_statement(Owed& owed);
+  bool leaves_a_name(const Owed& owed) const;
   bool on_error(pgwire::Bytes body, std::size_t total);
   void on_tag(std::string_view tag, Owed& owed);
   bool on_ready(char status);

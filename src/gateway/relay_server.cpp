@@ -293,6 +293,16 @@ void Relay::on_copy_in() {
   });
 }
 
+/// For a DEALLOCATE the server was given the statement by the client's own name; where it isn't executed, the name
+/// stays.
+bool Relay::leaves_a_name(const Owed& owed) const {
+  const bool runs = owed.kind == Owed::Kind::query || owed.kind == Owed::Kind::execute;
+  if (options_.mode != Mode::transaction || !runs || !owed.statement) return false;
+  return std::ranges::any_of(owed.statement->changes, [](const sql::SessionChange& change) {
+    return change.what == sql::SessionChange::What::deallocate;
+  });
+}
+
 /// A statement that comes to its end before it is executed.
 bool Relay::fails_its_statement(Owed& owed) {
   if (owed.hides_error || (owed.kind != Owed::Kind::parse && owed.kind != Owed::Kind::bind)) return false;
@@ -321,6 +331,7 @@ bool Relay::on_error(Bytes body, std::size_t total) {
     copy_sqlstate(owed->sqlstate, notice ? notice->sqlstate() : "");
   }
   if (owed->text && !owed->name.empty()) translate_names_in_error(body, total);
+  if (leaves_a_name(*owed)) server_->tainted = true;
   if (owed->kind == Owed::Kind::query || owed->kind == Owed::Kind::function_call || owed->kind == Owed::Kind::sync) {
     return true;  // ReadyForQuery follows
   }
@@ -328,7 +339,10 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   if (owed->kind == Owed::Kind::execute || fails_its_statement(*owed)) finish(*owed);
   std::size_t sync = first_;
   while (sync < owed_.size() && owed_[sync].kind != Owed::Kind::sync) ++sync;
-  for (std::size_t at = sync; at-- > first_;) undo(owed_[at]);
+  for (std::size_t at = sync; at-- > first_;) {
+    if (leaves_a_name(owed_[at])) server_->tainted = true;
+    undo(owed_[at]);
+  }
   owed_.erase(owed_.begin() + static_cast<std::ptrdiff_t>(first_), owed_.begin() + static_cast<std::ptrdiff_t>(sync));
   if (first_ == owed_.size()) {
     owed_.clear();

@@ -227,6 +227,24 @@ def a_statement_closed_and_prepared_again(server: Wire) -> object:
             return [told(third.ask(*again, *again, SYNC)) for _ in range(3)]
 
 
+@scenario
+def a_name_that_a_failed_deallocate_leaves(server: Wire) -> object:
+    with connect(server) as one:
+        one.ask(parse("SELECT 7", "kept"), SYNC)
+        answer = seen(one, query("DEALLOCATE nosuch; DEALLOCATE kept"))
+    with connect(server) as other:
+        return answer, seen(other, bind(statement="kept"), execute(), SYNC)
+
+
+@scenario
+def a_name_that_a_skipped_deallocate_leaves(server: Wire) -> object:
+    with connect(server) as one:
+        one.ask(parse("SELECT 7", "kept"), parse("DEALLOCATE kept", "drop"), SYNC)
+        answer = seen(one, bind(statement="nosuch"), bind(statement="drop"), execute(), SYNC)
+    with connect(server) as other:
+        return answer, seen(other, bind(statement="kept"), execute(), SYNC)
+
+
 @pytest.fixture(scope="module", params=["session", "transaction"])
 def proxy(request: pytest.FixtureRequest, postgres: PostgreSQL, through) -> Iterator[Wire]:
     size = 1 if request.param == "transaction" else 4
