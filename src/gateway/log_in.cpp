@@ -276,7 +276,7 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
     using Queue = backend::Pool::Queue;
     auto taken = co_await pool_->take(core_.io, startup_, {.queue = known ? Queue::avoid : Queue::join});
     if (!taken) {
-      tell_refusal(std::move(taken.error()));
+      tell_refusal(taken.error());
       co_return false;
     }
     own = std::move(*taken);
