@@ -384,8 +384,8 @@ public class Jdbc {
   }
 
   static void largeValues(Connection connection) throws Exception {
-    show(ask(connection, "SELECT length(?)", "x".repeat(20_000_000)));
-    show(ask(connection, "SELECT repeat('y', 50000000)").get(0).get(0).length());
+    show(ask(connection, "SELECT length(?)", "x".repeat(10_000_000)));
+    show(ask(connection, "SELECT repeat('y', 10000000)").get(0).get(0).length());
     show(ask(connection, "SELECT n, repeat('z', 100) FROM generate_series(1, 50000) n").size());
   }
 }

@@ -235,8 +235,8 @@ async def session_state(connection):
 
 @section
 async def large_values(connection):
-    big = "x" * 50_000_000
-    show(await connection.fetchval("SELECT length($1::text)", big), len(await connection.fetchval("SELECT repeat('y', 50000000)")))
+    big = "x" * 10_000_000
+    show(await connection.fetchval("SELECT length($1::text)", big), len(await connection.fetchval("SELECT repeat('y', 10000000)")))
     rows = await connection.fetch("SELECT n, repeat('z', 100) FROM generate_series(1, 100000) n")
     show(len(rows), rows[-1][0])
 

@@ -239,10 +239,10 @@ def session_state(connection):
 
 @section
 def large_values(connection):
-    attempt(connection, "SELECT length(%s)", ("x" * 50_000_000,))
-    attempt(connection, "SELECT length(repeat('y', 50000000))")
+    attempt(connection, "SELECT length(%s)", ("x" * 10_000_000,))
+    attempt(connection, "SELECT length(repeat('y', 10000000))")
     with connection.cursor() as cursor:
-        cursor.execute("SELECT repeat('y', 50000000)")
+        cursor.execute("SELECT repeat('y', 10000000)")
         show(len(cursor.fetchone()[0]))
 
 

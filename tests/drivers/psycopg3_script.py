@@ -318,8 +318,8 @@ def session_state(connection):
 
 @section
 def large_values(connection):
-    show(fetch(connection, "SELECT length(%s::text)", ("x" * 50_000_000,)))
-    show(len(fetch(connection, "SELECT repeat('y', 50000000)::bytea", binary=True)[0][0]))
+    show(fetch(connection, "SELECT length(%s::text)", ("x" * 10_000_000,)))
+    show(len(fetch(connection, "SELECT repeat('y', 10000000)::bytea", binary=True)[0][0]))
     show(len(fetch(connection, "SELECT n, repeat('z', 100) FROM generate_series(1, 20000) n")))
 
 

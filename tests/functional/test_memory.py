@@ -5,7 +5,7 @@ from wire import SYNC, Client, bind, close, connect, eventually, execute, parse,
 
 from harness import Millrace, PostgreSQL
 
-CLIENTS = 40
+CLIENTS = 20
 
 
 def many_syncs(client: Client) -> None:
@@ -21,7 +21,7 @@ def a_large_parameter(client: Client) -> None:
 
 
 def many_statements(client: Client) -> None:
-    names = [f"statement {number}" for number in range(3000)]
+    names = [f"statement {number}" for number in range(2000)]
     client.ask(*(parse("SELECT 1", name) for name in names), SYNC)
     client.ask(*(close("S", name) for name in names), SYNC)
 

@@ -177,9 +177,9 @@ sections.settings = async (client) => {
 };
 
 sections.large_values = async (client) => {
-  const big = "x".repeat(20_000_000);
+  const big = "x".repeat(10_000_000);
   show(await rows(client, "SELECT length($1::text) AS n", [big]));
-  show((await rows(client, "SELECT repeat('y', 50000000) AS v"))[0].v.length);
+  show((await rows(client, "SELECT repeat('y', 10000000) AS v"))[0].v.length);
   show((await rows(client, "SELECT n, repeat('z', 100) AS z FROM generate_series(1, 50000) n")).length);
 };
 
