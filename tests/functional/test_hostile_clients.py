@@ -259,8 +259,8 @@ def test_half_a_message_has_its_time(postgres: PostgreSQL, pool_mode: str) -> No
 
 def test_half_sent_messages_are_bounded_in_total(postgres: PostgreSQL, pool_mode: str) -> None:
     """Those within the limit are waited for; the rest are told at once, and their memory is free again."""
-    limit, count = 8, 50
-    settings = {"POOL_MODE": pool_mode, "POOL_SIZE": 60, "MAX_HELD_MESSAGES_MB": limit}
+    limit, count = 8, 80
+    settings = {"POOL_MODE": pool_mode, "POOL_SIZE": 90, "MAX_HELD_MESSAGES_MB": limit}
     with Millrace(postgres, settings, frees_at_once=True) as millrace:
         clients = [connect(millrace) for _ in range(count)]
         before = millrace.rss_bytes()
@@ -271,7 +271,7 @@ def test_half_sent_messages_are_bounded_in_total(postgres: PostgreSQL, pool_mode
         refused = with_an_answer(clients)
         assert len(refused) < count
         assert {gone_with(client) for client in refused} == {"53200"}
-        assert millrace.rss_bytes() < before + (40 << 20)  # of the 50 MB that were sent
+        assert millrace.rss_bytes() < before + (60 << 20)  # of the 80 MB that were sent; ThreadSanitizer keeps account of it
         with connect(millrace) as client:
             assert client.one("SELECT 'served'") == "served"
         for client in clients:
