@@ -62,6 +62,10 @@ class Build:
         stem = Path(object_name.removesuffix(".o")).name
         return next((path for path in self._read_by_object[object_name] if path.name == stem), None)
 
+    def parts_of(self, source: Path) -> set[Path]:
+        """The source and all that it includes, of the source folder; empty where it wasn't compiled."""
+        return next((read for name, read in self._read_by_object.items() if self.source_of(name) == source), set())
+
     def unit_tests(self) -> list[str]:
         """The unit tests' programs, as Ninja names them."""
         return sorted(
