@@ -28,6 +28,10 @@ struct SettingChange {
 };
 using Settings = std::vector<SettingChange>;
 
+inline bool has_setting(const std::shared_ptr<const Settings>& settings, std::string_view name) {
+  return settings && std::ranges::find(*settings, name, &SettingChange::name) != settings->end();
+}
+
 /// Settings that no extension defines exist in a session from when they are first set to its end, even if that is
 /// undone: current_setting(name, true) answers '' from then on, not NULL. Sorted; null: none.
 using PlaceholderNames = std::shared_ptr<const std::vector<std::string>>;
@@ -37,6 +41,7 @@ PlaceholderNames with_placeholder(const PlaceholderNames& names, std::string_vie
 struct PreparedOnServer {
   std::uint64_t used = 0;     ///< for the choice of which to close
   std::uint64_t columns = 0;  ///< identifies the result's columns as the server described them; 0: it didn't yet
+  std::uint64_t batch = 0;    ///< of its holder, in which it is being prepared; 0: the server has said that it is there
 };
 
 /// What is known of the session at a server's side; it travels with the connection from one client to the next.

@@ -41,6 +41,8 @@ class PreparedTexts {
 
   /// No text has this number: where the server looks for a statement of its name, it fails.
   static constexpr std::uint64_t nobodys = 0;
+  /// Nor this: of Millrace's own statements.
+  static constexpr std::uint64_t own = ~std::uint64_t{0};
 
   std::string server_name(std::uint64_t number) const;
   /// The one that whoever prepares this now is to share.

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include <boost/unordered/unordered_flat_set.hpp>
+
 #include "backend/server_state.hpp"
 #include "base/result.hpp"
 #include "gateway/name_map.hpp"
@@ -39,7 +41,6 @@ class Relay {
     need_server,      ///< attach a server connection, then call again
     parse,            ///< have `take_to_parse` parsed elsewhere, say what is `parsed`, then call again
     reset_sequences,  ///< run DISCARD SEQUENCES on the server connection, call `sequences_reset`, then call again
-    restore_start,    ///< make the server connection's settings `settings`, then call again
     answer,           ///< call again when the server has answered: `asking` says whether it is still to come
     terminate,        ///< the client said goodbye
     broken,           ///< the client broke the protocol: `error`
@@ -90,7 +91,8 @@ class Relay {
 
   /// Why the client keeps its server connection; empty: it doesn't.
   const std::string& pinned() const { return pinned_; }
-  /// Whether the next message must wait until the server has said what a statement's columns are.
+  /// Whether the next message must wait until the server has answered what was sent: what it is sent as depends on
+  /// that.
   bool asking() const { return asking_; }
   void sequences_reset() { server_->holder_wrote = true; }
 
@@ -122,6 +124,12 @@ class Relay {
   using Text = std::shared_ptr<const PreparedText>;
   using StatementPtr = std::shared_ptr<const sql::Statement>;
 
+  struct Prepared {
+    StatementPtr statement;
+    Text text;                  ///< transaction mode only
+    std::uint64_t columns = 0;  ///< identifies the result's columns as the client was told them; 0: it wasn't
+  };
+  enum class Refusal : std::uint8_t { none, columns_differ, name_taken };
   /// A message whose answer the server owes, in the order sent.
   struct Owed {
     enum class Kind : std::uint8_t { query, function_call, parse, bind, describe, execute, close, sync, copy_end };
@@ -129,8 +137,14 @@ class Relay {
     bool hidden = false;       ///< Millrace's own: the answer isn't passed on
     bool hides_error = false;  ///< of a hidden one: nor is its error
     bool failed = false;
-    bool refused = false;  ///< it was made to fail, as the statement's columns have changed
-    bool flushed = false;  ///< the client has asked for the answers up to this one
+    Refusal refusal = Refusal::none;  ///< it was made to fail, for this reason
+    bool flushed = false;             ///< the client has asked for the answers up to this one
+    bool own = false;                 ///< it is no statement of the client's
+    bool restores = false;            ///< what the client had at its start, behind what resets it
+    std::uint32_t names_done = 0;     ///< of the statement's changes: those of names before it are done
+    std::uint32_t settings_done = 0;  ///< likewise of settings
+    bool others_are_set = false;
+    std::uint64_t number = 0;  ///< counts what is owed
     std::array<char, 6> sqlstate = {};
     std::int64_t started = 0;
     std::int64_t first_byte = 0;
@@ -141,15 +155,22 @@ class Relay {
     StatementPtr statement;
     Text text;                  ///< of parse, bind, describe: what it is about, in transaction mode
     std::string name;           ///< the client's name for it
+    std::string portal;         ///< of bind, close
+    std::string sql_name;       ///< of our own Parse: SQL is to find the client's statement of this name by it
     std::uint64_t closes = 0;   ///< of our own Close: the number of the text
     std::uint64_t expects = 0;  ///< of our own Describe: the columns that the client knows
     Text twin;                  ///< of our own Describe: the client may have this one, if it has the same columns
-    Text unnamed_was;           ///< of what replaces or drops the unnamed statement, in transaction mode
+    std::optional<Prepared> statement_was;            ///< what a Parse, Close or Query has replaced or dropped
+    StatementPtr portal_was;                          ///< what a Bind or Close has
+    std::optional<std::uint64_t> server_unnamed_was;  ///< of what changes the server's unnamed statement
+    bool closes_sql_name = false;
   };
-  struct Prepared {
-    StatementPtr statement;
-    Text text;                  ///< transaction mode only
-    std::uint64_t columns = 0;  ///< identifies the result's columns as the client was told them; 0: it wasn't
+  /// What a message that is under way does to a name. Until it is answered, what comes in a later batch can't know
+  /// whether that has happened: the server skips what follows an error up to Sync.
+  struct Touch {
+    std::uint64_t number = 0;  ///< of what is owed
+    std::uint64_t batch = 0;
+    bool at_answer = false;  ///< it isn't done before, for its own batch either
   };
 
   // from_client
@@ -164,6 +185,20 @@ class Relay {
   void judge_lexing();
   void note(const sql::Statement& statement);
   void note_placeholder(std::string_view name);
+  bool settle();
+  bool is_under_way(const Touch& touch) const;
+  bool is_under_way(const NameMap<Touch>& touched, std::string_view name) const;
+  bool is_statement_under_way(std::string_view name) const;
+  bool is_portal_under_way(std::string_view name) const;
+  void touch(NameMap<Touch>& touched, std::string_view name, bool at_answer = false);
+  void bind_portal(std::string_view name, StatementPtr statement, Owed& owed);
+  bool depends_on_names(const sql::Statement& statement) const;
+  bool has_names(const sql::Statement& statement);
+  void touch_names(const sql::Statement& statement);
+  bool is_text_under_way(const PreparedText& text) const;
+  bool refuse_name(std::string_view name, std::string_view query_and_types, const StatementPtr& statement);
+  void set_start_again(const sql::Statement& statement, bool in_batch);
+  std::string start_to_set_again(const sql::Statement& statement) const;
   bool name_on_server(const sql::Statement& statement);
   bool keep_meanings(const sql::Statement& statement);
   const TextMeaning& meaning();
@@ -175,6 +210,7 @@ class Relay {
   enum class Columns { same, differ, asked };
   Columns compare_columns(const Prepared& prepared);
   void ensure_unnamed_on_server();
+  void unnamed_becomes(std::uint64_t number, Owed& owed);
   void make_room_on_server();
   Owed& owe(Owed::Kind kind);
   void pin(std::string_view why);
@@ -194,13 +230,16 @@ class Relay {
   void settle_twin(const Owed& owed, std::uint64_t columns);
   Owed* front();
   void pop();
+  void all_is_answered();
+  void on_parsed(const Owed& owed);
+  void names_change(std::string_view tag, Owed& owed);
   void finish(Owed& owed);
   bool expect(Owed::Kind kind);
-  void undo(Owed& owed);
-  void undo_unnamed(const Owed& owed);
+  void undo(Owed& owed, std::size_t later);
+  void undo_unnamed(Owed& owed, std::size_t later);
   void changes_take_effect(const std::vector<sql::SessionChange>& changes);
-  void start_may_be_lost(const sql::Statement& statement);
-  bool start_is_lost() const;
+  void placeholders_are_known(std::string_view tag, Owed& owed);
+  void on_parameter(std::string_view name, std::string_view value);
   void forget_statements();
   void translate_names_in_error(pgwire::Bytes body, std::size_t total);
 
@@ -234,6 +273,12 @@ class Relay {
   std::optional<Prepared> unnamed_;
   NameMap<StatementPtr> portals_;
   StatementPtr unnamed_portal_;
+  NameMap<Touch> touched_statements_, touched_portals_;
+  Touch touched_unnamed_, touched_unnamed_portal_, touched_all_;
+  boost::unordered_flat_set<std::string, NameHash, std::equal_to<>>
+      sql_names_;                  ///< of statements that SQL has prepared, on the pinned connection
+  std::uint64_t next_number_ = 1;  ///< of what is owed
+  std::uint64_t batch_ = 1;        ///< that is being sent: each ends with a Sync or Query
   std::shared_ptr<const backend::Settings> settings_;
   std::shared_ptr<const backend::Settings> start_;  ///< null: none
   backend::PlaceholderNames placeholders_;
@@ -249,7 +294,9 @@ class Relay {
   std::string to_server_;  ///< what is passed on, where it isn't the input itself
   std::string to_client_;
   std::string replacement_;  ///< goes out in place of, or before, the message at hand
+  std::string behind_;       ///< goes out behind it
   bool replaced_ = false;    ///< the message at hand isn't passed on itself
+  bool dropped_ = false;     ///< nor is this one of the server's
   std::size_t taken_ = 0;    ///< of a message that is streamed: how much of it was taken at once
   Next stop_ = Next::more;
   std::string to_parse_;

@@ -100,11 +100,8 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       stop_ = Next::need_server;
       break;
     }
-    if (start_is_lost()) {
-      stop_ = Next::restore_start;
-      break;
-    }
     replacement_.clear();
+    behind_.clear();
     replaced_ = false;
     bool taken = true;
     if (!skipping_) {
@@ -174,6 +171,12 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     }
     parsed_.reset();  // it was this message's, which may have been skipped meanwhile
     at += message.size();
+    if (!behind_.empty()) {
+      to_server_.append(text_of(in.subspan(copied, at - copied)));
+      to_server_.append(behind_);
+      rewritten = true;
+      copied = at;
+    }
     client_stream_left_ = header.total() - message.size();
   }
   if (!rewritten) return {at, in.first(at), stop_};
@@ -305,6 +308,7 @@ bool Relay::on_query(Bytes message) {
     }
   }
   if (options_.mode == Mode::transaction) {
+    if (depends_on_names(*statement) && query_under_way() && !copy_in_) return settle();
     if (statement->uses_sequence_state && !server_->holder_wrote && !query_under_way() && !unsynced_) {
       stop_ = Next::reset_sequences;
       return false;
@@ -312,7 +316,7 @@ bool Relay::on_query(Bytes message) {
     const std::size_t before = owed_.size();
     bool prepared = name_on_server(*statement);
     prepared |= keep_meanings(*statement);
-    if (prepared) {
+    if (prepared && !unsynced_) {
       // Were the Parse to fail, the server would skip the Query too, up to a Sync.
       for (std::size_t at = before; at < owed_.size(); ++at) owed_[at].hides_error = true;
       pgwire::append_sync(replacement_);
@@ -321,11 +325,13 @@ bool Relay::on_query(Bytes message) {
   }
   note(*statement);
   Owed& owed = owe(Owed::Kind::query);
-  owed.statement = std::move(statement);
-  if (unnamed_) owed.unnamed_was = std::move(unnamed_->text);
-  unnamed_.reset();
-  server_->unnamed = 0;
+  owed.statement = statement;
+  owed.statement_was = std::exchange(unnamed_, std::nullopt);
+  touched_unnamed_ = {.number = owed.number, .batch = batch_ - 1};
+  unnamed_becomes(0, owed);
+  touch_names(*statement);
   unsynced_ = false;
+  set_start_again(*statement, false);
   return true;
 }
 
@@ -360,13 +366,15 @@ bool Relay::on_parse(Bytes message) {
   if (!statement) return false;
   server_->used = true;
   if (options_.mode == Mode::session) {
-    if (parse->name.empty()) {
-      unnamed_ = Prepared{statement, nullptr};
-    } else {
-      statements_.insert_or_assign(std::string(parse->name), Prepared{statement, nullptr});
-    }
     Owed& owed = owe(Owed::Kind::parse);
     owed.name = parse->name;
+    if (parse->name.empty()) {
+      owed.statement_was = std::exchange(unnamed_, Prepared{statement, nullptr});
+    } else if (const auto found = statements_.find(parse->name); found != statements_.end()) {
+      owed.statement_was = std::exchange(found->second, Prepared{statement, nullptr});
+    } else {
+      statements_.emplace(parse->name, Prepared{statement, nullptr});
+    }
     owed.statement = std::move(statement);
     unsynced_ = true;
     return true;
@@ -377,20 +385,19 @@ bool Relay::on_parse(Bytes message) {
     return false;
   }
   const std::string_view query_and_types = text_of(body.subspan(parse->name.size() + 1));
+  if (!parse->name.empty() && is_statement_under_way(parse->name)) return settle();
+  if (statements_.contains(parse->name) || sql_names_.contains(parse->name)) {
+    return refuse_name(parse->name, query_and_types, statement);
+  }
+  if (!has_names(*statement)) return settle();
   auto text = text_of_parse(query_and_types, statement, !parse->name.empty());
+  if (!parse->name.empty() && is_text_under_way(*text)) return settle();
   close_unneeded();
-  Text unnamed_was, twin;
+  std::optional<Prepared> unnamed_was;
+  Text twin;
   bool describes = false;
   if (parse->name.empty()) {
-    if (unnamed_) unnamed_was = std::move(unnamed_->text);
-    unnamed_ = Prepared{statement, text};
-    server_->unnamed = text->number;
-  } else if (statements_.contains(parse->name)) {
-    // The server is to say that the name is taken, in its own words: give it the name.
-    pgwire::append_parse(replacement_, parse->name, "");
-    owe(Owed::Kind::parse).hidden = true;
-    server_->tainted = true;
-    text = nullptr;
+    unnamed_was = std::exchange(unnamed_, Prepared{statement, text});
   } else {
     // The client may expect errors and result columns as of now, so it is prepared anew. But what others use stays as
     // it is: only if it turns out the same, the client gets theirs.
@@ -406,7 +413,7 @@ bool Relay::on_parse(Bytes message) {
     }
     make_room_on_server();
     statements_.emplace(std::string(parse->name), Prepared{statement, text});
-    server_->prepared[text->number] = {.used = ++server_->use_count};
+    server_->prepared[text->number] = {.used = ++server_->use_count, .batch = batch_};
     append_parse_of(text->server_name, query_and_types);
     if (describes) pgwire::append_describe(replacement_, 'S', text->server_name);
     replaced_ = true;
@@ -414,9 +421,15 @@ bool Relay::on_parse(Bytes message) {
   const Text described = describes ? text : nullptr;
   Owed& owed = owe(Owed::Kind::parse);
   owed.name = parse->name;
+  if (parse->name.empty()) unnamed_becomes(text->number, owed);
   owed.statement = std::move(statement);
   owed.text = std::move(text);
-  owed.unnamed_was = std::move(unnamed_was);
+  owed.statement_was = std::move(unnamed_was);
+  if (parse->name.empty()) {
+    touched_unnamed_ = {.number = owed.number, .batch = batch_};
+  } else {
+    touch(touched_statements_, parse->name);
+  }
   if (described) {
     Owed& describe = owe(Owed::Kind::describe);
     describe.hidden = true;
@@ -440,16 +453,24 @@ bool Relay::on_bind(Bytes message, std::size_t total) {
     owe(Owed::Kind::bind);
     return true;
   }
+  if (options_.mode == Mode::transaction &&
+      (is_statement_under_way(names->statement) || (!names->portal.empty() && is_portal_under_way(names->portal)))) {
+    return settle();
+  }
   const Prepared* prepared = nullptr;
   bool refused = false;
   if (options_.mode == Mode::transaction) close_unneeded();
   if (names->statement.empty()) {
     if (unnamed_) prepared = &*unnamed_;
-    if (options_.mode == Mode::transaction) ensure_unnamed_on_server();
+    if (options_.mode == Mode::transaction) {
+      if (prepared != nullptr && !has_names(*prepared->statement)) return settle();
+      ensure_unnamed_on_server();
+    }
   } else if (const auto found = statements_.find(names->statement); found != statements_.end()) {
     follow_names(found->second);
     prepared = &found->second;
     if (prepared->text) {
+      if (!has_names(*prepared->statement) || is_text_under_way(*prepared->text)) return settle();
       ensure_on_server(prepared->text);
       const Columns compared = compare_columns(*prepared);
       if (compared == Columns::asked) return false;
@@ -464,18 +485,29 @@ bool Relay::on_bind(Bytes message, std::size_t total) {
   }
   auto statement = prepared != nullptr ? prepared->statement : nullptr;
   Owed& owed = owe(Owed::Kind::bind);
-  owed.refused = refused;
+  if (refused) owed.refusal = Refusal::columns_differ;
   owed.statement = statement;
   if (prepared != nullptr && prepared->text && !refused) {
     owed.text = prepared->text;
     owed.name = names->statement;
   }
-  if (names->portal.empty()) {
-    unnamed_portal_ = std::move(statement);
-  } else {
-    portals_.insert_or_assign(std::string(names->portal), std::move(statement));
-  }
+  bind_portal(names->portal, std::move(statement), owed);
   return true;
+}
+
+void Relay::bind_portal(std::string_view name, StatementPtr statement, Owed& owed) {
+  if (name.empty()) {
+    owed.portal_was = std::exchange(unnamed_portal_, std::move(statement));
+    touched_unnamed_portal_ = {.number = owed.number, .batch = batch_};
+    return;
+  }
+  owed.portal = name;
+  if (const auto found = portals_.find(name); found != portals_.end()) {
+    owed.portal_was = std::exchange(found->second, std::move(statement));
+  } else {
+    portals_.emplace(name, std::move(statement));
+  }
+  touch(touched_portals_, name);
 }
 
 bool Relay::on_describe(Bytes message) {
@@ -484,11 +516,14 @@ bool Relay::on_describe(Bytes message) {
   Text text;
   bool refused = false;
   if (target && target->what == 'S' && options_.mode == Mode::transaction) {
+    if (is_statement_under_way(target->name)) return settle();
     if (target->name.empty()) {
+      if (unnamed_ && !has_names(*unnamed_->statement)) return settle();
       ensure_unnamed_on_server();
     } else if (const auto found = statements_.find(target->name); found != statements_.end() && found->second.text) {
       follow_names(found->second);
       text = found->second.text;
+      if (!has_names(*found->second.statement) || is_text_under_way(*text)) return settle();
       ensure_on_server(text);
       const Columns compared = compare_columns(found->second);
       if (compared == Columns::asked) return false;
@@ -500,7 +535,7 @@ bool Relay::on_describe(Bytes message) {
     }
   }
   Owed& owed = owe(Owed::Kind::describe);
-  owed.refused = refused;
+  if (refused) owed.refusal = Refusal::columns_differ;
   if (text) {
     owed.name = target->name;
     owed.text = std::move(text);
@@ -512,6 +547,7 @@ bool Relay::on_execute(Bytes message) {
   unsynced_ = true;
   StatementPtr statement;
   if (const auto execute = pgwire::decode_execute(message.subspan(header_size))) {
+    if (options_.mode == Mode::transaction && is_portal_under_way(execute->portal)) return settle();
     if (execute->portal.empty()) {
       statement = unnamed_portal_;
     } else if (const auto found = portals_.find(execute->portal); found != portals_.end()) {
@@ -522,36 +558,54 @@ bool Relay::on_execute(Bytes message) {
   server_->used = true;
   if (statement) {
     if (options_.mode == Mode::transaction) {
+      if (depends_on_names(*statement) && query_under_way() && !copy_in_) return settle();
       name_on_server(*statement);
       keep_meanings(*statement);
     }
     note(*statement);
   }
-  owe(Owed::Kind::execute).statement = std::move(statement);
+  owe(Owed::Kind::execute).statement = statement;
+  if (statement) {
+    touch_names(*statement);
+    set_start_again(*statement, true);
+  }
   return true;
 }
 
 bool Relay::on_close(Bytes message) {
   unsynced_ = true;
   const auto target = pgwire::decode_close(message.subspan(header_size));
+  const bool of_statement = target && target->what == 'S';
+  if (target && options_.mode == Mode::transaction &&
+      (of_statement ? is_statement_under_way(target->name) : is_portal_under_way(target->name))) {
+    return settle();
+  }
   Owed& owed = owe(Owed::Kind::close);
   if (!target) return true;
   if (target->what == 'P') {
-    if (const auto found = portals_.find(target->name); found != portals_.end()) portals_.erase(found);
+    owed.portal = target->name;
+    if (const auto found = portals_.find(target->name); found != portals_.end()) {
+      owed.portal_was = std::move(found->second);
+      portals_.erase(found);
+      touch(touched_portals_, target->name);
+    }
   }
-  if (target->what != 'S') return true;
+  if (!of_statement) return true;
   // In transaction mode the server doesn't know the name and answers CloseComplete all the same; the shared statement
   // stays.
   if (target->name.empty()) {
-    if (unnamed_) owed.unnamed_was = std::move(unnamed_->text);
-    unnamed_.reset();
-    server_->unnamed = 0;
-  } else if (const auto found = statements_.find(target->name); found != statements_.end()) {
-    owed.name = target->name;
-    owed.statement = found->second.statement;
-    owed.text = found->second.text;
+    owed.statement_was = std::exchange(unnamed_, std::nullopt);
+    touched_unnamed_ = {.number = owed.number, .batch = batch_};
+    unnamed_becomes(0, owed);
+    return true;
+  }
+  owed.name = target->name;
+  owed.closes_sql_name = sql_names_.erase(target->name) > 0;
+  if (const auto found = statements_.find(target->name); found != statements_.end()) {
+    owed.statement_was = std::move(found->second);
     statements_.erase(found);
   }
+  touch(touched_statements_, target->name);
   return true;
 }
 
@@ -563,6 +617,7 @@ void Relay::note(const sql::Statement& statement) {
   for (const auto& change : statement.changes) {
     using What = sql::SessionChange::What;
     if (change.what == What::pin) pin(change.name);
+    if (change.what == What::prepare) pin("prepared statement");
     if (change.what == What::pin && leaves_traces(change.name)) server_->tainted = true;
     if (change.what == What::set || change.what == What::reset) note_placeholder(change.name);
   }
@@ -580,33 +635,176 @@ void Relay::note_placeholder(std::string_view name) {
     server_->tainted = true;
     return;
   }
-  const bool same = server_->placeholders == placeholders_;
-  placeholders_ = backend::with_placeholder(placeholders_, name);
-  server_->placeholders = same ? placeholders_ : backend::with_placeholder(server_->placeholders, name);
+  server_->placeholders = backend::with_placeholder(server_->placeholders, name);
 }
 
-/// SQL's EXECUTE and DEALLOCATE may name a statement that the client prepared in the protocol: the server is to have it
-/// by that name.
+/// SQL's PREPARE, EXECUTE and DEALLOCATE may name a statement that the client prepared in the protocol: the server is
+/// to have it by that name. Nothing that touches it is under way.
 bool Relay::name_on_server(const sql::Statement& statement) {
   using What = sql::SessionChange::What;
   bool named = false;
   if (status_ == 'E') return named;  // nothing but the transaction's end is executed
   for (const auto& change : statement.changes) {
-    if (change.what != What::deallocate && change.what != What::execute) continue;
+    if (change.what != What::deallocate && change.what != What::execute && change.what != What::prepare) continue;
     const auto found = statements_.find(change.name);
     if (found == statements_.end() || !found->second.text) continue;
-    append_parse_of(change.name,
-                    change.what == What::execute ? found->second.text->query_and_types : nothing_to_execute);
-    owe(Owed::Kind::parse).hidden = true;
-    named = true;
-    if (change.what == What::execute) {
-      found->second.text = nullptr;  // from now on it is there by the client's own name
+    const bool executes = change.what == What::execute;
+    pgwire::append_close(replacement_, 'S', change.name);  // an earlier one that failed may have left it
+    owe(Owed::Kind::close).hidden = true;
+    append_parse_of(change.name, executes ? found->second.text->query_and_types : nothing_to_execute);
+    Owed& owed = owe(Owed::Kind::parse);
+    owed.hidden = true;
+    if (executes) {
+      owed.sql_name = change.name;
+      touch(touched_statements_, change.name);
       pin("prepared statement executed in SQL");
-    } else {
-      statements_.erase(found);
     }
+    named = true;
   }
   return named;
+}
+
+/// Whether the server must be given prepared statements for it.
+bool Relay::depends_on_names(const sql::Statement& statement) const {
+  using What = sql::SessionChange::What;
+  const bool names = std::ranges::any_of(statement.changes, [](const sql::SessionChange& change) {
+    return change.what == What::deallocate || change.what == What::execute || change.what == What::prepare;
+  });
+  if (names || statement.kind == sql::StatementKind::unparsed || !change_of(statement).constants) return names;
+  const auto holds = [](const Prepared& prepared) { return prepared.text && prepared.text->holds_constants; };
+  return (unnamed_ && holds(*unnamed_)) ||
+         std::ranges::any_of(statements_, [&](const auto& named) { return holds(named.second); });
+}
+
+/// A text with EXECUTE in it is read with the statement that it names. False: something must be answered before.
+bool Relay::has_names(const sql::Statement& statement) {
+  const bool executes = std::ranges::any_of(statement.changes, [](const sql::SessionChange& change) {
+    return change.what == sql::SessionChange::What::execute;
+  });
+  if (!executes) return true;
+  if (query_under_way() && !copy_in_) return false;
+  name_on_server(statement);
+  return true;
+}
+
+/// Which statements there are will be known when it is answered.
+void Relay::touch_names(const sql::Statement& statement) {
+  using What = sql::SessionChange::What;
+  if (options_.mode == Mode::session) return;
+  for (const auto& change : statement.changes) {
+    if (change.what == What::deallocate || change.what == What::prepare) {
+      touch(touched_statements_, change.name, true);
+    } else if (change.what == What::deallocate_all || change.what == What::discard_all) {
+      touched_all_ = {.number = owed_.back().number, .batch = batch_, .at_answer = true};
+    }
+  }
+}
+
+/// The name is taken. PostgreSQL says so when it has read and analysed the text, so it is given the text under a name
+/// of ours, and then made to fail.
+bool Relay::refuse_name(std::string_view name, std::string_view query_and_types, const StatementPtr& statement) {
+  close_unneeded();
+  const Text text = texts_.make(query_and_types, meaning(), statement, false);
+  append_parse_of(text->server_name, query_and_types);
+  server_->unneeded.push_back(text->number);
+  Owed& parsing = owe(Owed::Kind::parse);
+  parsing.hidden = true;
+  parsing.name = name;
+  parsing.statement = statement;
+  parsing.text = text;
+  pgwire::append_describe(replacement_, 'S', texts_.server_name(PreparedTexts::nobodys));
+  Owed& refusing = owe(Owed::Kind::describe);
+  refusing.refusal = Refusal::name_taken;
+  refusing.statement = statement;
+  refusing.name = name;
+  replaced_ = true;
+  unsynced_ = true;
+  return true;
+}
+
+/// What is under way decides what the message at hand is to be sent as: it waits until that is answered.
+bool Relay::settle() {
+  stop_ = Next::answer;
+  if (!std::exchange(asking_, true) && unsynced_) pgwire::append_flush(replacement_);
+  return false;
+}
+
+bool Relay::is_under_way(const Touch& touch) const {
+  if (touch.number == 0 || first_ == owed_.size() || touch.number < owed_[first_].number) return false;
+  return !copy_in_ && (touch.at_answer || touch.batch != batch_);
+}
+
+bool Relay::is_under_way(const NameMap<Touch>& touched, std::string_view name) const {
+  if (touched.empty()) return false;
+  const auto found = touched.find(name);
+  return found != touched.end() && is_under_way(found->second);
+}
+
+bool Relay::is_statement_under_way(std::string_view name) const {
+  if (name.empty()) return is_under_way(touched_unnamed_);
+  return is_under_way(touched_all_) || is_under_way(touched_statements_, name);
+}
+
+bool Relay::is_portal_under_way(std::string_view name) const {
+  return name.empty() ? is_under_way(touched_unnamed_portal_) : is_under_way(touched_portals_, name);
+}
+
+/// Of the message that was sent last.
+void Relay::touch(NameMap<Touch>& touched, std::string_view name, bool at_answer) {
+  touched.insert_or_assign(std::string(name), Touch{owed_.back().number, batch_, at_answer});
+}
+
+/// It is being prepared on the server connection in an earlier batch, which may fail, or being closed.
+bool Relay::is_text_under_way(const PreparedText& text) const {
+  if (copy_in_ || !query_under_way()) return false;
+  const auto found = server_->prepared.find(text.number);
+  if (found != server_->prepared.end()) return found->second.batch != 0 && found->second.batch != batch_;
+  return std::any_of(owed_.begin() + static_cast<std::ptrdiff_t>(first_), owed_.end(),
+                     [&](const Owed& owed) { return owed.closes == text.number; });
+}
+
+/// RESET goes back to what the server connection began with, which isn't what the client did. Answers the SQL that sets
+/// what it leaves reset as the client began; "": nothing is to be set.
+std::string Relay::start_to_set_again(const sql::Statement& statement) const {
+  using What = sql::SessionChange::What;
+  std::string sql;
+  if (!start_) return sql;
+  for (const auto& setting : *start_) {
+    bool reset = false;
+    for (const auto& change : statement.changes) {
+      if (change.what == What::reset_all || change.what == What::discard_all) reset = true;
+      if (change.name != setting.name) continue;
+      if (change.what == What::reset) reset = true;
+      if (change.what == What::set) reset = false;
+    }
+    if (reset) sql += (sql.empty() ? "" : "; ") + setting.text;
+  }
+  return sql;
+}
+
+/// Behind what resets it, so that it belongs to the same transaction.
+void Relay::set_start_again(const sql::Statement& statement, bool in_batch) {
+  const std::string sql = start_to_set_again(statement);
+  if (sql.empty()) return;
+  const auto own = [this](Owed::Kind kind) {
+    Owed& owed = owe(kind);
+    owed.hidden = owed.hides_error = owed.own = owed.restores = true;
+  };
+  if (!in_batch) {
+    pgwire::append_query(behind_, sql);
+    return own(Owed::Kind::query);
+  }
+  const std::string name = texts_.server_name(PreparedTexts::own);
+  pgwire::append_parse(behind_, name, sql);
+  own(Owed::Kind::parse);
+  pgwire::append_bind(behind_, {.portal = name, .statement = name});
+  own(Owed::Kind::bind);
+  pgwire::append_execute(behind_, name);
+  own(Owed::Kind::execute);
+  pgwire::append_close(behind_, 'P', name);
+  own(Owed::Kind::close);
+  pgwire::append_close(behind_, 'S', name);
+  own(Owed::Kind::close);
 }
 
 /// What was prepared before a setting changes how its constants are read keeps its meaning: elsewhere it would be
@@ -681,7 +879,7 @@ void Relay::ensure_on_server(const Text& text) {
   }
   make_room_on_server();
   append_parse_of(text->server_name, text->query_and_types);
-  server_->prepared[text->number] = {.used = ++server_->use_count};
+  server_->prepared[text->number] = {.used = ++server_->use_count, .batch = batch_};
   Owed& owed = owe(Owed::Kind::parse);
   owed.hidden = true;
   owed.text = text;
@@ -711,12 +909,20 @@ void Relay::ensure_unnamed_on_server() {
   if (wanted == 0) {
     if (unnamed_) return;  // too long to be kept; the client is pinned to this connection
     pgwire::append_close(replacement_, 'S', "");
-    owe(Owed::Kind::close).hidden = true;
+    owe(Owed::Kind::close);
   } else {
     append_parse_of("", unnamed_->text->query_and_types);
-    owe(Owed::Kind::parse).hidden = true;
+    owe(Owed::Kind::parse);
   }
-  server_->unnamed = wanted;
+  Owed& owed = owed_.back();
+  owed.hidden = true;
+  touched_unnamed_ = {.number = owed.number, .batch = batch_};
+  unnamed_becomes(wanted, owed);
+}
+
+/// What the server's unnamed statement is, once this is done.
+void Relay::unnamed_becomes(std::uint64_t number, Owed& owed) {
+  owed.server_unnamed_was = std::exchange(server_->unnamed, number);
 }
 
 void Relay::make_room_on_server() {
@@ -735,6 +941,9 @@ void Relay::make_room_on_server() {
 Relay::Owed& Relay::owe(Owed::Kind kind) {
   Owed& owed = owed_.emplace_back();
   owed.kind = kind;
+  owed.number = next_number_++;
+  using Kind = Owed::Kind;
+  if (kind == Kind::sync || kind == Kind::query || kind == Kind::function_call) ++batch_;
   owed.started = now_;
   owed.waited = std::exchange(waited_ns_, 0);
   return owed;

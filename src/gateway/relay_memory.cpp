@@ -38,7 +38,8 @@ std::size_t Relay::give_back_memory() {
   to_client_.clear();
   replacement_.clear();
   return shrink(owed_) + shrink(to_server_) + shrink(to_client_) + shrink(replacement_) + shrink(to_parse_) +
-         shrink(statements_) + shrink(portals_) + shrink(changes_of_batch_) + shrink(changes_of_transaction_);
+         shrink(statements_) + shrink(portals_) + shrink(touched_statements_) + shrink(touched_portals_) +
+         shrink(behind_) + shrink(changes_of_batch_) + shrink(changes_of_transaction_);
 }
 
 }  // namespace millrace::gateway

@@ -90,6 +90,12 @@ class ModelServer {
       statements_.clear();
       return complete("DEALLOCATE ALL");
     }
+    if (text.starts_with("DEALLOCATE ")) {
+      const std::string name(text.substr(text.find(' ') + 1));
+      if (statements_.erase(name) == 1) return complete("DEALLOCATE");
+      const std::string why = fmt::format("prepared statement \"{}\" does not exist", name);
+      return simple ? error("26000", why) : fail("26000", why);
+    }
     return row(text) + complete("SELECT 1");
   }
 
@@ -121,13 +127,14 @@ class RandomClient {
   std::size_t below(std::size_t limit) { return random_() % limit; }
 
   std::string batch() {
-    if (below(4) == 0) return query(below(4) == 0 ? "SELEC" : below(4) == 0 ? "DEALLOCATE ALL" : text());
+    if (below(4) == 0) return query(below(4) == 0 ? odd_text() : text());
     std::string out;
     for (std::size_t left = 1 + below(6); left > 0; --left) out += message();
     return out + sync();
   }
 
  private:
+  std::string odd_text() { return std::array{"SELEC", "DEALLOCATE ALL", "DEALLOCATE a", "DEALLOCATE b"}[below(4)]; }
   std::string text() { return fmt::format("SELECT {} AS c{}", below(4), below(2)); }
   std::string name() { return std::array{"", "a", "b", "c"}[below(4)]; }
   std::string message() {
@@ -136,7 +143,7 @@ class RandomClient {
       case 1:
         return parse(name(), text());
       case 2:
-        return below(3) == 0 ? parse(name(), below(2) == 0 ? "SELEC" : "DEALLOCATE ALL") : describe_statement(name());
+        return below(3) == 0 ? parse(name(), odd_text()) : describe_statement(name());
       case 3:
       case 4:
         return wire::bind(name(), name());
@@ -186,7 +193,8 @@ TEST(RelayModel, SharedServerConnectionsAnswerAsOnesOwn) {
       auto& server = shared[random.below(max_servers)];
       if (!server) server.emplace();
       client.on(server->state);
-      const std::string batch = random.batch();
+      std::string batch = random.batch();
+      while (random.below(3) == 0) batch += random.batch();
       history += fmt::format("\n{} on {}: {}", who, &server - shared.data(), testing::PrintToString(batch));
       // In one go, or in two with the answers to the first between them.
       std::size_t cut = 0;

@@ -227,11 +227,47 @@ TEST_F(RelayPrepared, CloseAndParseOfOneNameInABatch) {
 
 TEST_F(RelayPrepared, ANameThatIsTakenIsRefusedByTheServer) {
   client.prepares("s", "SELECT 1");
-  EXPECT_EQ(client.sends(parse("s", "SELECT 2") + sync()), parse("s", "") + parse("s", "SELECT 2") + sync());
-  const std::string refusal = error("42P05", "prepared statement \"s\" already exists");
-  EXPECT_EQ(client.hears(parsed() + refusal + ready()), refusal + ready());
-  EXPECT_TRUE(one.tainted) << "it has a statement by the client's name now";
-  EXPECT_EQ(client.sends(bind("s")), bind("mr_1")) << "the first one is still there";
+  // It is read and analysed before its name is looked at.
+  EXPECT_EQ(client.sends(parse("s", "SELECT 2") + sync()),
+            parse("mr_2", "SELECT 2") + describe_statement("mr_0") + sync());
+  std::string refusal;
+  pgwire::append_error_response(refusal, "ERROR",
+                                Error{.message = "prepared statement \"s\" already exists", .sqlstate = "42P05"});
+  EXPECT_EQ(client.hears(parsed() + error("26000", "prepared statement \"mr_0\" does not exist") + ready()),
+            refusal + ready());
+  EXPECT_FALSE(one.tainted);
+  EXPECT_EQ(client.sends(bind("s") + sync()), close_statement("mr_2") + bind("mr_1") + sync())
+      << "the first one is still there";
+  client.hears(closed() + bound() + ready());
+  const std::string not_sql = error("42601", "syntax error") + ready();
+  client.sends(parse("s", "SELEC") + sync());
+  EXPECT_EQ(client.hears(not_sql), not_sql);
+  EXPECT_TRUE(client.relay.releasable());
+}
+
+TEST_F(RelayPrepared, WhatDependsOnABatchThatMayFailWaitsForItsAnswer) {
+  client.prepares("s", "SELECT 1");
+  const std::string failing = bind("nobody");
+  const std::string first = failing + parse("t", "SELECT 2") + close_statement("s") + sync();
+  for (const auto& second :
+       {bind("t"), bind("s"), describe_statement("t"), parse("t", "SELECT 3"), close_statement("t")}) {
+    const std::string both = first + second + sync();
+    auto step = client.relay.from_client(bytes_of(both), ++client.now);
+    EXPECT_EQ(step.next, Relay::Next::answer);
+    EXPECT_EQ(step.used, first.size());
+    EXPECT_TRUE(client.relay.asking());
+    client.hears(error("26000", "prepared statement \"nobody\" does not exist") + ready());
+    EXPECT_FALSE(client.relay.asking());
+    client.sends(second + sync());
+    client.hears(error("26000", "or whatever") + ready());
+    if (second == bind("s")) client.on(two).on(one);
+  }
+}
+
+TEST_F(RelayPrepared, WhatDoesNotDependOnItDoesNotWait) {
+  const std::string one_query = parse("", "SELECT 1") + bind("") + execute() + sync();
+  EXPECT_EQ(client.sends(one_query + one_query + query("SELECT 2") + one_query),
+            one_query + one_query + query("SELECT 2") + one_query);
 }
 
 TEST_F(RelayPrepared, AFailedParseIsForgotten) {
@@ -244,8 +280,10 @@ TEST_F(RelayPrepared, AFailedParseIsForgotten) {
 TEST_F(RelayPrepared, AnErrorUndoesWhatTheServerSkips) {
   client.prepares("kept", "SELECT 1");
   client.sends(parse("bad", "SELEC") + parse("skipped", "SELECT 2") + close_statement("kept") + bind("skipped") +
-               sync() + bind("kept") + sync());
-  client.hears(error("42601", "syntax error") + ready() + bound() + ready());
+               sync());
+  client.hears(error("42601", "syntax error") + ready());
+  client.sends(bind("kept") + sync());
+  client.hears(bound() + ready());
   EXPECT_EQ(one.prepared.size(), 1U);
   EXPECT_TRUE(client.relay.releasable());
   EXPECT_EQ(client.sends(bind("kept") + bind("skipped")), bind("mr_1") + bind("skipped"));
@@ -354,17 +392,20 @@ TEST_F(RelayPrepared, ASimpleQueryDropsTheUnnamedStatement) {
 TEST_F(RelayPrepared, DeallocateKnowsTheClientsNames) {
   client.prepares("s", "SELECT 1");
   client.on(two);
-  EXPECT_EQ(client.sends(query("DEALLOCATE s")), parse("s", "") + sync() + query("DEALLOCATE s"));
-  EXPECT_EQ(client.hears(parsed() + ready() + complete("DEALLOCATE") + ready()), complete("DEALLOCATE") + ready());
+  EXPECT_EQ(client.sends(query("DEALLOCATE s")), close_statement("s") + parse("s", "") + sync() + query("DEALLOCATE s"))
+      << "it may be there from one that failed";
+  const std::string answer = complete("DEALLOCATE") + ready();
+  EXPECT_EQ(client.hears(closed() + parsed() + ready() + answer), answer);
   EXPECT_EQ(client.sends(bind("s")), bind("s"));
 }
 
 TEST_F(RelayPrepared, ExecuteKnowsTheClientsNames) {
   client.prepares("s", "SELECT 1");
   client.on(two);
-  EXPECT_EQ(client.sends(query("EXECUTE s")), parse("s", "SELECT 1") + sync() + query("EXECUTE s"));
+  EXPECT_EQ(client.sends(query("EXECUTE s")),
+            close_statement("s") + parse("s", "SELECT 1") + sync() + query("EXECUTE s"));
   const std::string answer = columns() + row("1") + complete("SELECT 1") + ready();
-  EXPECT_EQ(client.hears(parsed() + ready() + answer), answer);
+  EXPECT_EQ(client.hears(closed() + parsed() + ready() + answer), answer);
   EXPECT_FALSE(client.relay.releasable()) << "the server connection has it by the client's name";
   EXPECT_EQ(client.sends(bind("s")), bind("s"));
 }
@@ -374,7 +415,7 @@ TEST_F(RelayPrepared, WhatExecuteCannotBeGivenIsTheServersToRefuse) {
   client.on(two);
   client.sends(query("EXECUTE s"));
   const std::string refusal = error("26000", "prepared statement \"s\" does not exist") + ready();
-  EXPECT_EQ(client.hears(error("42P01", "relation \"t\" does not exist") + ready() + refusal), refusal);
+  EXPECT_EQ(client.hears(closed() + error("42P01", "relation \"t\" does not exist") + ready() + refusal), refusal);
   EXPECT_FALSE(client.relay.query_under_way());
 }
 
@@ -387,8 +428,14 @@ TEST_F(RelayPrepared, DeallocateAllForgetsThem) {
 
 TEST_F(RelayPrepared, WhatIsPreparedRightAfterDeallocateAllStays) {
   client.prepares("s", "SELECT 1");
-  client.sends(parse("", "DEALLOCATE ALL") + bind("") + execute() + parse("t", "SELECT 2") + sync());
-  client.hears(parsed() + bound() + complete("DEALLOCATE ALL") + parsed() + ready());
+  const std::string before = parse("", "DEALLOCATE ALL") + bind("") + execute();
+  const std::string both = before + parse("t", "SELECT 2") + sync();
+  const auto step = client.relay.from_client(bytes_of(both), ++client.now);
+  EXPECT_EQ(step.next, Relay::Next::answer) << "it may fail, or be a part of what does";
+  EXPECT_EQ(string_of(step.forward), before + flush());
+  client.hears(parsed() + bound() + complete("DEALLOCATE ALL"));
+  client.sends(both.substr(step.used));
+  client.hears(parsed() + ready());
   EXPECT_EQ(client.sends(bind("t")), bind("mr_3"));
 }
 

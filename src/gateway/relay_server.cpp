@@ -110,11 +110,12 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
       if (owed->first_byte == 0) owed->first_byte = now_;
     }
     replacement_.clear();
+    dropped_ = false;
     if (!on_message(header.type, message.subspan(header_size), total)) {
       broken = true;
       break;
     }
-    if (hidden) {
+    if (hidden || dropped_) {
       leave_out(at, at + message.size());
     } else if (!replacement_.empty()) {
       leave_out(at, at + message.size());
@@ -124,6 +125,7 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
     server_stream_left_ = total - message.size();
     server_stream_hidden_ = hidden;
   }
+  if (!query_under_way() || copy_in_) asking_ = false;
   if (broken && error_.sqlstate.empty()) {
     error_ = Error{.message = "the server broke the protocol", .sqlstate = "08P01"};
   }
@@ -142,14 +144,21 @@ void Relay::pop() {
   owed_[first_].statement.reset();
   owed_[first_].text.reset();
   owed_[first_].twin.reset();
-  owed_[first_].unnamed_was.reset();
+  owed_[first_].statement_was.reset();
+  owed_[first_].portal_was.reset();
   if (++first_ == owed_.size()) {
-    owed_.clear();
-    first_ = 0;
+    all_is_answered();
   } else if (first_ >= 64 && first_ * 2 >= owed_.size()) {
     owed_.erase(owed_.begin(), owed_.begin() + static_cast<std::ptrdiff_t>(first_));
     first_ = 0;
   }
+}
+
+void Relay::all_is_answered() {
+  owed_.clear();
+  first_ = 0;
+  touched_statements_.clear();
+  touched_portals_.clear();
 }
 
 bool Relay::expect(Owed::Kind kind) {
@@ -185,7 +194,10 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
     case server::error_response:
       return on_error(body, total);
     case server::parse_complete:
-      return expect(Owed::Kind::parse);
+      if (owed == nullptr || owed->kind != Owed::Kind::parse) return false;
+      on_parsed(*owed);
+      pop();
+      return true;
     case server::bind_complete:
       return expect(Owed::Kind::bind);
     case server::close_complete:
@@ -219,8 +231,7 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
     case server::parameter_status: {
       const auto status = pgwire::decode_parameter_status(body);
       if (!status || total != body.size() + header_size) return false;
-      server_->parameters = backend::with_parameter(server_->parameters, status->name, status->value);
-      parameters = server_->parameters;
+      on_parameter(status->name, status->value);
       return true;
     }
     case server::notice_response:
@@ -229,6 +240,34 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
     default:
       return false;
   }
+}
+
+void Relay::on_parsed(const Owed& owed) {
+  if (!owed.sql_name.empty()) {  // from now on it is there by the client's own name
+    if (const auto found = statements_.find(owed.sql_name); found != statements_.end()) found->second.text = nullptr;
+  } else if (owed.text) {
+    if (const auto there = server_->prepared.find(owed.text->number); there != server_->prepared.end()) {
+      there->second.batch = 0;
+    }
+  }
+}
+
+/// The application's name that a RESET goes back to is the client's, which is set behind the RESET: so the client hears
+/// of it, as it would from the server alone.
+void Relay::on_parameter(std::string_view name, std::string_view value) {
+  server_->parameters = backend::with_parameter(server_->parameters, name, value);
+  if (!start_ || name != "application_name") {
+    parameters = server_->parameters;
+    return;
+  }
+  const bool is_reset = query_under_way() && !owed_[first_].restores &&
+                        std::any_of(owed_.begin() + static_cast<std::ptrdiff_t>(first_), owed_.end(),
+                                    [](const Owed& owed) { return owed.restores; });
+  if (is_reset) value = application;
+  auto known = backend::with_parameter(parameters, name, value);
+  dropped_ = known == parameters;
+  if (!dropped_ && is_reset) pgwire::append_parameter_status(replacement_, name, value);
+  parameters = std::move(known);
 }
 
 /// FETCH and EXECUTE have those of what they name, and PostgreSQL compares nothing.
@@ -241,10 +280,7 @@ bool Relay::has_columns_of_its_own(const Prepared& prepared) {
 bool Relay::on_described(std::uint64_t columns) {
   const Owed& owed = *front();
   if (owed.text) {
-    if (owed.expects != 0) {
-      asking_ = false;
-      if (columns == 0) columns = owed.expects;  // too many to compare
-    }
+    if (owed.expects != 0 && columns == 0) columns = owed.expects;  // too many to compare
     const auto here = server_->prepared.find(owed.text->number);
     if (here != server_->prepared.end()) here->second.columns = columns;
     const auto found = statements_.find(owed.name);
@@ -299,13 +335,14 @@ bool Relay::leaves_a_name(const Owed& owed) const {
   const bool runs = owed.kind == Owed::Kind::query || owed.kind == Owed::Kind::execute;
   if (options_.mode != Mode::transaction || !runs || !owed.statement) return false;
   return std::ranges::any_of(owed.statement->changes, [](const sql::SessionChange& change) {
-    return change.what == sql::SessionChange::What::deallocate;
+    return change.what == sql::SessionChange::What::deallocate || change.what == sql::SessionChange::What::prepare;
   });
 }
 
 /// A statement that comes to its end before it is executed.
 bool Relay::fails_its_statement(Owed& owed) {
-  if (owed.hides_error || (owed.kind != Owed::Kind::parse && owed.kind != Owed::Kind::bind)) return false;
+  const bool reads = owed.kind == Owed::Kind::parse || owed.kind == Owed::Kind::bind;
+  if (owed.hides_error || (!reads && owed.refusal != Refusal::name_taken)) return false;
   if (!owed.statement && owed.text) owed.statement = owed.text->statement;
   return owed.statement != nullptr;
 }
@@ -322,11 +359,13 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   copy_in_ = false;
   failed_since_ready_ = true;
   owed->failed = true;
-  asking_ = false;
-  if (owed->refused && notice && notice->sqlstate() == "26000") {
-    const Error changed{.message = "cached plan must not change result type", .sqlstate = "0A000"};
-    pgwire::append_error_response(replacement_, "ERROR", changed);
-    copy_sqlstate(owed->sqlstate, changed.sqlstate);
+  if (owed->refusal != Refusal::none && notice && notice->sqlstate() == "26000") {
+    const Error refusal = owed->refusal == Refusal::columns_differ
+                              ? Error{.message = "cached plan must not change result type", .sqlstate = "0A000"}
+                              : Error{.message = fmt::format("prepared statement \"{}\" already exists", owed->name),
+                                      .sqlstate = "42P05"};
+    pgwire::append_error_response(replacement_, "ERROR", refusal);
+    copy_sqlstate(owed->sqlstate, refusal.sqlstate);
   } else {
     copy_sqlstate(owed->sqlstate, notice ? notice->sqlstate() : "");
   }
@@ -341,39 +380,50 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   while (sync < owed_.size() && owed_[sync].kind != Owed::Kind::sync) ++sync;
   for (std::size_t at = sync; at-- > first_;) {
     if (leaves_a_name(owed_[at])) server_->tainted = true;
-    undo(owed_[at]);
+    undo(owed_[at], sync);
   }
   owed_.erase(owed_.begin() + static_cast<std::ptrdiff_t>(first_), owed_.begin() + static_cast<std::ptrdiff_t>(sync));
   if (first_ == owed_.size()) {
-    owed_.clear();
-    first_ = 0;
+    all_is_answered();
     skipping_ = true;
   }
   return true;
 }
 
-/// What a skipped or failed message was taken to have done.
-void Relay::undo(Owed& owed) {
+/// What a skipped or failed message was taken to have done. What was sent in later batches, from `later` on, depends on
+/// none of it, but may have replaced it.
+void Relay::undo(Owed& owed, std::size_t later) {
+  const bool failed_as = owed.failed;
+  const std::string_view sqlstate(owed.sqlstate.data(), 5);
+  if (owed.server_unnamed_was) {
+    // The server drops it before it reads the text of another.
+    const std::uint64_t was = owed.failed ? 0 : *owed.server_unnamed_was;
+    const auto next = std::find_if(owed_.begin() + static_cast<std::ptrdiff_t>(later), owed_.end(),
+                                   [](const Owed& one) { return one.server_unnamed_was.has_value(); });
+    if (next == owed_.end()) {
+      server_->unnamed = was;
+    } else {
+      next->server_unnamed_was = was;
+    }
+  }
   switch (owed.kind) {
-    case Owed::Kind::query:
-      undo_unnamed(owed);
-      break;
     case Owed::Kind::parse:
-      if (owed.name.empty() && !(owed.hidden && owed.text)) {
-        if (!owed.hidden) unnamed_.reset();
-        undo_unnamed(owed);
-        break;
+      if (!owed.sql_name.empty()) break;
+      if (owed.text && (owed.hidden || !owed.name.empty())) {
+        // "already exists": whoever prepared it, it is there.
+        if (failed_as && sqlstate == "42P05") {
+          server_->prepared[owed.text->number] = {.used = ++server_->use_count};
+        } else {
+          server_->prepared.erase(owed.text->number);
+        }
       }
-      // "already exists": whoever prepared it, it is there.
-      if (owed.text && std::string_view(owed.sqlstate.data(), 5) != "42P05") {
-        server_->prepared.erase(owed.text->number);
-      } else if (owed.text) {
-        server_->prepared[owed.text->number] = {.used = ++server_->use_count};
-      }
-      if (!owed.name.empty()) {
-        const auto found = statements_.find(owed.name);
-        if (found != statements_.end() && found->second.statement == owed.statement &&
-            (options_.mode == Mode::session || found->second.text == owed.text)) {
+      if (owed.hidden) break;
+      if (owed.name.empty()) {
+        undo_unnamed(owed, later);
+      } else if (const auto found = statements_.find(owed.name); found != statements_.end()) {
+        if (owed.statement_was) {
+          found->second = std::move(*owed.statement_was);
+        } else {
           statements_.erase(found);
         }
       }
@@ -381,21 +431,38 @@ void Relay::undo(Owed& owed) {
     case Owed::Kind::close:
       if (owed.closes != 0) {
         server_->prepared[owed.closes] = {.used = ++server_->use_count};
+      } else if (owed.portal_was) {
+        portals_.insert_or_assign(owed.portal, std::move(owed.portal_was));
       } else if (!owed.name.empty()) {
-        statements_.try_emplace(owed.name, Prepared{owed.statement, owed.text});
-      } else {
-        undo_unnamed(owed);
+        if (owed.statement_was) statements_.insert_or_assign(owed.name, std::move(*owed.statement_was));
+        if (owed.closes_sql_name) sql_names_.insert(owed.name);
+      } else if (owed.statement_was) {
+        undo_unnamed(owed, later);
       }
       break;
     case Owed::Kind::bind:
       // "no such statement": somebody deallocated behind our back, such as a function.
-      if (owed.failed && owed.text && std::string_view(owed.sqlstate.data(), 5) == "26000") {
+      if (failed_as && owed.text && sqlstate == "26000") {
         if (owed.name.empty()) {
           server_->unnamed = backend::ServerState::unknown;
         } else {
           server_->prepared.erase(owed.text->number);
         }
       }
+      if (owed.own) break;
+      if (owed.portal.empty()) {
+        const auto next = std::find_if(
+            owed_.begin() + static_cast<std::ptrdiff_t>(later), owed_.end(),
+            [](const Owed& one) { return one.kind == Owed::Kind::bind && one.portal.empty() && !one.own; });
+        (next == owed_.end() ? unnamed_portal_ : next->portal_was) = std::move(owed.portal_was);
+      } else if (owed.portal_was) {
+        portals_.insert_or_assign(owed.portal, std::move(owed.portal_was));
+      } else if (const auto found = portals_.find(owed.portal); found != portals_.end()) {
+        portals_.erase(found);
+      }
+      break;
+    case Owed::Kind::query:
+      if (!owed.own) undo_unnamed(owed, later);
       break;
     default:
       break;
@@ -403,9 +470,14 @@ void Relay::undo(Owed& owed) {
 }
 
 /// A message that was skipped has left the unnamed statement as it was; one that failed has dropped it.
-void Relay::undo_unnamed(const Owed& owed) {
-  server_->unnamed = backend::ServerState::unknown;
-  if (!owed.failed && owed.unnamed_was) unnamed_ = Prepared{owed.unnamed_was->statement, owed.unnamed_was};
+void Relay::undo_unnamed(Owed& owed, std::size_t later) {
+  auto before = owed.failed ? std::nullopt : std::move(owed.statement_was);
+  const auto next = std::find_if(owed_.begin() + static_cast<std::ptrdiff_t>(later), owed_.end(), [](const Owed& one) {
+    if (one.hidden) return false;
+    return one.kind == Owed::Kind::query || (one.kind == Owed::Kind::parse && one.name.empty()) ||
+           (one.kind == Owed::Kind::close && one.statement_was && one.name.empty());
+  });
+  (next == owed_.end() ? unnamed_ : next->statement_was) = std::move(before);
 }
 
 void Relay::on_tag(std::string_view tag, Owed& owed) {
@@ -413,16 +485,12 @@ void Relay::on_tag(std::string_view tag, Owed& owed) {
   if (owed.statement && owed.statement->kind == sql::StatementKind::unparsed) {
     pin_unseen("statement that could not be parsed");
   }
-  if (options_.mode == Mode::session) {
-    if (start_ && owed.statement) start_may_be_lost(*owed.statement);
-    return;
-  }
+  if (options_.mode == Mode::session) return;
   if (tag == "DISCARD ALL") {
     // What was sent after it may hold the connection again.
     const std::size_t last = owed_.size() - 1;
     if (last == first_ || (last == first_ + 1 && owed_[last].kind == Owed::Kind::sync)) pinned_.clear();
-    settings_ = start_;
-    server_->settings.reset();
+    settings_ = server_->settings = start_;  // set again behind it
     changes_of_batch_.clear();
     changes_of_transaction_.clear();
     forget_statements();
@@ -445,8 +513,51 @@ void Relay::on_tag(std::string_view tag, Owed& owed) {
     }
   }
   if (!owed.statement) return;
+  if (tag == "DEALLOCATE" || tag == "PREPARE") names_change(tag, owed);
+  placeholders_are_known(tag, owed);
   if (owed.statement->statements == 1) {
     changes_of_batch_.insert(changes_of_batch_.end(), owed.statement->changes.begin(), owed.statement->changes.end());
+  }
+}
+
+/// The next of the text's statements of this kind is done.
+void Relay::names_change(std::string_view tag, Owed& owed) {
+  using What = sql::SessionChange::What;
+  const auto& changes = owed.statement->changes;
+  const What what = tag == "PREPARE" ? What::prepare : What::deallocate;
+  while (owed.names_done < changes.size()) {
+    const auto& change = changes[owed.names_done++];
+    if (change.what != what) continue;
+    if (what == What::prepare) {
+      sql_names_.insert(change.name);
+      return;
+    }
+    sql_names_.erase(change.name);
+    if (const auto found = statements_.find(change.name); found != statements_.end()) statements_.erase(found);
+    return;
+  }
+}
+
+/// What is set, and be it for a transaction that is undone, is known by its name from then on. In a text of several
+/// statements, the next of its SET or RESET is done; what it sets in other ways is taken to be at its first statement.
+void Relay::placeholders_are_known(std::string_view tag, Owed& owed) {
+  const auto is_known = [this](const std::string& name) {
+    if (!name.contains('.') || !server_->placeholders || !std::ranges::binary_search(*server_->placeholders, name))
+      return;
+    placeholders_ = backend::with_placeholder(placeholders_, name);
+    if (*placeholders_ == *server_->placeholders) placeholders_ = server_->placeholders;
+  };
+  const auto& statement = *owed.statement;
+  if (!std::exchange(owed.others_are_set, true)) {
+    for (const auto& name : statement.other_settings) is_known(name);
+  }
+  if (tag != "SET" && tag != "RESET") return;
+  using What = sql::SessionChange::What;
+  while (owed.settings_done < statement.changes.size()) {
+    const auto& change = statement.changes[owed.settings_done++];
+    if (change.what != What::set && change.what != What::reset) continue;
+    is_known(change.name);
+    return;
   }
 }
 
@@ -504,10 +615,6 @@ namespace {
 
 using SharedSettings = std::shared_ptr<const backend::Settings>;
 
-bool has(const SharedSettings& settings, const std::string& name) {
-  return settings && std::any_of(settings->begin(), settings->end(), [&](const auto& one) { return one.name == name; });
-}
-
 /// A style and an order can be set one by one, so both of the texts count; but one that says the same as an earlier one
 /// takes its place.
 std::string after_date_style(const std::string& before, const std::string& text) {
@@ -526,7 +633,7 @@ std::string after_date_style(const std::string& before, const std::string& text)
 SharedSettings completed(SharedSettings settings, const SharedSettings& start) {
   if (!start) return settings;
   for (const auto& change : *start) {
-    if (has(settings, change.name)) continue;
+    if (backend::has_setting(settings, change.name)) continue;
     auto more = settings ? std::make_shared<backend::Settings>(*settings) : std::make_shared<backend::Settings>();
     more->push_back(change);
     settings = std::move(more);
@@ -578,48 +685,20 @@ void Relay::changes_take_effect(const std::vector<sql::SessionChange>& changes) 
   if (wanted && std::ranges::any_of(*wanted, [](const auto& kept) { return kept.text.size() > longest_to_replay; })) {
     pin("a setting whose text is long");
   }
-  server_->settings = one ? wanted : changed(server_->settings, changes);
   settings_ = completed(std::move(wanted), start_);
+  server_->settings = one ? settings_ : completed(changed(server_->settings, changes), start_);
 }
 
-/// In session mode settings are the client's own affair; but a RESET goes back to the server connection's start, which
-/// isn't the client's.
-void Relay::start_may_be_lost(const sql::Statement& statement) {
-  using What = sql::SessionChange::What;
-  for (const auto& change : statement.changes) {
-    if (change.what == What::reset_all || change.what == What::discard_all ||
-        (change.what == What::reset && has(start_, change.name))) {
-      server_->settings.reset();
-    } else if (change.what == What::set && has(start_, change.name)) {
-      server_->settings = settings_;
-    }
-  }
-}
-
-/// And the server connection is in a state in which that can be mended.
-bool Relay::start_is_lost() const {
-  if (!start_ || server_->settings == settings_ || !idle()) return false;
-  return !server_->settings || *server_->settings != *settings_;
-}
-
-/// All that were prepared before the statement at hand; what was sent after it is still to come. The unnamed one stays.
+/// Nothing that was sent after it knows of them. The unnamed one stays.
 void Relay::forget_statements() {
   statements_.clear();
+  sql_names_.clear();
   server_->prepared.clear();
   server_->unneeded.clear();
-  for (std::size_t at = first_ + 1; at < owed_.size(); ++at) {
-    const Owed& later = owed_[at];
-    if (later.kind == Owed::Kind::parse && later.text && (later.hidden || !later.name.empty())) {
-      server_->prepared[later.text->number] = {.used = ++server_->use_count};
-      if (!later.hidden) statements_.insert_or_assign(later.name, Prepared{later.statement, later.text});
-    } else if (later.kind == Owed::Kind::close) {
-      server_->prepared.erase(later.closes);
-      if (const auto found = statements_.find(later.name); found != statements_.end()) statements_.erase(found);
-    }
-  }
 }
 
 void Relay::finish(Owed& owed) {
+  if (owed.own) return;
   QueryRecord record;
   if (owed.statement) {
     record.fingerprint = owed.statement->fingerprint;

@@ -43,15 +43,36 @@ TEST_F(RelayState, WhatAClientStartedWithOutlivesAReset) {
     named.relay.start_with(start);
     server.settings = start;
     named.on(server);
-    named.asks("RESET ALL", "RESET");
-    EXPECT_EQ(server.settings, nullptr);
-    EXPECT_EQ(*named.relay.settings(), *start);
-    EXPECT_EQ(named.relay.from_client(bytes_of(query("SELECT 1")), 1).next, Relay::Next::restore_start);
-    server.settings = named.relay.settings();
-    named.asks("SELECT 1", "SELECT 1");
+    named.relay.application = "mine";
     named.asks("SET application_name = 'other'", "SET");
-    named.asks("SELECT 1", "SELECT 1");
+    for (const auto* sql : {"RESET ALL", "RESET application_name", "DISCARD ALL"}) {
+      EXPECT_EQ(named.sends(query(sql) + query("SELECT 1")),
+                query(sql) + query("SET application_name TO 'mine'") + query("SELECT 1"));
+      const std::string answer = complete("SELECT 1") + ready();
+      EXPECT_EQ(named.hears(parameter("application_name", "") + complete(sql) + ready() +
+                            parameter("application_name", "mine") + complete("SET") + ready() + answer),
+                parameter("application_name", "mine") + complete(sql) + ready() + answer)
+          << "as if it had been the server's";
+      EXPECT_EQ(*named.relay.settings(), *start);
+      EXPECT_EQ(server.settings, named.relay.settings());
+      named.sends(query("SET application_name = 'other'"));
+      named.hears(parameter("application_name", "other") + complete("SET") + ready());
+    }
+    EXPECT_EQ(world.monitor.snapshot().queries(), mode == Mode::session ? 10U : 20U) << "what is ours isn't recorded";
   }
+}
+
+TEST_F(RelayState, AResetInABatchIsFollowedByTheStartInIt) {
+  client.relay.start_with(std::make_shared<const backend::Settings>(
+      backend::Settings{{"application_name", "SET application_name TO 'mine'"}}));
+  const std::string own = world.texts.server_name(PreparedTexts::own);
+  EXPECT_EQ(client.sends(parse("", "RESET ALL") + bind("") + execute() + sync()),
+            parse("", "RESET ALL") + bind("") + execute() + parse(own, "SET application_name TO 'mine'") +
+                wire::bind(own, own) + execute(own) + close_portal(own) + close_statement(own) + sync());
+  EXPECT_EQ(client.hears(parsed() + bound() + complete("RESET") + parsed() + bound() + complete("SET") + closed() +
+                         closed() + ready()),
+            parsed() + bound() + complete("RESET") + ready());
+  EXPECT_TRUE(client.relay.releasable());
 }
 
 TEST_F(RelayState, ATransactionKeepsItsServerConnection) {

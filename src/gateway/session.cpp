@@ -264,7 +264,6 @@ Session::Passed Session::pass_on() {
         break;
       case Relay::Next::parse:
       case Relay::Next::reset_sequences:
-      case Relay::Next::restore_start:
       case Relay::Next::answer:
         return Passed::waits;
       case Relay::Next::terminate:
@@ -312,7 +311,7 @@ asio::awaitable<bool> Session::wait_for_next() {
     }
     case Relay::Next::answer:
       while (server_ && !finished_ && relay_->asking()) co_await answered_.wait(std::chrono::hours(24));
-      co_return server_ && !client_gone_;
+      co_return !client_gone_ && !finished_;  // the server connection may have been given back meanwhile
     case Relay::Next::reset_sequences: {
       const auto server = server_;
       if (!server) co_return false;
@@ -323,12 +322,6 @@ asio::awaitable<bool> Session::wait_for_next() {
       }
       (void)done;  // in a failed transaction it fails, and so will what the client sends
       relay_->sequences_reset();
-      co_return true;
-    }
-    case Relay::Next::restore_start: {
-      const auto server = server_;
-      if (!server || !co_await prepare_server(server) || server_ != server) co_return false;
-      tell_parameters(*server);
       co_return true;
     }
     default:

@@ -59,6 +59,7 @@ MeaningChange change_of(const sql::Statement& statement) {
         break;
       case What::deallocate:
       case What::deallocate_all:
+      case What::prepare:
       case What::execute:
       case What::pin:
         break;

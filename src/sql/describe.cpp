@@ -19,6 +19,8 @@ std::string_view name(SessionChange::What what) {
       return "deallocate";
     case deallocate_all:
       return "deallocate all";
+    case prepare:
+      return "prepare";
     case execute:
       return "execute";
     case pin:

@@ -199,6 +199,9 @@ static void report_node(struct walk* walk, const Node* node) {
     case T_RefreshMatViewStmt:
       report(walk, PG_TREE_WRITE, NULL);
       break;
+    case T_PrepareStmt:
+      report(walk, PG_TREE_PREPARE_NAME, ((const PrepareStmt*)node)->name);
+      break;
     case T_ExecuteStmt:  // of a statement that isn't known here
       report(walk, PG_TREE_WRITE, NULL);
       report(walk, PG_TREE_EXECUTE_NAME, ((const ExecuteStmt*)node)->name);

@@ -75,6 +75,7 @@ enum pg_tree_fact {
   // Facts found anywhere in a statement.
   PG_TREE_WRITE,           ///< INSERT, UPDATE, DELETE, MERGE, a locking clause, INTO
   PG_TREE_EXECUTE_NAME,    ///< EXECUTE name
+  PG_TREE_PREPARE_NAME,    ///< PREPARE name
   PG_TREE_FUNCTION,        ///< a call: `name`, without its schema; `value`: its first argument, if a constant
   PG_TREE_FUNCTION_LOCAL,  ///< a call whose third argument is the literal true: set_config() uses it
   PG_TREE_TEMPORARY_TABLE,

@@ -111,8 +111,6 @@ class Reader {
     only_plans_ = root == PG_TREE_EXPLAIN || root == PG_TREE_PREPARE;
     slice_ = text_.substr(location, length == 0 ? std::string_view::npos : length);
     switch (root) {
-      case PG_TREE_PREPARE:
-        return pin("prepared statement");
       case PG_TREE_LISTEN:
         return pin("listen");
       case PG_TREE_DO_BLOCK:  // a script in another language: it may do all that this file looks for
@@ -182,6 +180,8 @@ class Reader {
       case PG_TREE_NEW_SESSIONS:
         statement_.affects_new_sessions = true;
         return;
+      case PG_TREE_PREPARE_NAME:
+        return change(What::prepare, std::string(name));
       case PG_TREE_EXECUTE_NAME:
         return change(What::execute, std::string(name));
       case PG_TREE_WRITE:

@@ -52,6 +52,7 @@ struct SessionChange {
     discard_all,  ///< DISCARD ALL
     deallocate,   ///< DEALLOCATE name: `name`
     deallocate_all,
+    prepare,  ///< PREPARE name, which the client may have prepared in the protocol: `name`. It pins
     execute,  ///< EXECUTE name, which the client may have prepared in the protocol: `name`
     pin,      ///< leaves state on the server connection that can't be moved: `name` says which, as in "temporary table"
   };

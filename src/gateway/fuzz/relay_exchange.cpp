@@ -62,6 +62,7 @@ class Exchange {
         relay_(pipeline_, texts_, {.mode = mode, .max_message = max_message, .user = "u", .database = "d"}) {
     for (auto& server : servers_) server.parameters = usual_parameters();
     relay_.parameters = servers_[0].parameters;
+    if (mode == Relay::Mode::session) return;  // so that all is passed on as it came
     relay_.start_with(std::make_shared<const backend::Settings>(
         backend::Settings{{"application_name", "SET application_name TO 'fuzz'"}}));
   }
@@ -92,10 +93,6 @@ class Exchange {
         case Relay::Next::reset_sequences:
           require(mode_ == Relay::Mode::transaction);
           relay_.sequences_reset();
-          break;
-        case Relay::Next::restore_start:
-          require(attached_ && relay_.idle());
-          servers_[leases_ % 2].settings = relay_.settings();
           break;
         case Relay::Next::answer:
           require(relay_.asking() && relay_.query_under_way());

@@ -52,8 +52,8 @@ void converse(std::string_view name, Conversation& talk) {
     talk.client(parse("a", "SELECT 1") + parse("b", "SELECT 1") + sync());
     talk.server(parsed() + parsed() + parameter_types() + columns() + ready());
     talk.client(parse("a", "SELECT 2") + sync()).server(parsed() + error("42P05", "\"a\" already exists") + ready());
-    talk.client(query("EXECUTE b")).server(parsed() + ready() + complete("SELECT 1") + ready());
-    talk.client(query("DEALLOCATE a")).server(parsed() + ready() + complete("DEALLOCATE") + ready());
+    talk.client(query("EXECUTE b")).server(closed() + parsed() + ready() + complete("SELECT 1") + ready());
+    talk.client(query("DEALLOCATE a")).server(closed() + parsed() + ready() + complete("DEALLOCATE") + ready());
     talk.client(run("DEALLOCATE ALL") + parse("c", "SELECT 3") + bind("c") + sync());
     talk.server(done("DEALLOCATE ALL") + parsed() + bound() + ready());
   } else if (name == "errors") {
@@ -62,7 +62,7 @@ void converse(std::string_view name, Conversation& talk) {
     talk.server(error("26000", "prepared statement \"nobody\" does not exist") + ready());
     talk.client(bind("a") + flush()).server(error("08P01", "prepared statement \"mr_1\" requires 1"));
     talk.client(execute() + query("SELECT 1") + sync()).server(ready());
-    talk.client(bind("") + sync()).server(closed() + error("26000", "there is none") + ready());
+    talk.client(bind("") + sync()).server(error("26000", "there is none") + ready());
     talk.server(error("57P01", "terminating connection", "FATAL"));
   } else if (name == "settings") {
     talk.client(query("SET work_mem = '1MB'")).server(complete("SET") + ready());
