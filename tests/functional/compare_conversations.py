@@ -187,6 +187,13 @@ def _ended(client: Client, *, farewell: bool) -> list[str]:
         return ["(not closed)"]
 
 
+class ServerCrashed(Exception):
+    """PostgreSQL itself crashes of this conversation, also directly: there is nothing to compare.
+
+    PostgreSQL 15 uses freed memory in some of them, with portals that outlive their plans; whether it crashes is chance.
+    """
+
+
 class Comparison:
     """Both ways to one PostgreSQL; one conversation at a time."""
 
@@ -194,8 +201,7 @@ class Comparison:
         self.mode = mode
         self._postgres, self._proxy = postgres, proxy
         self._seconds = seconds
-        self._admin = connect(postgres, application_name="rival")
-        self._admin.rows(f"SET client_min_messages = error; SET lock_timeout = 5000; {CREATE}")
+        self._admin = self._open_admin()
         self._recent: deque[Conversation] = deque(maxlen=12)  # had on these server connections, the newest last
         self._direct: Client | None = None
         self._rival: Client | None = None
@@ -211,11 +217,24 @@ class Comparison:
 
     def hear_directly(self, talk: Conversation) -> Heard:
         """What PostgreSQL says, which tells what kind of conversation it is."""
-        self._reset()
-        return self._hear_directly(talk, self._seconds)
+        try:
+            self._reset()
+            return self._hear_directly(talk, self._seconds)
+        except (Gone, OSError) as gone:
+            self._recover()
+            raise ServerCrashed(str(talk)) from gone
 
     def compare(self, talk: Conversation, *, seconds: float | None = None, direct: Heard | None = None) -> Outcome:
         """`direct` if it is known already."""
+        try:
+            return self._compare(talk, seconds, direct)
+        except (Gone, OSError):
+            self._recover()
+            for _ in range(30):  # raises, if it is PostgreSQL's doing
+                self.hear_directly(talk)
+            raise
+
+    def _compare(self, talk: Conversation, seconds: float | None, direct: Heard | None) -> Outcome:
         self._reset()
         patience = seconds or self._seconds
         if not direct:
@@ -257,6 +276,11 @@ class Comparison:
         settled = self._settled() if talk.steps[-1].ends else []
         return settled + [str(message) for message in self._admin.ask(query(_LEFT)) if message.kind == "D"]
 
+    def _open_admin(self) -> Client:
+        admin = connect(self._postgres, application_name="rival")
+        admin.rows(f"SET client_min_messages = error; SET lock_timeout = 5000; {CREATE}")
+        return admin
+
     # --- the other client ---
 
     def _open_rival(self) -> None:
@@ -282,6 +306,24 @@ class Comparison:
             other.until_closed()
 
     # --- the server's state ---
+
+    def _recover(self) -> None:
+        """After the server has ended all its sessions."""
+        for client in (self._admin, self._rival, self._direct):
+            if client:
+                client.close()
+        self._rival = self._direct = None
+        self._recent.clear()
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self._admin = self._open_admin()
+                self._open_rival()
+                return
+            except (Gone, OSError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def _reset(self) -> None:
         try:

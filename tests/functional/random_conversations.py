@@ -29,7 +29,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "parameters": ("select $1::int", "select v from t where id = $1", "update t set v = $1 where id = 1 returning id, v"),
     "writes": (
         "insert into t values (6, 'six')", "insert into t values (7, 'seven') returning id", "delete from t where id = 6",
-        "update t set v = v || '+' where id < 3", "delete from t where id > 5 returning id",
+        "update t set v = v || '+' where id < 3", "delete from t where id = 7 returning id",
     ),
     "errors": ("select 1/0", "selec", "select * from missing", "insert into t values (1, 'again')", "select 'x'::int"),
     "transactions": ("begin", "commit", "rollback", "begin isolation level serializable", "commit and chain", "start transaction read only"),
@@ -205,7 +205,9 @@ class Speaker:
 
     def _parse(self, name: str, text: str | None = None) -> Said:
         text = self._text() if text is None else text
-        if name and text.startswith("execute"):  # of itself, it would end when the stack is full
+        # Executed by SQL, EXECUTE of itself ends when the stack is full, and what drops itself crashes PostgreSQL 15.
+        # So does now and then a portal that is executed again when its plan is gone with a holdable cursor's.
+        if (name and text.startswith(("execute", "deallocate", "discard"))) or text.startswith("declare h"):
             text = "select 7"
         self.texts_of[name] = text
         return Said("Parse", (name, text))
