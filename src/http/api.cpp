@@ -27,22 +27,26 @@ asio::awaitable<OptimizationHealth> health(Sources sources) {
 
 std::shared_ptr<const Router> api(const Sources& sources) {
   ApiTable table;
-  table.get<OptimizationStatus>({.path = under(prefix, "/status"),
-                                 .summary = "What is running, and its figures",
-                                 .description = "Parts that this version doesn't have are false or null; warnings says "
-                                                "which. The wire object has the figures of the PostgreSQL port.",
-                                 .also_at = {under(doubled_prefix, "/status")}},
-                                [sources] { return status(sources); });
-  table.get<OptimizationHealth>({.path = under(prefix, "/health"),
-                                 .summary = "Whether queries are answered, and by what",
-                                 .description = "healthy: everything works. degraded (a score of 60 or more): queries "
-                                                "are answered, but a part is missing. unhealthy: PostgreSQL can't be "
-                                                "reached. The status code is 200 in every case.",
-                                 .also_at = {under(doubled_prefix, "/health"), "/health"}},
-                                [sources] { return health(sources); });
-  table.get_text({.path = "/metrics", .summary = "All figures in Prometheus' text format"},
-                 "text/plain; version=0.0.4; charset=utf-8",
-                 [sources] { return metrics_text(sources.monitor->snapshot(), sources.version); });
+  table.add("GET",
+            {.path = under(prefix, "/status"),
+             .summary = "What is running, and its figures",
+             .description = "Parts that this version doesn't have are false or null; warnings says "
+                            "which. The wire object has the figures of the PostgreSQL port.",
+             .also_at = {under(doubled_prefix, "/status")}},
+            [sources] { return status(sources); });
+  table.add("GET",
+            {.path = under(prefix, "/health"),
+             .summary = "Whether queries are answered, and by what",
+             .description = "healthy: everything works. degraded (a score of 60 or more): queries "
+                            "are answered, but a part is missing. unhealthy: PostgreSQL can't be "
+                            "reached. The status code is 200 in every case.",
+             .also_at = {under(doubled_prefix, "/health"), "/health"}},
+            [sources] { return health(sources); });
+  table.add("GET",
+            {.path = "/metrics",
+             .summary = "All figures in Prometheus' text format",
+             .media_type = "text/plain; version=0.0.4; charset=utf-8"},
+            [sources] { return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version)}); });
   return table.router("Millrace", sources.version);
 }
 

@@ -1,6 +1,8 @@
 #include "http/api_table.hpp"
 
+#include <algorithm>
 #include <boost/json/serialize.hpp>
+#include <stdexcept>
 
 namespace millrace::http {
 namespace {
@@ -9,6 +11,17 @@ namespace json = boost::json;
 
 json::object content(std::string_view type, json::object schema) {
   return {{std::string(type), json::object{{"schema", std::move(schema)}}}};
+}
+
+json::object reference(std::string_view component) {
+  return {{"$ref", "#/components/schemas/" + std::string(component)}};
+}
+
+json::object problem_schema() {
+  return {{"title", "Problem"},
+          {"type", "object"},
+          {"properties", json::object{{"detail", json::object{{"type", "string"}}}}},
+          {"required", json::array{"detail"}}};
 }
 
 json::object validation_error_schema() {
@@ -22,17 +35,22 @@ json::object validation_error_schema() {
 }
 
 json::object http_validation_error_schema() {
-  json::object item{{"$ref", "#/components/schemas/ValidationError"}};
   return {{"title", "HTTPValidationError"},
           {"type", "object"},
-          {"properties", json::object{{"detail", json::object{{"type", "array"}, {"items", std::move(item)}}}}},
+          {"properties",
+           json::object{{"detail", json::object{{"type", "array"}, {"items", reference("ValidationError")}}}}},
           {"required", json::array{"detail"}}};
+}
+
+std::string lower(std::string_view text) {
+  std::string lowered;
+  for (const char c : text) lowered += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return lowered;
 }
 
 /// A name for generated clients: "GET /api/v1/x-y" is "get_api_v1_x_y".
 std::string operation_id(std::string_view method, std::string_view path) {
-  std::string id;
-  for (const char c : method) id += static_cast<char>(c - 'A' + 'a');
+  std::string id = lower(method);
   for (const char c : path) id += std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
   return id;
 }
@@ -40,40 +58,41 @@ std::string operation_id(std::string_view method, std::string_view path) {
 }  // namespace
 
 bool is_json(std::string_view content_type) {
-  std::string type;
-  for (const char c : content_type.substr(0, content_type.find(';'))) {
-    if (c != ' ' && c != '\t') type += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  }
+  std::string type = lower(content_type.substr(0, content_type.find(';')));
+  std::erase_if(type, [](char c) { return c == ' ' || c == '\t'; });
   return type == "application/json" || (type.starts_with("application/") && type.ends_with("+json"));
 }
 
-void ApiTable::get_text(About about, std::string content_type, std::function<std::string()> answer) {
-  operations_.push_back({.method = "GET",
-                         .about = std::move(about),
-                         .parameters = {},
-                         .body = {},
-                         .answer = {{"type", "string"}},
-                         .answer_type = content_type.substr(0, content_type.find(';')),
-                         .handler = [type = std::move(content_type), answer = std::move(answer)](const Request&) {
-                           return ready({.content_type = type, .body = answer()});
-                         }});
+void ApiTable::add_operation(Operation operation) {
+  const std::vector<std::string> names = parameter_names(operation.about.path);
+  if (!std::ranges::is_permutation(names, operation.path_members)) {
+    throw std::logic_error("the members of the Path aren't the parameters of " + operation.about.path);
+  }
+  for (const std::string& path : operation.about.also_at) {
+    if (parameter_names(path) != names) throw std::logic_error("other parameters than the first path's: " + path);
+  }
+  operations_.push_back(std::move(operation));
 }
 
 json::object ApiTable::describe(const Operation& operation) const {
-  json::object described{{"summary", operation.about.summary},
-                         {"operationId", operation_id(operation.method, operation.about.path)}};
-  if (!operation.about.description.empty()) described["description"] = operation.about.description;
+  const About& about = operation.about;
+  json::object described{{"summary", about.summary}, {"operationId", operation_id(operation.method, about.path)}};
+  if (!about.description.empty()) described["description"] = about.description;
   if (!operation.parameters.empty()) described["parameters"] = operation.parameters;
   if (!operation.body.empty()) {
     described["requestBody"] =
         json::object{{"required", true}, {"content", content("application/json", operation.body)}};
   }
-  json::object responses{{"200", json::object{{"description", "Successful response"},
-                                              {"content", content(operation.answer_type, operation.answer)}}}};
+  json::object success{{"description", "Successful response"}};
+  if (!operation.answer.empty()) success["content"] = operation.answer;
+  json::object responses{{std::to_string(about.status), std::move(success)}};
+  for (const auto& [status, when] : about.problems) {
+    responses[std::to_string(status)] =
+        json::object{{"description", when}, {"content", content("application/json", reference("Problem"))}};
+  }
   if (operation.has_input()) {
-    json::object schema{{"$ref", "#/components/schemas/HTTPValidationError"}};
     responses["422"] = json::object{{"description", "The input is not as it must be"},
-                                    {"content", content("application/json", std::move(schema))}};
+                                    {"content", content("application/json", reference("HTTPValidationError"))}};
   }
   described["responses"] = std::move(responses);
   return described;
@@ -82,14 +101,16 @@ json::object ApiTable::describe(const Operation& operation) const {
 std::string ApiTable::document(std::string_view title, std::string_view version) const {
   json::object paths;
   bool any_input = false;
+  bool any_problem = false;
   for (const Operation& operation : operations_) {
     json::value& path = paths[operation.about.path];
     if (path.is_null()) path.emplace_object();
-    std::string method = operation.method == "GET" ? "get" : "post";
-    path.as_object()[method] = describe(operation);
+    path.as_object()[lower(operation.method)] = describe(operation);
     any_input |= operation.has_input();
+    any_problem |= !operation.about.problems.empty();
   }
   json::object components = schemas_.components();
+  if (any_problem) components["Problem"] = problem_schema();
   if (any_input) {
     components["ValidationError"] = validation_error_schema();
     components["HTTPValidationError"] = http_validation_error_schema();

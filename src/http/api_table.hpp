@@ -1,43 +1,45 @@
 #pragma once
 
+#include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "http/input.hpp"
 #include "http/json_schema.hpp"
-#include "http/json_write.hpp"
-#include "http/query_read.hpp"
+#include "http/reply.hpp"
 #include "http/router.hpp"
 
 namespace millrace::http {
 
 /// What a reader of the API's document learns about an operation.
 struct About {
-  std::string path;  ///< without a slash at the end
+  std::string path;  ///< without a slash at the end; "{name}" stands for a parameter
   std::string summary;
   std::string description = {};
-  std::vector<std::string> also_at = {};  ///< other paths that lead to it; left out of the document
+  std::vector<std::string> also_at = {};        ///< other paths that lead to it; left out of the document
+  int status = 200;                             ///< of the answer that is expected
+  std::map<int, std::string> problems = {};     ///< the other statuses that it answers, and when
+  std::string media_type = "application/json";  ///< of a handler's own Response
 };
 
 /// The table of all operations: what requests are routed by, checked against and documented from.
 ///
-///     table.get<Status>({.path = "/status", .summary = "How it is"}, [=] { return status(sources); });
-///     table.post<Query, Plan>({...}, [=](Query query) { return analyze(sources, std::move(query)); });
+///     table.add("GET", {.path = "/status", .summary = "How it is"}, [=] { return status(sources); });
+///     table.add("PUT", {.path = "/entries/{key}", ...}, put_entry);
+///
+/// A handler's parameters are what it takes of a request (`input.hpp`). It answers an awaitable of
+/// - a described struct: in JSON, with the status of its About;
+/// - a Reply of one, which may also be another response, such as a problem, or have headers;
+/// - a Reply<NoContent>: no body;
+/// - a Response: as it is, of About's media type.
 class ApiTable {
  public:
-  /// Answers without input.
-  template <typename Answer>
-  void get(About about, std::function<asio::awaitable<Answer>()> answer);
-
-  /// Answers by the query's parameters, which are checked first: what doesn't fit is 422.
-  template <typename Query, typename Answer>
-  void get(About about, std::function<asio::awaitable<Answer>(Query)> answer);
-
-  /// Answers by a JSON body, which is checked first: what doesn't fit is 422.
-  template <typename Body, typename Answer>
-  void post(About about, std::function<asio::awaitable<Answer>(Body)> answer);
-
-  /// Answers text that isn't JSON.
-  void get_text(About about, std::string content_type, std::function<std::string()> answer);
+  /// Throws std::logic_error if a Path's members aren't the path's parameters.
+  template <typename F>
+  void add(std::string method, About about, F handler) {
+    add_function(std::move(method), std::move(about), std::function(std::move(handler)));
+  }
 
   /// The OpenAPI 3.1 document of all that was added so far.
   std::string document(std::string_view title, std::string_view version) const;
@@ -49,14 +51,32 @@ class ApiTable {
   struct Operation {
     std::string method;
     About about;
-    boost::json::array parameters;
-    boost::json::object body;  ///< a schema; empty if there is no body
-    boost::json::object answer;
-    std::string answer_type = "application/json";
-    Handler handler;
+    std::vector<std::string> path_members = {};  ///< the members of its Path
+    boost::json::array parameters = {};
+    boost::json::object body = {};  ///< a schema; empty if there is no body
+    boost::json::object answer = {};
+    Handler handler = {};
 
     bool has_input() const { return !parameters.empty() || !body.empty(); }
   };
+
+  template <typename Answer, typename... Inputs>
+  void add_function(std::string method, About about, std::function<asio::awaitable<Answer>(Inputs...)> handler);
+  void add_operation(Operation operation);
+
+  template <typename T>
+  void describe_parameters(std::string_view in, Operation& operation);
+  template <typename T>
+  void describe_input(std::type_identity<Path<T>>, Operation& operation);
+  template <typename T>
+  void describe_input(std::type_identity<Query<T>>, Operation& operation);
+  template <typename T>
+  void describe_input(std::type_identity<Body<T>>, Operation& operation);
+
+  template <typename T>
+  boost::json::object describe_answer(std::type_identity<T>, const About& about);
+  template <typename T>
+  boost::json::object describe_answer(std::type_identity<Reply<T>>, const About& about);
 
   boost::json::object describe(const Operation& operation) const;
 
@@ -64,65 +84,86 @@ class ApiTable {
   std::vector<Operation> operations_;
 };
 
-/// Whether a media type is JSON: "application/json; charset=utf-8", "application/problem+json".
-bool is_json(std::string_view content_type);
-
-template <typename Answer>
-asio::awaitable<Response> as_json(asio::awaitable<Answer> answer) {
-  const Answer value = co_await std::move(answer);
-  co_return Response{.body = to_json(value)};
-}
-
 /// An answer that is known at once.
 inline asio::awaitable<Response> ready(Response response) { co_return response; }
 
-template <typename Answer>
-void ApiTable::get(About about, std::function<asio::awaitable<Answer>()> answer) {
-  operations_.push_back({.method = "GET",
-                         .about = std::move(about),
-                         .parameters = {},
-                         .body = {},
-                         .answer = schemas_.of<Answer>(Schemas::Direction::answer),
-                         .handler = [answer = std::move(answer)](const Request&) { return as_json(answer()); }});
+/// Reads what `handler` takes of the request, and calls it if that fits. What is given by reference must outlive the
+/// answer.
+template <typename Answer, typename... Inputs>
+asio::awaitable<Response> answer_checked(const std::function<asio::awaitable<Answer>(Inputs...)>& handler,
+                                         const About& about, const std::vector<std::string>& path_names,
+                                         Request request) {
+  Given given{.request = request, .path_names = path_names};
+  std::tuple<Inputs...> inputs{read_input(std::type_identity<Inputs>(), given)...};
+  if (!given.problems.empty()) co_return unprocessable(given.problems);
+  Answer answer = co_await std::apply(handler, std::move(inputs));
+  if constexpr (std::same_as<Answer, Response>) {
+    if (answer.status == about.status) answer.content_type = about.media_type;
+    co_return answer;
+  } else {
+    co_return to_response(Reply(std::move(answer)), about.status);
+  }
 }
 
-template <typename Query, typename Answer>
-void ApiTable::get(About about, std::function<asio::awaitable<Answer>(Query)> answer) {
-  boost::json::array parameters;
-  for_each_member<Query>([&](auto member) {
-    using Member = MemberType<Query, decltype(member)>;
-    parameters.push_back(boost::json::object{{"name", member.name},
-                                             {"in", "query"},
-                                             {"required", !is_optional<Member>},
-                                             {"schema", schemas_.of<Member>(Schemas::Direction::request)}});
+template <typename Answer, typename... Inputs>
+void ApiTable::add_function(std::string method, About about,
+                            std::function<asio::awaitable<Answer>(Inputs...)> handler) {
+  Operation operation{.method = std::move(method), .about = std::move(about)};
+  (describe_input(std::type_identity<Inputs>(), operation), ...);
+  operation.answer = describe_answer(std::type_identity<Answer>(), operation.about);
+  operation.handler = [handler = std::move(handler), about = operation.about,
+                       names = parameter_names(operation.about.path)](Request request) {
+    return answer_checked(handler, about, names, std::move(request));
+  };
+  add_operation(std::move(operation));
+}
+
+template <typename T>
+void ApiTable::describe_parameters(std::string_view in, Operation& operation) {
+  for_each_member<T>([&](auto member) {
+    using Member = MemberType<T, decltype(member)>;
+    operation.parameters.push_back(boost::json::object{{"name", member.name},
+                                                       {"in", in},
+                                                       {"required", !is_optional<Member>},
+                                                       {"schema", schemas_.of<Member>(Schemas::Direction::request)}});
   });
-  operations_.push_back({.method = "GET",
-                         .about = std::move(about),
-                         .parameters = std::move(parameters),
-                         .body = {},
-                         .answer = schemas_.of<Answer>(Schemas::Direction::answer),
-                         .handler = [answer = std::move(answer)](const Request& request) {
-                           auto query = read_query<Query>(request.target.query);
-                           if (!query) return ready(unprocessable(query.error()));
-                           return as_json(answer(std::move(*query)));
-                         }});
 }
 
-template <typename Body, typename Answer>
-void ApiTable::post(About about, std::function<asio::awaitable<Answer>(Body)> answer) {
-  operations_.push_back({.method = "POST",
-                         .about = std::move(about),
-                         .parameters = {},
-                         .body = schemas_.of<Body>(Schemas::Direction::request),
-                         .answer = schemas_.of<Answer>(Schemas::Direction::answer),
-                         .handler = [answer = std::move(answer)](const Request& request) {
-                           if (!is_json(request.content_type)) {
-                             return ready(unprocessable({{{"body"}, "must be sent as application/json", "json_type"}}));
-                           }
-                           auto body = read_body<Body>(request.body);
-                           if (!body) return ready(unprocessable(body.error()));
-                           return as_json(answer(std::move(*body)));
-                         }});
+template <typename T>
+void ApiTable::describe_input(std::type_identity<Path<T>>, Operation& operation) {
+  for_each_member<T>([&](auto member) { operation.path_members.emplace_back(member.name); });
+  describe_parameters<T>("path", operation);
+}
+
+template <typename T>
+void ApiTable::describe_input(std::type_identity<Query<T>>, Operation& operation) {
+  describe_parameters<T>("query", operation);
+}
+
+template <typename T>
+void ApiTable::describe_input(std::type_identity<Body<T>>, Operation& operation) {
+  operation.body = schemas_.of<T>(Schemas::Direction::request);
+}
+
+template <typename T>
+boost::json::object ApiTable::describe_answer(std::type_identity<T>, const About& about) {
+  boost::json::object schema;
+  if constexpr (!std::same_as<T, Response>) {
+    schema = schemas_.of<T>(Schemas::Direction::answer);
+  } else if (!is_json(about.media_type)) {
+    schema = {{"type", "string"}};
+  }
+  const std::string media_type = about.media_type.substr(0, about.media_type.find(';'));
+  return {{media_type, boost::json::object{{"schema", std::move(schema)}}}};
+}
+
+template <typename T>
+boost::json::object ApiTable::describe_answer(std::type_identity<Reply<T>>, const About& about) {
+  if constexpr (std::same_as<T, NoContent>) {
+    return {};
+  } else {
+    return describe_answer(std::type_identity<T>(), about);
+  }
 }
 
 }  // namespace millrace::http

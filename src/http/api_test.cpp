@@ -4,13 +4,15 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <set>
 
 #include "base/clock.hpp"
-#include "http/api_table.hpp"
+#include "http/fuzz/sample.hpp"
 #include "http/metrics.hpp"
 #include "http/optimization_health.hpp"
 #include "http/optimization_status.hpp"
+#include "http/target.hpp"
 
 namespace millrace::http {
 namespace {
@@ -26,15 +28,15 @@ asio::awaitable<Result<>> reachable() { co_return Result<>(); }
 asio::awaitable<Result<>> unreachable() { co_return fail("connection refused"); }
 
 /// Runs a handler to its end; there is nothing here that it could wait for.
-Response ask(const Router& router, std::string method, std::string path) {
+Response ask(const Router& router, std::string method, const std::string& target, std::string body = {}) {
   asio::io_context context;
   Response answer;
   asio::co_spawn(context,
                  router.answer({.method = std::move(method),
-                                .raw_target = path,
-                                .target = {.path = path, .query = {}},
-                                .content_type = {},
-                                .body = {}}),
+                                .raw_target = target,
+                                .target = parse_target(target).value(),
+                                .content_type = "application/json",
+                                .body = std::move(body)}),
                  [&answer](std::exception_ptr, Response response) { answer = std::move(response); });
   context.run();
   return answer;
@@ -53,9 +55,99 @@ TEST(Router, FindsByPathThenMethod) {
   EXPECT_EQ(missing.body, R"({"detail":"Not Found"})");
   const Response wrong_method = ask(router, "DELETE", "/a");
   EXPECT_EQ(wrong_method.status, 405);
-  EXPECT_EQ(wrong_method.allow, "GET, HEAD, POST");
+  EXPECT_EQ(wrong_method.headers, (Headers{{"Allow", "GET, HEAD, POST"}}));
   EXPECT_EQ(wrong_method.body, R"({"detail":"Method Not Allowed"})");
   EXPECT_EQ(ask(router, "GET", "/throws").status, 500);
+  EXPECT_THROW(router.add("GET", "/a", [](const Request&) { return ready({}); }), std::logic_error);
+}
+
+/// Answers with its own name and the path's parameters.
+Handler named(std::string name) {
+  return [name = std::move(name)](const Request& request) {
+    std::string body = name;
+    for (const std::string& value : request.path_parameters) body += " " + value;
+    return ready({.body = std::move(body)});
+  };
+}
+
+TEST(Router, FindsParametersOfThePath) {
+  Router router;
+  router.add("GET", "/", named("root"));
+  router.add("GET", "/jobs/{id}", named("job"));
+  router.add("PATCH", "/jobs/{id}", named("change"));
+  router.add("GET", "/jobs/all", named("all"));
+  router.add("GET", "/jobs/all/new", named("new"));
+  router.add("GET", "/jobs/{id}/steps/{number}", named("step"));
+  const auto body = [&](const std::string& target) { return ask(router, "GET", target).body; };
+  EXPECT_EQ(body("/"), "root");
+  EXPECT_EQ(body("/jobs/7"), "job 7");
+  EXPECT_EQ(body("/jobs/a%2Fb%20%25/"), "job a/b %");
+  EXPECT_EQ(body("/jobs/.."), "job ..");
+  EXPECT_EQ(body("/jobs/all"), "all");
+  EXPECT_EQ(body("/jobs/%61ll"), "all");
+  EXPECT_EQ(body("/jobs/all/new"), "new");
+  EXPECT_EQ(body("/jobs/all/steps/3"), "step all 3");
+  for (const char* target : {"/jobs", "/jobs/", "/jobs//steps/3", "/jobs/7/steps", "/jobs/7/steps/3/4", "/jobs%2F7"}) {
+    EXPECT_EQ(ask(router, "GET", target).status, 404) << target;
+  }
+  EXPECT_EQ(ask(router, "PATCH", "/jobs/7").body, "change 7");
+  EXPECT_EQ(ask(router, "DELETE", "/jobs/7").headers, (Headers{{"Allow", "GET, HEAD, PATCH"}}));
+  EXPECT_EQ(ask(router, "PATCH", "/jobs/all").headers, (Headers{{"Allow", "GET, HEAD"}}));
+}
+
+TEST(ApiTable, ChecksPathQueryAndBodyTogether) {
+  const auto router = sample::routes();
+  const std::string search = R"({"text":"t","limit":1,"exact":true,"filters":[],"weights":{}})";
+  const Response all = ask(*router, "PUT", "/places/a%2Fb/-7?limit=3", search);
+  EXPECT_EQ(all.status, 201);
+  EXPECT_NE(all.body.find(R"({\"name\":\"a/b\",\"number\":-7}{\"limit\":3)"), std::string::npos) << all.body;
+  const Response wrong = ask(*router, "PUT", "/places/x/40000?limit=-1", R"({"text":1})");
+  EXPECT_EQ(wrong.status, 422);
+  const json::value findings = json::parse(wrong.body);
+  const auto loc = [&](std::size_t i) { return json::serialize(findings.at("detail").at(i).at("loc")); };
+  EXPECT_EQ(loc(0), R"(["query","limit"])");
+  EXPECT_EQ(loc(1), R"(["path","number"])");
+  EXPECT_EQ(loc(2), R"(["body","text"])");
+  EXPECT_EQ(ask(*router, "GET", "/places/x/y").body,
+            R"({"detail":[{"loc":["path","number"],"msg":"must be a whole number","type":"int_parsing"}]})");
+}
+
+TEST(ApiTable, AnswersWithAnyStatusAndHeaders) {
+  const auto router = sample::routes();
+  const Response found = ask(*router, "GET", "/places/x/1");
+  EXPECT_EQ(found.status, 200);
+  EXPECT_EQ(found.headers, (Headers{{"Location", "x"}}));
+  const Response missing = ask(*router, "GET", "/places/x/-1");
+  EXPECT_EQ(missing.status, 404);
+  EXPECT_EQ(missing.body, R"({"detail":"there is none"})");
+  const Response deleted = ask(*router, "DELETE", "/places/x/1");
+  EXPECT_EQ(deleted.status, 204);
+  EXPECT_EQ(deleted.body, "");
+}
+
+TEST(ApiTable, DocumentsParametersAndStatuses) {
+  const json::value document = json::parse(ask(*sample::routes(), "GET", "/openapi.json").body);
+  const json::value& place = document.at("paths").at("/places/{name}/{number}");
+  const json::value& get = place.at("get");
+  EXPECT_EQ(json::serialize(get.at("parameters").at(1)),
+            R"({"name":"number","in":"path","required":true,"schema":{"type":"integer"}})");
+  EXPECT_EQ(get.at("responses").at("404").at("description").as_string(), "There is none");
+  EXPECT_TRUE(document.at("components").at("schemas").as_object().contains("Problem"));
+  EXPECT_TRUE(get.at("responses").as_object().contains("422"));
+  EXPECT_FALSE(place.at("delete").at("responses").at("204").as_object().contains("content"));
+  const json::value& put = place.at("put");
+  EXPECT_TRUE(put.at("responses").as_object().contains("201"));
+  EXPECT_TRUE(put.as_object().contains("requestBody"));
+  EXPECT_EQ(put.at("parameters").as_array().size(), 7);
+}
+
+TEST(ApiTable, RefusesAPathThatItsHandlerDoesNotFit) {
+  ApiTable table;
+  EXPECT_THROW(table.add("GET", {.path = "/places/{name}", .summary = ""}, sample::answer_place), std::logic_error);
+  EXPECT_THROW(table.add("GET", {.path = "/page/{name}", .summary = ""}, sample::answer_page), std::logic_error);
+  EXPECT_THROW(table.add("GET", {.path = "/{name}/{number}", .summary = "", .also_at = {"/{number}/{name}"}},
+                         sample::answer_place),
+               std::logic_error);
 }
 
 TEST(Api, StatusHasTheKeysThatClientsKnow) {

@@ -4,13 +4,13 @@
 
 namespace millrace::http {
 
-Response problem(int status, std::string_view detail) {
+Response problem(int status, std::string_view detail, Headers headers) {
   JsonWriter json;
   json.begin_object();
   json.key("detail");
   json.string(detail);
   json.end_object();
-  return Response{.status = status, .body = json.take()};
+  return Response{.status = status, .body = json.take(), .headers = std::move(headers)};
 }
 
 Response unprocessable(const std::vector<ValidationProblem>& problems) {

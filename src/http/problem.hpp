@@ -22,7 +22,7 @@ struct ValidationProblem {
 };
 
 /// `{"detail": "..."}`, the shape of FastAPI's errors.
-Response problem(int status, std::string_view detail);
+Response problem(int status, std::string_view detail, Headers headers = {});
 
 /// 422 with `{"detail": [{"loc": [...], "msg": "...", "type": "..."}]}`.
 Response unprocessable(const std::vector<ValidationProblem>& problems);

@@ -8,6 +8,7 @@ namespace millrace::http {
 namespace {
 
 using State = RequestParser::State;
+using Segments = std::vector<std::string>;
 
 /// Feeds text in pieces of `step` bytes, as a connection would.
 std::vector<Request> parse_all(std::string_view text, std::size_t step, RequestParser& parser) {
@@ -41,7 +42,7 @@ TEST(RequestParser, ReadsPipelinedRequestsHoweverTheyAreCut) {
     RequestParser parser({});
     const auto requests = parse_all(text, step, parser);
     ASSERT_EQ(requests.size(), 4) << step;
-    EXPECT_EQ(requests[0].target.path, "/a");
+    EXPECT_EQ(requests[0].target.segments, Segments{"a"});
     ASSERT_EQ(requests[0].target.query.size(), 1);
     EXPECT_EQ(requests[0].target.query[0].second, "1");
     EXPECT_TRUE(requests[0].keep_alive);
@@ -49,7 +50,7 @@ TEST(RequestParser, ReadsPipelinedRequestsHoweverTheyAreCut) {
     EXPECT_EQ(requests[1].body, "hello");
     EXPECT_EQ(requests[1].content_type, "application/json");
     EXPECT_EQ(requests[2].body, "abcdefg");
-    EXPECT_EQ(requests[3].target.path, "/d");
+    EXPECT_EQ(requests[3].target.segments, Segments{"d"});
     EXPECT_FALSE(requests[3].keep_alive);
     EXPECT_EQ(parser.state(), State::between);
   }
@@ -119,18 +120,19 @@ TEST(RequestParser, KeepsItsLimits) {
 TEST(ParseTarget, DecodesPathAndQuery) {
   const auto target = parse_target("/api/%76%31/?a=1&b=x%20y+z&c&a=2");
   ASSERT_TRUE(target);
-  EXPECT_EQ(target->path, "/api/v1");
+  EXPECT_EQ(target->segments, (Segments{"api", "v1"}));
   const std::vector<std::pair<std::string, std::string>> query = {{"a", "1"}, {"b", "x y z"}, {"c", ""}, {"a", "2"}};
   EXPECT_EQ(target->query, query);
 }
 
 TEST(ParseTarget, PathsInOneForm) {
-  EXPECT_EQ(parse_target("/")->path, "/");
-  EXPECT_EQ(parse_target("//")->path, "/");
-  EXPECT_EQ(parse_target("/health/")->path, "/health");
-  EXPECT_EQ(parse_target("/health//")->path, "/health");
-  EXPECT_EQ(parse_target("http://host:8642/health")->path, "/health");
-  EXPECT_EQ(parse_target("/a%2Fb")->path, "/a%2Fb");
+  EXPECT_EQ(parse_target("/")->segments, Segments{});
+  EXPECT_EQ(parse_target("//")->segments, Segments{});
+  EXPECT_EQ(parse_target("/health/")->segments, Segments{"health"});
+  EXPECT_EQ(parse_target("/health//")->segments, Segments{"health"});
+  EXPECT_EQ(parse_target("/a//b")->segments, (Segments{"a", "", "b"}));
+  EXPECT_EQ(parse_target("http://host:8642/health")->segments, Segments{"health"});
+  EXPECT_EQ(parse_target("/a%2Fb/%252F/%C3%A4")->segments, (Segments{"a/b", "%2F", "ä"}));
   EXPECT_FALSE(parse_target("*"));
   EXPECT_FALSE(parse_target(""));
   EXPECT_FALSE(parse_target("/ b"));

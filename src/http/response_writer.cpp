@@ -12,20 +12,42 @@ std::string_view reason(int status) {
   switch (status) {
     case 200:
       return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
+    case 204:
+      return "No Content";
+    case 303:
+      return "See Other";
+    case 304:
+      return "Not Modified";
     case 400:
       return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
     case 404:
       return "Not Found";
     case 405:
       return "Method Not Allowed";
     case 408:
       return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 410:
+      return "Gone";
+    case 412:
+      return "Precondition Failed";
     case 413:
       return "Content Too Large";
     case 417:
       return "Expectation Failed";
     case 422:
       return "Unprocessable Content";
+    case 429:
+      return "Too Many Requests";
     case 431:
       return "Request Header Fields Too Large";
     case 500:
@@ -53,17 +75,29 @@ std::string http_date() {
                      utc.tm_min, utc.tm_sec);
 }
 
+/// A header's value ends at a line's end: one that holds a line's end would begin another header.
+std::string in_one_line(std::string value) {
+  for (char& c : value) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  return value;
+}
+
 }  // namespace
 
 std::string serialize(const Response& response, bool keep_alive, bool with_body) {
-  std::string bytes = fmt::format(
-      "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
-      "Connection: {}\r\n",
-      response.status, reason(response.status), http_date(), response.content_type, response.body.size(),
-      keep_alive ? "keep-alive" : "close");
-  if (!response.allow.empty()) bytes += fmt::format("Allow: {}\r\n", response.allow);
+  std::string bytes =
+      fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\nCache-Control: no-store\r\nConnection: {}\r\n", response.status,
+                  reason(response.status), http_date(), keep_alive ? "keep-alive" : "close");
+  // RFC 9110, 8.6 and 15.4.5: these have no body, and so no length of it.
+  const bool may_have_body = response.status != 204 && response.status != 304;
+  if (may_have_body && !response.body.empty()) {
+    bytes += fmt::format("Content-Type: {}\r\n", in_one_line(response.content_type));
+  }
+  if (may_have_body) bytes += fmt::format("Content-Length: {}\r\n", response.body.size());
+  for (const auto& [name, value] : response.headers) bytes += fmt::format("{}: {}\r\n", name, in_one_line(value));
   bytes += "\r\n";
-  if (with_body) bytes += response.body;
+  if (with_body && may_have_body) bytes += response.body;
   return bytes;
 }
 

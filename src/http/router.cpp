@@ -1,36 +1,79 @@
 #include "http/router.hpp"
 
+#include <stdexcept>
+
 #include "base/log.hpp"
 #include "http/problem.hpp"
 
 namespace millrace::http {
 namespace {
 
+std::vector<std::string_view> split(std::string_view path) {
+  std::vector<std::string_view> segments;
+  while (path.size() > 1) {
+    path.remove_prefix(1);
+    const std::size_t end = std::min(path.find('/'), path.size());
+    segments.push_back(path.substr(0, end));
+    path.remove_prefix(end);
+  }
+  return segments;
+}
+
+bool is_parameter(std::string_view segment) { return segment.starts_with('{') && segment.ends_with('}'); }
+
 template <typename Methods>
 Response method_not_allowed(const Methods& methods) {
-  Response response = problem(405, "Method Not Allowed");
-  for (const auto& [method, handler] : methods) {
-    response.allow += (response.allow.empty() ? "" : ", ") + method + (method == "GET" ? ", HEAD" : "");
+  std::string allow;
+  for (const auto& [method, route] : methods) {
+    allow += (allow.empty() ? "" : ", ") + method + (method == "GET" ? ", HEAD" : "");
   }
-  return response;
+  return problem(405, "Method Not Allowed", {{"Allow", allow}});
 }
 
 }  // namespace
 
-void Router::add(std::string method, std::string path, Handler handler) {
-  paths_[std::move(path)][std::move(method)] = std::move(handler);
+std::vector<std::string> parameter_names(std::string_view path) {
+  std::vector<std::string> names;
+  for (const std::string_view segment : split(path)) {
+    if (is_parameter(segment)) names.emplace_back(segment.substr(1, segment.size() - 2));
+  }
+  return names;
+}
+
+void Router::add(std::string method, std::string_view path, Handler handler) {
+  Node* node = &root_;
+  for (const std::string_view segment : split(path)) {
+    auto& next = is_parameter(segment) ? node->parameter : node->fixed[std::string(segment)];
+    if (!next) next = std::make_unique<Node>();
+    node = next.get();
+  }
+  const auto [place, is_new] =
+      node->methods.try_emplace(method, Route{.path = std::string(path), .handler = std::move(handler)});
+  if (!is_new) throw std::logic_error(fmt::format("two handlers for {} {}", method, path));
+}
+
+const Router::Methods* Router::find(const Node& node, Segments rest, std::vector<std::string>& parameters) {
+  if (rest.empty()) return node.methods.empty() ? nullptr : &node.methods;
+  const std::string& segment = rest.front();
+  if (const auto fixed = node.fixed.find(segment); fixed != node.fixed.end()) {
+    if (const Methods* found = find(*fixed->second, rest.subspan(1), parameters)) return found;
+  }
+  if (!node.parameter || segment.empty()) return nullptr;
+  parameters.push_back(segment);
+  if (const Methods* found = find(*node.parameter, rest.subspan(1), parameters)) return found;
+  parameters.pop_back();
+  return nullptr;
 }
 
 asio::awaitable<Response> Router::answer(Request request) const {
-  const auto path = paths_.find(request.target.path);
-  if (path == paths_.end()) co_return problem(404, "Not Found");
-  const auto handler = path->second.find(request.method == "HEAD" ? "GET" : request.method);
-  if (handler == path->second.end()) co_return method_not_allowed(path->second);
-  const std::string named = request.method + " " + request.target.path;
+  const Methods* methods = find(root_, request.target.segments, request.path_parameters);
+  if (methods == nullptr) co_return problem(404, "Not Found");
+  const auto route = methods->find(request.method == "HEAD" ? "GET" : request.method);
+  if (route == methods->end()) co_return method_not_allowed(*methods);
   try {
-    co_return co_await handler->second(std::move(request));
+    co_return co_await route->second.handler(std::move(request));
   } catch (const std::exception& error) {
-    log::error("http handler failed", {{"request", named}, {"reason", error.what()}});
+    log::error("http handler failed", {{"request", route->first + " " + route->second.path}, {"reason", error.what()}});
   }
   co_return problem(500, "Internal Server Error");
 }

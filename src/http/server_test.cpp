@@ -25,6 +25,11 @@ struct Echoed {
 };
 BOOST_DESCRIBE_STRUCT(Echoed, (), (text, length))
 
+struct Name {
+  std::string name;
+};
+BOOST_DESCRIBE_STRUCT(Name, (), (name))
+
 }  // namespace sample
 
 namespace {
@@ -32,12 +37,24 @@ namespace {
 using namespace std::chrono_literals;
 using sample::Echo;
 using sample::Echoed;
+using sample::Name;
 
-asio::awaitable<Echoed> echo(Echo request) {
+Echoed repeated(const Echo& request) {
   Echoed answer;
   for (std::uint32_t i = 0; i < request.times.value_or(1); ++i) answer.text += request.text;
   answer.length = answer.text.size();
-  co_return answer;
+  return answer;
+}
+
+asio::awaitable<Echoed> echo_query(Query<Echo> request) { co_return repeated(request.value); }
+asio::awaitable<Echoed> echo_body(Body<Echo> request) { co_return repeated(request.value); }
+
+asio::awaitable<Reply<Name>> put_name(Path<Name> path) {
+  co_return Reply<Name>{path.value, {{"Location", "/names/" + path->name}}};
+}
+asio::awaitable<Reply<NoContent>> delete_name(Path<Name> path) {
+  if (path->name == "kept") co_return problem(409, "it is kept");
+  co_return NoContent{};
 }
 
 std::atomic<int> slow_requests{0};
@@ -51,10 +68,13 @@ asio::awaitable<Echoed> slow() {
 
 std::shared_ptr<const Router> routes() {
   ApiTable table;
-  table.get<Echo, Echoed>({.path = "/echo", .summary = "Says it again"}, echo);
-  table.post<Echo, Echoed>({.path = "/echo", .summary = "Says it again"}, echo);
-  table.get_text({.path = "/large", .summary = "Is large"}, "text/plain", [] { return std::string(64 << 20, 'x'); });
-  table.get<Echoed>({.path = "/slow", .summary = "Takes its time"}, slow);
+  table.add("GET", {.path = "/echo", .summary = "Says it again"}, echo_query);
+  table.add("POST", {.path = "/echo", .summary = "Says it again"}, echo_body);
+  table.add("GET", {.path = "/large", .summary = "Is large", .media_type = "text/plain"},
+            [] { return ready({.body = std::string(64 << 20, 'x')}); });
+  table.add("PUT", {.path = "/names/{name}", .summary = "Makes it", .status = 201}, put_name);
+  table.add("DELETE", {.path = "/names/{name}", .summary = "Takes it away", .status = 204}, delete_name);
+  table.add("GET", {.path = "/slow", .summary = "Takes its time"}, slow);
   return table.router("Test", "1");
 }
 
@@ -152,6 +172,24 @@ TEST(Server, HeadHasTheHeaderOfGet) {
   EXPECT_EQ(head.status, 200);
   EXPECT_TRUE(has(head, "Content-Length: 25"));
   EXPECT_EQ(client.receive().body, R"({"text":"x","length":1})");
+}
+
+TEST(Server, AnswersWithAnyStatus) {
+  Running server;
+  TestClient client(server.port());
+  client.send("PUT /names/a%0D%0AX:%20y HTTP/1.1\r\nHost: h\r\n\r\n");
+  const auto created = client.receive();
+  EXPECT_EQ(created.status, 201);
+  EXPECT_TRUE(has(created, "Location: /names/a  X: y"));
+  EXPECT_EQ(created.body, R"({"name":"a\u000d\nX: y"})");
+  client.send("DELETE /names/a HTTP/1.1\r\nHost: h\r\n\r\n");
+  const auto deleted = client.receive();
+  EXPECT_TRUE(deleted.header.starts_with("HTTP/1.1 204 No Content\r\n"));
+  EXPECT_EQ(deleted.header.find("Content-"), std::string::npos);
+  client.send("DELETE /names/kept HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_EQ(client.receive().body, R"({"detail":"it is kept"})");
+  client.send("PATCH /names/a HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_TRUE(has(client.receive(), "Allow: DELETE, PUT"));
 }
 
 TEST(Server, TakesABodyInChunksAfterContinue) {

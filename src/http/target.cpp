@@ -8,23 +8,11 @@ namespace {
 
 namespace urls = boost::urls;
 
-void append_segment(std::string& path, std::string_view segment) {
-  path += '/';
-  for (const char c : segment) {
-    if (c == '/') {
-      path += "%2F";
-    } else {
-      path += c;
-    }
-  }
-}
-
-std::string decoded_path(const urls::url_view& url) {
-  std::string path;
-  for (const std::string& segment : url.segments()) append_segment(path, segment);
-  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-  if (path.empty()) path = "/";
-  return path;
+std::vector<std::string> decoded_segments(const urls::url_view& url) {
+  std::vector<std::string> segments;
+  for (std::string segment : url.segments()) segments.push_back(std::move(segment));
+  while (!segments.empty() && segments.back().empty()) segments.pop_back();
+  return segments;
 }
 
 }  // namespace
@@ -33,7 +21,7 @@ std::optional<Target> parse_target(std::string_view text) {
   auto url = urls::parse_origin_form(text);
   if (url.has_error()) url = urls::parse_absolute_uri(text);
   if (url.has_error()) return std::nullopt;
-  Target target{.path = decoded_path(*url), .query = {}};
+  Target target{.segments = decoded_segments(*url), .query = {}};
   for (const auto& parameter : url->params()) {
     target.query.emplace_back(std::string(parameter.key), std::string(parameter.value));
   }

@@ -9,8 +9,7 @@ namespace millrace::http {
 
 /// Reads "/path?query" (or a whole URL, as proxies send it). Nothing if it is neither or is badly encoded.
 ///
-/// Empty segments at the end are dropped, so "/health/" is "/health". An encoded slash stays encoded: it is a part of
-/// a name, not a separator.
+/// Empty segments at the end are dropped, so "/health/" is "/health".
 std::optional<Target> parse_target(std::string_view text);
 
 }  // namespace millrace::http

@@ -38,13 +38,32 @@ struct Answer {
 };
 BOOST_DESCRIBE_STRUCT(Answer, (), (text))
 
-inline asio::awaitable<Answer> answer_page(Page page) { co_return Answer{to_json(page)}; }
-inline asio::awaitable<Answer> answer_search(Search search) { co_return Answer{to_json(search)}; }
+struct Place {
+  std::string name;
+  std::int16_t number = 0;
+};
+BOOST_DESCRIBE_STRUCT(Place, (), (name, number))
+
+inline asio::awaitable<Answer> answer_page(Query<Page> page) { co_return Answer{to_json(page.value)}; }
+inline asio::awaitable<Answer> answer_search(Body<Search> search) { co_return Answer{to_json(search.value)}; }
+inline asio::awaitable<Reply<Answer>> answer_place(Path<Place> place) {
+  if (place->number < 0) co_return problem(404, "there is none");
+  co_return Reply<Answer>{{to_json(place.value)}, {{"Location", place->name}}};
+}
+inline asio::awaitable<Reply<Answer>> answer_all(Query<Page> page, Path<Place> place, Body<Search> search) {
+  co_return Answer{to_json(place.value) + to_json(page.value) + to_json(search.value)};
+}
+inline asio::awaitable<Reply<NoContent>> answer_nothing(Path<Place> /*place*/) { co_return NoContent{}; }
 
 inline std::shared_ptr<const Router> routes() {
   ApiTable table;
-  table.get<Page, Answer>({.path = "/page", .summary = "A page"}, answer_page);
-  table.post<Search, Answer>({.path = "/search", .summary = "A search"}, answer_search);
+  table.add("GET", {.path = "/page", .summary = "A page"}, answer_page);
+  table.add("POST", {.path = "/search", .summary = "A search"}, answer_search);
+  table.add("GET", {.path = "/places/{name}/{number}", .summary = "A place", .problems = {{404, "There is none"}}},
+            answer_place);
+  table.add("PUT", {.path = "/places/{name}/{number}", .summary = "All kinds of input", .status = 201}, answer_all);
+  table.add("DELETE", {.path = "/places/{name}/{number}", .summary = "No place", .status = 204}, answer_nothing);
+  table.add("GET", {.path = "/places/all/first", .summary = "A fixed path"}, answer_page);
   return table.router("Sample", "1");
 }
 

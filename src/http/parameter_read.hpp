@@ -8,7 +8,7 @@
 
 namespace millrace::http {
 
-/// Reads a query parameter's text.
+/// Reads a parameter's text.
 template <typename T>
 void read_text(std::string_view text, T& into, Findings& findings) {
   if constexpr (std::same_as<T, std::string>) {
@@ -26,7 +26,7 @@ void read_text(std::string_view text, T& into, Findings& findings) {
   } else if constexpr (DescribedEnum<T>) {
     read_enum(text, into, findings);
   } else {
-    static_assert(std::is_arithmetic_v<T>, "this type can't be a query parameter");
+    static_assert(std::is_arithmetic_v<T>, "this type can't be a parameter");
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), into);
     if (error == std::errc::result_out_of_range) {
       findings.add(std::integral<T> ? "int_parsing_size" : "float_parsing", "is outside the range of this number");
@@ -62,6 +62,22 @@ std::expected<T, std::vector<ValidationProblem>> read_query(
     for_each_member<T>([&, &key = name](auto member) { expected |= key == member.name; });
     if (!expected) findings.within(name, [&] { findings.add("extra_forbidden", "is not known here"); });
   }
+  if (!findings.empty()) return std::unexpected(findings.problems());
+  return into;
+}
+
+/// A path's parameters as a T, of which each member is one of `names`; `values` are in the order of `names`. Findings
+/// start with "path".
+template <DescribedStruct T>
+std::expected<T, std::vector<ValidationProblem>> read_path(const std::vector<std::string>& names,
+                                                           const std::vector<std::string>& values) {
+  Findings findings("path");
+  T into{};
+  for_each_member<T>([&](auto member) {
+    static_assert(!is_optional<MemberType<T, decltype(member)>>, "a path has all of its parameters");
+    const auto at = static_cast<std::size_t>(std::ranges::find(names, member.name) - names.begin());
+    findings.within(member.name, [&] { read_text(values.at(at), into.*member.pointer, findings); });
+  });
   if (!findings.empty()) return std::unexpected(findings.problems());
   return into;
 }

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "http/parameter_read.hpp"
+
+namespace millrace::http {
+
+/// What a handler takes of a request, by the types of its parameters, in any order. It is checked before the handler is
+/// called: what doesn't fit is 422.
+///
+///     asio::awaitable<Entry> put_entry(Path<EntryPath> path, Query<EntryOptions> options, Body<Entry> entry);
+
+/// The path's parameters: a struct that has a member for each, by its name.
+template <DescribedStruct T>
+struct Path {
+  T value;
+  const T* operator->() const { return &value; }
+};
+
+/// The query's parameters.
+template <DescribedStruct T>
+struct Query {
+  T value;
+  const T* operator->() const { return &value; }
+};
+
+/// The body, in JSON.
+template <typename T>
+struct Body {
+  T value;
+  const T* operator->() const { return &value; }
+};
+
+template <typename T>
+inline constexpr bool is_path_input = false;
+template <typename T>
+inline constexpr bool is_path_input<Path<T>> = true;
+
+template <typename T>
+inline constexpr bool is_body_input = false;
+template <typename T>
+inline constexpr bool is_body_input<Body<T>> = true;
+
+/// What inputs are read from, and what is wrong with them.
+struct Given {
+  const Request& request;
+  const std::vector<std::string>& path_names;  ///< the names of request.path_parameters
+  std::vector<ValidationProblem> problems = {};
+
+  /// What was read; in its place, where there are problems, a T that mustn't be used.
+  template <typename T>
+  T checked(std::expected<T, std::vector<ValidationProblem>> read) {
+    if (read) return *std::move(read);
+    problems.insert(problems.end(), std::make_move_iterator(read.error().begin()),
+                    std::make_move_iterator(read.error().end()));
+    return T{};
+  }
+};
+
+/// Whether a media type is JSON: "application/json; charset=utf-8", "application/problem+json".
+bool is_json(std::string_view content_type);
+
+template <typename T>
+Path<T> read_input(std::type_identity<Path<T>>, Given& given) {
+  return {given.checked(read_path<T>(given.path_names, given.request.path_parameters))};
+}
+
+template <typename T>
+Query<T> read_input(std::type_identity<Query<T>>, Given& given) {
+  return {given.checked(read_query<T>(given.request.target.query))};
+}
+
+template <typename T>
+Body<T> read_input(std::type_identity<Body<T>>, Given& given) {
+  if (is_json(given.request.content_type)) return {given.checked(read_body<T>(given.request.body))};
+  given.problems.push_back({{"body"}, "must be sent as application/json", "json_type"});
+  return {};
+}
+
+}  // namespace millrace::http
