@@ -40,12 +40,14 @@ std::shared_ptr<const Router> api(const Sources& sources) {
              .description = "healthy: everything works. degraded (a score of 60 or more): queries "
                             "are answered, but a part is missing. unhealthy: PostgreSQL can't be "
                             "reached. The status code is 200 in every case.",
-             .also_at = {under(doubled_prefix, "/health"), "/health"}},
+             .also_at = {under(doubled_prefix, "/health"), "/health"},
+             .open = true},
             [sources] { return health(sources); });
   table.add("GET",
             {.path = "/metrics",
              .summary = "All figures in Prometheus' text format",
-             .media_type = "text/plain; version=0.0.4; charset=utf-8"},
+             .media_type = "text/plain; version=0.0.4; charset=utf-8",
+             .open = true},
             [sources] { return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version)}); });
   return table.router("Millrace", sources.version);
 }

@@ -9,6 +9,9 @@ namespace {
 
 namespace json = boost::json;
 
+/// The name of the one security scheme in the document.
+constexpr std::string_view security_scheme = "authorization";
+
 json::object content(std::string_view type, json::object schema) {
   return {{std::string(type), json::object{{"schema", std::move(schema)}}}};
 }
@@ -74,19 +77,33 @@ void ApiTable::add_operation(Operation operation) {
   operations_.push_back(std::move(operation));
 }
 
+void ApiTable::authenticate(std::string scheme, Authenticate authenticate) {
+  scheme_ = std::move(scheme);
+  authenticate_ = std::move(authenticate);
+}
+
+void ApiTable::describe_input(std::type_identity<BodyReader&>, Operation& operation) {
+  operation.body = {{"application/octet-stream", json::object{}}};
+}
+
 json::object ApiTable::describe(const Operation& operation) const {
   const About& about = operation.about;
   json::object described{{"summary", about.summary}, {"operationId", operation_id(operation.method, about.path)}};
   if (!about.description.empty()) described["description"] = about.description;
   if (!operation.parameters.empty()) described["parameters"] = operation.parameters;
   if (!operation.body.empty()) {
-    described["requestBody"] =
-        json::object{{"required", true}, {"content", content("application/json", operation.body)}};
+    described["requestBody"] = json::object{{"required", true}, {"content", operation.body}};
   }
   json::object success{{"description", "Successful response"}};
   if (!operation.answer.empty()) success["content"] = operation.answer;
   json::object responses{{std::to_string(about.status), std::move(success)}};
-  for (const auto& [status, when] : about.problems) {
+  std::map<int, std::string> problems = about.problems;
+  if (is_guarded(about)) {
+    problems.try_emplace(401, "Who asks hasn't said who he is");
+    problems.try_emplace(403, "Who asks isn't allowed to");
+    described["security"] = json::array{json::object{{security_scheme, json::array{}}}};
+  }
+  for (const auto& [status, when] : problems) {
     responses[std::to_string(status)] =
         json::object{{"description", when}, {"content", content("application/json", reference("Problem"))}};
   }
@@ -107,28 +124,38 @@ std::string ApiTable::document(std::string_view title, std::string_view version)
     if (path.is_null()) path.emplace_object();
     path.as_object()[lower(operation.method)] = describe(operation);
     any_input |= operation.has_input();
-    any_problem |= !operation.about.problems.empty();
+    any_problem |= !operation.about.problems.empty() || is_guarded(operation.about);
   }
-  json::object components = schemas_.components();
-  if (any_problem) components["Problem"] = problem_schema();
+  json::object schemas = schemas_.components();
+  if (any_problem) schemas["Problem"] = problem_schema();
   if (any_input) {
-    components["ValidationError"] = validation_error_schema();
-    components["HTTPValidationError"] = http_validation_error_schema();
+    schemas["ValidationError"] = validation_error_schema();
+    schemas["HTTPValidationError"] = http_validation_error_schema();
   }
-  return json::serialize(json::object{{"openapi", "3.1.0"},
-                                      {"info", json::object{{"title", title}, {"version", version}}},
-                                      {"paths", std::move(paths)},
-                                      {"components", json::object{{"schemas", std::move(components)}}}});
+  json::object described{{"openapi", "3.1.0"},
+                         {"info", json::object{{"title", title}, {"version", version}}},
+                         {"paths", std::move(paths)},
+                         {"components", json::object{{"schemas", std::move(schemas)}}}};
+  if (authenticate_) {
+    json::object scheme{{"type", "http"}, {"scheme", scheme_}};
+    described["components"].as_object()["securitySchemes"] = json::object{{security_scheme, std::move(scheme)}};
+  }
+  return json::serialize(described);
 }
 
 std::shared_ptr<const Router> ApiTable::router(std::string_view title, std::string_view version) const {
   auto router = std::make_shared<Router>();
+  router->authenticate(authenticate_);
   for (const Operation& operation : operations_) {
-    router->add(operation.method, operation.about.path, operation.handler);
-    for (const std::string& path : operation.about.also_at) router->add(operation.method, path, operation.handler);
+    const About& about = operation.about;
+    const Route route{.handler = operation.handler, .open = about.open, .body_bytes = about.body_bytes};
+    router->add(operation.method, about.path, route);
+    for (const std::string& path : about.also_at) router->add(operation.method, path, route);
   }
   router->add("GET", "/openapi.json",
-              [document = document(title, version)](const Request&) { return ready({.body = document}); });
+              {.handler = [document = document(title, version)](const Request&,
+                                                                BodyReader&) { return ready({.body = document}); },
+               .open = true});
   return router;
 }
 

@@ -17,10 +17,12 @@ struct About {
   std::string path;  ///< without a slash at the end; "{name}" stands for a parameter
   std::string summary;
   std::string description = {};
-  std::vector<std::string> also_at = {};        ///< other paths that lead to it; left out of the document
-  int status = 200;                             ///< of the answer that is expected
-  std::map<int, std::string> problems = {};     ///< the other statuses that it answers, and when
-  std::string media_type = "application/json";  ///< of a handler's own Response
+  std::vector<std::string> also_at = {};         ///< other paths that lead to it; left out of the document
+  int status = 200;                              ///< of the answer that is expected
+  std::map<int, std::string> problems = {};      ///< the other statuses that it answers, and when
+  std::string media_type = "application/json";   ///< of a handler's own Response
+  bool open = false;                             ///< for everybody: authentication isn't asked
+  std::optional<std::uint64_t> body_bytes = {};  ///< the body's limit, in place of the server's
 };
 
 /// The table of all operations: what requests are routed by, checked against and documented from.
@@ -41,6 +43,10 @@ class ApiTable {
     add_function(std::move(method), std::move(about), std::function(std::move(handler)));
   }
 
+  /// From now on who isn't let pass reaches only what is open. `scheme` is that of RFC 9110's Authorization header, in
+  /// lower case, and for the document only: "bearer", "basic".
+  void authenticate(std::string scheme, Authenticate authenticate);
+
   /// The OpenAPI 3.1 document of all that was added so far.
   std::string document(std::string_view title, std::string_view version) const;
 
@@ -53,7 +59,7 @@ class ApiTable {
     About about;
     std::vector<std::string> path_members = {};  ///< the members of its Path
     boost::json::array parameters = {};
-    boost::json::object body = {};  ///< a schema; empty if there is no body
+    boost::json::object body = {};  ///< by media type; empty if there is no body
     boost::json::object answer = {};
     Handler handler = {};
 
@@ -73,6 +79,9 @@ class ApiTable {
   template <typename T>
   void describe_input(std::type_identity<Body<T>>, Operation& operation);
 
+  void describe_input(std::type_identity<Principal>, Operation&) {}
+  void describe_input(std::type_identity<BodyReader&>, Operation& operation);
+
   template <typename T>
   boost::json::object describe_answer(std::type_identity<T>, const About& about);
   template <typename T>
@@ -80,7 +89,11 @@ class ApiTable {
 
   boost::json::object describe(const Operation& operation) const;
 
+  bool is_guarded(const About& about) const { return authenticate_ != nullptr && !about.open; }
+
   Schemas schemas_;
+  std::string scheme_;
+  Authenticate authenticate_;
   std::vector<Operation> operations_;
 };
 
@@ -92,8 +105,13 @@ inline asio::awaitable<Response> ready(Response response) { co_return response; 
 template <typename Answer, typename... Inputs>
 asio::awaitable<Response> answer_checked(const std::function<asio::awaitable<Answer>(Inputs...)>& handler,
                                          const About& about, const std::vector<std::string>& path_names,
-                                         Request request) {
-  Given given{.request = request, .path_names = path_names};
+                                         Request request, BodyReader& body) {
+  Given given{.request = request, .body = body, .path_names = path_names};
+  if constexpr ((is_body_input<Inputs> || ...)) {
+    Result<std::string> text = co_await body.read_all();
+    if (!text) co_return problem(400, text.error().message);
+    given.body_text = *std::move(text);
+  }
   std::tuple<Inputs...> inputs{read_input(std::type_identity<Inputs>(), given)...};
   if (!given.problems.empty()) co_return unprocessable(given.problems);
   Answer answer = co_await std::apply(handler, std::move(inputs));
@@ -112,8 +130,8 @@ void ApiTable::add_function(std::string method, About about,
   (describe_input(std::type_identity<Inputs>(), operation), ...);
   operation.answer = describe_answer(std::type_identity<Answer>(), operation.about);
   operation.handler = [handler = std::move(handler), about = operation.about,
-                       names = parameter_names(operation.about.path)](Request request) {
-    return answer_checked(handler, about, names, std::move(request));
+                       names = parameter_names(operation.about.path)](Request request, BodyReader& body) {
+    return answer_checked(handler, about, names, std::move(request), body);
   };
   add_operation(std::move(operation));
 }
@@ -142,7 +160,7 @@ void ApiTable::describe_input(std::type_identity<Query<T>>, Operation& operation
 
 template <typename T>
 void ApiTable::describe_input(std::type_identity<Body<T>>, Operation& operation) {
-  operation.body = schemas_.of<T>(Schemas::Direction::request);
+  operation.body = {{"application/json", boost::json::object{{"schema", schemas_.of<T>(Schemas::Direction::request)}}}};
 }
 
 template <typename T>

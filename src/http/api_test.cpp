@@ -28,25 +28,38 @@ asio::awaitable<Result<>> reachable() { co_return Result<>(); }
 asio::awaitable<Result<>> unreachable() { co_return fail("connection refused"); }
 
 /// Runs a handler to its end; there is nothing here that it could wait for.
-Response ask(const Router& router, std::string method, const std::string& target, std::string body = {}) {
+Response ask(const Router& router, std::string method, const std::string& target, std::string body = {},
+             Headers headers = {{"content-type", "application/json"}}) {
   asio::io_context context;
   Response answer;
+  sample::Text text(std::move(body));
   asio::co_spawn(context,
                  router.answer({.method = std::move(method),
                                 .raw_target = target,
                                 .target = parse_target(target).value(),
-                                .content_type = "application/json",
-                                .body = std::move(body)}),
+                                .headers = std::move(headers)},
+                               text),
                  [&answer](std::exception_ptr, Response response) { answer = std::move(response); });
   context.run();
   return answer;
 }
 
+/// Answers with its own name and the path's parameters.
+Route named(std::string name) {
+  return {.handler = [name = std::move(name)](const Request& request, BodyReader&) {
+    std::string body = name;
+    for (const std::string& value : request.path_parameters) body += " " + value;
+    return ready({.body = std::move(body)});
+  }};
+}
+
 TEST(Router, FindsByPathThenMethod) {
   Router router;
-  router.add("GET", "/a", [](const Request&) { return ready({.body = "get"}); });
-  router.add("POST", "/a", [](const Request&) { return ready({.body = "post"}); });
-  router.add("GET", "/throws", [](const Request&) -> asio::awaitable<Response> { throw std::runtime_error("no"); });
+  router.add("GET", "/a", named("get"));
+  router.add("POST", "/a", named("post"));
+  router.add("GET", "/throws", {.handler = [](const Request&, BodyReader&) -> asio::awaitable<Response> {
+               throw std::runtime_error("no");
+             }});
   EXPECT_EQ(ask(router, "GET", "/a").body, "get");
   EXPECT_EQ(ask(router, "HEAD", "/a").body, "get");
   EXPECT_EQ(ask(router, "POST", "/a").body, "post");
@@ -58,16 +71,7 @@ TEST(Router, FindsByPathThenMethod) {
   EXPECT_EQ(wrong_method.headers, (Headers{{"Allow", "GET, HEAD, POST"}}));
   EXPECT_EQ(wrong_method.body, R"({"detail":"Method Not Allowed"})");
   EXPECT_EQ(ask(router, "GET", "/throws").status, 500);
-  EXPECT_THROW(router.add("GET", "/a", [](const Request&) { return ready({}); }), std::logic_error);
-}
-
-/// Answers with its own name and the path's parameters.
-Handler named(std::string name) {
-  return [name = std::move(name)](const Request& request) {
-    std::string body = name;
-    for (const std::string& value : request.path_parameters) body += " " + value;
-    return ready({.body = std::move(body)});
-  };
+  EXPECT_THROW(router.add("GET", "/a", named("again")), std::logic_error);
 }
 
 TEST(Router, FindsParametersOfThePath) {
@@ -139,6 +143,43 @@ TEST(ApiTable, DocumentsParametersAndStatuses) {
   EXPECT_TRUE(put.at("responses").as_object().contains("201"));
   EXPECT_TRUE(put.as_object().contains("requestBody"));
   EXPECT_EQ(put.at("parameters").as_array().size(), 7);
+}
+
+asio::awaitable<std::expected<Principal, Response>> by_header(const Request& request) {
+  const std::string_view who = request.header("authorization");
+  if (who.empty()) co_return std::unexpected(unauthorized("say who you are", "Bearer"));
+  if (who == "Bearer nobody") co_return std::unexpected(problem(403, "not you"));
+  co_return Principal{std::string(who.substr(7))};
+}
+
+asio::awaitable<sample::Answer> who_asks(Principal principal) { co_return sample::Answer{principal.name}; }
+
+TEST(ApiTable, AsksWhoItIsUnlessTheOperationIsOpen) {
+  ApiTable table;
+  table.add("GET", {.path = "/who", .summary = "Who asks"}, who_asks);
+  table.add("GET", {.path = "/open", .summary = "Nobody is asked", .open = true}, who_asks);
+  const auto before = table.router("Sample", "1");
+  EXPECT_EQ(ask(*before, "GET", "/who").body, R"({"text":""})");
+  const json::value unguarded = json::parse(ask(*before, "GET", "/openapi.json").body);
+  EXPECT_FALSE(unguarded.at("components").as_object().contains("securitySchemes"));
+
+  table.authenticate("bearer", by_header);
+  const auto router = table.router("Sample", "1");
+  EXPECT_EQ(ask(*router, "GET", "/who", {}, {{"authorization", "Bearer ann"}}).body, R"({"text":"ann"})");
+  const Response unknown = ask(*router, "GET", "/who");
+  EXPECT_EQ(unknown.status, 401);
+  EXPECT_EQ(unknown.headers, (Headers{{"WWW-Authenticate", "Bearer"}}));
+  EXPECT_EQ(ask(*router, "GET", "/who", {}, {{"authorization", "Bearer nobody"}}).body, R"({"detail":"not you"})");
+  EXPECT_EQ(ask(*router, "GET", "/open").status, 200);
+  EXPECT_EQ(ask(*router, "GET", "/nothing").status, 404);
+
+  const json::value document = json::parse(ask(*router, "GET", "/openapi.json").body);
+  EXPECT_EQ(json::serialize(document.at("components").at("securitySchemes")),
+            R"({"authorization":{"type":"http","scheme":"bearer"}})");
+  const json::value& who = document.at("paths").at("/who").at("get");
+  EXPECT_EQ(json::serialize(who.at("security")), R"([{"authorization":[]}])");
+  EXPECT_TRUE(who.at("responses").as_object().contains("401"));
+  EXPECT_FALSE(document.at("paths").at("/open").at("get").as_object().contains("security"));
 }
 
 TEST(ApiTable, RefusesAPathThatItsHandlerDoesNotFit) {

@@ -1,29 +1,166 @@
 #include "http/connection.hpp"
 
 #include <array>
+#include <boost/asio/bind_cancellation_slot.hpp>
 
 #include "base/log.hpp"
 #include "http/problem.hpp"
 #include "http/response_writer.hpp"
+#include "net/signal.hpp"
 
 namespace millrace::http {
 namespace {
 
 constexpr std::size_t read_size = 8192;
 
-/// A refused client may still be sending. Closing at once would make its kernel throw our answer away; so what it sends
-/// is read and dropped, until it closes too or for a while.
+/// A client that gets the last answer may still be sending. Closing at once would make its kernel throw our answer
+/// away; so what it sends is read and dropped, until it closes too or for a while.
 constexpr std::size_t drain_bytes = std::size_t{4} << 20;
 constexpr std::chrono::milliseconds drain_time{2'000};
 
+/// A body that no handler wants is read and dropped, and the connection kept, if no more than this is to come.
+constexpr std::uint64_t skipped_bytes = 64 * 1024;
+
+/// While a response is streamed the client may send its next requests; more of them wait in the kernel.
+constexpr std::size_t waiting_bytes = 64 * 1024;
+
+struct Access {
+  std::string method;
+  std::string target;
+};
+
+void log_access(const net::Stream& stream, const Access& asked, const Response& response, TimePoint started) {
+  if (!log::enabled(log::Level::debug)) return;
+  const std::chrono::duration<double, std::milli> took = Clock::now() - started;
+  log::debug("http request", {{"peer", stream.peer()},
+                              {"method", asked.method},
+                              {"target", asked.target},
+                              {"status", response.status},
+                              {"bytes", response.body.size()},
+                              {"ms", took.count()}});
+}
+
+void log_failure(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& error) {
+    log::error("http stream failed", {{"reason", error.what()}});
+  }
+}
+
 }  // namespace
+
+class Connection::RequestBody final : public BodyReader {
+ public:
+  RequestBody(Connection& connection, bool expects_continue)
+      : connection_(connection),
+        expects_continue_(expects_continue),
+        limit_(connection.options_.limits.message.body_bytes),
+        patience_(connection.options_.limits.body_time) {}
+
+  void limit(std::uint64_t bytes) override { limit_ = bytes; }
+
+  asio::awaitable<Result<std::string>> read() override {
+    RequestParser& parser = connection_.parser_;
+    if (!std::exchange(began_, true)) parser.limit_body(limit_);
+    while (!gone_ && !late_ && parser.state() != RequestParser::State::failed) {
+      std::string part = parser.take_body();
+      if (!part.empty() || parser.state() == RequestParser::State::complete) co_return part;
+      if (!feed() && parser.state() == RequestParser::State::body) co_await receive();
+    }
+    co_return fail("the request's body can't be read");
+  }
+
+  bool gone() const { return gone_; }
+
+  /// The answer to a body that can't be read.
+  std::optional<Response> failure() const {
+    if (late_) return problem(408, "the request took too long to come");
+    if (connection_.parser_.state() == RequestParser::State::failed) return connection_.parser_.failure();
+    return std::nullopt;
+  }
+
+  /// Whether the connection can be kept when nobody reads the body; what of it is there is dropped.
+  bool can_be_skipped() {
+    while (feed()) connection_.parser_.take_body();
+    return whole() || (!expects_continue_ && connection_.parser_.body_left().value_or(~0ULL) <= skipped_bytes);
+  }
+  bool whole() const { return connection_.parser_.state() == RequestParser::State::complete; }
+
+  asio::awaitable<bool> skip() {
+    while (!whole()) {
+      if (!co_await read()) co_return false;
+    }
+    co_return true;
+  }
+
+ private:
+  bool feed() {
+    const std::size_t used = connection_.parser_.feed(connection_.received_);
+    connection_.received_.erase(0, used);
+    if (used > 0) expects_continue_ = false;  // the client didn't wait
+    return used > 0;
+  }
+
+  asio::awaitable<void> receive() {
+    if (std::exchange(expects_continue_, false) && !co_await connection_.send(continue_response)) {
+      gone_ = true;
+      co_return;
+    }
+    const std::size_t before = connection_.received_.size();
+    const TimePoint started = Clock::now();
+    connection_.deadline_.set(std::chrono::ceil<std::chrono::milliseconds>(patience_));
+    const bool read = co_await connection_.read_more();
+    late_ = !read && connection_.deadline_.expired();
+    gone_ = !read && !late_;
+    connection_.deadline_.clear();
+    const std::size_t came = connection_.received_.size() - before;
+    patience_ += std::chrono::nanoseconds(std::chrono::seconds(1)) * came / connection_.options_.limits.body_rate;
+    patience_ -= Clock::now() - started;
+  }
+
+  Connection& connection_;
+  bool expects_continue_;
+  std::uint64_t limit_;
+  Clock::duration patience_;  ///< for how long we will still wait
+  bool began_ = false;
+  bool gone_ = false;
+  bool late_ = false;
+};
+
+class Connection::ResponseBody final : public BodyWriter {
+ public:
+  ResponseBody(Connection& connection, bool chunked) : connection_(connection), chunked_(chunked) {}
+
+  asio::awaitable<bool> write(std::string_view part) override {
+    if (part.empty() || !taken_) co_return taken_;  // an empty chunk would be the last one
+    if (chunked_) {
+      const std::string chunk = fmt::format("{:x}\r\n{}\r\n", part.size(), part);
+      taken_ = co_await connection_.send(chunk);
+    } else {
+      taken_ = co_await connection_.send(part);
+    }
+    co_return taken_;
+  }
+
+  asio::awaitable<bool> finish() {
+    if (taken_ && chunked_) taken_ = co_await connection_.send("0\r\n\r\n");
+    co_return taken_;
+  }
+
+ private:
+  Connection& connection_;
+  bool chunked_;
+  bool taken_ = true;
+};
 
 Connection::Connection(asio::io_context& context, net::Stream stream, const ServerOptions& options,
                        const Router& router)
-    : stream_(std::move(stream)),
+    : context_(context),
+      stream_(std::move(stream)),
       options_(options),
       router_(router),
-      parser_(options.limits.message),
+      parser_(options.limits.message.header_bytes),
       deadline_(context, [this] { stream_.cancel(); }) {}
 
 asio::awaitable<void> Connection::run() {
@@ -38,6 +175,7 @@ asio::awaitable<void> Connection::run() {
 void Connection::close_soon() {
   closing_ = true;
   if (idle_) stream_.close();
+  cancel_stream_.emit(asio::cancellation_type::terminal);
 }
 
 asio::awaitable<bool> Connection::shake_hands() {
@@ -49,12 +187,12 @@ asio::awaitable<bool> Connection::shake_hands() {
 }
 
 asio::awaitable<Connection::Outcome> Connection::serve_one() {
-  const RequestParser::State state = co_await receive();
+  const RequestParser::State state = co_await receive_head();
   if (state == RequestParser::State::failed) {
     co_await refuse(parser_.failure());
     co_return Outcome::over;
   }
-  if (state != RequestParser::State::complete) {
+  if (state != RequestParser::State::head) {
     if (state != RequestParser::State::between && deadline_.expired()) {
       co_await refuse(problem(408, "the request took too long to come"));
     }
@@ -62,45 +200,44 @@ asio::awaitable<Connection::Outcome> Connection::serve_one() {
   }
   deadline_.clear();
   const TimePoint started = Clock::now();
-  Request request = parser_.take();
-  const Request asked{.method = request.method,
-                      .raw_target = request.raw_target,
-                      .target = {},
-                      .content_type = {},
-                      .body = {},
-                      .keep_alive = request.keep_alive};
-  const Response response = co_await router_.answer(std::move(request));
-  const bool keep_alive = asked.keep_alive && !closing_;
-  const std::string bytes = serialize(response, keep_alive, asked.method != "HEAD");
-  const bool sent = co_await send(bytes);
-  log_access(asked, response, started);
-  co_return sent&& keep_alive ? Outcome::served : Outcome::over;
+  Request request = parser_.take_head();
+  const Access asked{.method = request.method, .target = request.raw_target};
+  const bool http_1_0 = request.http_1_0;
+  bool keep_alive = request.keep_alive;
+  RequestBody body(*this, request.expects_continue);
+  const Response response = co_await router_.answer(std::move(request), body);
+  if (body.gone()) co_return Outcome::over;
+  if (const auto failure = body.failure()) {
+    co_await refuse(*failure);
+    co_return Outcome::over;
+  }
+
+  const bool streamed = response.stream && asked.method != "HEAD";
+  keep_alive = keep_alive && !closing_ && body.can_be_skipped() && !(streamed && http_1_0);
+  const std::string bytes = serialize(response, keep_alive, asked.method != "HEAD", http_1_0);
+  bool sent = co_await send(bytes);
+  if (sent && streamed) sent = co_await send_stream(response, http_1_0);
+  log_access(stream_, asked, response, started);
+  if (sent && !keep_alive && !body.whole()) co_await linger();
+  if (!sent || !keep_alive || !co_await body.skip()) co_return Outcome::over;
+  parser_.next();
+  co_return Outcome::served;
 }
 
-/// Reads until a request is complete or nothing more can come of it.
-asio::awaitable<RequestParser::State> Connection::receive() {
+/// Reads until a request's header is complete or nothing more can come of it.
+asio::awaitable<RequestParser::State> Connection::receive_head() {
   using State = RequestParser::State;
   std::optional<State> last;
   while (true) {
     received_.erase(0, parser_.feed(received_));
     const State state = parser_.state();
     idle_ = state == State::between;
-    if (state == State::complete || state == State::failed) co_return state;
-    if (parser_.take_wants_continue() && !co_await send(continue_response)) co_return state;
-    if (state != last) deadline_.set(time_for(state));
+    if (state == State::head || state == State::failed) co_return state;
+    if (state != last) {
+      deadline_.set(state == State::between ? options_.limits.idle_time : options_.limits.header_time);
+    }
     last = state;
     if (!co_await read_more()) co_return state;
-  }
-}
-
-std::chrono::milliseconds Connection::time_for(RequestParser::State state) const {
-  switch (state) {
-    case RequestParser::State::between:
-      return options_.limits.idle_time;
-    case RequestParser::State::header:
-      return options_.limits.header_time;
-    default:
-      return options_.limits.body_time;
   }
 }
 
@@ -122,28 +259,41 @@ asio::awaitable<bool> Connection::send(std::string_view bytes) {
   co_return !error;
 }
 
-asio::awaitable<void> Connection::refuse(Response response) {
+/// Runs what writes the body, and meanwhile reads, which is how the client's end is noticed.
+asio::awaitable<bool> Connection::send_stream(const Response& response, bool http_1_0) {
+  ResponseBody body(*this, !http_1_0);
+  net::Signal finished(context_);
+  std::optional<std::exception_ptr> end;
+  asio::co_spawn(context_, response.stream(body),
+                 asio::bind_cancellation_slot(cancel_stream_.slot(), [&](std::exception_ptr failure) {
+                   end = std::move(failure);
+                   finished.set();
+                   stream_.cancel();
+                 }));
+  bool cut = closing_;
+  while (!end && !cut && received_.size() < waiting_bytes) cut = !co_await read_more() && !end;
+  if (cut && !end) cancel_stream_.emit(asio::cancellation_type::terminal);
+  while (!end) co_await finished.wait(std::chrono::hours(24));
+  cut = cut || closing_;
+  if (*end != nullptr && !cut) log_failure(*end);
+  if (*end != nullptr || cut) co_return false;
+  co_return co_await body.finish();
+}
+
+asio::awaitable<void> Connection::refuse(const Response& response) {
   idle_ = false;
   log::debug("http request refused", {{"peer", stream_.peer()}, {"status", response.status}});
   const std::string bytes = serialize(response, false, true);
-  if (!co_await send(bytes)) co_return;
+  if (co_await send(bytes)) co_await linger();
+}
+
+asio::awaitable<void> Connection::linger() {
   stream_.finish_sending();
   deadline_.set(drain_time);
   for (std::size_t drained = 0; drained < drain_bytes && co_await read_more();) {
     drained += received_.size();
     received_.clear();
   }
-}
-
-void Connection::log_access(const Request& request, const Response& response, TimePoint started) const {
-  if (!log::enabled(log::Level::debug)) return;
-  const std::chrono::duration<double, std::milli> took = Clock::now() - started;
-  log::debug("http request", {{"peer", stream_.peer()},
-                              {"method", request.method},
-                              {"target", request.raw_target},
-                              {"status", response.status},
-                              {"bytes", response.body.size()},
-                              {"ms", took.count()}});
 }
 
 }  // namespace millrace::http

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <boost/asio/cancellation_signal.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,26 +23,30 @@ class Connection {
   /// given must live until it is done.
   asio::awaitable<void> run();
 
-  /// Closes an idle connection now, and a busy one after the response that is under way.
+  /// Closes an idle connection now, and a busy one after the response that is under way; a streamed one is cancelled.
   void close_soon();
 
  private:
   enum class Outcome { served, over };
+  class RequestBody;
+  class ResponseBody;
 
   asio::awaitable<bool> shake_hands();
   asio::awaitable<Outcome> serve_one();
-  asio::awaitable<RequestParser::State> receive();
-  std::chrono::milliseconds time_for(RequestParser::State state) const;
+  asio::awaitable<RequestParser::State> receive_head();
   asio::awaitable<bool> read_more();
   asio::awaitable<bool> send(std::string_view bytes);
-  asio::awaitable<void> refuse(Response response);
-  void log_access(const Request& request, const Response& response, TimePoint started) const;
+  asio::awaitable<bool> send_stream(const Response& response, bool http_1_0);
+  asio::awaitable<void> refuse(const Response& response);
+  asio::awaitable<void> linger();
 
+  asio::io_context& context_;
   net::Stream stream_;
   const ServerOptions& options_;
   const Router& router_;
   RequestParser parser_;
   Deadline deadline_;
+  asio::cancellation_signal cancel_stream_;
   std::string received_;  ///< not yet parsed
   bool idle_ = true;
   bool closing_ = false;

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "http/body.hpp"
 #include "http/parameter_read.hpp"
 
 namespace millrace::http {
@@ -13,6 +14,8 @@ namespace millrace::http {
 /// called: what doesn't fit is 422.
 ///
 ///     asio::awaitable<Entry> put_entry(Path<EntryPath> path, Query<EntryOptions> options, Body<Entry> entry);
+///
+/// A handler may also take the Principal, and in place of a Body the BodyReader&, to read a body of any kind in parts.
 
 /// The path's parameters: a struct that has a member for each, by its name.
 template <DescribedStruct T>
@@ -36,11 +39,6 @@ struct Body {
 };
 
 template <typename T>
-inline constexpr bool is_path_input = false;
-template <typename T>
-inline constexpr bool is_path_input<Path<T>> = true;
-
-template <typename T>
 inline constexpr bool is_body_input = false;
 template <typename T>
 inline constexpr bool is_body_input<Body<T>> = true;
@@ -48,7 +46,9 @@ inline constexpr bool is_body_input<Body<T>> = true;
 /// What inputs are read from, and what is wrong with them.
 struct Given {
   const Request& request;
+  BodyReader& body;
   const std::vector<std::string>& path_names;  ///< the names of request.path_parameters
+  std::string body_text = {};                  ///< for a Body
   std::vector<ValidationProblem> problems = {};
 
   /// What was read; in its place, where there are problems, a T that mustn't be used.
@@ -76,9 +76,12 @@ Query<T> read_input(std::type_identity<Query<T>>, Given& given) {
 
 template <typename T>
 Body<T> read_input(std::type_identity<Body<T>>, Given& given) {
-  if (is_json(given.request.content_type)) return {given.checked(read_body<T>(given.request.body))};
+  if (is_json(given.request.header("content-type"))) return {given.checked(read_body<T>(given.body_text))};
   given.problems.push_back({{"body"}, "must be sent as application/json", "json_type"});
   return {};
 }
+
+inline Principal read_input(std::type_identity<Principal>, Given& given) { return given.request.principal; }
+inline BodyReader& read_input(std::type_identity<BodyReader&>, Given& given) { return given.body; }
 
 }  // namespace millrace::http

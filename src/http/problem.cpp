@@ -13,6 +13,10 @@ Response problem(int status, std::string_view detail, Headers headers) {
   return Response{.status = status, .body = json.take(), .headers = std::move(headers)};
 }
 
+Response unauthorized(std::string_view detail, std::string challenge) {
+  return problem(401, detail, {{"WWW-Authenticate", std::move(challenge)}});
+}
+
 Response unprocessable(const std::vector<ValidationProblem>& problems) {
   JsonWriter json;
   json.begin_object();

@@ -24,6 +24,9 @@ struct ValidationProblem {
 /// `{"detail": "..."}`, the shape of FastAPI's errors.
 Response problem(int status, std::string_view detail, Headers headers = {});
 
+/// 401: who asks must say who he is, in the way that `challenge` names (RFC 9110, 11.6.1): "Bearer".
+Response unauthorized(std::string_view detail, std::string challenge);
+
 /// 422 with `{"detail": [{"loc": [...], "msg": "...", "type": "..."}]}`.
 Response unprocessable(const std::vector<ValidationProblem>& problems);
 

@@ -1,10 +1,10 @@
-// The one file that instantiates Beast.
+// The one file that instantiates Beast's HTTP.
 #include "http/request_parser.hpp"
 
 #include <boost/asio/buffer.hpp>
+#include <boost/beast/core/buffers_range.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 
 #include "http/problem.hpp"
 #include "http/target.hpp"
@@ -13,8 +13,37 @@ namespace millrace::http {
 namespace {
 
 namespace beast = boost::beast;
-using Parser = beast::http::request_parser<beast::http::string_body>;
 using beast::http::field;
+
+/// What Beast does with a body: it is added to a string, from which it is taken.
+struct Parts {
+  using value_type = std::string;
+
+  class reader {  // NOLINT(readability-identifier-naming): Beast's name
+   public:
+    template <bool is_request, typename Fields>
+    reader(beast::http::header<is_request, Fields>&, std::string& parts) : parts_(parts) {}
+
+    void init(const boost::optional<std::uint64_t>&, beast::error_code& error) { error = {}; }
+
+    template <typename Buffers>
+    std::size_t put(const Buffers& buffers, beast::error_code& error) {
+      error = {};
+      const std::size_t before = parts_.size();
+      for (const boost::asio::const_buffer buffer : beast::buffers_range_ref(buffers)) {
+        parts_.append(static_cast<const char*>(buffer.data()), buffer.size());
+      }
+      return parts_.size() - before;
+    }
+
+    void finish(beast::error_code& error) { error = {}; }
+
+   private:
+    std::string& parts_;
+  };
+};
+
+using Parser = beast::http::request_parser<Parts>;
 
 std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -46,20 +75,20 @@ Response from_error(const beast::error_code& error) {
 }  // namespace
 
 struct RequestParser::Impl {
-  MessageLimits limits;
-  std::optional<Parser> parser;
+  explicit Impl(std::uint32_t bytes) : header_bytes(bytes) { start_over(); }
+
+  std::uint32_t header_bytes;
+  std::optional<Parser> parser = {};
   State state = State::between;
-  bool wants_continue = false;
-  Target target;
-  Response failure;
+  Target target = {};
+  Response failure = {};
 
   void start_over() {
     parser.emplace();
-    parser->header_limit(limits.header_bytes);
-    parser->body_limit(limits.body_bytes);
+    parser->header_limit(header_bytes);
+    parser->body_limit(boost::none);
     parser->eager(false);
     state = State::between;
-    wants_continue = false;
   }
 
   void fail(Response response) {
@@ -68,21 +97,18 @@ struct RequestParser::Impl {
   }
 
   void check_header() {
-    state = State::body;
-    parser->eager(true);
+    state = State::head;
     const auto& header = parser->get();
     if (auto why = objection(header)) return fail(std::move(*why));
     auto parsed = parse_target(view(header.target()));
     if (!parsed) return fail(problem(400, "the request's target is malformed"));
     target = std::move(*parsed);
-    wants_continue = header.version() == 11 && header.count(field::expect) != 0 && !parser->is_done();
   }
+
+  bool wants_more() const { return state == State::between || state == State::header || state == State::body; }
 };
 
-RequestParser::RequestParser(MessageLimits limits) : impl_(std::make_unique<Impl>()) {
-  impl_->limits = limits;
-  impl_->start_over();
-}
+RequestParser::RequestParser(std::uint32_t header_bytes) : impl_(std::make_unique<Impl>(header_bytes)) {}
 
 RequestParser::~RequestParser() = default;
 
@@ -92,7 +118,7 @@ std::size_t RequestParser::feed(std::string_view bytes) {
     // RFC 9112, 2.2: empty lines before a request are ignored.
     used = std::min(bytes.find_first_not_of("\r\n"), bytes.size());
   }
-  while (used < bytes.size()) {
+  while (used < bytes.size() && impl_->wants_more()) {
     if (impl_->state == State::between) impl_->state = State::header;
     beast::error_code error;
     const std::size_t taken =
@@ -100,39 +126,60 @@ std::size_t RequestParser::feed(std::string_view bytes) {
     used += taken;
     if (error && error != beast::http::error::need_more) {
       impl_->fail(from_error(error));
-      break;
-    }
-    if (impl_->state == State::header && impl_->parser->is_header_done()) {
+    } else if (impl_->state == State::header && impl_->parser->is_header_done()) {
       impl_->check_header();
-      if (impl_->state == State::failed) break;
-    }
-    if (impl_->parser->is_done()) {
+    } else if (impl_->parser->is_done()) {
       impl_->state = State::complete;
+    } else if (impl_->state == State::body && bytes.size() - used > impl_->header_bytes && taken == 0) {
+      // Beast has no limit to a chunk's extensions, nor to a trailer.
+      impl_->fail(from_error(beast::http::error::header_limit));
+    } else if (error || taken == 0) {
       break;
     }
-    if (error || taken == 0) break;
   }
   return used;
 }
 
 RequestParser::State RequestParser::state() const { return impl_->state; }
 
-bool RequestParser::take_wants_continue() {
-  return std::exchange(impl_->wants_continue, false) && impl_->state == State::body;
-}
-
-Request RequestParser::take() {
-  auto message = impl_->parser->release();
-  Request request{.method = std::string(view(message.method_string())),
-                  .raw_target = std::string(view(message.target())),
+Request RequestParser::take_head() {
+  Parser& parser = *impl_->parser;
+  const auto& header = parser.get();
+  Request request{.method = std::string(view(header.method_string())),
+                  .raw_target = std::string(view(header.target())),
                   .target = std::move(impl_->target),
-                  .content_type = std::string(view(message[field::content_type])),
-                  .body = std::move(message.body()),
-                  .keep_alive = message.keep_alive()};
-  impl_->start_over();
+                  .http_1_0 = header.version() == 10,
+                  .keep_alive = header.keep_alive()};
+  for (const auto& each : header) {
+    std::string name(view(each.name_string()));
+    for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    request.headers.emplace_back(std::move(name), view(each.value()));
+  }
+  request.expects_continue = !request.http_1_0 && header.count(field::expect) != 0 && !parser.is_done();
+  parser.eager(true);
+  impl_->state = parser.is_done() ? State::complete : State::body;
   return request;
 }
 
-Response RequestParser::failure() const { return impl_->failure; }
+void RequestParser::limit_body(std::uint64_t bytes) {
+  if (impl_->state != State::body) return;
+  if (impl_->parser->content_length().value_or(0) > bytes) {
+    impl_->fail(from_error(beast::http::error::body_limit));
+  } else {
+    impl_->parser->body_limit(bytes);
+  }
+}
+
+std::string RequestParser::take_body() { return std::exchange(impl_->parser->get().body(), {}); }
+
+std::optional<std::uint64_t> RequestParser::body_left() const {
+  if (impl_->state == State::complete) return 0;
+  const auto left = impl_->parser->content_length_remaining();
+  return left ? std::optional(*left) : std::nullopt;
+}
+
+void RequestParser::next() { impl_->start_over(); }
+
+const Response& RequestParser::failure() const { return impl_->failure; }
 
 }  // namespace millrace::http

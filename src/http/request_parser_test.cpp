@@ -10,25 +10,37 @@ namespace {
 using State = RequestParser::State;
 using Segments = std::vector<std::string>;
 
+struct Whole {
+  Request head;
+  std::string body;
+};
+
 /// Feeds text in pieces of `step` bytes, as a connection would.
-std::vector<Request> parse_all(std::string_view text, std::size_t step, RequestParser& parser) {
-  std::vector<Request> requests;
+std::vector<Whole> parse_all(std::string_view text, std::size_t step, RequestParser& parser,
+                             std::uint64_t body_bytes = 1 << 20) {
+  std::vector<Whole> requests;
   std::string received;
   for (std::size_t at = 0; at < text.size() && parser.state() != State::failed; at += step) {
     received += text.substr(at, step);
-    std::size_t used = 1;
-    while (used > 0 && !received.empty() && parser.state() != State::failed) {
-      used = parser.feed(received);
+    for (bool more = true; more;) {
+      const std::size_t used = parser.feed(received);
       received.erase(0, used);
-      if (parser.state() == State::complete) requests.push_back(parser.take());
+      const State state = parser.state();
+      if (state == State::head) {
+        requests.push_back({.head = parser.take_head(), .body = {}});
+        parser.limit_body(body_bytes);
+      }
+      if (state == State::body || state == State::complete) requests.back().body += parser.take_body();
+      if (state == State::complete) parser.next();
+      more = state == State::head || state == State::complete || (used > 0 && state != State::failed);
     }
   }
   return requests;
 }
 
 int status_of(std::string_view text, MessageLimits limits = {}) {
-  RequestParser parser(limits);
-  parse_all(text, text.size(), parser);
+  RequestParser parser(limits.header_bytes);
+  parse_all(text, text.size(), parser, limits.body_bytes);
   return parser.state() == State::failed ? parser.failure().status : 0;
 }
 
@@ -39,25 +51,25 @@ TEST(RequestParser, ReadsPipelinedRequestsHoweverTheyAreCut) {
       "POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nT: v\r\n\r\n"
       "GET /d HTTP/1.0\r\n\r\n";
   for (std::size_t step = 1; step <= text.size(); ++step) {
-    RequestParser parser({});
+    RequestParser parser(MessageLimits().header_bytes);
     const auto requests = parse_all(text, step, parser);
     ASSERT_EQ(requests.size(), 4) << step;
-    EXPECT_EQ(requests[0].target.segments, Segments{"a"});
-    ASSERT_EQ(requests[0].target.query.size(), 1);
-    EXPECT_EQ(requests[0].target.query[0].second, "1");
-    EXPECT_TRUE(requests[0].keep_alive);
-    EXPECT_EQ(requests[1].method, "POST");
+    EXPECT_EQ(requests[0].head.target.segments, Segments{"a"});
+    ASSERT_EQ(requests[0].head.target.query.size(), 1);
+    EXPECT_EQ(requests[0].head.target.query[0].second, "1");
+    EXPECT_TRUE(requests[0].head.keep_alive);
+    EXPECT_EQ(requests[1].head.method, "POST");
     EXPECT_EQ(requests[1].body, "hello");
-    EXPECT_EQ(requests[1].content_type, "application/json");
+    EXPECT_EQ(requests[1].head.header("content-type"), "application/json");
     EXPECT_EQ(requests[2].body, "abcdefg");
-    EXPECT_EQ(requests[3].target.segments, Segments{"d"});
-    EXPECT_FALSE(requests[3].keep_alive);
+    EXPECT_EQ(requests[3].head.target.segments, Segments{"d"});
+    EXPECT_FALSE(requests[3].head.keep_alive);
     EXPECT_EQ(parser.state(), State::between);
   }
 }
 
 TEST(RequestParser, KnowsWhereItStands) {
-  RequestParser parser({});
+  RequestParser parser(MessageLimits().header_bytes);
   EXPECT_EQ(parser.state(), State::between);
   EXPECT_EQ(parser.feed("\r\n"), 2);
   EXPECT_EQ(parser.state(), State::between);
@@ -66,19 +78,45 @@ TEST(RequestParser, KnowsWhereItStands) {
   EXPECT_EQ(parser.state(), State::header);
   text += "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n";
   text.erase(0, parser.feed(text));
+  EXPECT_EQ(parser.state(), State::head);
+  EXPECT_EQ(parser.feed("{}"), 0);
+  EXPECT_TRUE(parser.take_head().expects_continue);
   EXPECT_EQ(parser.state(), State::body);
-  EXPECT_TRUE(parser.take_wants_continue());
-  EXPECT_FALSE(parser.take_wants_continue());
-  EXPECT_EQ(parser.feed("{}rest"), 2);
+  EXPECT_EQ(parser.body_left(), 2);
+  EXPECT_EQ(parser.feed("{"), 1);
+  EXPECT_EQ(parser.body_left(), 1);
+  EXPECT_EQ(parser.take_body(), "{");
+  EXPECT_EQ(parser.feed("}rest"), 1);
   EXPECT_EQ(parser.state(), State::complete);
-  EXPECT_EQ(parser.take().body, "{}");
+  EXPECT_EQ(parser.body_left(), 0);
+  EXPECT_EQ(parser.take_body(), "}");
+  EXPECT_EQ(parser.feed("rest"), 0);
+  parser.next();
+  EXPECT_EQ(parser.state(), State::between);
 }
 
-TEST(RequestParser, NoContinueForABodyThatIsThere) {
-  RequestParser parser({});
-  parser.feed("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n{}");
-  EXPECT_FALSE(parser.take_wants_continue());
+TEST(RequestParser, GivesTheHeaderWithoutABody) {
+  RequestParser parser(MessageLimits().header_bytes);
+  parser.feed("GET / HTTP/1.0\r\nX-Some: a\r\nx-some: b\r\nAUTHORIZATION: Bearer c\r\nExpect: 100-continue\r\n\r\n");
+  const Request head = parser.take_head();
   EXPECT_EQ(parser.state(), State::complete);
+  EXPECT_FALSE(head.expects_continue);
+  EXPECT_TRUE(head.http_1_0);
+  EXPECT_EQ(head.header("x-some"), "a");
+  EXPECT_EQ(head.header("authorization"), "Bearer c");
+  EXPECT_EQ(head.header("cookie"), "");
+}
+
+TEST(RequestParser, HoldsNoMoreThanItWasFed) {
+  RequestParser parser(MessageLimits().header_bytes);
+  parser.feed("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000000\r\n\r\n");
+  parser.take_head();
+  parser.limit_body(2'000'000'000'000);
+  const std::string part(8192, 'x');
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_EQ(parser.feed(part), part.size());
+    ASSERT_EQ(parser.take_body().size(), part.size());
+  }
 }
 
 TEST(RequestParser, RefusesWhatIsMalformed) {
@@ -115,6 +153,9 @@ TEST(RequestParser, KeepsItsLimits) {
                       limits),
             413);
   EXPECT_EQ(status_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n0123456789", limits), 0);
+  const std::string chunked = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  EXPECT_EQ(status_of(chunked + "1;" + std::string(300, 'x'), limits), 431);
+  EXPECT_EQ(status_of(chunked + "0\r\nT: " + std::string(300, 'x'), limits), 431);
 }
 
 TEST(ParseTarget, DecodesPathAndQuery) {

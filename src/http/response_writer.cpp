@@ -85,19 +85,24 @@ std::string in_one_line(std::string value) {
 
 }  // namespace
 
-std::string serialize(const Response& response, bool keep_alive, bool with_body) {
+std::string serialize(const Response& response, bool keep_alive, bool with_body, bool http_1_0) {
   std::string bytes =
       fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\nCache-Control: no-store\r\nConnection: {}\r\n", response.status,
                   reason(response.status), http_date(), keep_alive ? "keep-alive" : "close");
   // RFC 9110, 8.6 and 15.4.5: these have no body, and so no length of it.
   const bool may_have_body = response.status != 204 && response.status != 304;
-  if (may_have_body && !response.body.empty()) {
+  if (may_have_body && (response.stream || !response.body.empty())) {
     bytes += fmt::format("Content-Type: {}\r\n", in_one_line(response.content_type));
   }
-  if (may_have_body) bytes += fmt::format("Content-Length: {}\r\n", response.body.size());
+  if (!may_have_body) {
+  } else if (!response.stream) {
+    bytes += fmt::format("Content-Length: {}\r\n", response.body.size());
+  } else if (!http_1_0) {
+    bytes += "Transfer-Encoding: chunked\r\n";
+  }
   for (const auto& [name, value] : response.headers) bytes += fmt::format("{}: {}\r\n", name, in_one_line(value));
   bytes += "\r\n";
-  if (with_body && may_have_body) bytes += response.body;
+  if (with_body && may_have_body && !response.stream) bytes += response.body;
   return bytes;
 }
 

@@ -7,8 +7,9 @@
 
 namespace millrace::http {
 
-/// The bytes of a response. `with_body` is false for an answer to HEAD: the length is that of the body left out.
-std::string serialize(const Response& response, bool keep_alive, bool with_body);
+/// The bytes of a response; of a streamed one the header. `with_body` is false for an answer to HEAD: the length is
+/// that of the body left out.
+std::string serialize(const Response& response, bool keep_alive, bool with_body, bool http_1_0 = false);
 
 inline constexpr std::string_view continue_response = "HTTP/1.1 100 Continue\r\n\r\n";
 

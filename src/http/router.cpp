@@ -40,42 +40,52 @@ std::vector<std::string> parameter_names(std::string_view path) {
   return names;
 }
 
-void Router::add(std::string method, std::string_view path, Handler handler) {
+void Router::add(std::string method, std::string_view path, Route route) {
   Node* node = &root_;
   for (const std::string_view segment : split(path)) {
     auto& next = is_parameter(segment) ? node->parameter : node->fixed[std::string(segment)];
     if (!next) next = std::make_unique<Node>();
     node = next.get();
   }
-  const auto [place, is_new] =
-      node->methods.try_emplace(method, Route{.path = std::string(path), .handler = std::move(handler)});
+  node->path = path;
+  const auto [place, is_new] = node->methods.try_emplace(method, std::move(route));
   if (!is_new) throw std::logic_error(fmt::format("two handlers for {} {}", method, path));
 }
 
-const Router::Methods* Router::find(const Node& node, Segments rest, std::vector<std::string>& parameters) {
-  if (rest.empty()) return node.methods.empty() ? nullptr : &node.methods;
+const Router::Node* Router::find(const Node& node, Segments rest, std::vector<std::string>& parameters) {
+  if (rest.empty()) return node.methods.empty() ? nullptr : &node;
   const std::string& segment = rest.front();
   if (const auto fixed = node.fixed.find(segment); fixed != node.fixed.end()) {
-    if (const Methods* found = find(*fixed->second, rest.subspan(1), parameters)) return found;
+    if (const Node* found = find(*fixed->second, rest.subspan(1), parameters)) return found;
   }
   if (!node.parameter || segment.empty()) return nullptr;
   parameters.push_back(segment);
-  if (const Methods* found = find(*node.parameter, rest.subspan(1), parameters)) return found;
+  if (const Node* found = find(*node.parameter, rest.subspan(1), parameters)) return found;
   parameters.pop_back();
   return nullptr;
 }
 
-asio::awaitable<Response> Router::answer(Request request) const {
-  const Methods* methods = find(root_, request.target.segments, request.path_parameters);
-  if (methods == nullptr) co_return problem(404, "Not Found");
-  const auto route = methods->find(request.method == "HEAD" ? "GET" : request.method);
-  if (route == methods->end()) co_return method_not_allowed(*methods);
+asio::awaitable<Response> Router::answer(Request request, BodyReader& body) const {
+  const Node* node = find(root_, request.target.segments, request.path_parameters);
+  if (node == nullptr) co_return problem(404, "Not Found");
+  const auto route = node->methods.find(request.method == "HEAD" ? "GET" : request.method);
+  if (route == node->methods.end()) co_return method_not_allowed(node->methods);
   try {
-    co_return co_await route->second.handler(std::move(request));
+    co_return co_await answer(route->second, std::move(request), body);
   } catch (const std::exception& error) {
-    log::error("http handler failed", {{"request", route->first + " " + route->second.path}, {"reason", error.what()}});
+    log::error("http handler failed", {{"request", route->first + " " + node->path}, {"reason", error.what()}});
   }
   co_return problem(500, "Internal Server Error");
+}
+
+asio::awaitable<Response> Router::answer(const Route& route, Request request, BodyReader& body) const {
+  if (authenticate_ && !route.open) {
+    auto principal = co_await authenticate_(request);
+    if (!principal) co_return std::move(principal).error();
+    request.principal = *std::move(principal);
+  }
+  if (route.body_bytes) body.limit(*route.body_bytes);
+  co_return co_await route.handler(std::move(request), body);
 }
 
 }  // namespace millrace::http

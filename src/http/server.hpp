@@ -18,9 +18,10 @@ struct ServerLimits {
   MessageLimits message = {};
   std::size_t connections = 1000;
   std::chrono::milliseconds header_time{10'000};  ///< from a request's first byte to its header's end; TLS too
-  std::chrono::milliseconds body_time{30'000};    ///< from the header's end to the body's end
+  std::chrono::milliseconds body_time{30'000};    ///< in which we wait for the body, and for each further
+  std::uint64_t body_rate = 64 * 1024;            ///< bytes of it that have come a second more
   std::chrono::milliseconds idle_time{75'000};    ///< between requests
-  std::chrono::milliseconds write_time{30'000};   ///< until a response is taken
+  std::chrono::milliseconds write_time{30'000};   ///< until a response is taken, or a part of a streamed one
 };
 
 struct ServerOptions {
@@ -30,7 +31,9 @@ struct ServerOptions {
 };
 
 /// Speaks HTTP/1.1 (and 1.0) on one port: keep-alive, pipelined requests answered in order, HEAD, chunked bodies,
-/// "100 Continue". Connections are spread over the io_contexts, each run by one thread, and stay where they are.
+/// "100 Continue", bodies streamed both ways. A body that no handler reads is skipped if it is small, else the
+/// connection is closed after the answer. Connections are spread over the io_contexts, each run by one thread, and stay
+/// where they are.
 class Server {
  public:
   static Result<std::unique_ptr<Server>> start(std::vector<asio::io_context*> contexts, ServerOptions options,
@@ -42,8 +45,8 @@ class Server {
   /// The port in use; of interest when 0 was asked for.
   std::uint16_t port() const;
 
-  /// Accepts nothing more, closes idle connections, and the others after the response that is under way. Thread-safe;
-  /// may be called twice.
+  /// Accepts nothing more, closes idle connections, and the others after the response that is under way; streamed
+  /// responses, which may have no end, are cancelled. Thread-safe; may be called twice.
   void stop();
 
  private:

@@ -3,12 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <csignal>
 #include <thread>
 
 #include "http/api_table.hpp"
 #include "http/test_client.hpp"
+#include "http/test_server.hpp"
 
 namespace millrace::http {
 namespace sample {
@@ -78,51 +77,12 @@ std::shared_ptr<const Router> routes() {
   return table.router("Test", "1");
 }
 
-/// A server on two cores.
-class Running {
+/// A server with these routes.
+class Running : public TestServer {
  public:
-  explicit Running(ServerLimits limits = {}, std::shared_ptr<const net::TlsContext> tls = {}) {
-    std::signal(SIGPIPE, SIG_IGN);  // as the program does: TLS writes to sockets whose other end may be gone
-    auto started =
-        Server::start({&contexts_[0], &contexts_[1]},
-                      {.listen = {.host = "127.0.0.1", .port = 0}, .tls = std::move(tls), .limits = limits}, routes());
-    if (!started) throw std::runtime_error(started.error().message);
-    server_ = std::move(*started);
-    for (auto& context : contexts_) threads_.emplace_back([&context] { context.run(); });
-  }
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-
-  /// Every test ends with this: after stop() nothing may keep a core busy but what is bounded.
-  ~Running() {
-    server_->stop();
-    for (auto& guard : guards_) guard.reset();
-    for (auto& thread : threads_) thread.join();
-  }
-
-  std::uint16_t port() const { return server_->port(); }
-  Server& server() { return *server_; }
-
- private:
-  using Guard = asio::executor_work_guard<asio::io_context::executor_type>;
-  std::array<asio::io_context, 2> contexts_;
-  std::array<Guard, 2> guards_ = {asio::make_work_guard(contexts_[0]), asio::make_work_guard(contexts_[1])};
-  std::unique_ptr<Server> server_;
-  std::vector<std::thread> threads_;
+  explicit Running(ServerLimits limits = {}, std::shared_ptr<const net::TlsContext> tls = {})
+      : TestServer(routes(), limits, std::move(tls)) {}
 };
-
-std::string get(std::string_view target, std::string_view more = "") {
-  return fmt::format("GET {} HTTP/1.1\r\nHost: h\r\n{}\r\n", target, more);
-}
-
-std::string post(std::string_view target, std::string_view body, std::string_view more = "") {
-  return fmt::format("POST {} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{}\r\n{}",
-                     target, body.size(), more, body);
-}
-
-bool has(const TestClient::Answer& answer, std::string_view line) {
-  return answer.header.find(std::string(line) + "\r\n") != std::string::npos;
-}
 
 TEST(Server, KeepsTheConnection) {
   Running server;
@@ -288,13 +248,6 @@ TEST(Server, TurnsAwayWhoIsTooMany) {
     std::this_thread::sleep_for(10ms);
   }
   EXPECT_EQ(status, 200);
-}
-
-std::shared_ptr<const net::TlsContext> test_tls() {
-  const TestCertificate files;
-  auto tls = net::TlsContext::server(files.certificate_file, files.key_file);
-  if (!tls) throw std::runtime_error(tls.error().message);
-  return *tls;
 }
 
 TEST(Server, SpeaksTlsOnTheSamePort) {

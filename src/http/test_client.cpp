@@ -82,6 +82,28 @@ TestClient::Answer TestClient::receive(bool with_body) {
   return answer;
 }
 
+std::string TestClient::receive_until(std::string_view end) {
+  std::size_t at = 0;
+  while ((at = received_.find(end)) == std::string::npos) {
+    if (!fill()) return std::exchange(received_, {});
+  }
+  return receive_bytes(at + end.size());
+}
+
+std::string TestClient::receive_bytes(std::size_t count) {
+  while (received_.size() < count && fill()) {
+  }
+  std::string bytes = received_.substr(0, count);
+  received_.erase(0, bytes.size());
+  return bytes;
+}
+
+std::string TestClient::receive_all() {
+  while (fill()) {
+  }
+  return std::exchange(received_, {});
+}
+
 bool TestClient::closed_within(std::chrono::milliseconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
   while (fill()) {

@@ -32,6 +32,15 @@ class TestClient {
   /// The next response; the body is left out after HEAD.
   Answer receive(bool with_body = true);
 
+  /// What comes up to and with `end`, which may be split in any way; less if the server closes.
+  std::string receive_until(std::string_view end);
+
+  /// Exactly so many bytes; fewer if the server closes.
+  std::string receive_bytes(std::size_t count);
+
+  /// The rest until the server closes.
+  std::string receive_all();
+
   /// Waits up to `limit` for the server to close, dropping what comes.
   bool closed_within(std::chrono::milliseconds limit);
 

@@ -11,29 +11,57 @@
 namespace millrace::http {
 namespace {
 
-std::string answers(std::string_view bytes, std::size_t piece) {
+std::string answer(Request head, std::string body) {
   static const std::shared_ptr<const Router> router = sample::routes();
   asio::io_context context;
-  RequestParser parser({.header_bytes = 2048, .body_bytes = 4096});
+  std::string line = head.method;
+  sample::Text text(std::move(body));
+  asio::co_spawn(context, router->answer(std::move(head), text), [&](std::exception_ptr, Response response) {
+    if (response.status >= 500) std::abort();
+    const std::string bytes = serialize(response, true, false);
+    if (bytes.find("\r\n\r\n") + 4 != bytes.size()) std::abort();
+    line += fmt::format(" {} {}\n", response.status, response.body);
+  });
+  context.run();
+  return line;
+}
+
+std::string answers(std::string_view bytes, std::size_t piece) {
+  RequestParser parser(2048);
   std::string all;
   std::string received;
+  Request head;
+  std::string body;
   while (!bytes.empty()) {
     received += bytes.substr(0, piece);
     bytes.remove_prefix(std::min(piece, bytes.size()));
-    while (true) {
+    for (bool more = true; more;) {
       const std::size_t used = parser.feed(received);
       if (used > received.size()) std::abort();
       received.erase(0, used);
-      if (parser.state() == RequestParser::State::failed) return all;
-      if (parser.state() != RequestParser::State::complete) break;
-      Request request = parser.take();
-      const std::string method = request.method;
-      asio::co_spawn(context, router->answer(std::move(request)), [&](std::exception_ptr, Response response) {
-        if (response.status >= 500) std::abort();
-        all += fmt::format("{} {} {}\n", method, response.status, response.body);
-      });
-      context.run();
-      context.restart();
+      more = used > 0;
+      switch (parser.state()) {
+        case RequestParser::State::failed:
+          return all;
+        case RequestParser::State::head:
+          head = parser.take_head();
+          parser.limit_body(4096);
+          body.clear();
+          more = true;
+          break;
+        case RequestParser::State::body:
+          body += parser.take_body();
+          break;
+        case RequestParser::State::complete:
+          body += parser.take_body();
+          if (body.size() > 4096) std::abort();
+          all += answer(std::move(head), std::move(body));
+          parser.next();
+          more = true;
+          break;
+        default:
+          break;
+      }
     }
   }
   return all;

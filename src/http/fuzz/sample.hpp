@@ -55,6 +55,17 @@ inline asio::awaitable<Reply<Answer>> answer_all(Query<Page> page, Path<Place> p
 }
 inline asio::awaitable<Reply<NoContent>> answer_nothing(Path<Place> /*place*/) { co_return NoContent{}; }
 
+/// A body that is there.
+class Text final : public BodyReader {
+ public:
+  explicit Text(std::string text) : text_(std::move(text)) {}
+  asio::awaitable<Result<std::string>> read() override { co_return std::exchange(text_, {}); }
+  void limit(std::uint64_t) override {}
+
+ private:
+  std::string text_;
+};
+
 inline std::shared_ptr<const Router> routes() {
   ApiTable table;
   table.add("GET", {.path = "/page", .summary = "A page"}, answer_page);
