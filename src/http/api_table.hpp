@@ -34,7 +34,7 @@ struct About {
 /// - a described struct: in JSON, with the status of its About;
 /// - a Reply of one, which may also be another response, such as a problem, or have headers;
 /// - a Reply<NoContent>: no body;
-/// - a Response: as it is, of About's media type.
+/// - a Response: as it is, of About's media type. So are streamed bodies answered, and WebSockets (with status 101).
 class ApiTable {
  public:
   /// Throws std::logic_error if a Path's members aren't the path's parameters.
@@ -168,6 +168,8 @@ boost::json::object ApiTable::describe_answer(std::type_identity<T>, const About
   boost::json::object schema;
   if constexpr (!std::same_as<T, Response>) {
     schema = schemas_.of<T>(Schemas::Direction::answer);
+  } else if (about.status == 101) {
+    return {};
   } else if (!is_json(about.media_type)) {
     schema = {{"type", "string"}};
   }

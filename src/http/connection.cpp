@@ -48,6 +48,9 @@ void log_failure(const std::exception_ptr& failure) {
   }
 }
 
+/// What throws before its first wait throws here.
+asio::awaitable<void> write_body(const Response& response, BodyWriter& body) { co_await response.stream(body); }
+
 }  // namespace
 
 class Connection::RequestBody final : public BodyReader {
@@ -71,6 +74,7 @@ class Connection::RequestBody final : public BodyReader {
     co_return fail("the request's body can't be read");
   }
 
+  std::uint64_t limit() const { return limit_; }
   bool gone() const { return gone_; }
 
   /// The answer to a body that can't be read.
@@ -88,6 +92,7 @@ class Connection::RequestBody final : public BodyReader {
   bool whole() const { return connection_.parser_.state() == RequestParser::State::complete; }
 
   asio::awaitable<bool> skip() {
+    limit_ = std::max(limit_, skipped_bytes);  // it was found skippable
     while (!whole()) {
       if (!co_await read()) co_return false;
     }
@@ -176,6 +181,7 @@ void Connection::close_soon() {
   closing_ = true;
   if (idle_) stream_.close();
   cancel_stream_.emit(asio::cancellation_type::terminal);
+  if (websocket_ != nullptr) websocket_->stop();
 }
 
 asio::awaitable<bool> Connection::shake_hands() {
@@ -204,12 +210,25 @@ asio::awaitable<Connection::Outcome> Connection::serve_one() {
   const Access asked{.method = request.method, .target = request.raw_target};
   const bool http_1_0 = request.http_1_0;
   bool keep_alive = request.keep_alive;
+  std::optional<Request> upgrade;
+  if (!request.header("upgrade").empty()) upgrade = request;
   RequestBody body(*this, request.expects_continue);
-  const Response response = co_await router_.answer(std::move(request), body);
+  Response response = co_await router_.answer(std::move(request), body);
   if (body.gone()) co_return Outcome::over;
   if (const auto failure = body.failure()) {
     co_await refuse(*failure);
     co_return Outcome::over;
+  }
+
+  if (response.websocket) {
+    auto objection = upgrade_objection(upgrade.value_or(Request{}));
+    if (!objection && body.whole() && !closing_) {
+      log_access(stream_, asked, response, started);
+      co_await serve_websocket(*upgrade, response.websocket, body.limit());
+      co_return Outcome::over;
+    }
+    if (!objection && closing_) objection = problem(503, "the server is stopping");
+    response = objection ? *std::move(objection) : problem(400, "a request for a WebSocket has no body");
   }
 
   const bool streamed = response.stream && asked.method != "HEAD";
@@ -264,7 +283,7 @@ asio::awaitable<bool> Connection::send_stream(const Response& response, bool htt
   ResponseBody body(*this, !http_1_0);
   net::Signal finished(context_);
   std::optional<std::exception_ptr> end;
-  asio::co_spawn(context_, response.stream(body),
+  asio::co_spawn(context_, write_body(response, body),
                  asio::bind_cancellation_slot(cancel_stream_.slot(), [&](std::exception_ptr failure) {
                    end = std::move(failure);
                    finished.set();
@@ -278,6 +297,16 @@ asio::awaitable<bool> Connection::send_stream(const Response& response, bool htt
   if (*end != nullptr && !cut) log_failure(*end);
   if (*end != nullptr || cut) co_return false;
   co_return co_await body.finish();
+}
+
+asio::awaitable<void> Connection::serve_websocket(const Request& request, const WebSocketHandler& handler,
+                                                  std::uint64_t message_bytes) {
+  WebSocketSession session(context_, stream_, std::move(received_), options_.limits, message_bytes);
+  received_.clear();
+  websocket_ = &session;
+  co_await session.run(request, handler);
+  websocket_ = nullptr;
+  if (stream_.is_open()) co_await linger();
 }
 
 asio::awaitable<void> Connection::refuse(const Response& response) {

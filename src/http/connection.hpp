@@ -10,6 +10,7 @@
 #include "http/request_parser.hpp"
 #include "http/router.hpp"
 #include "http/server.hpp"
+#include "http/websocket_session.hpp"
 #include "net/stream.hpp"
 
 namespace millrace::http {
@@ -23,7 +24,8 @@ class Connection {
   /// given must live until it is done.
   asio::awaitable<void> run();
 
-  /// Closes an idle connection now, and a busy one after the response that is under way; a streamed one is cancelled.
+  /// Closes an idle connection now, and a busy one after the response that is under way; a streamed one is cancelled,
+  /// a WebSocket closed.
   void close_soon();
 
  private:
@@ -37,6 +39,8 @@ class Connection {
   asio::awaitable<bool> read_more();
   asio::awaitable<bool> send(std::string_view bytes);
   asio::awaitable<bool> send_stream(const Response& response, bool http_1_0);
+  asio::awaitable<void> serve_websocket(const Request& request, const WebSocketHandler& handler,
+                                        std::uint64_t message_bytes);
   asio::awaitable<void> refuse(const Response& response);
   asio::awaitable<void> linger();
 
@@ -47,6 +51,7 @@ class Connection {
   RequestParser parser_;
   Deadline deadline_;
   asio::cancellation_signal cancel_stream_;
+  WebSocketSession* websocket_ = nullptr;
   std::string received_;  ///< not yet parsed
   bool idle_ = true;
   bool closing_ = false;

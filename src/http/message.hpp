@@ -13,6 +13,7 @@ namespace millrace::http {
 namespace asio = boost::asio;
 
 class BodyWriter;
+class WebSocket;
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
@@ -50,6 +51,9 @@ struct Request {
   }
 };
 
+/// Speaks WebSocket with a client until one of them ends it (`websocket.hpp`).
+using WebSocketHandler = std::function<asio::awaitable<void>(WebSocket&)>;
+
 struct Response {
   int status = 200;
   std::string content_type = "application/json";  ///< left out where there is no body
@@ -60,6 +64,9 @@ struct Response {
   /// Not called for HEAD. If the client goes away, or the server stops, what it waits for is cancelled: it ends by an
   /// exception, as it does if it fails; the client sees the missing end then.
   std::function<asio::awaitable<void>(BodyWriter&)> stream = {};
+
+  /// The connection becomes a WebSocket, which is given to this; 426 if the client didn't ask for one. `status` is 101.
+  WebSocketHandler websocket = {};
 };
 
 }  // namespace millrace::http

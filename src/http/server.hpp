@@ -20,7 +20,7 @@ struct ServerLimits {
   std::chrono::milliseconds header_time{10'000};  ///< from a request's first byte to its header's end; TLS too
   std::chrono::milliseconds body_time{30'000};    ///< in which we wait for the body, and for each further
   std::uint64_t body_rate = 64 * 1024;            ///< bytes of it that have come a second more
-  std::chrono::milliseconds idle_time{75'000};    ///< between requests
+  std::chrono::milliseconds idle_time{75'000};    ///< between requests; of a WebSocket without a sign of its client
   std::chrono::milliseconds write_time{30'000};   ///< until a response is taken, or a part of a streamed one
 };
 
@@ -31,9 +31,9 @@ struct ServerOptions {
 };
 
 /// Speaks HTTP/1.1 (and 1.0) on one port: keep-alive, pipelined requests answered in order, HEAD, chunked bodies,
-/// "100 Continue", bodies streamed both ways. A body that no handler reads is skipped if it is small, else the
-/// connection is closed after the answer. Connections are spread over the io_contexts, each run by one thread, and stay
-/// where they are.
+/// "100 Continue", bodies streamed both ways, WebSocket (RFC 6455). A body that no handler reads is skipped if it is
+/// small, else the connection is closed after the answer. Connections are spread over the io_contexts, each run by one
+/// thread, and stay where they are.
 class Server {
  public:
   static Result<std::unique_ptr<Server>> start(std::vector<asio::io_context*> contexts, ServerOptions options,
@@ -46,7 +46,8 @@ class Server {
   std::uint16_t port() const;
 
   /// Accepts nothing more, closes idle connections, and the others after the response that is under way; streamed
-  /// responses, which may have no end, are cancelled. Thread-safe; may be called twice.
+  /// responses, which may have no end, are cancelled, and WebSockets closed with 1001. Thread-safe; may be called
+  /// twice.
   void stop();
 
  private:

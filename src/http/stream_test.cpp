@@ -110,6 +110,7 @@ std::shared_ptr<const Router> routes(bool guarded) {
   table.add("POST", {.path = "/upload", .summary = "", .body_bytes = 64 << 20}, upload);
   table.add("POST", {.path = "/slow-upload", .summary = "", .body_bytes = 64 << 20}, upload_slowly);
   table.add("POST", {.path = "/small", .summary = ""}, upload);
+  table.add("POST", {.path = "/refused-small", .summary = "", .body_bytes = 1}, refuse_upload);
   table.add("POST", {.path = "/refused", .summary = "", .body_bytes = 64 << 20}, refuse_upload);
   return table.router("Test", "1");
 }
@@ -303,6 +304,11 @@ TEST(StreamIn, AnswersEarlyThoughTheClientSends) {
   const auto answer = small.receive();
   EXPECT_EQ(answer.status, 409);
   EXPECT_TRUE(has(answer, "Connection: keep-alive"));
+  EXPECT_EQ(small.receive().status, 404);
+
+  small.send(post_head("/refused-small", 3) + "ab");
+  EXPECT_TRUE(has(small.receive(), "Connection: keep-alive"));
+  small.send("c" + get("/nothing"));
   EXPECT_EQ(small.receive().status, 404);
 
   TestClient large(server.port());
