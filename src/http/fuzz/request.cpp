@@ -55,7 +55,7 @@ std::string answers(std::string_view bytes, std::size_t piece) {
         case RequestParser::State::complete:
           body += parser.take_body();
           if (body.size() > 4096) std::abort();
-          all += answer(std::move(head), std::move(body));
+          all += answer(std::exchange(head, {}), std::exchange(body, {}));
           parser.next();
           more = true;
           break;
