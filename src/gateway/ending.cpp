@@ -115,7 +115,7 @@ asio::awaitable<void> Session::tidy_server() {
   pool_->give_back(server);
 }
 
-bool Session::may_shut_down() const { return !relay_ || (!waits_ && (!server_ || relay_->idle())); }
+bool Session::may_shut_down() const { return !relay_ || (!waits_ && relay_->idle()); }
 
 void Session::shut_down(bool now) {
   if (client_gone_ || ending_) return;

@@ -38,16 +38,16 @@ class Relay {
 
   enum class Next {
     more,             ///< wait for more bytes
-    need_server,      ///< attach a server connection, then call again
-    parse,            ///< have `take_to_parse` parsed elsewhere, say what is `parsed`, then call again
-    reset_sequences,  ///< run DISCARD SEQUENCES on the server connection, call `sequences_reset`, then call again
-    answer,           ///< call again when the server has answered: `asking` says whether it is still to come
-    terminate,        ///< the client said goodbye
-    broken,           ///< the client broke the protocol: `error`
+    need_server,  ///< attach a server connection, then call again
+    parse,        ///< have `take_to_parse` parsed elsewhere, say what is `parsed`, then call again
+    answer,       ///< call again when the server has answered: `asking` says whether it is still to come
+    terminate,    ///< the client said goodbye
+    broken,       ///< the client broke the protocol: `error`
   };
   struct FromClient {
     std::size_t used;       ///< the rest comes again, with more
     pgwire::Bytes forward;  ///< to the server; valid until the next call, and as long as the input is
+    pgwire::Bytes answer;   ///< to the client, without the server; valid until the next call
     Next next;
   };
   /// `in` begins where the last call's `used` ended.
@@ -74,6 +74,9 @@ class Relay {
   bool idle() const;
   /// The server has been sent a part of a message, whose rest the client still has.
   bool client_mid_message() const { return client_stream_left_ > 0; }
+  /// Of the input that `from_client` left: so much are whole messages that wait for one that needs the server. What the
+  /// client has begun to say comes after them.
+  std::size_t waiting() const { return waiting_; }
   /// The client has been sent a part of a message.
   bool server_mid_message() const { return server_stream_left_ > 0 && !server_stream_hidden_; }
   bool in_copy() const { return copy_in_; }
@@ -94,7 +97,6 @@ class Relay {
   /// Whether the next message must wait until the server has answered what was sent: what it is sent as depends on
   /// that.
   bool asking() const { return asking_; }
-  void sequences_reset() { server_->holder_wrote = true; }
 
   /// What the client gave at its start that isn't part of the server connection's own start: each outlives a RESET.
   void start_with(std::shared_ptr<const backend::Settings> start) { settings_ = start_ = std::move(start); }
@@ -182,6 +184,10 @@ class Relay {
   bool on_close(pgwire::Bytes message);
   StatementPtr understand(std::string_view text);
   void expect_placeholders(pgwire::Bytes message);
+  bool needs_server(pgwire::Bytes rest);
+  bool answer_transaction(pgwire::Bytes message);
+  void send_begin();
+  void discard_sequences(const sql::Statement& statement);
   void judge_lexing();
   void note(const sql::Statement& statement);
   void note_placeholder(std::string_view name);
@@ -264,6 +270,9 @@ class Relay {
   bool wants_no_idle_sessions_ = false;
   bool new_sessions_differ_ = false;
 
+  std::string held_begin_;   ///< the text of a BEGIN that was answered and is sent when the server is needed; "": none
+  std::size_t waiting_ = 0;  ///< see `waiting`
+
   std::uint64_t client_stream_left_ = 0;  ///< bytes of a client's message that are passed on unseen
   std::uint64_t server_stream_left_ = 0;
   bool server_stream_hidden_ = false;
@@ -293,6 +302,7 @@ class Relay {
 
   std::string to_server_;  ///< what is passed on, where it isn't the input itself
   std::string to_client_;
+  std::string answers_;      ///< to the client, to what the server isn't asked
   std::string replacement_;  ///< goes out in place of, or before, the message at hand
   std::string behind_;       ///< goes out behind it
   bool replaced_ = false;    ///< the message at hand isn't passed on itself

@@ -65,6 +65,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
   now_ = now;
   stop_ = Next::more;
   to_server_.clear();
+  answers_.clear();
   bool rewritten = false;
   std::size_t at = 0;
   std::size_t copied = 0;  // input before this is in `to_server_`, or was replaced
@@ -94,15 +95,27 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     const Bytes message = rest.first(std::min(rest.size(), header.total()));
     const bool whole = message.size() == header.total();
     if (server_ == nullptr) {
-      // A client that begins a message and falls silent must not hold a server connection.
-      if (!whole && message.size() < enough_for_a_server) break;
+      if (whole && header.type == frontend::query && answer_transaction(message)) {
+        at += message.size();
+        copied = at;
+        rewritten = true;
+        continue;
+      }
+      if (!needs_server(rest)) break;
       if (whole && header.type == frontend::query) expect_placeholders(message);
       stop_ = Next::need_server;
       break;
     }
+    waiting_ = 0;
     replacement_.clear();
     behind_.clear();
     replaced_ = false;
+    if (!held_begin_.empty()) {
+      to_server_.append(text_of(in.subspan(copied, at - copied)));
+      copied = at;
+      rewritten = true;
+      send_begin();
+    }
     bool taken = true;
     if (!skipping_) {
       switch (header.type) {
@@ -179,9 +192,82 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     }
     client_stream_left_ = header.total() - message.size();
   }
-  if (!rewritten) return {at, in.first(at), stop_};
+  const Bytes answer = std::as_bytes(std::span(answers_));
+  if (!rewritten) return {at, in.first(at), answer, stop_};
   to_server_.append(text_of(in.subspan(copied, at - copied)));
-  return {at, std::as_bytes(std::span(to_server_)), stop_};
+  return {at, std::as_bytes(std::span(to_server_)), answer, stop_};
+}
+
+/// A client that begins a message, or a batch, and falls silent must not hold a server connection: what only prepares
+/// waits for what is to be answered. `rest` is what the last call was given, or more of it.
+bool Relay::needs_server(Bytes rest) {
+  for (; waiting_ < enough_for_a_server; waiting_ += pgwire::load_header(rest.subspan(waiting_)).total()) {
+    const Bytes message = rest.subspan(waiting_);
+    if (message.size() < header_size) return false;
+    const auto header = pgwire::load_header(message);
+    if (!header.valid()) return true;  // which is found there
+    if (message.size() < header.total()) return rest.size() >= enough_for_a_server;
+    switch (header.type) {
+      case frontend::parse:
+      case frontend::bind:
+      case frontend::describe:
+      case frontend::close:
+        break;
+      default:
+        return true;
+    }
+  }
+  return true;
+}
+
+/// A transaction begins on the server with the first statement that needs the server; one without any needs none. What
+/// now() and its snapshot would have been can't be seen as long as nothing of it ran.
+bool Relay::answer_transaction(Bytes message) {
+  constexpr std::size_t longest = 64;
+  if (options_.mode != Mode::transaction || message.size() > longest) return false;
+  const auto text = pgwire::decode_query(message.subspan(header_size));
+  if (!text || text->empty() || !std::string_view("BbSsCcEeRrAa/-").contains(text->front())) return false;
+  const auto statement = pipeline_.understand(*text);
+  if (!statement || statement->transaction_tag.empty()) return false;
+  const bool begins = statement->steps.front() == sql::TransactionStep::begin;
+  if (begins != held_begin_.empty()) return false;  // the server warns
+  if (begins) {
+    held_begin_ = *text;
+  } else {
+    held_begin_.clear();
+    portals_.clear();
+  }
+  unnamed_.reset();
+  unnamed_portal_.reset();
+  const std::size_t before = answers_.size();
+  pgwire::append_command_complete(answers_, statement->transaction_tag);
+  pgwire::append_ready_for_query(answers_, begins ? 'T' : 'I');
+  Owed owed;
+  owed.kind = Owed::Kind::query;
+  owed.started = owed.first_byte = now_;
+  owed.statement = statement;
+  owed.bytes_in = message.size();
+  owed.bytes_out = answers_.size() - before;
+  finish(owed);
+  return true;
+}
+
+void Relay::send_begin() {
+  pgwire::append_query(to_server_, held_begin_);
+  held_begin_.clear();
+  Owed& owed = owe(Owed::Kind::query);
+  owed.hidden = owed.own = true;
+  unnamed_becomes(0, owed);
+}
+
+/// What currval() and lastval() would say is another client's, so it is discarded before the message at hand.
+void Relay::discard_sequences(const sql::Statement& statement) {
+  if (!statement.uses_sequence_state || server_->holder_wrote || unsynced_ || copy_in_) return;
+  server_->holder_wrote = true;
+  pgwire::append_query(replacement_, "DISCARD SEQUENCES");
+  Owed& owed = owe(Owed::Kind::query);
+  owed.hidden = owed.hides_error = owed.own = true;  // in a failed transaction it fails, and so will what the client sends
+  unnamed_becomes(0, owed);
 }
 
 bool Relay::mentions_sequence_state(Bytes bytes) {
@@ -309,10 +395,7 @@ bool Relay::on_query(Bytes message) {
   }
   if (options_.mode == Mode::transaction) {
     if (depends_on_names(*statement) && query_under_way() && !copy_in_) return settle();
-    if (statement->uses_sequence_state && !server_->holder_wrote && !query_under_way() && !unsynced_) {
-      stop_ = Next::reset_sequences;
-      return false;
-    }
+    discard_sequences(*statement);
     const std::size_t before = owed_.size();
     bool prepared = name_on_server(*statement);
     prepared |= keep_meanings(*statement);
@@ -380,16 +463,13 @@ bool Relay::on_parse(Bytes message) {
     return true;
   }
 
-  if (statement->uses_sequence_state && !server_->holder_wrote && !query_under_way() && !unsynced_) {
-    stop_ = Next::reset_sequences;
-    return false;
-  }
   const std::string_view query_and_types = text_of(body.subspan(parse->name.size() + 1));
   if (!parse->name.empty() && is_statement_under_way(parse->name)) return settle();
   if (statements_.contains(parse->name) || sql_names_.contains(parse->name)) {
     return refuse_name(parse->name, query_and_types, statement);
   }
   if (!has_names(*statement)) return settle();
+  discard_sequences(*statement);
   auto text = text_of_parse(query_and_types, statement, !parse->name.empty());
   if (!parse->name.empty() && is_text_under_way(*text)) return settle();
   close_unneeded();

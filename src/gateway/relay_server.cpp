@@ -735,7 +735,8 @@ void Relay::lost(std::int64_t now) {
 }
 
 bool Relay::idle() const {
-  return !query_under_way() && !unsynced_ && !copy_in_ && !skipping_ && status_ == 'I' && client_stream_left_ == 0 &&
+  return !query_under_way() && !unsynced_ && !copy_in_ && !skipping_ && status_ == 'I' && held_begin_.empty() &&
+         client_stream_left_ == 0 &&
          server_stream_left_ == 0;
 }
 

@@ -390,11 +390,9 @@ TEST_F(RelayState, SequenceStateIsResetBeforeAnotherClientLooksAtIt) {
   Client other(world, Mode::transaction);
   other.on(one).asks("SELECT nextval('s')", "SELECT 1");
   client.on(one);
-  const std::string bytes = query("SELECT lastval()");
-  EXPECT_EQ(client.relay.from_client(bytes_of(bytes), 1).next, Relay::Next::reset_sequences);
-  client.relay.sequences_reset();
-  EXPECT_EQ(client.sends(bytes), bytes);
-  client.hears(error("55000", "lastval is not yet defined in this session") + ready());
+  EXPECT_EQ(client.sends(query("SELECT lastval()")), query("DISCARD SEQUENCES") + query("SELECT lastval()"));
+  const std::string answer = error("55000", "lastval is not yet defined in this session") + ready();
+  EXPECT_EQ(client.hears(complete("DISCARD SEQUENCES") + ready() + answer), answer);
   EXPECT_FALSE(client.relay.releasable());
 }
 

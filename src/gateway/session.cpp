@@ -111,9 +111,9 @@ void Session::notice_end() {
   }
 }
 
-/// Many answers are owed: the client waits until some have come.
+/// Many answers are owed, or not taken: the client waits until some have come or gone.
 bool Session::too_far_ahead() {
-  ahead_ = server_ && relay_->backlog() > max_backlog;
+  ahead_ = (server_ && relay_->backlog() > max_backlog) || pending_.size() > large_buffer;
   return ahead_;
 }
 
@@ -231,6 +231,10 @@ Session::Passed Session::pass_on() {
   for (;;) {
     const auto step = relay_->from_client(std::span(in_.data(), held_), now_ns());
     next_ = step.next;
+    if (!step.answer.empty()) {
+      core_.counters().bytes_to_clients.add(step.answer.size());
+      send_to_client(step.answer);
+    }
     if (!step.forward.empty()) {
       if (relay_->take_wants_no_idle_sessions()) core_.shared.pools.close_idle();
       if (!server_) return Passed::ended;
@@ -263,7 +267,6 @@ Session::Passed Session::pass_on() {
         if (!try_link()) return Passed::waits;
         break;
       case Relay::Next::parse:
-      case Relay::Next::reset_sequences:
       case Relay::Next::answer:
         return Passed::waits;
       case Relay::Next::terminate:
@@ -312,18 +315,6 @@ asio::awaitable<bool> Session::wait_for_next() {
     case Relay::Next::answer:
       while (server_ && !finished_ && relay_->asking()) co_await answered_.wait(std::chrono::hours(24));
       co_return !client_gone_ && !finished_;  // the server connection may have been given back meanwhile
-    case Relay::Next::reset_sequences: {
-      const auto server = server_;
-      if (!server) co_return false;
-      const auto done = co_await server->query("DISCARD SEQUENCES", {}, own_query_timeout);
-      if (server_ != server || !server->is_open()) {
-        send_fatal(Error{.message = "the server closed the connection unexpectedly", .sqlstate = "08006"});
-        co_return false;
-      }
-      (void)done;  // in a failed transaction it fails, and so will what the client sends
-      relay_->sequences_reset();
-      co_return true;
-    }
     default:
       co_return !client_gone_;
   }
@@ -516,6 +507,7 @@ asio::awaitable<void> Session::flush(std::shared_ptr<Session> self) {
   self->pending_.clear();
   self->flushing_ = false;
   self->flushed_.cancel();
+  if (std::exchange(self->ahead_, false)) self->on_readable();
 }
 
 /// Meanwhile the server is not read.
@@ -578,7 +570,7 @@ void Session::on_tick(TimePoint now) {
   }
   const auto silence_limit = settings.client_message_timeout_seconds;
   // What waits for a server connection, a parser or a slow server isn't the client's to finish.
-  const bool owes_the_rest = !waits_ && !ahead_ && (relay_->client_mid_message() || held_ > 0);
+  const bool owes_the_rest = !waits_ && !ahead_ && (relay_->client_mid_message() || held_ > relay_->waiting());
   if (owes_the_rest && silence_limit.count() > 0 && now - last_heard_ > silence_limit) {
     log::info("client stopped in the middle of a message", {{"client", client_.peer()}, {"user", user_}});
     if (!relay_->server_mid_message()) {

@@ -73,6 +73,7 @@ std::string describe(const Statement& statement) {
     out += ", ";
     out += name(step);
   }
+  if (!statement.transaction_tag.empty()) out += " = " + statement.transaction_tag;
   return out;
 }
 

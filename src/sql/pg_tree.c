@@ -383,14 +383,16 @@ static enum pg_tree_root root_of(const Node* statement) {
 static void report_transaction(struct walk* walk, const TransactionStmt* transaction) {
   switch (transaction->kind) {
     case TRANS_STMT_BEGIN:
+      report(walk, PG_TREE_BEGIN, transaction->options == NIL ? "BEGIN" : NULL);
+      break;
     case TRANS_STMT_START:
-      report(walk, PG_TREE_BEGIN, NULL);
+      report(walk, PG_TREE_BEGIN, transaction->options == NIL ? "START TRANSACTION" : NULL);
       break;
     case TRANS_STMT_COMMIT:
-      report(walk, PG_TREE_COMMIT, NULL);
+      report(walk, PG_TREE_COMMIT, transaction->chain ? NULL : "COMMIT");
       break;
     case TRANS_STMT_ROLLBACK:
-      report(walk, PG_TREE_ROLLBACK, NULL);
+      report(walk, PG_TREE_ROLLBACK, transaction->chain ? NULL : "ROLLBACK");
       break;
     case TRANS_STMT_SAVEPOINT:
       report(walk, PG_TREE_SAVEPOINT, transaction->savepoint_name);

@@ -105,7 +105,7 @@ class Reader {
 
   void begin(pg_tree_root root, std::size_t location, std::size_t length) {
     const Root meaning = meaning_of(root);
-    ++statement_.statements;
+    if (++statement_.statements > 1) statement_.transaction_tag.clear();
     statement_.kind = statement_.statements == 1 ? meaning.kind : StatementKind::multiple;
     statement_.writes |= meaning.writes;
     only_plans_ = root == PG_TREE_EXPLAIN || root == PG_TREE_PREPARE;
@@ -150,11 +150,14 @@ class Reader {
       case PG_TREE_DEALLOCATE_ALL:
         return change(What::deallocate_all);
       case PG_TREE_BEGIN:
+        transaction_tag(name);
         return step(TransactionStep::begin);
       case PG_TREE_COMMIT:
+        transaction_tag(name);
         statement_.writes = true;  // deferred triggers and constraints run now
         return step(TransactionStep::commit);
       case PG_TREE_ROLLBACK:
+        transaction_tag(name);
         return step(TransactionStep::rollback);
       case PG_TREE_CHAIN:
         return step(TransactionStep::begin);
@@ -215,6 +218,7 @@ class Reader {
   }
 
   void step(TransactionStep step) { statement_.steps.push_back(step); }
+  void transaction_tag(std::string_view tag) { statement_.transaction_tag = statement_.statements == 1 ? tag : ""; }
 
   void set(std::string_view name) {
     std::string setting = lower(name);

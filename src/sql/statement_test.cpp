@@ -117,12 +117,14 @@ constexpr Case kWrites[] = {
 INSTANTIATE_TEST_SUITE_P(Writes, StatementTest, testing::ValuesIn(kWrites));
 
 constexpr Case kTransactions[] = {
-    {"BEGIN", "transaction, begin"},
+    {"BEGIN", "transaction, begin = BEGIN"},
     {"START TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY", "transaction, begin"},
-    {"COMMIT", "transaction writes, commit"},
-    {"END", "transaction writes, commit"},
-    {"ROLLBACK", "transaction, rollback"},
-    {"ABORT", "transaction, rollback"},
+    {"COMMIT", "transaction writes, commit = COMMIT"},
+    {"END", "transaction writes, commit = COMMIT"},
+    {"ROLLBACK", "transaction, rollback = ROLLBACK"},
+    {"ABORT", "transaction, rollback = ROLLBACK"},
+    {"start /* now */ TRANSACTION; -- here", "transaction, begin = START TRANSACTION"},
+    {"BEGIN ISOLATION LEVEL READ COMMITTED", "transaction, begin"},
     {"COMMIT AND CHAIN", "transaction writes, commit, begin"},
     {"ROLLBACK AND CHAIN", "transaction, rollback, begin"},
     {"SAVEPOINT s", "transaction, savepoint"},

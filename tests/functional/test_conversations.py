@@ -89,7 +89,7 @@ def test_on_changing_server_connections(proxy: Wire, pool_mode: str, expected: l
         def maybe_busy_elsewhere() -> Iterator[None]:
             busy = chance.random() < 0.5
             if busy:
-                rival.ask(query("BEGIN"))
+                rival.ask(query("BEGIN; SELECT 1"))
             yield
             if busy:
                 rival.ask(query("COMMIT"))

@@ -174,7 +174,7 @@ def test_a_text_of_a_megabyte_of_settings(proxy: Wire) -> None:
 
 def test_a_cancel_request_of_a_query_that_waits_for_a_server_connection(proxy: Wire) -> None:
     with connect(proxy) as holder, connect(proxy) as waiting:
-        holder.ask(query("BEGIN"))
+        holder.ask(query("BEGIN; SELECT 1"))
         waiting.send(query("SELECT pg_sleep(30)"))
         time.sleep(0.3)
         cancel_request(proxy.host, proxy.port, waiting.key)
@@ -200,7 +200,7 @@ def test_a_client_that_vanishes_while_it_waits_for_a_server_connection(postgres:
             return int(value)
 
     with connect(proxy) as holder:
-        holder.ask(query("BEGIN"))
+        holder.ask(query("BEGIN; SELECT 1"))
         waiting = connect(proxy)
         waiting.send(query("INSERT INTO left_behind VALUES (1)"))
         eventually(lambda: waiting_clients() == 1)
@@ -218,7 +218,7 @@ def test_columns_that_changed_since_the_client_was_told(proxy: Wire, postgres: P
         client.ask(parse("SELECT * FROM reshaped", "s"), describe("S", "s"), SYNC)
         before = client.one("SELECT pg_backend_pid()")
         postgres.admin("ALTER TABLE reshaped ADD b int")
-        rival.ask(query("BEGIN"))
+        rival.ask(query("BEGIN; SELECT 1"))
         assert rival.one("SELECT pg_backend_pid()") == before, "the client is to get the other connection"
         for _ in range(2):
             answer = client.ask(bind(statement="s"), execute(), SYNC)
@@ -239,7 +239,7 @@ def test_what_writes_is_not_executed_when_its_columns_have_changed(postgres: Pos
         client.ask(parse("INSERT INTO written (a) VALUES (1) RETURNING *", "s"), describe("S", "s"), SYNC)
         before = client.one("SELECT pg_backend_pid()")
         postgres.admin("ALTER TABLE written ADD b int")
-        rival.ask(query("BEGIN"))
+        rival.ask(query("BEGIN; SELECT 1"))
         assert rival.one("SELECT pg_backend_pid()") == before, "the client is to get the other connection"
         answer = client.ask(bind(statement="s"), execute(), SYNC)
         assert [one.sqlstate for one in answer if one.kind == "E"] == ["0A000"]

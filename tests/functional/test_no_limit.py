@@ -23,7 +23,7 @@ def metric(millrace: Millrace, name: str) -> int:
 def test_a_client_waits_for_a_server_connection_for_ever(postgres: PostgreSQL) -> None:
     settings = {"POOL_MODE": "transaction", "POOL_SIZE": 1, "POOL_WAIT_TIMEOUT_SECONDS": 0}
     with Millrace(postgres, settings) as millrace, connect(millrace) as holds, connect(millrace) as waits:
-        holds.ask(query("BEGIN"))
+        holds.ask(query("BEGIN; SELECT 1"))
         waits.send(query("SELECT 'waited'"))
         eventually(lambda: metric(millrace, "clients_waiting") == 1 or not waits.quiet(0.05), 10, "the client to wait")
         holds.ask(query("COMMIT"))

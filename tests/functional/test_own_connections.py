@@ -30,7 +30,7 @@ def guarded() -> Iterator[PostgreSQL]:
 def test_with_the_pool_full_users_log_in_and_the_server_is_healthy(guarded: PostgreSQL) -> None:
     """The pool of DATABASE_URL's user and database is the one that the secrets were asked for on."""
     with Millrace(guarded, SETTINGS) as millrace, connect(millrace, password="millrace") as holds:
-        holds.ask(query("BEGIN"))
+        holds.ask(query("BEGIN; SELECT 1"))
         assert holds.one("SELECT 1") == "1"
         assert health(millrace)["available"] is True
         with connect(millrace, user="ann", password="secret") as client:
@@ -76,7 +76,7 @@ def test_a_log_in_that_waits_in_vain_is_told_why(guarded: PostgreSQL) -> None:
     """Other start-up parameters need a server connection of their own, and there is no place for one."""
     with Millrace(guarded, {**SETTINGS, "POOL_WAIT_TIMEOUT_SECONDS": 0, "LOGIN_TIMEOUT_SECONDS": 1}) as millrace:
         with connect(millrace, password="millrace") as holds, Client(millrace.host, millrace.port) as client:
-            holds.ask(query("BEGIN"))
+            holds.ask(query("BEGIN; SELECT 1"))
             answer = client.log_in(password="millrace", options="-c work_mem=3MB")[-1]
             assert (answer.kind, answer.fields["S"], answer.sqlstate) == ("E", "FATAL", "53300")
 

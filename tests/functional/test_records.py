@@ -40,7 +40,7 @@ def test_ended_with_its_server_process(postgres: PostgreSQL, millrace: Millrace,
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
 def test_ended_in_the_queue(millrace: Millrace, asked: list[bytes]) -> None:
     with connect(millrace) as holds, connect(millrace) as client:
-        holds.ask(query("BEGIN"))
+        holds.ask(query("BEGIN; SELECT 1"))
         queries, selects = millrace.metric("queries_total"), millrace.metric("queries_total", kind="select")
         failed = errors(millrace, "53")
         client.send(*asked)

@@ -62,7 +62,7 @@ def test_a_statement_keeps_the_meaning_that_it_was_prepared_with(postgres: Postg
     with through(postgres, POOL_MODE="transaction", POOL_SIZE=2) as server:
         with connect(server) as client, connect(server) as rival:
             prepare(client, "SELECT extract(month FROM '01/02/2024'::date)")
-            rival.ask(query("BEGIN"))  # has the connection on which it was prepared
+            rival.ask(query("BEGIN; SELECT 1"))  # has the connection on which it was prepared
             client.ask(query(setting))
             assert run(client) == [b"1"]
             assert prepare(client, "SELECT extract(month FROM '01/02/2024'::date)", "t") == []

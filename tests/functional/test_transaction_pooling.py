@@ -30,7 +30,7 @@ def moved(proxy: Wire, client: Client) -> Iterator[None]:
         rivals: list[Client] = []
         for _ in range(POOL_SIZE):
             rival = stack.enter_context(connect(proxy))
-            rival.ask(query("BEGIN"))
+            rival.ask(query("BEGIN; SELECT 1"))
             rivals.append(rival)
             if pid(rival) == before:
                 break
@@ -156,7 +156,7 @@ def test_settings_follow_the_transactions_end(proxy: Wire, statements: list[str]
             client.ask(query(statement))
         with ExitStack() as stack:  # wherever it is served next
             for _ in range(POOL_SIZE - 1):
-                stack.enter_context(connect(proxy)).ask(query("BEGIN"))
+                stack.enter_context(connect(proxy)).ask(query("BEGIN; SELECT 1"))
                 assert client.one("SHOW work_mem") == expected
 
 
@@ -190,7 +190,7 @@ def test_state_that_stays(proxy: Wire, make: str, use: str, expected: str) -> No
         client.ask(query(make))
         with connect(proxy) as rival:
             for holder in (other, rival):  # takes a server connection, whichever is free
-                holder.ask(query("BEGIN"))
+                holder.ask(query("BEGIN; SELECT 1"))
             assert client.one(use) == expected
             for holder in (other, rival):
                 holder.ask(query("ROLLBACK"))

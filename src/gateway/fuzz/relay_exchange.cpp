@@ -72,6 +72,11 @@ class Exchange {
     waiting_client_.insert(waiting_client_.end(), bytes.begin(), bytes.end());
     for (;;) {
       const auto step = relay_.from_client(waiting_client_, ++now_);
+      require(step.answer.empty() || (mode_ == Relay::Mode::transaction && !attached_));
+      to_client_.append(reinterpret_cast<const char*>(step.answer.data()), step.answer.size());
+      client_frames_.follow(step.answer);
+      require(client_frames_.between_messages() || step.answer.empty());
+      require(relay_.waiting() <= waiting_client_.size());
       pass(waiting_client_, step.used, step.forward, to_server_, server_frames_);
       require(relay_.client_mid_message() == !server_frames_.between_messages());
       consume(waiting_client_, step.used);
@@ -90,10 +95,6 @@ class Exchange {
           relay_.parsed(sql::parse(to_parse));
           break;
         }
-        case Relay::Next::reset_sequences:
-          require(mode_ == Relay::Mode::transaction);
-          relay_.sequences_reset();
-          break;
         case Relay::Next::answer:
           require(relay_.asking() && relay_.query_under_way());
           waits_for_answer_ = true;
