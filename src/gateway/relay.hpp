@@ -37,7 +37,7 @@ class Relay {
   Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options);
 
   enum class Next {
-    more,             ///< wait for more bytes
+    more,         ///< wait for more bytes
     need_server,  ///< attach a server connection, then call again
     parse,        ///< have `take_to_parse` parsed elsewhere, say what is `parsed`, then call again
     answer,       ///< call again when the server has answered: `asking` says whether it is still to come
@@ -166,6 +166,7 @@ class Relay {
     StatementPtr portal_was;                          ///< what a Bind or Close has
     std::optional<std::uint64_t> server_unnamed_was;  ///< of what changes the server's unnamed statement
     bool closes_sql_name = false;
+    bool of_unnamed = false;  ///< a Parse of the unnamed statement
   };
   /// What a message that is under way does to a name. Until it is answered, what comes in a later batch can't know
   /// whether that has happened: the server skips what follows an error up to Sync.
@@ -187,6 +188,7 @@ class Relay {
   bool needs_server(pgwire::Bytes rest);
   bool answer_transaction(pgwire::Bytes message);
   void send_begin();
+  bool send_start();
   void discard_sequences(const sql::Statement& statement);
   void judge_lexing();
   void note(const sql::Statement& statement);
@@ -196,6 +198,8 @@ class Relay {
   bool is_under_way(const NameMap<Touch>& touched, std::string_view name) const;
   bool is_statement_under_way(std::string_view name) const;
   bool is_portal_under_way(std::string_view name) const;
+  /// Of a Parse message: an empty query without types.
+  static constexpr std::string_view nothing_to_execute{"\0\0\0", 3};
   void touch(NameMap<Touch>& touched, std::string_view name, bool at_answer = false);
   void bind_portal(std::string_view name, StatementPtr statement, Owed& owed);
   bool depends_on_names(const sql::Statement& statement) const;
@@ -206,6 +210,7 @@ class Relay {
   void set_start_again(const sql::Statement& statement, bool in_batch);
   std::string start_to_set_again(const sql::Statement& statement) const;
   bool name_on_server(const sql::Statement& statement);
+  Owed& hold_name(std::string_view name, std::string_view query_and_types = nothing_to_execute);
   bool keep_meanings(const sql::Statement& statement);
   const TextMeaning& meaning();
   Text text_of_parse(std::string_view query_and_types, const StatementPtr& statement, bool named);
@@ -272,6 +277,7 @@ class Relay {
 
   std::string held_begin_;   ///< the text of a BEGIN that was answered and is sent when the server is needed; "": none
   std::size_t waiting_ = 0;  ///< see `waiting`
+  bool start_due_ = false;   ///< what the client set at its start is to be set again before its next message
 
   std::uint64_t client_stream_left_ = 0;  ///< bytes of a client's message that are passed on unseen
   std::uint64_t server_stream_left_ = 0;

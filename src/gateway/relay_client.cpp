@@ -22,8 +22,6 @@ constexpr std::size_t max_placeholders = 100;
 constexpr std::size_t enough_for_a_server = 64 * 1024;
 /// Names of statements and portals longer than this are passed on without being understood.
 constexpr std::size_t max_names = 64 * 1024;
-/// Of a Parse message: an empty query without types.
-constexpr std::string_view nothing_to_execute{"\0\0\0", 3};
 
 std::string_view text_of(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
@@ -56,6 +54,10 @@ void Relay::attach(backend::ServerState& server) {
 }
 
 void Relay::detach() {
+  if (start_due_ && server_ != nullptr) {  // what it has isn't what anybody wants
+    server_->settings = std::make_shared<const backend::Settings>(backend::Settings{{"application_name", ""}});
+    start_due_ = false;
+  }
   server_ = nullptr;
   asking_ = false;
   waited_ns_ = 0;
@@ -110,11 +112,12 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     replacement_.clear();
     behind_.clear();
     replaced_ = false;
-    if (!held_begin_.empty()) {
+    if (!held_begin_.empty() || start_due_) {
       to_server_.append(text_of(in.subspan(copied, at - copied)));
       copied = at;
       rewritten = true;
-      send_begin();
+      if (start_due_ && !send_start()) break;
+      if (!held_begin_.empty()) send_begin();
     }
     bool taken = true;
     if (!skipping_) {
@@ -260,13 +263,35 @@ void Relay::send_begin() {
   unnamed_becomes(0, owed);
 }
 
+/// What a text of several statements may have reset. False: it isn't known yet what it did.
+bool Relay::send_start() {
+  if (query_under_way() && !copy_in_) return settle();
+  if (copy_in_ || unsynced_) return true;  // later
+  start_due_ = false;
+  std::string sql;
+  for (const auto& setting : *start_) {
+    const auto* kept = &setting;
+    if (status_ == 'I' && settings_) {
+      const auto found = std::ranges::find(*settings_, setting.name, &backend::SettingChange::name);
+      if (found != settings_->end()) kept = &*found;
+    }
+    sql += (sql.empty() ? "" : "; ") + kept->text;
+  }
+  pgwire::append_query(to_server_, sql);
+  Owed& owed = owe(Owed::Kind::query);
+  owed.hidden = owed.hides_error = owed.own = owed.restores = true;
+  unnamed_becomes(0, owed);
+  return true;
+}
+
 /// What currval() and lastval() would say is another client's, so it is discarded before the message at hand.
 void Relay::discard_sequences(const sql::Statement& statement) {
   if (!statement.uses_sequence_state || server_->holder_wrote || unsynced_ || copy_in_) return;
   server_->holder_wrote = true;
   pgwire::append_query(replacement_, "DISCARD SEQUENCES");
   Owed& owed = owe(Owed::Kind::query);
-  owed.hidden = owed.hides_error = owed.own = true;  // in a failed transaction it fails, and so will what the client sends
+  owed.hidden = owed.hides_error = owed.own =
+      true;  // in a failed transaction it fails, and so will what the client sends
   unnamed_becomes(0, owed);
 }
 
@@ -413,8 +438,12 @@ bool Relay::on_query(Bytes message) {
   touched_unnamed_ = {.number = owed.number, .batch = batch_ - 1};
   unnamed_becomes(0, owed);
   touch_names(*statement);
-  unsynced_ = false;
-  set_start_again(*statement, false);
+  const bool was_unsynced = std::exchange(unsynced_, false);
+  if (statement->statements == 1 && !was_unsynced) {
+    set_start_again(*statement, false);
+  } else if (!start_to_set_again(*statement).empty()) {
+    start_due_ = true;
+  }
   return true;
 }
 
@@ -424,17 +453,28 @@ bool Relay::on_parse(Bytes message) {
     // Its text isn't kept, so it can't be prepared on another server connection.
     const auto name = pgwire::leading_string(message.subspan(header_size));
     if (!name && message.size() < std::min(header.total(), max_names)) return false;
+    if (name && !name->empty() && options_.mode == Mode::transaction && is_statement_under_way(*name)) return settle();
     pin("statement longer than MAX_PARSED_STATEMENT_KB");
     server_->used = server_->tainted = true;
     server_->holder_wrote = true;
-    if (name && name->empty()) {
-      unnamed_ = Prepared{unparsed_statement(), nullptr};
-      server_->unnamed = 0;
-    } else if (name) {
-      statements_.insert_or_assign(std::string(*name), Prepared{unparsed_statement(), nullptr});
-    }
-    owe(Owed::Kind::parse);
+    const Prepared prepared{unparsed_statement(), nullptr};
+    const auto taken = name ? statements_.find(*name) : statements_.end();
+    if (taken != statements_.end() && taken->second.text) hold_name(taken->first);  // so that the server refuses it
+    Owed& owed = owe(Owed::Kind::parse);
     unsynced_ = true;
+    if (!name) return true;
+    owed.name = *name;
+    if (name->empty()) {
+      owed.of_unnamed = true;
+      owed.statement_was = std::exchange(unnamed_, prepared);
+      touched_unnamed_ = {.number = owed.number, .batch = batch_};
+      unnamed_becomes(0, owed);
+    } else if (taken != statements_.end()) {
+      owed.statement_was = taken->second;
+    } else {
+      statements_.emplace(*name, prepared);
+    }
+    if (!name->empty()) touch(touched_statements_, *name);
     return true;
   }
   if (message.size() < header.total()) return false;
@@ -451,6 +491,7 @@ bool Relay::on_parse(Bytes message) {
   if (options_.mode == Mode::session) {
     Owed& owed = owe(Owed::Kind::parse);
     owed.name = parse->name;
+    owed.of_unnamed = parse->name.empty();
     if (parse->name.empty()) {
       owed.statement_was = std::exchange(unnamed_, Prepared{statement, nullptr});
     } else if (const auto found = statements_.find(parse->name); found != statements_.end()) {
@@ -501,7 +542,8 @@ bool Relay::on_parse(Bytes message) {
   const Text described = describes ? text : nullptr;
   Owed& owed = owe(Owed::Kind::parse);
   owed.name = parse->name;
-  if (parse->name.empty()) unnamed_becomes(text->number, owed);
+  owed.of_unnamed = parse->name.empty();
+  if (owed.of_unnamed) unnamed_becomes(text->number, owed);
   owed.statement = std::move(statement);
   owed.text = std::move(text);
   owed.statement_was = std::move(unnamed_was);
@@ -723,25 +765,34 @@ void Relay::note_placeholder(std::string_view name) {
 bool Relay::name_on_server(const sql::Statement& statement) {
   using What = sql::SessionChange::What;
   bool named = false;
-  if (status_ == 'E') return named;  // nothing but the transaction's end is executed
+  if (status_ == 'E') return named;                   // nothing but the transaction's end is executed
+  boost::unordered_flat_set<std::string_view> given;  // to be executed: what comes later in the text finds it too
   for (const auto& change : statement.changes) {
     if (change.what != What::deallocate && change.what != What::execute && change.what != What::prepare) continue;
     const auto found = statements_.find(change.name);
-    if (found == statements_.end() || !found->second.text) continue;
+    if (found == statements_.end() || !found->second.text || given.contains(change.name)) continue;
     const bool executes = change.what == What::execute;
-    pgwire::append_close(replacement_, 'S', change.name);  // an earlier one that failed may have left it
-    owe(Owed::Kind::close).hidden = true;
-    append_parse_of(change.name, executes ? found->second.text->query_and_types : nothing_to_execute);
-    Owed& owed = owe(Owed::Kind::parse);
-    owed.hidden = true;
+    if (executes) given.insert(change.name);
+    Owed& owed = hold_name(change.name, executes ? found->second.text->query_and_types : nothing_to_execute);
     if (executes) {
       owed.sql_name = change.name;
+      owed.text = found->second.text;
       touch(touched_statements_, change.name);
       pin("prepared statement executed in SQL");
     }
     named = true;
   }
   return named;
+}
+
+/// From now on the server has a statement of this name, for SQL.
+Relay::Owed& Relay::hold_name(std::string_view name, std::string_view query_and_types) {
+  pgwire::append_close(replacement_, 'S', name);  // an earlier one that failed may have left it
+  owe(Owed::Kind::close).hidden = true;
+  append_parse_of(name, query_and_types);
+  Owed& owed = owe(Owed::Kind::parse);
+  owed.hidden = true;
+  return owed;
 }
 
 /// Whether the server must be given prepared statements for it.
@@ -831,6 +882,9 @@ bool Relay::is_portal_under_way(std::string_view name) const {
 
 /// Of the message that was sent last.
 void Relay::touch(NameMap<Touch>& touched, std::string_view name, bool at_answer) {
+  if (touched.size() > 2 * backlog() + 64) {
+    boost::unordered::erase_if(touched, [&](const auto& entry) { return entry.second.number < owed_[first_].number; });
+  }
   touched.insert_or_assign(std::string(name), Touch{owed_.back().number, batch_, at_answer});
 }
 
@@ -866,15 +920,18 @@ std::string Relay::start_to_set_again(const sql::Statement& statement) const {
 void Relay::set_start_again(const sql::Statement& statement, bool in_batch) {
   const std::string sql = start_to_set_again(statement);
   if (sql.empty()) return;
-  const auto own = [this](Owed::Kind kind) {
+  const auto own = [&](Owed::Kind kind) {
     Owed& owed = owe(kind);
-    owed.hidden = owed.hides_error = owed.own = owed.restores = true;
+    owed.hidden = owed.own = owed.restores = true;
+    owed.hides_error = !in_batch;  // it would undo what the client has done in the batch
   };
   if (!in_batch) {
     pgwire::append_query(behind_, sql);
     return own(Owed::Kind::query);
   }
   const std::string name = texts_.server_name(PreparedTexts::own);
+  pgwire::append_close(behind_, 'S', name);  // one that failed may have left it
+  own(Owed::Kind::close);
   pgwire::append_parse(behind_, name, sql);
   own(Owed::Kind::parse);
   pgwire::append_bind(behind_, {.portal = name, .statement = name});

@@ -38,9 +38,9 @@ std::size_t Relay::give_back_memory() {
   to_client_.clear();
   answers_.clear();
   replacement_.clear();
-  return shrink(owed_) + shrink(to_server_) + shrink(to_client_) + shrink(replacement_) + shrink(to_parse_) + shrink(answers_) +
-         shrink(statements_) + shrink(portals_) + shrink(touched_statements_) + shrink(touched_portals_) +
-         shrink(behind_) + shrink(changes_of_batch_) + shrink(changes_of_transaction_);
+  return shrink(owed_) + shrink(to_server_) + shrink(to_client_) + shrink(replacement_) + shrink(to_parse_) +
+         shrink(answers_) + shrink(statements_) + shrink(portals_) + shrink(touched_statements_) +
+         shrink(touched_portals_) + shrink(behind_) + shrink(changes_of_batch_) + shrink(changes_of_transaction_);
 }
 
 }  // namespace millrace::gateway

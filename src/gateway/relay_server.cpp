@@ -141,12 +141,15 @@ Relay::Owed* Relay::front() {
 }
 
 void Relay::pop() {
-  owed_[first_].statement.reset();
-  owed_[first_].text.reset();
-  owed_[first_].twin.reset();
-  owed_[first_].statement_was.reset();
-  owed_[first_].portal_was.reset();
-  if (++first_ == owed_.size()) {
+  do {
+    owed_[first_].statement.reset();
+    owed_[first_].text.reset();
+    owed_[first_].twin.reset();
+    owed_[first_].statement_was.reset();
+    owed_[first_].portal_was.reset();
+    ++first_;
+  } while (first_ < owed_.size() && owed_[first_].kind == Owed::Kind::copy_end);  // of no COPY: it isn't answered
+  if (first_ == owed_.size()) {
     all_is_answered();
   } else if (first_ >= 64 && first_ * 2 >= owed_.size()) {
     owed_.erase(owed_.begin(), owed_.begin() + static_cast<std::ptrdiff_t>(first_));
@@ -244,7 +247,8 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
 
 void Relay::on_parsed(const Owed& owed) {
   if (!owed.sql_name.empty()) {  // from now on it is there by the client's own name
-    if (const auto found = statements_.find(owed.sql_name); found != statements_.end()) found->second.text = nullptr;
+    const auto found = statements_.find(owed.sql_name);
+    if (found != statements_.end() && found->second.text == owed.text) found->second.text = nullptr;
   } else if (owed.text) {
     if (const auto there = server_->prepared.find(owed.text->number); there != server_->prepared.end()) {
       there->second.batch = 0;
@@ -260,7 +264,8 @@ void Relay::on_parameter(std::string_view name, std::string_view value) {
     parameters = server_->parameters;
     return;
   }
-  const bool is_reset = query_under_way() && !owed_[first_].restores &&
+  const bool is_reset = query_under_way() && owed_[first_].statement &&
+                        !start_to_set_again(*owed_[first_].statement).empty() &&
                         std::any_of(owed_.begin() + static_cast<std::ptrdiff_t>(first_), owed_.end(),
                                     [](const Owed& owed) { return owed.restores; });
   if (is_reset) value = application;
@@ -418,9 +423,9 @@ void Relay::undo(Owed& owed, std::size_t later) {
         }
       }
       if (owed.hidden) break;
-      if (owed.name.empty()) {
+      if (owed.of_unnamed) {
         undo_unnamed(owed, later);
-      } else if (const auto found = statements_.find(owed.name); found != statements_.end()) {
+      } else if (const auto found = statements_.find(owed.name); !owed.name.empty() && found != statements_.end()) {
         if (owed.statement_was) {
           found->second = std::move(*owed.statement_was);
         } else {
@@ -474,7 +479,7 @@ void Relay::undo_unnamed(Owed& owed, std::size_t later) {
   auto before = owed.failed ? std::nullopt : std::move(owed.statement_was);
   const auto next = std::find_if(owed_.begin() + static_cast<std::ptrdiff_t>(later), owed_.end(), [](const Owed& one) {
     if (one.hidden) return false;
-    return one.kind == Owed::Kind::query || (one.kind == Owed::Kind::parse && one.name.empty()) ||
+    return one.kind == Owed::Kind::query || (one.kind == Owed::Kind::parse && one.of_unnamed) ||
            (one.kind == Owed::Kind::close && one.statement_was && one.name.empty());
   });
   (next == owed_.end() ? unnamed_ : next->statement_was) = std::move(before);
@@ -488,8 +493,9 @@ void Relay::on_tag(std::string_view tag, Owed& owed) {
   if (options_.mode == Mode::session) return;
   if (tag == "DISCARD ALL") {
     // What was sent after it may hold the connection again.
-    const std::size_t last = owed_.size() - 1;
-    if (last == first_ || (last == first_ + 1 && owed_[last].kind == Owed::Kind::sync)) pinned_.clear();
+    const auto next = owed_.begin() + static_cast<std::ptrdiff_t>(first_) + 1;
+    const auto is_nothing = [](const Owed& later) { return later.own || later.kind == Owed::Kind::sync; };
+    if (std::all_of(next, owed_.end(), is_nothing)) pinned_.clear();
     settings_ = server_->settings = start_;  // set again behind it
     changes_of_batch_.clear();
     changes_of_transaction_.clear();
@@ -736,8 +742,7 @@ void Relay::lost(std::int64_t now) {
 
 bool Relay::idle() const {
   return !query_under_way() && !unsynced_ && !copy_in_ && !skipping_ && status_ == 'I' && held_begin_.empty() &&
-         client_stream_left_ == 0 &&
-         server_stream_left_ == 0;
+         client_stream_left_ == 0 && server_stream_left_ == 0;
 }
 
 bool Relay::releasable() const {

@@ -67,10 +67,11 @@ TEST_F(RelayState, AResetInABatchIsFollowedByTheStartInIt) {
       backend::Settings{{"application_name", "SET application_name TO 'mine'"}}));
   const std::string own = world.texts.server_name(PreparedTexts::own);
   EXPECT_EQ(client.sends(parse("", "RESET ALL") + bind("") + execute() + sync()),
-            parse("", "RESET ALL") + bind("") + execute() + parse(own, "SET application_name TO 'mine'") +
-                wire::bind(own, own) + execute(own) + close_portal(own) + close_statement(own) + sync());
-  EXPECT_EQ(client.hears(parsed() + bound() + complete("RESET") + parsed() + bound() + complete("SET") + closed() +
-                         closed() + ready()),
+            parse("", "RESET ALL") + bind("") + execute() + close_statement(own) +
+                parse(own, "SET application_name TO 'mine'") + wire::bind(own, own) + execute(own) + close_portal(own) +
+                close_statement(own) + sync());
+  EXPECT_EQ(client.hears(parsed() + bound() + complete("RESET") + closed() + parsed() + bound() + complete("SET") +
+                         closed() + closed() + ready()),
             parsed() + bound() + complete("RESET") + ready());
   EXPECT_TRUE(client.relay.releasable());
 }
@@ -454,6 +455,54 @@ TEST_F(RelayState, WhatAGoneClientLeftHalfDoneIsEnded) {
   EXPECT_EQ(client.relay.ending(), fail + sync());
   client.hears(error("57014", "COPY from stdin failed") + ready());
   EXPECT_TRUE(client.relay.idle());
+}
+
+TEST_F(RelayState, AResetAmongOthersIsFollowedByTheStartOnceItIsKnownWhatItDid) {
+  // Behind the text it might be read by a COPY.
+  const auto start = std::make_shared<const backend::Settings>(
+      backend::Settings{{"application_name", "SET application_name TO 'mine'"}});
+  client.relay.start_with(start);
+  one.settings = start;
+  EXPECT_EQ(client.sends(query("RESET ALL; SELECT 1")), query("RESET ALL; SELECT 1"));
+  client.hears(complete("RESET") + columns() + row("1") + complete("SELECT 1") + ready());
+  EXPECT_EQ(client.sends(query("SELECT 2")), query("SET application_name TO 'mine'") + query("SELECT 2"));
+  const std::string answer = columns() + row("2") + complete("SELECT 1") + ready();
+  EXPECT_EQ(client.hears(complete("SET") + ready() + answer), answer);
+}
+
+TEST_F(RelayState, BeginWaitsForWhatNeedsTheServer) {
+  client.relay.detach();
+  const auto says = [&](std::string_view bytes) { return client.relay.from_client(bytes_of(bytes), 1); };
+  const auto begun = says(query("begin"));
+  EXPECT_EQ(string_of(begun.answer), complete("BEGIN") + ready('T'));
+  EXPECT_TRUE(begun.forward.empty());
+  EXPECT_FALSE(client.relay.idle());
+  EXPECT_EQ(says(query("begin")).next, Relay::Next::need_server) << "the server warns";
+  EXPECT_EQ(string_of(says(query("END")).answer), complete("COMMIT") + ready());
+  EXPECT_TRUE(client.relay.idle());
+  EXPECT_EQ(says(query("COMMIT")).next, Relay::Next::need_server) << "the server warns";
+  EXPECT_EQ(
+      string_of(says(query("BEGIN") + query("ABORT") + query("START TRANSACTION")).answer),
+      complete("BEGIN") + ready('T') + complete("ROLLBACK") + ready() + complete("START TRANSACTION") + ready('T'));
+  EXPECT_EQ(says(query("SELECT 1")).next, Relay::Next::need_server);
+  client.relay.attach(one);
+  EXPECT_EQ(client.sends(query("SELECT 1")), query("START TRANSACTION") + query("SELECT 1"));
+  const std::string answer = columns() + row("1") + complete("SELECT 1") + ready('T');
+  EXPECT_EQ(client.hears(complete("START TRANSACTION") + ready('T') + answer), answer);
+  EXPECT_EQ(client.sends(query("COMMIT")), query("COMMIT"));
+}
+
+TEST_F(RelayState, ABatchNeedsTheServerWhenItIsToBeAnswered) {
+  client.relay.detach();
+  const std::string begun = parse("s", "SELECT 1") + bind("s");
+  auto step = client.relay.from_client(bytes_of(begun), 1);
+  EXPECT_EQ(step.next, Relay::Next::more);
+  EXPECT_EQ(step.used, 0);
+  EXPECT_EQ(client.relay.waiting(), begun.size());
+  step = client.relay.from_client(bytes_of(begun + execute().substr(0, 3)), 2);
+  EXPECT_EQ(step.next, Relay::Next::more);
+  EXPECT_EQ(client.relay.waiting(), begun.size()) << "the rest of the Execute is the client's to send";
+  EXPECT_EQ(client.relay.from_client(bytes_of(begun + execute()), 3).next, Relay::Next::need_server);
 }
 
 }  // namespace

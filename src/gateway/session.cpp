@@ -79,7 +79,7 @@ void Session::on_readable() {
   if (finished_) return;
   if (!waits_) {
     read_and_pass();
-  } else if (next_ == Relay::Next::need_server) {
+  } else if (next_ == Relay::Next::need_server || next_ == Relay::Next::answer) {
     notice_end();
   }
 }

@@ -62,7 +62,7 @@ enum pg_tree_fact {
   PG_TREE_BEGIN,     ///< name: the tag of its answer, if it has no options; so with the next two
   PG_TREE_COMMIT,    ///< without AND CHAIN
   PG_TREE_ROLLBACK,  ///< likewise
-  PG_TREE_CHAIN,  ///< after COMMIT or ROLLBACK: AND CHAIN
+  PG_TREE_CHAIN,     ///< after COMMIT or ROLLBACK: AND CHAIN
   PG_TREE_SAVEPOINT,
   PG_TREE_ROLLBACK_TO,
   PG_TREE_RELEASE,

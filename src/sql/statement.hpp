@@ -94,7 +94,8 @@ struct Statement {
   /// What SET LOCAL and set_config() set; "": something that the text doesn't name.
   std::vector<std::string> other_settings;
   std::vector<TransactionStep> steps;
-  /// Of a BEGIN, START TRANSACTION, COMMIT or ROLLBACK without options, in any spelling: the tag of its answer. Else "".
+  /// Of a BEGIN, START TRANSACTION, COMMIT or ROLLBACK without options, in any spelling: the tag of its answer. Else
+  /// "".
   std::string transaction_tag;
   std::string why_unparsed;  ///< for kind unparsed: the parser's message, or the limit that was met
 };

@@ -287,3 +287,34 @@ def test_a_replication_connection_outlives_the_log_in_limit(postgres: PostgreSQL
         standby.socket.settimeout(5)
         while standby.until("d")[-1].body[:1] != b"k":
             pass
+
+
+def test_a_transaction_in_which_nothing_ran_holds_no_server_connection(proxy: Wire) -> None:
+    with connect(proxy) as one, connect(proxy) as two:
+        for client in (one, two):
+            assert client.ask(query("BEGIN"))[-1].body == b"T"
+        assert_others_are_served(proxy)
+        assert two.one("SELECT 'in it'") == "in it"
+        assert two.ask(query("SAVEPOINT a"))[0].body == b"SAVEPOINT\0"
+        two.ask(query("ROLLBACK"))
+        assert one.ask(query("COMMIT"))[-1].body == b"I"
+
+
+def test_a_batch_that_is_not_to_be_answered_yet(proxy: Wire) -> None:
+    with connect(proxy) as client:
+        client.send(parse("SELECT 'later'"), bind())
+        assert_others_are_served(proxy)
+        client.send(execute(), SYNC)
+        assert [row.body for row in client.until() if row.kind == "D"] == [b"\0\1\0\0\0\5later"]
+
+
+def test_answers_of_transactions_in_which_nothing_ran_that_nobody_takes(proxy: Wire) -> None:
+    """They need no server, so only what is read of the client bounds them."""
+    flood = (query("BEGIN") + query("COMMIT")) * 20_000
+    with connect(proxy) as client:
+        client.socket.settimeout(1)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 400_000_000:
+                sent += client.socket.send(flood)
+        assert_others_are_served(proxy)

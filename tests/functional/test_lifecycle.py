@@ -26,7 +26,7 @@ def test_what_runs_finishes_before_the_end(postgres: PostgreSQL, pool_mode: str)
     with Millrace(postgres, {"POOL_MODE": pool_mode, "SHUTDOWN_TIMEOUT_SECONDS": 20}) as millrace:
         busy, idle = connect(millrace), connect(millrace)
         in_transaction = connect(millrace)
-        in_transaction.ask(query("BEGIN"))
+        in_transaction.ask(query("BEGIN; SELECT 1"))
         busy.send(query("SELECT pg_sleep(1.5)::text || 'finished'"))
         eventually(lambda: postgres.runs("finished"), 10, "the query to run")
         start = time.monotonic()
@@ -60,7 +60,7 @@ def test_reload(postgres: PostgreSQL, pool_mode: str) -> None:
     file.write_text("MAX_CLIENT_CONNECTIONS = 50\n")
     with Millrace(postgres, {"POOL_MODE": pool_mode}, arguments=["--config", str(file)]) as millrace:
         clients = [connect(millrace) for _ in range(3)]
-        clients[0].ask(query("BEGIN"))
+        clients[0].ask(query("BEGIN; SELECT 1"))
         file.write_text("MAX_CLIENT_CONNECTIONS = 3\n")
         millrace.process.send_signal(signal.SIGHUP)
 
@@ -85,7 +85,7 @@ def test_the_server_restarts(pool_mode: str, how: signal.Signals) -> None:
     with PostgreSQL() as postgres, Millrace(postgres, {"POOL_MODE": pool_mode}) as millrace:
         idle, running, open_transaction = connect(millrace), connect(millrace), connect(millrace)
         idle.one("SELECT 1")
-        open_transaction.ask(query("BEGIN"))
+        open_transaction.ask(query("BEGIN; SELECT 1"))
         running.send(query("SELECT pg_sleep(60)"))
         eventually(lambda: postgres.admin("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'") == "1", 5)
         if how == signal.SIGKILL:
@@ -117,7 +117,7 @@ def test_the_server_restarts(pool_mode: str, how: signal.Signals) -> None:
 
 def test_a_server_connection_that_is_terminated(postgres: PostgreSQL, millrace: Millrace) -> None:
     with connect(millrace) as victim, connect(millrace) as other:
-        victim.ask(query("BEGIN"))
+        victim.ask(query("BEGIN; SELECT 1"))
         pid = victim.one("SELECT pg_backend_pid()")
         assert other.one("SELECT 'undisturbed'") == "undisturbed"
         postgres.admin(f"SELECT pg_terminate_backend({pid})")
