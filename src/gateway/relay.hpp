@@ -167,6 +167,8 @@ class Relay {
     std::optional<std::uint64_t> server_unnamed_was;  ///< of what changes the server's unnamed statement
     bool closes_sql_name = false;
     bool of_unnamed = false;  ///< a Parse of the unnamed statement
+    bool begins = false;      ///< a BEGIN that the client has heard the answer to
+    bool discards = false;    ///< DISCARD SEQUENCES
   };
   /// What a message that is under way does to a name. Until it is answered, what comes in a later batch can't know
   /// whether that has happened: the server skips what follows an error up to Sync.
@@ -188,8 +190,8 @@ class Relay {
   bool needs_server(pgwire::Bytes rest);
   bool answer_transaction(pgwire::Bytes message);
   void send_begin();
-  bool send_start();
-  void discard_sequences(const sql::Statement& statement);
+  void discard_sequences(const sql::Statement& statement, bool in_batch);
+  void run_in_batch(std::string& out, std::string_view sql);
   void judge_lexing();
   void note(const sql::Statement& statement);
   void note_placeholder(std::string_view name);
@@ -224,6 +226,9 @@ class Relay {
   void unnamed_becomes(std::uint64_t number, Owed& owed);
   void make_room_on_server();
   Owed& owe(Owed::Kind kind);
+  Owed& owe_own(Owed::Kind kind);
+  void note_wait();
+  void start_is_unknown();
   void pin(std::string_view why);
   void pin_unseen(std::string_view why);
   bool break_off(std::string message, std::string sqlstate = "08P01");
@@ -275,9 +280,9 @@ class Relay {
   bool wants_no_idle_sessions_ = false;
   bool new_sessions_differ_ = false;
 
-  std::string held_begin_;   ///< the text of a BEGIN that was answered and is sent when the server is needed; "": none
+  std::string held_begin_;  ///< a BEGIN that was answered and is sent when the server is needed; "": none
+  bool begin_under_way_ = false;
   std::size_t waiting_ = 0;  ///< see `waiting`
-  bool start_due_ = false;   ///< what the client set at its start is to be set again before its next message
 
   std::uint64_t client_stream_left_ = 0;  ///< bytes of a client's message that are passed on unseen
   std::uint64_t server_stream_left_ = 0;

@@ -54,12 +54,8 @@ void Relay::attach(backend::ServerState& server) {
 }
 
 void Relay::detach() {
-  if (start_due_ && server_ != nullptr) {  // what it has isn't what anybody wants
-    server_->settings = std::make_shared<const backend::Settings>(backend::Settings{{"application_name", ""}});
-    start_due_ = false;
-  }
   server_ = nullptr;
-  asking_ = false;
+  asking_ = begin_under_way_ = false;
   waited_ns_ = 0;
 }
 
@@ -112,12 +108,15 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     replacement_.clear();
     behind_.clear();
     replaced_ = false;
-    if (!held_begin_.empty() || start_due_) {
+    if (!held_begin_.empty()) {
       to_server_.append(text_of(in.subspan(copied, at - copied)));
       copied = at;
       rewritten = true;
-      if (start_due_ && !send_start()) break;
-      if (!held_begin_.empty()) send_begin();
+      send_begin();
+    }
+    if (begin_under_way_) {
+      stop_ = Next::answer;
+      break;
     }
     bool taken = true;
     if (!skipping_) {
@@ -179,6 +178,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       owed_.back().flushed = true;
     }
     if (query_under_way()) owed_.back().bytes_in += header.total();
+    if (waited_ns_ > 0) note_wait();
     if (replaced_ || !replacement_.empty()) {
       to_server_.append(text_of(in.subspan(copied, at - copied)));
       to_server_.append(replacement_);
@@ -208,7 +208,11 @@ bool Relay::needs_server(Bytes rest) {
     const Bytes message = rest.subspan(waiting_);
     if (message.size() < header_size) return false;
     const auto header = pgwire::load_header(message);
-    if (!header.valid()) return true;  // which is found there
+    if (!header.valid() || frontend::max_length(header.type) == 0) return true;  // which is found there
+    if (header.type == frontend::terminate) {
+      stop_ = Next::terminate;
+      return false;
+    }
     if (message.size() < header.total()) return rest.size() >= enough_for_a_server;
     switch (header.type) {
       case frontend::parse:
@@ -235,7 +239,7 @@ bool Relay::answer_transaction(Bytes message) {
   const bool begins = statement->steps.front() == sql::TransactionStep::begin;
   if (begins != held_begin_.empty()) return false;  // the server warns
   if (begins) {
-    held_begin_ = *text;
+    held_begin_ = statement->transaction_tag;
   } else {
     held_begin_.clear();
     portals_.clear();
@@ -255,44 +259,48 @@ bool Relay::answer_transaction(Bytes message) {
   return true;
 }
 
+/// Whoever needs the server waits until the transaction has begun: were BEGIN to fail, as when it is cancelled, the
+/// statement must not run outside of it.
 void Relay::send_begin() {
   pgwire::append_query(to_server_, held_begin_);
   held_begin_.clear();
-  Owed& owed = owe(Owed::Kind::query);
-  owed.hidden = owed.own = true;
+  Owed& owed = owe_own(Owed::Kind::query);
+  owed.begins = true;
   unnamed_becomes(0, owed);
+  asking_ = begin_under_way_ = true;
 }
 
-/// What a text of several statements may have reset. False: it isn't known yet what it did.
-bool Relay::send_start() {
-  if (query_under_way() && !copy_in_) return settle();
-  if (copy_in_ || unsynced_) return true;  // later
-  start_due_ = false;
-  std::string sql;
-  for (const auto& setting : *start_) {
-    const auto* kept = &setting;
-    if (status_ == 'I' && settings_) {
-      const auto found = std::ranges::find(*settings_, setting.name, &backend::SettingChange::name);
-      if (found != settings_->end()) kept = &*found;
-    }
-    sql += (sql.empty() ? "" : "; ") + kept->text;
-  }
-  pgwire::append_query(to_server_, sql);
-  Owed& owed = owe(Owed::Kind::query);
-  owed.hidden = owed.hides_error = owed.own = owed.restores = true;
-  unnamed_becomes(0, owed);
-  return true;
-}
-
-/// What currval() and lastval() would say is another client's, so it is discarded before the message at hand.
-void Relay::discard_sequences(const sql::Statement& statement) {
-  if (!statement.uses_sequence_state || server_->holder_wrote || unsynced_ || copy_in_) return;
+/// What currval() and lastval() would say is another client's, so it is discarded before the message at hand. In an
+/// open batch a simple query would commit what came before it, and in a transaction close the unnamed portal.
+void Relay::discard_sequences(const sql::Statement& statement, bool in_batch) {
+  if (!statement.uses_sequence_state || server_->holder_wrote || copy_in_ || status_ == 'E') return;
   server_->holder_wrote = true;
+  if (in_batch || unsynced_) {
+    run_in_batch(replacement_, "DISCARD SEQUENCES");
+    owed_.back().discards = true;
+    return;
+  }
   pgwire::append_query(replacement_, "DISCARD SEQUENCES");
-  Owed& owed = owe(Owed::Kind::query);
-  owed.hidden = owed.hides_error = owed.own =
-      true;  // in a failed transaction it fails, and so will what the client sends
+  Owed& owed = owe_own(Owed::Kind::query);
+  owed.hides_error = owed.discards = true;  // so will fail what the client sends
   unnamed_becomes(0, owed);
+}
+
+/// A statement of Millrace's own among extended messages. Its error isn't hidden: it undoes what the client did.
+void Relay::run_in_batch(std::string& out, std::string_view sql) {
+  const std::string name = texts_.server_name(PreparedTexts::own);
+  pgwire::append_close(out, 'S', name);  // one that failed may have left it
+  owe_own(Owed::Kind::close);
+  pgwire::append_parse(out, name, sql);
+  owe_own(Owed::Kind::parse);
+  pgwire::append_bind(out, {.portal = name, .statement = name});
+  owe_own(Owed::Kind::bind);
+  pgwire::append_execute(out, name);
+  owe_own(Owed::Kind::execute);
+  pgwire::append_close(out, 'P', name);
+  owe_own(Owed::Kind::close);
+  pgwire::append_close(out, 'S', name);
+  owe_own(Owed::Kind::close);
 }
 
 bool Relay::mentions_sequence_state(Bytes bytes) {
@@ -420,7 +428,7 @@ bool Relay::on_query(Bytes message) {
   }
   if (options_.mode == Mode::transaction) {
     if (depends_on_names(*statement) && query_under_way() && !copy_in_) return settle();
-    discard_sequences(*statement);
+    discard_sequences(*statement, false);
     const std::size_t before = owed_.size();
     bool prepared = name_on_server(*statement);
     prepared |= keep_meanings(*statement);
@@ -438,12 +446,8 @@ bool Relay::on_query(Bytes message) {
   touched_unnamed_ = {.number = owed.number, .batch = batch_ - 1};
   unnamed_becomes(0, owed);
   touch_names(*statement);
-  const bool was_unsynced = std::exchange(unsynced_, false);
-  if (statement->statements == 1 && !was_unsynced) {
-    set_start_again(*statement, false);
-  } else if (!start_to_set_again(*statement).empty()) {
-    start_due_ = true;
-  }
+  unsynced_ = false;
+  set_start_again(*statement, false);
   return true;
 }
 
@@ -510,7 +514,7 @@ bool Relay::on_parse(Bytes message) {
     return refuse_name(parse->name, query_and_types, statement);
   }
   if (!has_names(*statement)) return settle();
-  discard_sequences(*statement);
+  discard_sequences(*statement, true);
   auto text = text_of_parse(query_and_types, statement, !parse->name.empty());
   if (!parse->name.empty() && is_text_under_way(*text)) return settle();
   close_unneeded();
@@ -920,28 +924,15 @@ std::string Relay::start_to_set_again(const sql::Statement& statement) const {
 void Relay::set_start_again(const sql::Statement& statement, bool in_batch) {
   const std::string sql = start_to_set_again(statement);
   if (sql.empty()) return;
-  const auto own = [&](Owed::Kind kind) {
-    Owed& owed = owe(kind);
-    owed.hidden = owed.own = owed.restores = true;
-    owed.hides_error = !in_batch;  // it would undo what the client has done in the batch
-  };
-  if (!in_batch) {
+  if (in_batch) {
+    const std::size_t before = owed_.size();
+    run_in_batch(behind_, sql);
+    for (std::size_t at = before; at < owed_.size(); ++at) owed_[at].restores = true;
+  } else if (!statement.copies_in) {  // which would read it
     pgwire::append_query(behind_, sql);
-    return own(Owed::Kind::query);
+    Owed& owed = owe_own(Owed::Kind::query);
+    owed.hides_error = owed.restores = true;
   }
-  const std::string name = texts_.server_name(PreparedTexts::own);
-  pgwire::append_close(behind_, 'S', name);  // one that failed may have left it
-  own(Owed::Kind::close);
-  pgwire::append_parse(behind_, name, sql);
-  own(Owed::Kind::parse);
-  pgwire::append_bind(behind_, {.portal = name, .statement = name});
-  own(Owed::Kind::bind);
-  pgwire::append_execute(behind_, name);
-  own(Owed::Kind::execute);
-  pgwire::append_close(behind_, 'P', name);
-  own(Owed::Kind::close);
-  pgwire::append_close(behind_, 'S', name);
-  own(Owed::Kind::close);
 }
 
 /// What was prepared before a setting changes how its constants are read keeps its meaning: elsewhere it would be
@@ -1082,8 +1073,25 @@ Relay::Owed& Relay::owe(Owed::Kind kind) {
   using Kind = Owed::Kind;
   if (kind == Kind::sync || kind == Kind::query || kind == Kind::function_call) ++batch_;
   owed.started = now_;
-  owed.waited = std::exchange(waited_ns_, 0);
   return owed;
+}
+
+/// A message of Millrace's own, which is no statement of the client's.
+Relay::Owed& Relay::owe_own(Owed::Kind kind) {
+  Owed& owed = owe(kind);
+  owed.hidden = owed.own = true;
+  return owed;
+}
+
+/// The first statement that was waited for.
+void Relay::note_wait() {
+  const auto runs =
+      std::find_if(owed_.begin() + static_cast<std::ptrdiff_t>(first_), owed_.end(), [](const Owed& owed) {
+        using Kind = Owed::Kind;
+        return !owed.hidden &&
+               (owed.kind == Kind::query || owed.kind == Kind::execute || owed.kind == Kind::function_call);
+      });
+  if (runs != owed_.end()) runs->waited = std::exchange(waited_ns_, 0);
 }
 
 /// What was executed may have done anything: even DISCARD ALL would leave the names of custom settings.

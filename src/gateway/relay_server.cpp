@@ -361,9 +361,15 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   }
   Owed* const owed = front();
   if (owed == nullptr) return true;  // such as a shutdown's, which answers nothing
+  if (owed->begins) {
+    error_ = Error{.message = fmt::format("the transaction could not begin: {}", notice ? notice->message() : ""),
+                   .sqlstate = notice ? std::string(notice->sqlstate()) : "08006"};
+    return false;
+  }
   copy_in_ = false;
   failed_since_ready_ = true;
   owed->failed = true;
+  if (owed->discards) server_->holder_wrote = false;
   if (owed->refusal != Refusal::none && notice && notice->sqlstate() == "26000") {
     const Error refusal = owed->refusal == Refusal::columns_differ
                               ? Error{.message = "cached plan must not change result type", .sqlstate = "0A000"}
@@ -411,6 +417,7 @@ void Relay::undo(Owed& owed, std::size_t later) {
       next->server_unnamed_was = was;
     }
   }
+  if (owed.discards) server_->holder_wrote = false;
   switch (owed.kind) {
     case Owed::Kind::parse:
       if (!owed.sql_name.empty()) break;
@@ -592,6 +599,10 @@ bool Relay::on_ready(char status) {
       }
     }
   }
+  const bool start_unknown = owed->kind == Owed::Kind::query && owed->statement &&
+                             (failed_since_ready_ || owed->statement->copies_in) &&
+                             !start_to_set_again(*owed->statement).empty();
+  if (owed->begins) begin_under_way_ = false;
   if (owed->kind != Owed::Kind::sync) finish(*owed);
   pop();
   status_ = status;
@@ -607,6 +618,7 @@ bool Relay::on_ready(char status) {
       changes_of_batch_.clear();
     }
   }
+  if (start_unknown) start_is_unknown();
   front();  // what a COPY that failed left behind is owed nothing
   if (status == 'I' && !query_under_way() && !unsynced_) {
     if (!portals_.empty()) portals_.clear();
@@ -693,6 +705,17 @@ void Relay::changes_take_effect(const std::vector<sql::SessionChange>& changes) 
   }
   settings_ = completed(std::move(wanted), start_);
   server_->settings = one ? settings_ : completed(changed(server_->settings, changes), start_);
+}
+
+/// What a RESET left of what the client began with, where it isn't known whether it was undone: it is set again before
+/// anybody has the connection next.
+void Relay::start_is_unknown() {
+  auto settings = server_->settings ? *server_->settings : backend::Settings{};
+  for (const auto& setting : *start_) {
+    std::erase_if(settings, [&](const auto& kept) { return kept.name == setting.name; });
+    settings.push_back({setting.name, ""});
+  }
+  server_->settings = std::make_shared<const backend::Settings>(std::move(settings));
 }
 
 /// Nothing that was sent after it knows of them. The unnamed one stays.

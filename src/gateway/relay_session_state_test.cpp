@@ -457,17 +457,22 @@ TEST_F(RelayState, WhatAGoneClientLeftHalfDoneIsEnded) {
   EXPECT_TRUE(client.relay.idle());
 }
 
-TEST_F(RelayState, AResetAmongOthersIsFollowedByTheStartOnceItIsKnownWhatItDid) {
-  // Behind the text it might be read by a COPY.
+TEST_F(RelayState, WhatAResetLeftIsSetAgainWhereItIsntKnown) {
   const auto start = std::make_shared<const backend::Settings>(
       backend::Settings{{"application_name", "SET application_name TO 'mine'"}});
   client.relay.start_with(start);
   one.settings = start;
-  EXPECT_EQ(client.sends(query("RESET ALL; SELECT 1")), query("RESET ALL; SELECT 1"));
-  client.hears(complete("RESET") + columns() + row("1") + complete("SELECT 1") + ready());
-  EXPECT_EQ(client.sends(query("SELECT 2")), query("SET application_name TO 'mine'") + query("SELECT 2"));
-  const std::string answer = columns() + row("2") + complete("SELECT 1") + ready();
-  EXPECT_EQ(client.hears(complete("SET") + ready() + answer), answer);
+  EXPECT_EQ(client.sends(query("RESET ALL; COPY t FROM STDIN")), query("RESET ALL; COPY t FROM STDIN"))
+      << "COPY would read what is sent behind it";
+  client.hears(complete("RESET") + copy_in());
+  client.sends(copy_data("1\n") + copy_done());
+  client.hears(complete("COPY 1") + ready());
+  EXPECT_NE(*one.settings, *client.relay.settings());
+
+  one.settings = start;
+  client.sends(query("RESET ALL; SELECT 1/0"));
+  client.hears(complete("RESET") + error("22012", "division by zero") + ready() + complete("SET") + ready());
+  EXPECT_NE(*one.settings, *client.relay.settings()) << "the reset was undone, and the name of the start set";
 }
 
 TEST_F(RelayState, BeginWaitsForWhatNeedsTheServer) {
@@ -486,10 +491,24 @@ TEST_F(RelayState, BeginWaitsForWhatNeedsTheServer) {
       complete("BEGIN") + ready('T') + complete("ROLLBACK") + ready() + complete("START TRANSACTION") + ready('T'));
   EXPECT_EQ(says(query("SELECT 1")).next, Relay::Next::need_server);
   client.relay.attach(one);
-  EXPECT_EQ(client.sends(query("SELECT 1")), query("START TRANSACTION") + query("SELECT 1"));
-  const std::string answer = columns() + row("1") + complete("SELECT 1") + ready('T');
-  EXPECT_EQ(client.hears(complete("START TRANSACTION") + ready('T') + answer), answer);
+  auto step = says(query("SELECT 1"));
+  EXPECT_EQ(string_of(step.forward), query("START TRANSACTION"));
+  EXPECT_EQ(step.next, Relay::Next::answer) << "were it to fail, the rest must not run";
+  EXPECT_EQ(says(query("SELECT 1")).next, Relay::Next::answer);
+  EXPECT_EQ(client.hears(complete("START TRANSACTION") + ready('T')), "");
+  EXPECT_EQ(client.sends(query("SELECT 1")), query("SELECT 1"));
+  client.hears(columns() + row("1") + complete("SELECT 1") + ready('T'));
   EXPECT_EQ(client.sends(query("COMMIT")), query("COMMIT"));
+}
+
+TEST_F(RelayState, ABeginThatFailsEndsTheSession) {
+  client.relay.detach();
+  client.relay.from_client(bytes_of(query("BEGIN")), 1);
+  client.relay.attach(one);
+  const std::string update = query("UPDATE t SET a = 1");
+  EXPECT_EQ(string_of(client.relay.from_client(bytes_of(update), 2).forward), query("BEGIN"));
+  EXPECT_TRUE(client.relay.from_server(bytes_of(error("57014", "canceling statement")), 3).broken);
+  EXPECT_EQ(client.relay.error().sqlstate, "57014");
 }
 
 TEST_F(RelayState, ABatchNeedsTheServerWhenItIsToBeAnswered) {

@@ -245,7 +245,7 @@ Session::Passed Session::pass_on() {
         server_->close();
         return Passed::all;
       }
-      if (std::exchange(cancel_wanted_, false)) {
+      if (!relay_->asking() && std::exchange(cancel_wanted_, false)) {
         asio::co_spawn(
             core_.io,
             [](std::shared_ptr<Session> self) -> asio::awaitable<void> { co_await self->cancel(); }(shared_from_this()),

@@ -108,6 +108,7 @@ class Reader {
     if (++statement_.statements > 1) statement_.transaction_tag.clear();
     statement_.kind = statement_.statements == 1 ? meaning.kind : StatementKind::multiple;
     statement_.writes |= meaning.writes;
+    statement_.copies_in |= root == PG_TREE_COPY_FROM;
     only_plans_ = root == PG_TREE_EXPLAIN || root == PG_TREE_PREPARE;
     slice_ = text_.substr(location, length == 0 ? std::string_view::npos : length);
     switch (root) {

@@ -90,6 +90,7 @@ struct Statement {
   bool affects_new_sessions = false;
   /// CREATE, ALTER and DROP of DATABASE: fails if somebody is connected to the database, or to its template.
   bool wants_unused_database = false;
+  bool copies_in = false;  ///< holds a COPY ... FROM, which may read what is sent behind the text
   std::vector<SessionChange> changes;
   /// What SET LOCAL and set_config() set; "": something that the text doesn't name.
   std::vector<std::string> other_settings;

@@ -363,7 +363,7 @@ def test_a_full_pool(millrace: Millrace) -> None:
         waiting = []
         for client in holders:
             client.socket.settimeout(15)
-            client.send(query("BEGIN"))
+            client.send(query("BEGIN; SELECT 1"))
         # In session mode the bystander may hold a connection, too.
         for client in holders:
             answer = client.until("ZE")[-1]
