@@ -10,9 +10,11 @@
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
 #include <boost/beast/websocket/stream.hpp>
+#include <deque>
 
 #include "base/log.hpp"
 #include "http/deadline.hpp"
+#include "http/failure.hpp"
 #include "http/problem.hpp"
 #include "net/signal.hpp"
 
@@ -23,8 +25,12 @@ namespace beast = boost::beast;
 namespace websocket = boost::beast::websocket;
 using beast::error_code;
 
-/// How long the client may take to answer a close.
+/// How long the client may take to answer a close, and the handler for what came before one.
 constexpr std::chrono::seconds close_time{5};
+
+/// A message is read in pieces: memory is taken for what has come, not for what a frame announces.
+constexpr std::size_t least_piece = 512;
+constexpr std::size_t largest_piece = std::size_t{16} * 1024;
 
 constexpr std::chrono::hours for_ever{24};
 
@@ -32,7 +38,9 @@ using Upgrade = beast::http::request<beast::http::empty_body>;
 
 Upgrade as_beast(const Request& request) {
   Upgrade upgrade(beast::http::string_to_verb(request.method), request.raw_target, request.http_1_0 ? 10 : 11);
-  for (const auto& [name, value] : request.headers) upgrade.insert(name, value);
+  for (const auto& [name, value] : request.headers) {
+    if (name != "expect") upgrade.insert(name, value);  // Beast would refuse it, and there is no body to wait for
+  }
   return upgrade;
 }
 
@@ -159,11 +167,14 @@ class WebSocketSession::Session final : public WebSocket {
         socket_(context, stream, std::move(received), [this] { changed_.set(); }),
         changed_(context),
         arrived_(context),
-        deadline_(context, [&stream] { stream.close(); }) {
+        send_deadline_(context, [&stream] { stream.close(); }),
+        close_deadline_(context, [&stream] { stream.close(); }),
+        finish_deadline_(context, [this] { finish(); }),
+        told_(context, [this] { cancel(); }) {
     // At half of the time without a sign of the client it is pinged.
     socket_.set_option(websocket::stream_base::timeout{
         .handshake_timeout = close_time, .idle_timeout = limits.idle_time, .keep_alive_pings = true});
-    socket_.read_message_max(message_bytes);
+    socket_.read_message_max(std::max<std::uint64_t>(message_bytes, 1));  // 0 would be no limit
     socket_.auto_fragment(false);
   }
 
@@ -183,22 +194,34 @@ class WebSocketSession::Session final : public WebSocket {
     }
     over_ = true;
     arrived_.set();
+    if (finishing_) finish_deadline_.set(close_time);
     cancel();
     while (!ended_ || closing_) co_await changed_.wait(for_ever);
+    finish_deadline_.clear();
+    close_deadline_.clear();
     // A ping of Beast's own may be stuck.
     if (socket_.next_layer().is_busy()) socket_.next_layer().close();
     while (socket_.next_layer().is_busy()) co_await changed_.wait(for_ever);
   }
 
   void stop() {
-    stopping_ = true;
+    if (std::exchange(stopping_, true)) return;
+    close_deadline_.set(close_time);
+    arrived_.set();
+    changed_.set();
     cancel();
   }
 
   asio::awaitable<std::optional<WebSocketMessage>> receive() override {
-    while (!message_ && !over_ && !stopping_) co_await arrived_.wait(for_ever);
+    const Call call(*this);
+    works_on_message_ = false;
+    while (messages_.empty() && !over_ && !stopping_) co_await arrived_.wait(for_ever);
     changed_.set();
-    co_return std::exchange(message_, std::nullopt);
+    if (messages_.empty()) co_return std::nullopt;
+    std::optional<WebSocketMessage> message = std::move(messages_.front());
+    messages_.pop_front();
+    works_on_message_ = true;
+    co_return message;
   }
 
   asio::awaitable<bool> send_text(std::string_view text) override { return send(text, false); }
@@ -206,44 +229,76 @@ class WebSocketSession::Session final : public WebSocket {
 
   void close_with(std::uint16_t code, std::string_view reason) override {
     reason_.code = code;
-    reason = reason.substr(0, reason_.reason.max_size());
-    reason_.reason.assign(reason.data(), reason.size());
+    std::size_t size = std::min(reason.size(), reason_.reason.max_size());
+    // No character is cut in two: the rest of it goes too.
+    while (size > 0 && size < reason.size() && (static_cast<unsigned char>(reason[size]) & 0xC0U) == 0x80U) --size;
+    reason_.reason.assign(reason.data(), size);
   }
 
  private:
+  /// While the handler is in here it isn't cancelled: it is told. What it waits for afterwards is cancelled.
+  class Call {
+   public:
+    explicit Call(Session& session) : session_(session) { ++session_.calls_; }
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+    ~Call() {
+      --session_.calls_;
+      if (session_.over_ || session_.stopping_) session_.told_.set(std::chrono::milliseconds(0));
+    }
+
+   private:
+    Session& session_;
+  };
+
   /// A handler that throws before its first wait throws here, and not in `run`.
   asio::awaitable<void> handle(const WebSocketHandler& handler) { co_await handler(*this); }
 
   /// False: the connection is over.
   asio::awaitable<bool> read_one() {
     WebSocketMessage message;
-    auto buffer = asio::dynamic_buffer(message.data);
-    error_code error;
-    co_await socket_.async_read(buffer, asio::redirect_error(asio::use_awaitable, error));
-    if (error) co_return false;
+    std::size_t size = 0;
+    do {
+      message.data.resize(size + std::clamp(size, least_piece, largest_piece));
+      error_code error;
+      size += co_await socket_.async_read_some(asio::buffer(message.data.data() + size, message.data.size() - size),
+                                               asio::redirect_error(asio::use_awaitable, error));
+      finishing_ = error == websocket::error::closed;
+      if (error) co_return false;
+    } while (!socket_.is_message_done());
+    message.data.resize(size);
     message.binary = socket_.got_binary();
-    while (message_ && !ended_ && socket_.is_open()) co_await changed_.wait(for_ever);
-    if (!ended_) message_ = std::move(message);
+    while (!messages_.empty() && !ended_ && !stopping_ && socket_.is_open()) co_await changed_.wait(for_ever);
+    if (!ended_ && !stopping_) messages_.push_back(std::move(message));
     arrived_.set();
     co_return true;
   }
 
   asio::awaitable<bool> send(std::string_view data, bool binary) {
-    if (over_) co_return false;
+    const Call call(*this);
+    if (over_ || stopping_) co_return false;
     error_code error;
     socket_.binary(binary);
-    deadline_.set(limits_.write_time);
+    send_deadline_.set(limits_.write_time);
     // Half a frame can't be taken back: what cancels the handler doesn't cancel this.
     co_await socket_.async_write(
         asio::buffer(data),
         asio::bind_cancellation_slot(asio::cancellation_slot(), asio::redirect_error(asio::use_awaitable, error)));
-    deadline_.clear();
+    send_deadline_.clear();
     co_return !error;
   }
 
+  /// Cancels what the handler waits for elsewhere, if it is to end.
   void cancel() {
-    arrived_.set();
-    if (!ended_) cancel_.emit(asio::cancellation_type::terminal);
+    if (ended_ || calls_ > 0 || (!over_ && !stopping_)) return;
+    if (finishing_ && !stopping_ && (works_on_message_ || !messages_.empty())) return;
+    cancel_.emit(asio::cancellation_type::terminal);
+  }
+
+  /// The handler had its time.
+  void finish() {
+    finishing_ = false;
+    cancel();
   }
 
   void close(const std::exception_ptr& failure) {
@@ -251,21 +306,14 @@ class WebSocketSession::Session final : public WebSocket {
       reason_ = websocket::close_code::going_away;
     } else if (failure != nullptr) {
       reason_ = websocket::close_code::internal_error;
-      log_failure(failure);
+      log::error("websocket handler failed", {{"reason", reason_of(failure)}});
     }
     closing_ = true;
+    if (!stopping_) close_deadline_.set(close_time);
     socket_.async_close(reason_, [this](error_code) {
       closing_ = false;
       changed_.set();
     });
-  }
-
-  static void log_failure(const std::exception_ptr& failure) {
-    try {
-      std::rethrow_exception(failure);
-    } catch (const std::exception& error) {
-      log::error("websocket handler failed", {{"reason", error.what()}});
-    }
   }
 
   asio::io_context& context_;
@@ -273,14 +321,20 @@ class WebSocketSession::Session final : public WebSocket {
   websocket::stream<Layer, false> socket_;
   net::Signal changed_;  ///< for `run`: a message was taken, the handler has ended, the closing is done
   net::Signal arrived_;  ///< for `receive`
-  Deadline deadline_;
+  Deadline send_deadline_;
+  Deadline close_deadline_;
+  Deadline finish_deadline_;
+  Deadline told_;  ///< at once, but after the handler has gone on
   asio::cancellation_signal cancel_;
-  std::optional<WebSocketMessage> message_;
+  std::deque<WebSocketMessage> messages_;  ///< to be received: one; two if the connection ends before it was
   websocket::close_reason reason_ = websocket::close_code::normal;
-  bool over_ = false;      ///< nothing more comes from the client
-  bool ended_ = false;     ///< the handler has
-  bool closing_ = false;   ///< a closing handshake is under way
-  bool stopping_ = false;  ///< the server is
+  int calls_ = 0;                  ///< of the handler to this
+  bool over_ = false;              ///< nothing more comes from the client
+  bool finishing_ = false;         ///< it has closed, and the handler may finish with what came before
+  bool works_on_message_ = false;  ///< the handler does: it has received one, and not asked for the next
+  bool ended_ = false;             ///< the handler has
+  bool closing_ = false;           ///< a closing handshake is under way
+  bool stopping_ = false;          ///< the server is
 };
 
 WebSocketSession::WebSocketSession(asio::io_context& context, net::Stream& stream, std::string received,

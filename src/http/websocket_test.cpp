@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <fstream>
+#include <mutex>
 
 #include "http/api_table.hpp"
 #include "http/test_client.hpp"
@@ -27,6 +29,14 @@ using sample::Room;
 
 std::atomic<int> handlers_ended{0};
 std::atomic<int> messages_sent{0};
+
+std::mutex taken_mutex;
+std::string taken;
+
+std::string taken_now() {
+  const std::scoped_lock lock(taken_mutex);
+  return taken;
+}
 
 struct Ending {
   Ending() = default;
@@ -64,10 +74,60 @@ asio::awaitable<void> say_one_thing_and_wait(WebSocket& socket) {
   co_await wait(1h);
 }
 
+/// Says what it got when there is nothing more; takes its time for each message.
+asio::awaitable<void> take_slowly(WebSocket& socket) {
+  const Ending ending;
+  while (const auto message = co_await socket.receive()) {
+    co_await wait(100ms);
+    const std::scoped_lock lock(taken_mutex);
+    taken += message->data;
+  }
+  const std::scoped_lock lock(taken_mutex);
+  taken += '.';
+}
+
+/// Goes on after a send that failed.
+asio::awaitable<void> send_and_receive(WebSocket& socket) {
+  const Ending ending;
+  while (co_await socket.send_binary(std::string(65536, 'x'))) {
+  }
+  if (const auto message = co_await socket.receive()) {
+    const std::scoped_lock lock(taken_mutex);
+    taken += message->data;
+  }
+  const bool more = (co_await socket.receive()).has_value();
+  const std::scoped_lock lock(taken_mutex);
+  taken += more ? '+' : '.';
+}
+
+asio::awaitable<void> tick(WebSocket& socket) {
+  const Ending ending;
+  while (true) {
+    co_await socket.send_text("tick");
+    co_await wait(10ms);
+  }
+}
+
+asio::awaitable<void> close_at_length(WebSocket& socket) {
+  std::string reason(122, 'x');
+  socket.close_with(4001, reason + "ä");
+  co_return;
+}
+
+asio::awaitable<void> throw_a_number(WebSocket&) {
+  throw 1;
+  co_return;
+}
+
 asio::awaitable<Response> in_room(Path<Room> path) {
   if (path->room == "none") co_return problem(404, "no such room");
   if (path->room == "flood") co_return Response{.status = 101, .websocket = send_for_ever};
   if (path->room == "quiet") co_return Response{.status = 101, .websocket = say_one_thing_and_wait};
+  if (path->room == "slow") co_return Response{.status = 101, .websocket = take_slowly};
+  if (path->room == "deaf") co_return Response{.status = 101, .websocket = send_and_receive};
+  if (path->room == "tick") co_return Response{.status = 101, .websocket = tick};
+  if (path->room == "long") co_return Response{.status = 101, .websocket = close_at_length};
+  if (path->room == "number") co_return Response{.status = 101, .websocket = throw_a_number};
   co_return Response{.status = 101, .websocket = echo_all};
 }
 
@@ -90,6 +150,8 @@ class Running : public TestServer {
       : TestServer(routes(guarded), limits, std::move(tls)) {
     handlers_ended = 0;
     messages_sent = 0;
+    const std::scoped_lock lock(taken_mutex);
+    taken.clear();
   }
 };
 
@@ -370,6 +432,98 @@ TEST(WebSocket, SaysGoodbyeWhenTheServerStops) {
     EXPECT_TRUE(client.closed_within(5s));
     EXPECT_TRUE(within(5s, [] { return handlers_ended == 1; }));
   }
+}
+
+/// Of the process, in bytes.
+std::size_t resident_memory() {
+  std::ifstream file("/proc/self/statm");
+  std::size_t all = 0;
+  std::size_t resident = 0;
+  file >> all >> resident;
+  return resident * 4096;
+}
+
+TEST(WebSocket, TakesMemoryForWhatHasCome) {
+  Running server({.message = {.body_bytes = 1ULL << 31}});
+  Client client(server.port());
+  const std::size_t before = resident_memory();
+  const std::string announced = {'\x82', '\xff', 0, 0, 0, 0, '\x40', 0, 0, 0};  // 1 GiB
+  client.send(announced + "mask" + std::string(5000, 'x'));
+  std::this_thread::sleep_for(500ms);
+  EXPECT_LT(resident_memory(), before + (std::size_t{64} << 20));
+}
+
+TEST(WebSocket, HasALimitThoughItIsNone) {
+  Running server({.message = {.body_bytes = 0}});
+  Client client(server.port());
+  client.send(frame(text, "ab"));
+  EXPECT_EQ(client.close_code(), 1009U);
+}
+
+TEST(WebSocket, IsLetInWithAnExpectation) {
+  Running server;
+  TestClient client(server.port());
+  client.send(upgrade("/rooms/echo", "Expect: 100-continue\r\n"));
+  EXPECT_EQ(client.receive(false).status, 101);
+}
+
+TEST(WebSocket, CutsNoCharacterOfAReason) {
+  Running server;
+  Client client(server.port(), "long");
+  const auto last = client.receive_frame();
+  EXPECT_EQ(last.code(), 4001);
+  EXPECT_EQ(last.payload.substr(2), std::string(122, 'x'));
+}
+
+TEST(WebSocket, ClosesWhateverIsThrown) {
+  Running server;
+  Client client(server.port(), "number");
+  EXPECT_EQ(client.close_code(), 1011U);
+}
+
+TEST(WebSocket, DeliversWhatCameBeforeTheClose) {
+  Running server;
+  Client client(server.port(), "slow");
+  client.send(frame(text, "a") + frame(text, "b") + frame(text, "c") + close_frame(1000));
+  EXPECT_TRUE(within(5s, [] { return handlers_ended == 1; }));
+  EXPECT_EQ(taken_now(), "abc.");
+}
+
+TEST(WebSocket, KeepsTheOrderWhenTimeIsUp) {
+  Running server({.idle_time = 200ms});
+  Client client(server.port(), "deaf");
+  client.send(frame(text, "a") + frame(text, "b"));  // and takes nothing
+  EXPECT_TRUE(within(5s, [] { return handlers_ended == 1; }));
+  EXPECT_EQ(taken_now(), "a+");
+}
+
+TEST(WebSocket, SaysTheEndAfterASend) {
+  Running server;
+  {
+    const Client client(server.port(), "deaf");
+  }
+  EXPECT_TRUE(within(5s, [] { return handlers_ended == 1; }));
+  EXPECT_EQ(taken_now(), ".");
+}
+
+TEST(WebSocket, EndsAHandlerThatDoesNotListen) {
+  Running server;
+  {
+    const Client client(server.port(), "tick");
+  }
+  EXPECT_TRUE(within(5s, [] { return handlers_ended == 1; }));
+}
+
+TEST(WebSocket, StopsThoughTheClientReadsNothing) {
+  Running server;
+  Client client(server.port(), "flood");
+  int before = -1;
+  while (before != messages_sent) {
+    before = messages_sent;
+    std::this_thread::sleep_for(100ms);
+  }
+  server.server().stop();
+  EXPECT_TRUE(within(8s, [] { return handlers_ended == 1; }));
 }
 
 }  // namespace
