@@ -2,6 +2,7 @@
 
 #include <array>
 #include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/post.hpp>
 
 #include "base/log.hpp"
 #include "http/problem.hpp"
@@ -21,8 +22,14 @@ constexpr std::chrono::milliseconds drain_time{2'000};
 /// A body that no handler wants is read and dropped, and the connection kept, if no more than this is to come.
 constexpr std::uint64_t skipped_bytes = 64 * 1024;
 
-/// While a response is streamed the client may send its next requests; more of them wait in the kernel.
+/// While a response is streamed the client may send its next requests. Who sends more of them is cut off: if they were
+/// left in the kernel, so would be the client's end.
 constexpr std::size_t waiting_bytes = 64 * 1024;
+
+/// A client may take what it is sent faster than we write, so that we never wait: after so many bytes it is the others'
+/// turn. A write costs more than its bytes.
+constexpr std::size_t turn_bytes = 64 * 1024;
+constexpr std::size_t write_cost = 512;
 
 struct Access {
   std::string method;
@@ -237,8 +244,12 @@ asio::awaitable<Connection::Outcome> Connection::serve_one() {
   bool sent = co_await send(bytes);
   if (sent && streamed) sent = co_await send_stream(response, http_1_0);
   log_access(stream_, asked, response, started);
-  if (sent && !keep_alive && !body.whole()) co_await linger();
-  if (!sent || !keep_alive || !co_await body.skip()) co_return Outcome::over;
+  if (!sent) co_return Outcome::over;
+  if (!keep_alive) {
+    co_await linger();
+    co_return Outcome::over;
+  }
+  if (!co_await body.skip()) co_return Outcome::over;
   parser_.next();
   co_return Outcome::served;
 }
@@ -251,7 +262,7 @@ asio::awaitable<RequestParser::State> Connection::receive_head() {
     received_.erase(0, parser_.feed(received_));
     const State state = parser_.state();
     idle_ = state == State::between;
-    if (state == State::head || state == State::failed) co_return state;
+    if (state == State::head || state == State::failed || (idle_ && closing_)) co_return state;
     if (state != last) {
       deadline_.set(state == State::between ? options_.limits.idle_time : options_.limits.header_time);
     }
@@ -273,7 +284,16 @@ asio::awaitable<bool> Connection::read_more() {
 asio::awaitable<bool> Connection::send(std::string_view bytes) {
   deadline_.set(options_.limits.write_time);
   boost::system::error_code error;
-  co_await stream_.write_all(std::as_bytes(std::span(bytes)), error);
+  while (!bytes.empty() && !error) {
+    if (deadline_.expired()) co_return false;  // it may have been while the others had their turn
+    const std::string_view part = bytes.substr(0, turn_bytes);
+    bytes.remove_prefix(part.size());
+    co_await stream_.write_all(std::as_bytes(std::span(part)), error);
+    written_in_turn_ += part.size() + write_cost;
+    if (written_in_turn_ < turn_bytes) continue;
+    written_in_turn_ = 0;
+    co_await asio::post(context_, asio::use_awaitable);
+  }
   deadline_.clear();
   co_return !error;
 }
@@ -290,7 +310,7 @@ asio::awaitable<bool> Connection::send_stream(const Response& response, bool htt
                    stream_.cancel();
                  }));
   bool cut = closing_;
-  while (!end && !cut && received_.size() < waiting_bytes) cut = !co_await read_more() && !end;
+  while (!end && !cut) cut = (received_.size() >= waiting_bytes || !co_await read_more()) && !end;
   if (cut && !end) cancel_stream_.emit(asio::cancellation_type::terminal);
   while (!end) co_await finished.wait(std::chrono::hours(24));
   cut = cut || closing_;

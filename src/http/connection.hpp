@@ -52,7 +52,8 @@ class Connection {
   Deadline deadline_;
   asio::cancellation_signal cancel_stream_;
   WebSocketSession* websocket_ = nullptr;
-  std::string received_;  ///< not yet parsed
+  std::string received_;             ///< not yet parsed
+  std::size_t written_in_turn_ = 0;  ///< since the other connections had theirs
   bool idle_ = true;
   bool closing_ = false;
 };

@@ -287,6 +287,29 @@ TEST(Server, StopEndsIdleConnectionsAndFinishesBusyOnes) {
   EXPECT_TRUE(busy.closed_within(5s));
 }
 
+TEST(Server, StopEndsConnectionsThatBecomeIdle) {
+  Running server;
+  TestClient client(server.port());
+  client.send(get("/large"));  // more than the kernel's buffers hold
+  std::this_thread::sleep_for(100ms);
+  server.server().stop();
+  std::this_thread::sleep_for(100ms);
+  const auto answer = client.receive();
+  EXPECT_TRUE(has(answer, "Connection: keep-alive"));
+  EXPECT_EQ(answer.body.size(), 64U << 20);
+  EXPECT_TRUE(client.closed_within(5s));
+}
+
+TEST(Server, TheLastAnswerComesThoughThereIsMoreToRead) {
+  Running server;
+  TestClient client(server.port());
+  client.send(get("/echo?text=a", "Connection: close\r\n") + std::string(100'000, 'x'));
+  std::this_thread::sleep_for(100ms);
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_TRUE(client.closed_within(5s));
+  EXPECT_FALSE(client.was_reset());
+}
+
 TEST(Server, SurvivesClientsThatVanish) {
   Running server;
   const std::string whole = post("/echo", R"({"text":"abcdefgh"})") + get("/slow");

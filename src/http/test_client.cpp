@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
@@ -56,6 +57,7 @@ long TestClient::read_some(char* into, std::size_t size) {
 bool TestClient::fill() {
   std::array<char, 16384> buffer;
   const long count = read_some(buffer.data(), buffer.size());
+  if (count < 0 && errno == ECONNRESET) was_reset_ = true;
   if (count > 0) received_.append(buffer.data(), static_cast<std::size_t>(count));
   return count > 0;
 }

@@ -44,6 +44,9 @@ class TestClient {
   /// Waits up to `limit` for the server to close, dropping what comes.
   bool closed_within(std::chrono::milliseconds limit);
 
+  /// Whether the server threw the connection away (RST); known after the end was read.
+  bool was_reset() const { return was_reset_; }
+
  private:
   bool fill();
   long read_some(char* into, std::size_t size);
@@ -52,6 +55,7 @@ class TestClient {
   SSL_CTX* context_ = nullptr;
   SSL* ssl_ = nullptr;
   std::string received_;
+  bool was_reset_ = false;
 };
 
 /// Files of a fresh self-signed certificate and its key; removed in the end.
