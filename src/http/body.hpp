@@ -15,6 +15,7 @@ namespace asio = boost::asio;
 /// waits for "100 Continue" gets it with the first read. Belongs to the connection's thread.
 class BodyReader {
  public:
+  /// Only before the answer: not in a response's `stream`, where it is an error.
   /// The next part, of some kB at most; empty at the body's end. An error: the body is too large (413), malformed (400)
   /// or too slow (408), or the client is gone; the handler then should end. What it answers isn't sent.
   virtual asio::awaitable<Result<std::string>> read() = 0;

@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 
 #include "base/log.hpp"
+#include "http/failure.hpp"
 #include "http/problem.hpp"
 #include "http/response_writer.hpp"
 #include "net/signal.hpp"
@@ -47,14 +48,6 @@ void log_access(const net::Stream& stream, const Access& asked, const Response& 
                               {"ms", took.count()}});
 }
 
-void log_failure(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const std::exception& error) {
-    log::error("http stream failed", {{"reason", error.what()}});
-  }
-}
-
 /// What throws before its first wait throws here.
 asio::awaitable<void> write_body(const Response& response, BodyWriter& body) { co_await response.stream(body); }
 
@@ -71,15 +64,12 @@ class Connection::RequestBody final : public BodyReader {
   void limit(std::uint64_t bytes) override { limit_ = bytes; }
 
   asio::awaitable<Result<std::string>> read() override {
-    RequestParser& parser = connection_.parser_;
-    if (!std::exchange(began_, true)) parser.limit_body(limit_);
-    while (!gone_ && !late_ && parser.state() != RequestParser::State::failed) {
-      std::string part = parser.take_body();
-      if (!part.empty() || parser.state() == RequestParser::State::complete) co_return part;
-      if (!feed() && parser.state() == RequestParser::State::body) co_await receive();
-    }
-    co_return fail("the request's body can't be read");
+    if (answered_) co_return fail("the request's body can't be read after the answer");
+    co_return co_await read_part();
   }
+
+  /// From now on the connection is the response's.
+  void answered() { answered_ = true; }
 
   std::uint64_t limit() const { return limit_; }
   bool gone() const { return gone_; }
@@ -101,12 +91,31 @@ class Connection::RequestBody final : public BodyReader {
   asio::awaitable<bool> skip() {
     limit_ = std::max(limit_, skipped_bytes);  // it was found skippable
     while (!whole()) {
-      if (!co_await read()) co_return false;
+      if (!co_await read_part()) co_return false;
     }
     co_return true;
   }
 
  private:
+  asio::awaitable<Result<std::string>> read_part() {
+    RequestParser& parser = connection_.parser_;
+    if (!std::exchange(began_, true)) parser.limit_body(limit_);
+    while (!gone_ && !late_ && parser.state() != RequestParser::State::failed) {
+      std::string part = parser.take_body();
+      credit(part.size());
+      if (!part.empty() || parser.state() == RequestParser::State::complete) co_return part;
+      if (!feed() && parser.state() == RequestParser::State::body) co_await receive();
+    }
+    co_return fail("the request's body can't be read");
+  }
+
+  /// Only what is the body's counts, and never for longer than at the beginning: what came fast is no reserve.
+  void credit(std::size_t bytes) {
+    const auto& limits = connection_.options_.limits;
+    patience_ += std::chrono::nanoseconds(std::chrono::seconds(1)) * bytes / limits.body_rate;
+    patience_ = std::min<Clock::duration>(patience_, limits.body_time);
+  }
+
   bool feed() {
     const std::size_t used = connection_.parser_.feed(connection_.received_);
     connection_.received_.erase(0, used);
@@ -119,15 +128,12 @@ class Connection::RequestBody final : public BodyReader {
       gone_ = true;
       co_return;
     }
-    const std::size_t before = connection_.received_.size();
     const TimePoint started = Clock::now();
     connection_.deadline_.set(std::chrono::ceil<std::chrono::milliseconds>(patience_));
     const bool read = co_await connection_.read_more();
     late_ = !read && connection_.deadline_.expired();
     gone_ = !read && !late_;
     connection_.deadline_.clear();
-    const std::size_t came = connection_.received_.size() - before;
-    patience_ += std::chrono::nanoseconds(std::chrono::seconds(1)) * came / connection_.options_.limits.body_rate;
     patience_ -= Clock::now() - started;
   }
 
@@ -136,6 +142,7 @@ class Connection::RequestBody final : public BodyReader {
   std::uint64_t limit_;
   Clock::duration patience_;  ///< for how long we will still wait
   bool began_ = false;
+  bool answered_ = false;
   bool gone_ = false;
   bool late_ = false;
 };
@@ -221,6 +228,7 @@ asio::awaitable<Connection::Outcome> Connection::serve_one() {
   if (!request.header("upgrade").empty()) upgrade = request;
   RequestBody body(*this, request.expects_continue);
   Response response = co_await router_.answer(std::move(request), body);
+  body.answered();
   if (body.gone()) co_return Outcome::over;
   if (const auto failure = body.failure()) {
     co_await refuse(*failure);
@@ -238,7 +246,7 @@ asio::awaitable<Connection::Outcome> Connection::serve_one() {
     response = objection ? *std::move(objection) : problem(400, "a request for a WebSocket has no body");
   }
 
-  const bool streamed = response.stream && asked.method != "HEAD";
+  const bool streamed = response.stream && may_have_body(response) && asked.method != "HEAD";
   keep_alive = keep_alive && !closing_ && body.can_be_skipped() && !(streamed && http_1_0);
   const std::string bytes = serialize(response, keep_alive, asked.method != "HEAD", http_1_0);
   bool sent = co_await send(bytes);
@@ -314,7 +322,7 @@ asio::awaitable<bool> Connection::send_stream(const Response& response, bool htt
   if (cut && !end) cancel_stream_.emit(asio::cancellation_type::terminal);
   while (!end) co_await finished.wait(std::chrono::hours(24));
   cut = cut || closing_;
-  if (*end != nullptr && !cut) log_failure(*end);
+  if (*end != nullptr && !cut) log::error("http stream failed", {{"reason", reason_of(*end)}});
   if (*end != nullptr || cut) co_return false;
   co_return co_await body.finish();
 }

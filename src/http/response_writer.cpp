@@ -87,16 +87,17 @@ std::string in_one_line(std::string value) {
 
 }  // namespace
 
+bool may_have_body(const Response& response) { return response.status != 204 && response.status != 304; }
+
 std::string serialize(const Response& response, bool keep_alive, bool with_body, bool http_1_0) {
   std::string bytes =
       fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\nCache-Control: no-store\r\nConnection: {}\r\n", response.status,
                   reason(response.status), http_date(), keep_alive ? "keep-alive" : "close");
-  // RFC 9110, 8.6 and 15.4.5: these have no body, and so no length of it.
-  const bool may_have_body = response.status != 204 && response.status != 304;
-  if (may_have_body && (response.stream || !response.body.empty())) {
+  const bool body_allowed = may_have_body(response);
+  if (body_allowed && (response.stream || !response.body.empty())) {
     bytes += fmt::format("Content-Type: {}\r\n", in_one_line(response.content_type));
   }
-  if (!may_have_body) {
+  if (!body_allowed) {
   } else if (!response.stream) {
     bytes += fmt::format("Content-Length: {}\r\n", response.body.size());
   } else if (!http_1_0) {
@@ -104,7 +105,7 @@ std::string serialize(const Response& response, bool keep_alive, bool with_body,
   }
   for (const auto& [name, value] : response.headers) bytes += fmt::format("{}: {}\r\n", name, in_one_line(value));
   bytes += "\r\n";
-  if (with_body && may_have_body && !response.stream) bytes += response.body;
+  if (with_body && body_allowed && !response.stream) bytes += response.body;
   return bytes;
 }
 

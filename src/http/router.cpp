@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "base/log.hpp"
+#include "http/failure.hpp"
 #include "http/problem.hpp"
 
 namespace millrace::http {
@@ -72,8 +73,9 @@ asio::awaitable<Response> Router::answer(Request request, BodyReader& body) cons
   if (route == node->methods.end()) co_return method_not_allowed(node->methods);
   try {
     co_return co_await answer(route->second, std::move(request), body);
-  } catch (const std::exception& error) {
-    log::error("http handler failed", {{"request", route->first + " " + node->path}, {"reason", error.what()}});
+  } catch (...) {
+    log::error("http handler failed",
+               {{"request", route->first + " " + node->path}, {"reason", reason_of(std::current_exception())}});
   }
   co_return problem(500, "Internal Server Error");
 }

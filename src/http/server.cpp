@@ -20,6 +20,33 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     std::unordered_set<Connection*> connections;
   };
 
+  /// One of those that are counted, until it ends in whatever way.
+  class Place {
+   public:
+    explicit Place(State& state) : state_(state) {}
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+    ~Place() { state_.connections.fetch_sub(1); }
+
+   private:
+    State& state_;
+  };
+
+  /// A connection that `stop` finds.
+  class Entry {
+   public:
+    Entry(Core& core, Connection& connection) : core_(core), connection_(connection) {
+      core_.connections.insert(&connection_);
+    }
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+    ~Entry() { core_.connections.erase(&connection_); }
+
+   private:
+    Core& core_;
+    Connection& connection_;
+  };
+
   ServerOptions options;
   std::shared_ptr<const Router> router;
   std::unordered_map<asio::io_context*, Core> cores;
@@ -46,12 +73,10 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   }
 
   static asio::awaitable<void> serve(std::shared_ptr<State> self, asio::io_context* context, net::Stream stream) {
-    Core& core = self->cores.at(context);
+    const Place place(*self);
     Connection connection(*context, std::move(stream), self->options, *self->router);
-    core.connections.insert(&connection);
+    const Entry entry(self->cores.at(context), connection);
     co_await connection.run();
-    core.connections.erase(&connection);
-    self->connections.fetch_sub(1);
   }
 };
 
@@ -74,6 +99,8 @@ Result<std::unique_ptr<Server>> Server::start(std::vector<asio::io_context*> con
 Server::~Server() { stop(); }  // NOLINT(bugprone-exception-escape): throws only when memory is out
 
 std::uint16_t Server::port() const { return listener_->port(); }
+
+std::size_t Server::connections() const { return state_->connections; }
 
 void Server::stop() {
   if (state_->stopped.exchange(true)) return;

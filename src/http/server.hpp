@@ -18,8 +18,8 @@ struct ServerLimits {
   MessageLimits message = {};
   std::size_t connections = 1000;
   std::chrono::milliseconds header_time{10'000};  ///< from a request's first byte to its header's end; TLS too
-  std::chrono::milliseconds body_time{30'000};    ///< in which we wait for the body, and for each further
-  std::uint64_t body_rate = 64 * 1024;            ///< bytes of it that have come a second more
+  std::chrono::milliseconds body_time{30'000};    ///< for which we wait for the body, and never longer at a time
+  std::uint64_t body_rate = 64 * 1024;            ///< bytes of it that have come give a second back
   std::chrono::milliseconds idle_time{75'000};    ///< between requests; of a WebSocket without a sign of its client
   std::chrono::milliseconds write_time{30'000};   ///< until a response is taken, or a part of a streamed one
 };
@@ -44,6 +44,9 @@ class Server {
 
   /// The port in use; of interest when 0 was asked for.
   std::uint16_t port() const;
+
+  /// How many there are now. Thread-safe.
+  std::size_t connections() const;
 
   /// Accepts nothing more, closes idle connections, and the others after the response that is under way; streamed
   /// responses, which may have no end, are cancelled, and WebSockets closed with 1001. Thread-safe; may be called

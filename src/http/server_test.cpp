@@ -65,6 +65,11 @@ asio::awaitable<Echoed> slow() {
   co_return Echoed{.text = "slow", .length = 4};
 }
 
+asio::awaitable<Echoed> throw_a_number() {
+  throw 1;
+  co_return Echoed{};
+}
+
 std::shared_ptr<const Router> routes() {
   ApiTable table;
   table.add("GET", {.path = "/echo", .summary = "Says it again"}, echo_query);
@@ -73,6 +78,7 @@ std::shared_ptr<const Router> routes() {
             [] { return ready({.body = std::string(64 << 20, 'x')}); });
   table.add("PUT", {.path = "/names/{name}", .summary = "Makes it", .status = 201}, put_name);
   table.add("DELETE", {.path = "/names/{name}", .summary = "Takes it away", .status = 204}, delete_name);
+  table.add("GET", {.path = "/number", .summary = "Fails"}, throw_a_number);
   table.add("GET", {.path = "/slow", .summary = "Takes its time"}, slow);
   return table.router("Test", "1");
 }
@@ -308,6 +314,20 @@ TEST(Server, TheLastAnswerComesThoughThereIsMoreToRead) {
   EXPECT_EQ(client.receive().status, 200);
   EXPECT_TRUE(client.closed_within(5s));
   EXPECT_FALSE(client.was_reset());
+}
+
+TEST(Server, SurvivesHandlersThatThrowAnything) {
+  Running server({.connections = 1});
+  {
+    TestClient client(server.port());
+    client.send(get("/number") + get("/echo?text=a"));
+    EXPECT_EQ(client.receive().status, 500);
+    EXPECT_EQ(client.receive().status, 200);
+    EXPECT_EQ(server.server().connections(), 1);
+  }
+  const auto end = std::chrono::steady_clock::now() + 5s;
+  while (server.server().connections() > 0 && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(server.server().connections(), 0);
 }
 
 TEST(Server, SurvivesClientsThatVanish) {

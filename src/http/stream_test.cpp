@@ -76,6 +76,27 @@ asio::awaitable<void> write_half(BodyWriter& out) {
 
 asio::awaitable<Response> half() { co_return Response{.stream = write_half}; }
 
+asio::awaitable<Response> unchanged() {
+  co_return Response{.status = 304,
+                     .stream = [](BodyWriter& out) { return write_parts(out, {.parts = 3, .bytes = 8}); }};
+}
+
+asio::awaitable<void> write_what_is_read(BodyReader& body, BodyWriter& out) {
+  const Result<std::string> part = co_await body.read();
+  co_await out.write(part ? *part : part.error().message);
+}
+
+asio::awaitable<Response> read_late(BodyReader& body) {
+  co_return Response{.stream = [&body](BodyWriter& out) { return write_what_is_read(body, out); }};
+}
+
+asio::awaitable<void> throw_a_number(BodyWriter& out) {
+  co_await out.write("half");
+  throw 1;
+}
+
+asio::awaitable<Response> number() { co_return Response{.stream = throw_a_number}; }
+
 asio::awaitable<Uploaded> upload(BodyReader& body) {
   const Ending ending;
   ++handlers_called;
@@ -107,6 +128,9 @@ std::shared_ptr<const Router> routes(bool guarded) {
   table.add("GET", {.path = "/parts", .summary = "", .media_type = "application/x-ndjson"}, parts);
   table.add("GET", {.path = "/events", .summary = "", .media_type = "text/event-stream"}, events);
   table.add("GET", {.path = "/half", .summary = ""}, half);
+  table.add("GET", {.path = "/unchanged", .summary = ""}, unchanged);
+  table.add("GET", {.path = "/number", .summary = ""}, number);
+  table.add("POST", {.path = "/read-late", .summary = ""}, read_late);
   table.add("POST", {.path = "/upload", .summary = "", .body_bytes = 64 << 20}, upload);
   table.add("POST", {.path = "/slow-upload", .summary = "", .body_bytes = 64 << 20}, upload_slowly);
   table.add("POST", {.path = "/small", .summary = ""}, upload);
@@ -264,6 +288,32 @@ TEST(StreamOut, LeavesTheOthersTheirTurn) {
   reader.join();
 }
 
+TEST(StreamOut, IsNotWrittenWhereThereIsNoBody) {
+  Running server;
+  TestClient client(server.port());
+  client.send(get("/unchanged") + get("/nothing"));
+  EXPECT_EQ(client.receive(false).status, 304);
+  EXPECT_EQ(client.receive().status, 404);
+  EXPECT_EQ(parts_written, 0);
+}
+
+TEST(StreamOut, EndsWhateverIsThrown) {
+  Running server;
+  TestClient client(server.port());
+  client.send(get("/number"));
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_EQ(client.receive_all(), "4\r\nhalf\r\n");
+}
+
+TEST(StreamOut, CannotReadTheBody) {
+  Running server;
+  TestClient client(server.port());
+  client.send(post_head("/read-late", 3) + "abc" + get("/nothing"));
+  client.receive();
+  EXPECT_EQ(client.receive_until("0\r\n\r\n"), "31\r\nthe request's body can't be read after the answer\r\n0\r\n\r\n");
+  EXPECT_EQ(client.receive().status, 404);
+}
+
 TEST(StreamOut, LacksItsEndIfItFails) {
   Running server;
   TestClient client(server.port());
@@ -376,6 +426,26 @@ TEST(StreamIn, EndsForASlowClient) {
   EXPECT_EQ(slow.receive().status, 408);
   EXPECT_LT(std::chrono::steady_clock::now() - start, 5s);
   EXPECT_GT(bytes_read, 1);
+}
+
+TEST(StreamIn, GivesNoTimeForFraming) {
+  Running server({.body_time = 300ms, .body_rate = 1000});
+  TestClient slow(server.port());
+  slow.send("POST /upload HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+  const auto start = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - start < 3s && handlers_ended == 0) {
+    slow.send("1;" + std::string(200, 'x') + "\r\nx\r\n");
+    std::this_thread::sleep_for(10ms);
+  }
+  EXPECT_EQ(handlers_ended, 1);
+}
+
+TEST(StreamIn, KeepsNoTimeInReserve) {
+  Running server({.body_time = 300ms, .body_rate = 1000});
+  TestClient client(server.port());
+  client.send(post_head("/upload", 1'000'000) + std::string(500'000, 'x'));
+  EXPECT_TRUE(within(3s, [] { return handlers_ended == 1; }));
+  EXPECT_EQ(client.receive().status, 408);
 }
 
 TEST(StreamIn, EndsWhenTheClientVanishes) {
