@@ -5,6 +5,7 @@
 #include <boost/beast/core/buffers_range.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
+#include <charconv>
 
 #include "http/problem.hpp"
 #include "http/target.hpp"
@@ -53,6 +54,12 @@ std::optional<Response> objection(const Parser::value_type& header) {
     return problem(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
   }
   if (header.version() == 11 && header.count(field::host) != 1) return problem(400, "one Host header is needed");
+  // RFC 9110, 11.6.2: it is one. Who else reads the request might take another of them than we do.
+  if (header.count(field::authorization) > 1) return problem(400, "more than one Authorization header");
+  // RFC 9112, 6.1: HTTP/1.0 has no transfer codings, so who handed this on may have seen another end of it.
+  if (header.version() == 10 && header.count(field::transfer_encoding) != 0) {
+    return problem(400, "HTTP/1.0 has no Transfer-Encoding");
+  }
   // Anything but "chunked" alone would leave it open where the body ends.
   if (const auto coding = header.find(field::transfer_encoding);
       coding != header.end() && !beast::iequals(coding->value(), "chunked")) {
@@ -82,6 +89,8 @@ struct RequestParser::Impl {
   State state = State::between;
   Target target = {};
   Response failure = {};
+  bool first_chunk = true;
+  std::uint64_t chunk_left = 0;  ///< of the chunk's data; 0: a chunk's header comes next
 
   void start_over() {
     parser.emplace();
@@ -89,6 +98,8 @@ struct RequestParser::Impl {
     parser->body_limit(boost::none);
     parser->eager(false);
     state = State::between;
+    first_chunk = true;
+    chunk_left = 0;
   }
 
   void fail(Response response) {
@@ -103,6 +114,48 @@ struct RequestParser::Impl {
     auto parsed = parse_target(view(header.target()));
     if (!parsed) return fail(problem(400, "the request's target is malformed"));
     target = std::move(*parsed);
+  }
+
+  /// How many of these bytes Beast shall have; none if more must come, or if it failed.
+  std::size_t portion(std::string_view bytes) {
+    if (state != State::body || !parser->chunked()) return bytes.size();
+    return chunk_left > 0 ? std::min<std::uint64_t>(chunk_left, bytes.size()) : chunk_header(bytes);
+  }
+
+  /// The length of a chunk's header, the end of the data before it included, and with the last chunk the trailer; 0 as
+  /// long as it isn't whole. Beast fails an assertion on some last chunks that come in pieces, and has no limit to
+  /// extensions or trailers: here it is the header's, however the bytes are cut.
+  std::size_t chunk_header(std::string_view bytes) {
+    constexpr std::string_view line_end = "\r\n";
+    constexpr std::string_view end = "\r\n\r\n";
+    const std::size_t start = first_chunk ? 0 : line_end.size();
+    const std::size_t before = std::min(start, bytes.size());
+    if (bytes.substr(0, before) != line_end.substr(0, before)) {
+      fail(from_error(beast::http::error::bad_chunk));
+      return 0;
+    }
+    const auto whole = [&](std::size_t at, std::string_view what) -> std::size_t {
+      // Of an end that hasn't come whole all but one byte may be there.
+      const std::size_t least =
+          at != std::string_view::npos ? at : std::max(bytes.size(), what.size()) - what.size() + 1;
+      if (least > start + header_bytes) fail(from_error(beast::http::error::header_limit));
+      return state == State::failed || at == std::string_view::npos ? 0 : at + what.size();
+    };
+    const std::size_t line = bytes.find(line_end, start);
+    std::size_t length = whole(line, line_end);
+    if (length == 0) return 0;
+    const char* digits = bytes.data() + start;
+    std::uint64_t size = 0;
+    const auto [digits_end, wrong] = std::from_chars(digits, bytes.data() + line, size, 16);
+    if (wrong != std::errc()) {
+      fail(from_error(beast::http::error::bad_chunk));
+      return 0;
+    }
+    if (size == 0) length = whole(bytes.find(end, line), end);
+    if (length == 0) return 0;
+    chunk_left = size;
+    first_chunk = false;
+    return length;
   }
 
   bool wants_more() const { return state == State::between || state == State::header || state == State::body; }
@@ -120,19 +173,19 @@ std::size_t RequestParser::feed(std::string_view bytes) {
   }
   while (used < bytes.size() && impl_->wants_more()) {
     if (impl_->state == State::between) impl_->state = State::header;
+    const bool in_chunk = impl_->chunk_left > 0;
+    const std::size_t portion = impl_->portion(bytes.substr(used));
+    if (portion == 0) break;
     beast::error_code error;
-    const std::size_t taken =
-        impl_->parser->put(boost::asio::const_buffer(bytes.data() + used, bytes.size() - used), error);
+    const std::size_t taken = impl_->parser->put(boost::asio::const_buffer(bytes.data() + used, portion), error);
     used += taken;
+    if (in_chunk) impl_->chunk_left -= taken;
     if (error && error != beast::http::error::need_more) {
       impl_->fail(from_error(error));
     } else if (impl_->state == State::header && impl_->parser->is_header_done()) {
       impl_->check_header();
     } else if (impl_->parser->is_done()) {
       impl_->state = State::complete;
-    } else if (impl_->state == State::body && bytes.size() - used > impl_->header_bytes && taken == 0) {
-      // Beast has no limit to a chunk's extensions, nor to a trailer.
-      impl_->fail(from_error(beast::http::error::header_limit));
     } else if (error || taken == 0) {
       break;
     }
@@ -156,7 +209,6 @@ Request RequestParser::take_head() {
     request.headers.emplace_back(std::move(name), view(each.value()));
   }
   request.expects_continue = !request.http_1_0 && header.count(field::expect) != 0 && !parser.is_done();
-  parser.eager(true);
   impl_->state = parser.is_done() ? State::complete : State::body;
   return request;
 }

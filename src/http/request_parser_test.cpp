@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "http/target.hpp"
 
 namespace millrace::http {
@@ -133,6 +135,10 @@ TEST(RequestParser, RefusesWhatIsMalformed) {
            "GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n",
            "GET nowhere HTTP/1.1\r\nHost: h\r\n\r\n",
            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+           "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+           "POST / HTTP/1.0\r\nTransfer-Encoding: gzip\r\n\r\n",
+           "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+           "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab",
            "\x16\x03\x01\x02\x00\x01",
        }) {
     EXPECT_EQ(status_of(text), 400) << text;
@@ -140,6 +146,52 @@ TEST(RequestParser, RefusesWhatIsMalformed) {
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"), 501);
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\n\r\n"), 501);
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: h\r\nExpect: miracles\r\n\r\n"), 417);
+}
+
+TEST(RequestParser, ReadsAnEmptyChunkedBodyHoweverItIsCut) {
+  for (const std::string_view body : {"0\r\n\r\n", "000;x\r\nT: v\r\nU: w\r\n\r\n"}) {
+    const std::string text = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + std::string(body);
+    for (std::size_t step = 1; step <= text.size(); ++step) {
+      RequestParser parser(MessageLimits().header_bytes);
+      const auto requests = parse_all(text, step, parser);
+      ASSERT_EQ(requests.size(), 1) << step;
+      EXPECT_EQ(parser.state(), State::between);
+    }
+  }
+}
+
+TEST(RequestParser, GivesEachByteOfAChunkAtOnce) {
+  RequestParser parser(MessageLimits().header_bytes);
+  parser.feed("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+  parser.take_head();
+  EXPECT_EQ(parser.feed("2\r\n"), 3);
+  EXPECT_EQ(parser.feed("a"), 1);
+  EXPECT_EQ(parser.take_body(), "a");
+  EXPECT_EQ(parser.feed("b\r"), 1);
+  EXPECT_EQ(parser.take_body(), "b");
+  EXPECT_EQ(parser.feed("\r\n0\r\n\r"), 0);
+  EXPECT_EQ(parser.feed("\r\n0\r\n\r\nGET"), 7);
+  EXPECT_EQ(parser.state(), State::complete);
+}
+
+TEST(RequestParser, KeepsTheLimitOfFramingHoweverItIsCut) {
+  const std::string head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  const auto statuses = [&](const std::string& body) {
+    std::set<int> found;
+    const std::string text = head + body;
+    for (std::size_t step = 1; step <= text.size(); ++step) {
+      RequestParser parser(200);
+      parse_all(text, step, parser);
+      found.insert(parser.state() == State::failed ? parser.failure().status : 0);
+    }
+    return found;
+  };
+  const auto line = [](std::size_t size) { return "1;" + std::string(size - 2, 'x') + "\r\n"; };
+  EXPECT_EQ(statuses(line(200) + "x\r\n" + line(200) + "x\r\n0\r\n\r\n"), std::set{0});
+  EXPECT_EQ(statuses(line(201) + "x\r\n0\r\n\r\n"), std::set{431});
+  EXPECT_EQ(statuses("1\r\nx\r\n" + line(201) + "x\r\n0\r\n\r\n"), std::set{431});
+  EXPECT_EQ(statuses("0\r\nT: " + std::string(194, 'x') + "\r\n\r\n"), std::set{0});
+  EXPECT_EQ(statuses("0\r\nT: " + std::string(195, 'x') + "\r\n\r\n"), std::set{431});
 }
 
 TEST(RequestParser, KeepsItsLimits) {
