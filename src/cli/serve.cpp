@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "base/clock.hpp"
 #include "base/log.hpp"
 #include "cli/check.hpp"
 #include "cli/cores.hpp"
@@ -26,8 +27,9 @@ namespace {
 
 namespace asio = boost::asio;
 
-// After the end was asked for at once, so long for the goodbyes.
+// In the end, so long for the goodbyes.
 constexpr auto time_for_goodbyes = std::chrono::seconds(1);
+constexpr auto time_between_looks = std::chrono::milliseconds(10);
 // At the end, for whoever reads the log.
 constexpr auto patience_for_log = std::chrono::seconds(2);
 constexpr auto patience_of_probe = std::chrono::milliseconds(1500);
@@ -51,7 +53,7 @@ class Service {
   void run();
 
  private:
-  enum class Phase { running, draining, stopping };
+  enum class Phase { running, draining, parting, stopping };
 
   Result<> start_http();
   asio::awaitable<Result<>> probe_postgresql();
@@ -60,6 +62,8 @@ class Service {
   void reload();
   Result<> try_reload();
   void drain();
+  void part();
+  void end_without_http_clients(TimePoint latest);
   void stop(std::string_view why);
   void after(std::chrono::milliseconds delay, std::function<void()> then);
 
@@ -183,11 +187,24 @@ void Service::drain() {
   notify(fmt::format("STOPPING=1\nEXTEND_TIMEOUT_USEC={}", patience.count()));
   log::info("shutting down when what runs has finished", {{"timeout_seconds", allowed.count()}});
   after(allowed, [this] { stop("the time-out"); });
-  gateway_->drain([this] { asio::post(control_, [this] { control_.stop(); }); });
+  // Until then HTTP goes on: who asks for our health hears of the end from it.
+  gateway_->drain([this] { asio::post(control_, [this] { part(); }); });
+}
+
+/// After the last PostgreSQL client.
+void Service::part() {
+  if (phase_ == Phase::draining) phase_ = Phase::parting;
+  http_->stop();
+  end_without_http_clients(Clock::now() + time_for_goodbyes);
+}
+
+void Service::end_without_http_clients(TimePoint latest) {
+  if (http_->connections() == 0 || Clock::now() >= latest) return control_.stop();
+  after(time_between_looks, [this, latest] { end_without_http_clients(latest); });
 }
 
 void Service::stop(std::string_view why) {
-  if (phase_ == Phase::stopping) return control_.stop();
+  if (phase_ == Phase::parting || phase_ == Phase::stopping) return control_.stop();
   phase_ = Phase::stopping;
   log::warn("stopping at once", {{"because_of", why}});
   after(time_for_goodbyes, [this] { control_.stop(); });
