@@ -61,8 +61,8 @@ struct Response {
   Headers headers = {};  ///< beside those that each response has; control characters in them are sent as spaces
 
   /// Writes the body in place of `body`, after the header was sent: chunked, or until the connection's end in HTTP/1.0.
-  /// Not called for HEAD. If the client goes away, or the server stops, what it waits for is cancelled: it ends by an
-  /// exception, as it does if it fails; the client sees the missing end then.
+  /// Not called for HEAD. If the client goes away, or sends more than 64 KiB meanwhile, or the server stops, what it
+  /// waits for is cancelled: it ends by an exception, as it does if it fails; the client sees the missing end then.
   std::function<asio::awaitable<void>(BodyWriter&)> stream = {};
 
   /// The connection becomes a WebSocket, which is given to this; 426 if the client didn't ask for one. `status` is 101.

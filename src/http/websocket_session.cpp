@@ -232,7 +232,8 @@ class WebSocketSession::Session final : public WebSocket {
     std::size_t size = std::min(reason.size(), reason_.reason.max_size());
     // No character is cut in two: the rest of it goes too.
     while (size > 0 && size < reason.size() && (static_cast<unsigned char>(reason[size]) & 0xC0U) == 0x80U) --size;
-    reason_.reason.assign(reason.data(), size);
+    reason = reason.substr(0, size);
+    reason_.reason.assign(reason.data(), reason.size());
   }
 
  private:
