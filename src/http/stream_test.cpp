@@ -31,22 +31,8 @@ using sample::Count;
 using sample::Uploaded;
 
 std::atomic<std::uint64_t> parts_written{0};
-std::atomic<int> handlers_ended{0};
 std::atomic<std::uint64_t> bytes_read{0};
 std::atomic<int> handlers_called{0};
-
-/// Counts the end of a handler, however it ends.
-struct Ending {
-  Ending() = default;
-  Ending(const Ending&) = delete;
-  Ending& operator=(const Ending&) = delete;
-  ~Ending() { ++handlers_ended; }
-};
-
-asio::awaitable<void> wait(std::chrono::milliseconds time) {
-  asio::steady_timer timer(co_await asio::this_coro::executor, time);
-  co_await timer.async_wait(asio::use_awaitable);
-}
 
 asio::awaitable<void> write_parts(BodyWriter& out, Count count) {
   const Ending ending;
@@ -117,11 +103,6 @@ asio::awaitable<Reply<Uploaded>> upload_slowly(BodyReader& body) {
 
 asio::awaitable<Reply<Uploaded>> refuse_upload(BodyReader&) { co_return problem(409, "not now"); }
 
-asio::awaitable<std::expected<Principal, Response>> with_password(const Request& request) {
-  if (request.header("authorization") != "Bearer x") co_return std::unexpected(unauthorized("who?", "Bearer"));
-  co_return Principal{"x"};
-}
-
 std::shared_ptr<const Router> routes(bool guarded) {
   ApiTable table;
   if (guarded) table.authenticate("bearer", with_password);
@@ -150,26 +131,6 @@ class Running : public TestServer {
     handlers_called = 0;
   }
 };
-
-bool within(std::chrono::milliseconds limit, const std::function<bool()>& holds) {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
-
-/// Waits until it doesn't grow any more.
-std::uint64_t settled(const std::atomic<std::uint64_t>& value) {
-  std::uint64_t before = value;
-  for (int quiet = 0; quiet < 20;) {
-    std::this_thread::sleep_for(10ms);
-    quiet = value == before ? quiet + 1 : 0;
-    before = value;
-  }
-  return before;
-}
 
 std::string post_head(std::string_view target, std::uint64_t length, std::string_view more = "") {
   return fmt::format("POST {} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n{}\r\n", target, length, more);

@@ -1,13 +1,19 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <csignal>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
+#include "http/problem.hpp"
 #include "http/server.hpp"
 #include "http/test_client.hpp"
 
@@ -46,6 +52,50 @@ class TestServer {
   std::unique_ptr<Server> server_;
   std::vector<std::thread> threads_;
 };
+
+inline std::atomic<int> handlers_ended{0};
+
+/// Counts the end of a handler, however it ends.
+struct Ending {
+  Ending() = default;
+  Ending(const Ending&) = delete;
+  Ending& operator=(const Ending&) = delete;
+  ~Ending() { ++handlers_ended; }
+};
+
+inline asio::awaitable<void> wait(std::chrono::milliseconds time) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, time);
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+/// An API's authentication: who knows the token x is let in.
+inline asio::awaitable<std::expected<Principal, Response>> with_password(const Request& request) {
+  if (request.header("authorization") != "Bearer x") co_return std::unexpected(unauthorized("who?", "Bearer"));
+  co_return Principal{"x"};
+}
+
+/// Waits until it holds, for so long at most.
+inline bool within(std::chrono::milliseconds limit, const std::function<bool()>& holds) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+/// Waits until it doesn't grow any more.
+template <typename Number>
+Number settled(const std::atomic<Number>& value) {
+  Number before = value;
+  for (int quiet = 0; quiet < 20;) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    const Number now = value;
+    quiet = now == before ? quiet + 1 : 0;
+    before = now;
+  }
+  return before;
+}
 
 inline std::string get(std::string_view target, std::string_view more = "") {
   return fmt::format("GET {} HTTP/1.1\r\nHost: h\r\n{}\r\n", target, more);

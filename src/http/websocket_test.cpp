@@ -27,7 +27,6 @@ using namespace std::chrono_literals;
 using namespace std::string_literals;
 using sample::Room;
 
-std::atomic<int> handlers_ended{0};
 std::atomic<int> messages_sent{0};
 
 std::mutex taken_mutex;
@@ -36,18 +35,6 @@ std::string taken;
 std::string taken_now() {
   const std::scoped_lock lock(taken_mutex);
   return taken;
-}
-
-struct Ending {
-  Ending() = default;
-  Ending(const Ending&) = delete;
-  Ending& operator=(const Ending&) = delete;
-  ~Ending() { ++handlers_ended; }
-};
-
-asio::awaitable<void> wait(std::chrono::milliseconds time) {
-  asio::steady_timer timer(co_await asio::this_coro::executor, time);
-  co_await timer.async_wait(asio::use_awaitable);
 }
 
 asio::awaitable<void> echo_all(WebSocket& socket) {
@@ -131,11 +118,6 @@ asio::awaitable<Response> in_room(Path<Room> path) {
   co_return Response{.status = 101, .websocket = echo_all};
 }
 
-asio::awaitable<std::expected<Principal, Response>> with_password(const Request& request) {
-  if (request.header("authorization") != "Bearer x") co_return std::unexpected(unauthorized("who?", "Bearer"));
-  co_return Principal{"x"};
-}
-
 std::shared_ptr<const Router> routes(bool guarded) {
   ApiTable table;
   if (guarded) table.authenticate("bearer", with_password);
@@ -154,15 +136,6 @@ class Running : public TestServer {
     taken.clear();
   }
 };
-
-bool within(std::chrono::milliseconds limit, const std::function<bool()>& holds) {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
 
 std::string upgrade(std::string_view target, std::string_view more = "") {
   return get(target,
@@ -388,11 +361,7 @@ TEST(WebSocket, EndsTheHandlerWhenTheClientVanishes) {
 TEST(WebSocket, WaitsForASlowReader) {
   Running server({.write_time = 1s});
   Client client(server.port(), "flood");
-  int before = -1;
-  while (before != messages_sent) {
-    before = messages_sent;
-    std::this_thread::sleep_for(200ms);
-  }
+  const int before = settled(messages_sent);
   EXPECT_LT(before, 1000);
   for (int i = 0; i < before + 10; ++i) ASSERT_EQ(client.receive_frame().payload.size(), 65536U);
   EXPECT_TRUE(within(10s, [] { return handlers_ended == 1; }));  // it was too slow in the end
@@ -517,11 +486,7 @@ TEST(WebSocket, EndsAHandlerThatDoesNotListen) {
 TEST(WebSocket, StopsThoughTheClientReadsNothing) {
   Running server;
   Client client(server.port(), "flood");
-  int before = -1;
-  while (before != messages_sent) {
-    before = messages_sent;
-    std::this_thread::sleep_for(100ms);
-  }
+  settled(messages_sent);
   server.server().stop();
   EXPECT_TRUE(within(8s, [] { return handlers_ended == 1; }));
 }
