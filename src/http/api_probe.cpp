@@ -17,11 +17,12 @@ std::shared_ptr<QueryPerformanceMonitor> monitor_with_a_past() {
   auto monitor = std::make_shared<QueryPerformanceMonitor>(
       1, std::vector<StatementKindLabel>{{"select", StatementGroup::read}, {"insert", StatementGroup::write}});
   for (std::int64_t i = 1; i <= 1000; ++i) {
+    const std::int64_t duration = i * 1'000'000;
     QueryRecord query{.kind = static_cast<std::uint8_t>(i % 2),
-                      .started_ns = now_ns(),
+                      .started_ns = now_ns() - duration,  // it ends now: what ends later isn't of the last minute
                       .queue_ns = i % 10,
                       .first_byte_ns = i * 900,
-                      .duration_ns = i * 1'000'000,
+                      .duration_ns = duration,
                       .rows = 2};
     if (i % 100 == 0) query.sqlstate = {"40001"};
     monitor->record(0, query);

@@ -194,7 +194,7 @@ TEST(ApiTable, RefusesAPathThatItsHandlerDoesNotFit) {
 TEST(Api, StatusHasTheKeysThatClientsKnow) {
   const auto figures = monitor();
   figures->wire(0).clients_connected.add(3);
-  figures->record(0, {.kind = 0, .started_ns = now_ns(), .duration_ns = 2'000'000});
+  figures->record(0, {.kind = 0, .started_ns = now_ns() - 2'000'000, .duration_ns = 2'000'000});
   const auto router = api({.version = "1.2.3", .monitor = figures, .probe_postgresql = reachable});
   for (const char* path : {"/api/v1/optimization/status", "/api/v1/optimization/optimization/status"}) {
     const json::value status = json::parse(ask(*router, "GET", path).body);
@@ -264,7 +264,7 @@ TEST(Api, DocumentDescribesEveryOperation) {
 
 TEST(Metrics, AreNamedWithUnitsAndExplained) {
   const auto figures = monitor();
-  figures->record(0, {.kind = 1, .started_ns = now_ns(), .duration_ns = 3'000'000, .sqlstate = {"23505"}});
+  figures->record(0, {.kind = 1, .started_ns = now_ns() - 3'000'000, .duration_ns = 3'000'000, .sqlstate = {"23505"}});
   figures->wire(0).clients_connected.sub();
   const std::string text = metrics_text(figures->snapshot(), "1.2.3");
   for (const char* line :
