@@ -152,7 +152,11 @@ class Connection::ResponseBody final : public BodyWriter {
   ResponseBody(Connection& connection, bool chunked) : connection_(connection), chunked_(chunked) {}
 
   asio::awaitable<bool> write(std::string_view part) override {
-    if (part.empty() || !taken_) co_return taken_;  // an empty chunk would be the last one
+    if (part.empty() || !taken_) {  // an empty chunk would be the last one
+      // Who writes on regardless is cancelled, which others must have their turn for.
+      co_await asio::post(connection_.context_, asio::use_awaitable);
+      co_return taken_;
+    }
     if (chunked_) {
       const std::string chunk = fmt::format("{:x}\r\n{}\r\n", part.size(), part);
       taken_ = co_await connection_.send(chunk);

@@ -81,6 +81,15 @@ asio::awaitable<void> throw_a_number(BodyWriter& out) {
   throw 1;
 }
 
+/// Neither waits nor asks whether anybody takes it.
+asio::awaitable<void> write_regardless(BodyWriter& out) {
+  const Ending ending;
+  const std::string part(65536, 'x');
+  while (true) co_await out.write(part);
+}
+
+asio::awaitable<Response> regardless() { co_return Response{.stream = write_regardless}; }
+
 asio::awaitable<Response> number() { co_return Response{.stream = throw_a_number}; }
 
 asio::awaitable<Uploaded> upload(BodyReader& body) {
@@ -111,6 +120,7 @@ std::shared_ptr<const Router> routes(bool guarded) {
   table.add("GET", {.path = "/half", .summary = ""}, half);
   table.add("GET", {.path = "/unchanged", .summary = ""}, unchanged);
   table.add("GET", {.path = "/number", .summary = ""}, number);
+  table.add("GET", {.path = "/regardless", .summary = ""}, regardless);
   table.add("POST", {.path = "/read-late", .summary = ""}, read_late);
   table.add("POST", {.path = "/upload", .summary = "", .body_bytes = 64 << 20}, upload);
   table.add("POST", {.path = "/slow-upload", .summary = "", .body_bytes = 64 << 20}, upload_slowly);
@@ -247,6 +257,18 @@ TEST(StreamOut, LeavesTheOthersTheirTurn) {
   EXPECT_TRUE(within(2s, [&] { return ended.load(); }));
   EXPECT_LT(parts_written, 2'000'000U);
   reader.join();
+}
+
+TEST(StreamOut, EndsAHandlerThatDoesNotListen) {
+  Running server({.write_time = 300ms});
+  TestClient idle(server.port());
+  idle.send(get("/regardless"));  // and takes nothing
+  {
+    TestClient gone(server.port());
+    gone.send(get("/regardless"));
+    EXPECT_EQ(gone.receive().status, 200);
+  }
+  EXPECT_TRUE(within(5s, [] { return handlers_ended == 2; }));
 }
 
 TEST(StreamOut, IsNotWrittenWhereThereIsNoBody) {

@@ -19,8 +19,8 @@ struct WebSocketMessage {
 /// are taken care of. Belongs to the connection's thread; one `receive` and one `send` may be under way at a time.
 ///
 /// When the handler ends, the connection is closed, with 1011 if it threw. When the client closes or vanishes, or the
-/// server stops, `receive` and `send` say so, and whatever else the handler waits for is cancelled. One that has
-/// messages from before the client's close has 5 seconds more for them.
+/// server stops, `receive` and `send` say so, and whatever else the handler waits for is cancelled, as is one that goes
+/// on regardless. One that has messages from before the client's close has 5 seconds more for them.
 class WebSocket {
  public:
   /// The next message; nothing if there will be none. What had come before the end is received first. One message at

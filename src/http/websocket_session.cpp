@@ -32,6 +32,9 @@ constexpr std::chrono::seconds close_time{5};
 constexpr std::size_t least_piece = 512;
 constexpr std::size_t largest_piece = std::size_t{16} * 1024;
 
+/// A handler that was told so often of the end, and still only sends or receives, doesn't listen.
+constexpr int most_times_told = 100;
+
 constexpr std::chrono::hours for_ever{24};
 
 using Upgrade = beast::http::request<beast::http::empty_body>;
@@ -245,7 +248,7 @@ class WebSocketSession::Session final : public WebSocket {
     Call& operator=(const Call&) = delete;
     ~Call() {
       --session_.calls_;
-      if (session_.over_ || session_.stopping_) session_.told_.set(std::chrono::milliseconds(0));
+      if (session_.over_ || session_.stopping_) session_.tell();
     }
 
    private:
@@ -296,6 +299,15 @@ class WebSocketSession::Session final : public WebSocket {
     cancel_.emit(asio::cancellation_type::terminal);
   }
 
+  /// The handler is told of the end, and then cancelled; at once if it might never wait, so that no timer had its turn.
+  void tell() {
+    if (++times_told_ < most_times_told) {
+      told_.set(std::chrono::milliseconds(0));
+    } else {
+      finish();
+    }
+  }
+
   /// The handler had its time.
   void finish() {
     finishing_ = false;
@@ -330,6 +342,7 @@ class WebSocketSession::Session final : public WebSocket {
   std::deque<WebSocketMessage> messages_;  ///< to be received: one; two if the connection ends before it was
   websocket::close_reason reason_ = websocket::close_code::normal;
   int calls_ = 0;                  ///< of the handler to this
+  int times_told_ = 0;             ///< that nothing more comes or goes
   bool over_ = false;              ///< nothing more comes from the client
   bool finishing_ = false;         ///< it has closed, and the handler may finish with what came before
   bool works_on_message_ = false;  ///< the handler does: it has received one, and not asked for the next

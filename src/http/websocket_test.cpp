@@ -95,6 +95,13 @@ asio::awaitable<void> tick(WebSocket& socket) {
   }
 }
 
+/// Neither waits for anything else nor asks whether anybody takes it.
+asio::awaitable<void> send_regardless(WebSocket& socket) {
+  const Ending ending;
+  co_await socket.receive();
+  while (true) co_await socket.send_text("data");
+}
+
 asio::awaitable<void> close_at_length(WebSocket& socket) {
   std::string reason(122, 'x');
   socket.close_with(4001, reason + "ä");
@@ -113,6 +120,7 @@ asio::awaitable<Response> in_room(Path<Room> path) {
   if (path->room == "slow") co_return Response{.status = 101, .websocket = take_slowly};
   if (path->room == "deaf") co_return Response{.status = 101, .websocket = send_and_receive};
   if (path->room == "tick") co_return Response{.status = 101, .websocket = tick};
+  if (path->room == "regardless") co_return Response{.status = 101, .websocket = send_regardless};
   if (path->room == "long") co_return Response{.status = 101, .websocket = close_at_length};
   if (path->room == "number") co_return Response{.status = 101, .websocket = throw_a_number};
   co_return Response{.status = 101, .websocket = echo_all};
@@ -481,6 +489,19 @@ TEST(WebSocket, EndsAHandlerThatDoesNotListen) {
     const Client client(server.port(), "tick");
   }
   EXPECT_TRUE(within(5s, [] { return handlers_ended == 1; }));
+}
+
+TEST(WebSocket, EndsAHandlerThatOnlySends) {
+  Running server;
+  {
+    Client vanishing(server.port(), "regardless");
+    vanishing.send(frame(text, "a"));
+    EXPECT_EQ(vanishing.receive_frame().payload, "data");
+    Client closing(server.port(), "regardless");
+    closing.send(frame(text, "a") + close_frame(1000));
+    EXPECT_TRUE(closing.closed_within(10s));
+  }
+  EXPECT_TRUE(within(5s, [] { return handlers_ended == 2; }));
 }
 
 TEST(WebSocket, StopsThoughTheClientReadsNothing) {
