@@ -170,6 +170,33 @@ def test_sigterm_lets_what_runs_finish(postgres: PostgreSQL, pool_mode: str) -> 
         assert millrace.process.wait(10) == 0
 
 
+def test_sigterm_lets_http_answer_what_was_asked() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as database:
+        settings = {"DATABASE_URL": f"postgresql://u@127.0.0.1:{database.getsockname()[1]}/d", "AUTH_TYPE": "trust"}
+        with Millrace(None, settings) as millrace:
+
+            def health() -> object:
+                with urllib.request.urlopen(f"{millrace.http_url}/health", timeout=20) as answer:
+                    return json.load(answer)["services"]["postgresql"]["available"]
+
+            with in_background(health) as outcome:
+                database.settimeout(10)
+                with database.accept()[0]:
+                    millrace.process.send_signal(signal.SIGTERM)
+                    wait_for(lambda: not listens(millrace.http_port))
+                    database.close()
+            assert outcome == [False]
+            assert millrace.process.wait(10) == 0
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def answers(client: psycopg.Connection) -> bool:
     try:
         client.execute("SELECT 1")
