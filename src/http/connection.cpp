@@ -27,10 +27,10 @@ constexpr std::uint64_t skipped_bytes = 64 * 1024;
 /// left in the kernel, so would be the client's end.
 constexpr std::size_t waiting_bytes = 64 * 1024;
 
-/// A client may take what it is sent faster than we write, so that we never wait: after so many bytes it is the others'
-/// turn. A write costs more than its bytes.
+/// A client may take what it is sent faster than we write, or send faster than we read over TLS, so that we never wait:
+/// after so many bytes it is the others' turn. A read or write costs more than its bytes.
 constexpr std::size_t turn_bytes = 64 * 1024;
-constexpr std::size_t write_cost = 512;
+constexpr std::size_t call_cost = 512;
 
 struct Access {
   std::string method;
@@ -290,7 +290,15 @@ asio::awaitable<bool> Connection::read_more() {
   const std::size_t count = co_await stream_.read_some(buffer, error);
   if (error) co_return false;
   received_.append(reinterpret_cast<const char*>(buffer.data()), count);
+  co_await take_turns(count);
   co_return true;
+}
+
+asio::awaitable<void> Connection::take_turns(std::size_t bytes) {
+  moved_in_turn_ += bytes + call_cost;
+  if (moved_in_turn_ < turn_bytes) co_return;
+  moved_in_turn_ = 0;
+  co_await asio::post(context_, asio::use_awaitable);
 }
 
 asio::awaitable<bool> Connection::send(std::string_view bytes) {
@@ -301,10 +309,7 @@ asio::awaitable<bool> Connection::send(std::string_view bytes) {
     const std::string_view part = bytes.substr(0, turn_bytes);
     bytes.remove_prefix(part.size());
     co_await stream_.write_all(std::as_bytes(std::span(part)), error);
-    written_in_turn_ += part.size() + write_cost;
-    if (written_in_turn_ < turn_bytes) continue;
-    written_in_turn_ = 0;
-    co_await asio::post(context_, asio::use_awaitable);
+    co_await take_turns(part.size());
   }
   deadline_.clear();
   co_return !error;

@@ -38,6 +38,7 @@ class Connection {
   asio::awaitable<RequestParser::State> receive_head();
   asio::awaitable<bool> read_more();
   asio::awaitable<bool> send(std::string_view bytes);
+  asio::awaitable<void> take_turns(std::size_t bytes);
   asio::awaitable<bool> send_stream(const Response& response, bool http_1_0);
   asio::awaitable<void> serve_websocket(const Request& request, const WebSocketHandler& handler,
                                         std::uint64_t message_bytes);
@@ -52,8 +53,8 @@ class Connection {
   Deadline deadline_;
   asio::cancellation_signal cancel_stream_;
   WebSocketSession* websocket_ = nullptr;
-  std::string received_;             ///< not yet parsed
-  std::size_t written_in_turn_ = 0;  ///< since the other connections had theirs
+  std::string received_;           ///< not yet parsed
+  std::size_t moved_in_turn_ = 0;  ///< read and written since the other connections had theirs
   bool idle_ = true;
   bool closing_ = false;
 };

@@ -431,6 +431,29 @@ TEST(StreamIn, KeepsNoTimeInReserve) {
   EXPECT_EQ(client.receive().status, 408);
 }
 
+TEST(StreamIn, LeavesTheOthersTheirTurn) {
+  for (const bool encrypted : {false, true}) {
+    Running server({}, encrypted ? test_tls() : nullptr);
+    const auto tls = encrypted ? TestClient::Tls::on : TestClient::Tls::off;
+    TestClient fast(server.port(), tls);
+    fast.send(post_head("/upload", 64 << 20));
+    std::thread sender([&] {
+      const std::string mb(1 << 20, 'x');
+      for (int i = 0; i < 64; ++i) fast.send(mb);  // faster than it is read
+    });
+    EXPECT_TRUE(within(5s, [] { return bytes_read > 0; }));
+    // One of these is on the same core.
+    for (int i = 0; i < 4; ++i) {
+      TestClient other(server.port(), tls);
+      other.send(get("/nothing"));
+      EXPECT_EQ(other.receive().status, 404);
+    }
+    EXPECT_LT(bytes_read, 64U << 20);
+    sender.join();
+    EXPECT_EQ(fast.receive().status, 200);
+  }
+}
+
 TEST(StreamIn, EndsWhenTheClientVanishes) {
   Running server;
   {
