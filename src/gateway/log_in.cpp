@@ -291,17 +291,17 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
                                 .database = database_});
   relay_->application = application_;
   if (start) {
-    relay_->start_with(std::move(start));
+    relay_->settings().start_with(std::move(start));
     known = pool_->intern(*backend::with_parameter(known, application_name, application_));
   }
-  relay_->parameters = known;
+  relay_->settings().parameters = known;
   if (own) {
     if (!co_await make_as_left(own)) co_return false;
     if (client_gone_ || finished_) {
       pool_->give_back(std::move(own));
       co_return false;
     }
-    relay_->parameters = known = own->state().parameters;
+    relay_->settings().parameters = known = own->state().parameters;
     attach(std::move(own));
   }
   key_ = core_.shared.cancel_keys.add(weak_from_this(), server_ ? server_->session().process_id : 0);

@@ -23,6 +23,8 @@ std::uint64_t mixed(std::uint64_t number) {
 
 PreparedTexts::PreparedTexts() : prefix_(fmt::format("mr_{:016x}", random_number())), secret_(random_number()) {}
 
+PreparedTexts::PreparedTexts(std::string prefix) : prefix_(std::move(prefix)) {}
+
 std::string PreparedTexts::server_name(std::uint64_t number) const {
   if (!secret_) return fmt::format("{}{}", prefix_, number);
   return fmt::format("{}{:016x}", prefix_, mixed(number ^ *secret_));

@@ -37,14 +37,13 @@ class PreparedTexts {
   /// that those in pg_prepared_statements don't tell how many there are or which came first.
   PreparedTexts();
   /// Names are this and a number.
-  explicit PreparedTexts(std::string prefix) : prefix_(std::move(prefix)) {}
-
-  /// No text has this number: where the server looks for a statement of its name, it fails.
-  static constexpr std::uint64_t nobodys = 0;
-  /// Nor this: of Millrace's own statements.
-  static constexpr std::uint64_t own = ~std::uint64_t{0};
+  explicit PreparedTexts(std::string prefix);
 
   std::string server_name(std::uint64_t number) const;
+  /// No statement ever has this name: where the server looks for it, it fails.
+  const std::string& nobodys_name() const { return nobodys_name_; }
+  /// Of Millrace's own statements.
+  const std::string& own_name() const { return own_name_; }
   /// The one that whoever prepares this now is to share.
   std::shared_ptr<const PreparedText> intern(std::string_view query_and_types, const TextMeaning& meaning,
                                              const std::shared_ptr<const sql::Statement>& statement);
@@ -60,6 +59,9 @@ class PreparedTexts {
 
   const std::string prefix_;
   const std::optional<std::uint64_t> secret_;
+  // No text has these numbers.
+  const std::string nobodys_name_ = server_name(0);
+  const std::string own_name_ = server_name(~std::uint64_t{0});
   std::mutex mutex_;
   std::uint64_t next_ = 1;
   boost::unordered_flat_map<std::string_view, std::weak_ptr<const PreparedText>> known_;  ///< keys live in the values

@@ -180,16 +180,18 @@ TEST(RelayModel, SharedServerConnectionsAnswerAsOnesOwn) {
     RandomClient random(seed);
     std::array<std::optional<ModelServer>, max_servers> shared;
     struct Pair {
+      explicit Pair(World& common) : client(common, Mode::transaction) {}
       Client client;
       ModelServer own;
     };
     std::deque<Pair> pairs;
-    for (int i = 0; i < 3; ++i) pairs.emplace_back(Client(world, Mode::transaction), ModelServer());
+    for (int i = 0; i < 3; ++i) pairs.emplace_back(world);
 
     std::string history;
     for (int step = 0; step < 60; ++step) {
       const std::size_t who = random.below(pairs.size());
-      auto& [client, own] = pairs[who];
+      auto& client = pairs[who].client;
+      auto& own = pairs[who].own;
       auto& server = shared[random.below(max_servers)];
       if (!server) server.emplace();
       client.on(server->state);

@@ -24,6 +24,37 @@ TEST_F(RelayPrepared, SessionModeLeavesNamesAlone) {
   EXPECT_TRUE(one.prepared.empty());
 }
 
+/// What a client that keeps its connection has executed is known by what it prepared last, whatever was sent before it
+/// was answered: here, what leaves traces that nobody else may find.
+TEST_F(RelayPrepared, SessionModeKnowsWhatANameStandsFor) {
+  struct Conversation {
+    std::string sent, answered;
+  };
+  const std::string load = parse("a", "LOAD 'x'"), known = error("26000", "there is none") + ready();
+  const std::vector<Conversation> conversations = {
+      {query("DEALLOCATE a") + query("DEALLOCATE a") + load + sync(),
+       complete("DEALLOCATE") + ready() + known + parsed() + ready()},
+      {query("DEALLOCATE a") + load + sync(), complete("DEALLOCATE") + ready() + parsed() + ready()},
+      {query("DISCARD ALL") + query("DEALLOCATE a") + load + sync(),
+       complete("DISCARD ALL") + ready() + known + parsed() + ready()},
+      {query("DISCARD ALL") + parse("a", "SELEC") + sync() + load + sync(),
+       complete("DISCARD ALL") + ready() + error("42601", "syntax error") + ready() + parsed() + ready()},
+      {close_statement("a") + parse("a", "SELEC") + sync() + load + sync(),
+       closed() + error("42601", "syntax error") + ready() + parsed() + ready()},
+      {load + sync(), parsed() + ready()},  // somebody dropped it out of sight
+  };
+  for (const auto& conversation : conversations) {
+    Server server;
+    Client session(world, Mode::session);
+    session.on(server);
+    session.prepares("a", "SELECT 1");
+    EXPECT_EQ(session.sends(conversation.sent), conversation.sent);
+    session.hears(conversation.answered);
+    session.sends(bind("a") + execute() + sync());
+    EXPECT_TRUE(server.tainted) << testing::PrintToString(conversation.sent);
+  }
+}
+
 TEST_F(RelayPrepared, AStatementGetsANameOfOurs) {
   EXPECT_EQ(client.sends(parse("s", "SELECT 1") + describe_statement("s") + bind("s", "p") + execute("p") + sync()),
             parse("mr_1", "SELECT 1") + describe_statement("mr_1") + bind("mr_1", "p") + execute("p") + sync());

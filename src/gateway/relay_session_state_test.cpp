@@ -17,8 +17,8 @@ class RelayState : public testing::Test {
   /// As "name {text}; ...", in order.
   std::string settings() const {
     std::string out;
-    if (!client.relay.settings()) return out;
-    for (const auto& change : *client.relay.settings()) {
+    if (!client.relay.settings().current()) return out;
+    for (const auto& change : *client.relay.settings().current()) {
       if (!out.empty()) out += "; ";
       out += change.name + " {" + change.text + "}";
     }
@@ -40,7 +40,7 @@ TEST_F(RelayState, WhatAClientStartedWithOutlivesAReset) {
     Client named(world, mode);
     const auto start = std::make_shared<const backend::Settings>(
         backend::Settings{{"application_name", "SET application_name TO 'mine'"}});
-    named.relay.start_with(start);
+    named.relay.settings().start_with(start);
     server.settings = start;
     named.on(server);
     named.relay.application = "mine";
@@ -53,8 +53,8 @@ TEST_F(RelayState, WhatAClientStartedWithOutlivesAReset) {
                             parameter("application_name", "mine") + complete("SET") + ready() + answer),
                 parameter("application_name", "mine") + complete(sql) + ready() + answer)
           << "as if it had been the server's";
-      EXPECT_EQ(*named.relay.settings(), *start);
-      EXPECT_EQ(server.settings, named.relay.settings());
+      EXPECT_EQ(*named.relay.settings().current(), *start);
+      EXPECT_EQ(server.settings, named.relay.settings().current());
       named.sends(query("SET application_name = 'other'"));
       named.hears(parameter("application_name", "other") + complete("SET") + ready());
     }
@@ -63,9 +63,9 @@ TEST_F(RelayState, WhatAClientStartedWithOutlivesAReset) {
 }
 
 TEST_F(RelayState, AResetInABatchIsFollowedByTheStartInIt) {
-  client.relay.start_with(std::make_shared<const backend::Settings>(
+  client.relay.settings().start_with(std::make_shared<const backend::Settings>(
       backend::Settings{{"application_name", "SET application_name TO 'mine'"}}));
-  const std::string own = world.texts.server_name(PreparedTexts::own);
+  const std::string own = world.texts.own_name();
   EXPECT_EQ(client.sends(parse("", "RESET ALL") + bind("") + execute() + sync()),
             parse("", "RESET ALL") + bind("") + execute() + close_statement(own) +
                 parse(own, "SET application_name TO 'mine'") + wire::bind(own, own) + execute(own) + close_portal(own) +
@@ -224,11 +224,11 @@ TEST_F(RelayState, SettingsAreTrackedInTheOrderOfTheLastChange) {
   client.asks("SET work_mem = '2MB'", "SET");
   EXPECT_EQ(settings(), "search_path {SET search_path = a, b}; work_mem {SET work_mem = '2MB'}");
   EXPECT_TRUE(client.relay.releasable());
-  EXPECT_EQ(one.settings, client.relay.settings());
+  EXPECT_EQ(one.settings, client.relay.settings().current());
   client.asks("RESET work_mem", "RESET");
   EXPECT_EQ(settings(), "search_path {SET search_path = a, b}");
   client.asks("RESET ALL", "RESET");
-  EXPECT_FALSE(client.relay.settings());
+  EXPECT_FALSE(client.relay.settings().current());
 }
 
 TEST_F(RelayState, ResetAllKeepsTheRole) {
@@ -337,7 +337,7 @@ TEST_F(RelayState, CustomSettingsAreTrackedAndLeaveTheirNames) {
   client.asks("ROLLBACK", "ROLLBACK");
   ASSERT_TRUE(one.placeholders);
   EXPECT_EQ(*one.placeholders, (std::vector<std::string>{"app.tenant", "app.user"}));
-  EXPECT_EQ(client.relay.placeholders(), one.placeholders);
+  EXPECT_EQ(client.relay.settings().placeholders(), one.placeholders);
   EXPECT_FALSE(one.tainted);
   EXPECT_TRUE(client.relay.releasable());
 }
@@ -359,16 +359,16 @@ TEST_F(RelayState, WhoSetsACustomSettingFirstMayHaveAConnectionWithIt) {
   const std::string bytes = query("SET app.tenant = '7'");
   client.relay.detach();
   EXPECT_EQ(client.relay.from_client(bytes_of(bytes), 1).next, Relay::Next::need_server);
-  ASSERT_TRUE(client.relay.placeholders());
-  EXPECT_EQ(client.relay.placeholders()->front(), "app.tenant");
+  ASSERT_TRUE(client.relay.settings().placeholders());
+  EXPECT_EQ(client.relay.settings().placeholders()->front(), "app.tenant");
 }
 
 TEST_F(RelayState, ParametersAreThoseThatTheServerReports) {
   client.sends(query("SET TimeZone = 'UTC'"));
   const std::string answer = parameter("TimeZone", "UTC") + complete("SET") + ready();
   EXPECT_EQ(client.hears(answer), answer);
-  EXPECT_EQ(client.relay.parameters, one.parameters);
-  EXPECT_EQ(client.relay.parameters->back(), std::pair(std::string("TimeZone"), std::string("UTC")));
+  EXPECT_EQ(client.relay.settings().parameters, one.parameters);
+  EXPECT_EQ(client.relay.settings().parameters->back(), std::pair(std::string("TimeZone"), std::string("UTC")));
 }
 
 TEST_F(RelayState, TextsThatTheServerReadsInAnotherWayAreNotTrusted) {
@@ -460,19 +460,19 @@ TEST_F(RelayState, WhatAGoneClientLeftHalfDoneIsEnded) {
 TEST_F(RelayState, WhatAResetLeftIsSetAgainWhereItIsntKnown) {
   const auto start = std::make_shared<const backend::Settings>(
       backend::Settings{{"application_name", "SET application_name TO 'mine'"}});
-  client.relay.start_with(start);
+  client.relay.settings().start_with(start);
   one.settings = start;
   EXPECT_EQ(client.sends(query("RESET ALL; COPY t FROM STDIN")), query("RESET ALL; COPY t FROM STDIN"))
       << "COPY would read what is sent behind it";
   client.hears(complete("RESET") + copy_in());
   client.sends(copy_data("1\n") + copy_done());
   client.hears(complete("COPY 1") + ready());
-  EXPECT_NE(*one.settings, *client.relay.settings());
+  EXPECT_NE(*one.settings, *client.relay.settings().current());
 
   one.settings = start;
   client.sends(query("RESET ALL; SELECT 1/0"));
   client.hears(complete("RESET") + error("22012", "division by zero") + ready() + complete("SET") + ready());
-  EXPECT_NE(*one.settings, *client.relay.settings()) << "the reset was undone, and the name of the start set";
+  EXPECT_NE(*one.settings, *client.relay.settings().current()) << "the reset was undone, and the name of the start set";
 }
 
 TEST_F(RelayState, BeginWaitsForWhatNeedsTheServer) {
@@ -482,10 +482,15 @@ TEST_F(RelayState, BeginWaitsForWhatNeedsTheServer) {
   EXPECT_EQ(string_of(begun.answer), complete("BEGIN") + ready('T'));
   EXPECT_TRUE(begun.forward.empty());
   EXPECT_FALSE(client.relay.idle());
-  EXPECT_EQ(says(query("begin")).next, Relay::Next::need_server) << "the server warns";
   EXPECT_EQ(string_of(says(query("END")).answer), complete("COMMIT") + ready());
   EXPECT_TRUE(client.relay.idle());
-  EXPECT_EQ(says(query("COMMIT")).next, Relay::Next::need_server) << "the server warns";
+  Client another(world, Mode::transaction);
+  const auto commits = another.relay.from_client(bytes_of(query("COMMIT")), 1);
+  EXPECT_EQ(commits.next, Relay::Next::need_server) << "the server warns";
+  Client twice(world, Mode::transaction);
+  const auto begins = twice.relay.from_client(bytes_of(query("BEGIN") + query("BEGIN")), 1);
+  EXPECT_EQ(begins.used, query("BEGIN").size());
+  EXPECT_EQ(begins.next, Relay::Next::need_server) << "the server warns";
   EXPECT_EQ(
       string_of(says(query("BEGIN") + query("ABORT") + query("START TRANSACTION")).answer),
       complete("BEGIN") + ready('T') + complete("ROLLBACK") + ready() + complete("START TRANSACTION") + ready('T'));

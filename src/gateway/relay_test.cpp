@@ -245,8 +245,8 @@ TEST(Relay, LongTextsAreParsedElsewhere) {
   client.relay.parsed(sql::parse(to_parse));
   EXPECT_EQ(client.sends(buffer), query(text));
   client.hears(columns() + complete("SELECT 0") + ready() + complete("SET") + ready());
-  ASSERT_TRUE(client.relay.settings());
-  EXPECT_EQ(client.relay.settings()->front().name, "work_mem");
+  ASSERT_TRUE(client.relay.settings().current());
+  EXPECT_EQ(client.relay.settings().current()->front().name, "work_mem");
 }
 
 TEST(Relay, WhatWasParsedForASkippedMessageIsForgotten) {

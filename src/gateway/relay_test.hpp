@@ -38,7 +38,7 @@ class Client {
   Client(World& world, Mode mode, std::uint32_t max_message = 1u << 30)
       : relay(world.pipeline, world.texts,
               {.mode = mode, .max_message = max_message, .user = "ada", .database = "crawl"}) {
-    relay.parameters = Server().parameters;
+    relay.settings().parameters = Server().parameters;
   }
 
   Client& on(Server& server) {

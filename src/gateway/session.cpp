@@ -79,12 +79,12 @@ void Session::on_readable() {
   if (finished_) return;
   if (!waits_) {
     read_and_pass();
-  } else if (next_ == Relay::Next::need_server || next_ == Relay::Next::answer) {
+  } else if (next_ == Relay::Next::need_server || next_ == Relay::Next::answer || next_ == Relay::Next::parse) {
     notice_end();
   }
 }
 
-/// While the client waits for a server connection: if it is gone, what it asked for isn't executed any more, unless it
+/// While the client's message waits: if it is gone, what it asked for isn't executed any more, unless it
 /// took its leave as the protocol says.
 void Session::notice_end() {
   const auto farewell = [this] {
@@ -310,7 +310,7 @@ asio::awaitable<bool> Session::wait_for_next() {
       co_await parsed.wait(std::chrono::hours(24));
       core_.pipeline.remember(text, statement);
       relay_->parsed(std::move(statement));  // the memo doesn't keep every statement
-      co_return !client_gone_;
+      co_return !client_gone_ && !finished_;
     }
     case Relay::Next::answer:
       while (server_ && !finished_ && relay_->asking()) co_await answered_.wait(std::chrono::hours(24));
@@ -329,14 +329,14 @@ void Session::consume(std::size_t count) {
 /// Nothing has to be done to it before the client may have it.
 bool Session::is_as_left(const backend::ServerState& server) const {
   const auto same = [](const auto& a, const auto& b) { return a == b || (a && b && *a == *b); };
-  return same(server.settings, relay_->settings()) && same(server.placeholders, relay_->placeholders()) &&
-         !has_foreign_sequences(server);
+  return same(server.settings, relay_->settings().current()) &&
+         same(server.placeholders, relay_->settings().placeholders()) && !has_foreign_sequences(server);
 }
 
 /// Before anything of a client's message is executed.
 void Session::note_sequences() {
   auto& asked = core_.shared.sequences_asked;
-  if (!asked.load(std::memory_order::relaxed) && Relay::mentions_sequence_state(std::span(in_.data(), held_))) {
+  if (!asked.load(std::memory_order::relaxed) && mentions_sequence_state(std::span(in_.data(), held_))) {
     asked = true;
   }
 }
@@ -348,7 +348,8 @@ bool Session::has_foreign_sequences(const backend::ServerState& server) const {
 
 /// Takes a server connection that is free and as the client left its session.
 bool Session::try_link() {
-  auto connection = pool_->try_take(core_.io, startup_, relay_->settings(), relay_->placeholders());
+  auto connection =
+      pool_->try_take(core_.io, startup_, relay_->settings().current(), relay_->settings().placeholders());
   if (!connection) return false;
   if (!is_as_left(connection->state())) {
     offered_ = std::move(connection);
@@ -364,7 +365,8 @@ asio::awaitable<bool> Session::link() {
     core_.counters().pool_waits.add();
     core_.counters().clients_waiting.add();
     const std::int64_t before = now_ns();
-    auto taken = co_await pool_->take(core_.io, startup_, {.known = relay_->placeholders(), .patience = patience_});
+    auto taken =
+        co_await pool_->take(core_.io, startup_, {.known = relay_->settings().placeholders(), .patience = patience_});
     core_.counters().clients_waiting.sub();
     relay_->count_wait(now_ns() - before);
     if (!taken) {
@@ -394,16 +396,20 @@ asio::awaitable<bool> Session::link() {
   co_return true;
 }
 
-void Session::tell_parameters(const backend::ServerConnection& connection) {
-  if (connection.state().parameters == relay_->parameters) return;
-  std::string changed;
-  for (const auto& parameter : *connection.state().parameters) {
-    const auto& known = *relay_->parameters;
-    if (std::find(known.begin(), known.end(), parameter) == known.end()) {
-      pgwire::append_parameter_status(changed, parameter.first, parameter.second);
-    }
+void Session::tell_parameters(backend::ServerConnection& connection) {
+  auto& theirs = connection.state().parameters;
+  auto& known = relay_->settings().parameters;
+  if (theirs == known) return;
+  if (*theirs == *known) {  // one object from now on, for all who have the same
+    theirs = known = pool_->intern(*known);
+    return;
   }
-  relay_->parameters = connection.state().parameters;
+  std::string changed;
+  for (const auto& parameter : *theirs) {
+    if (std::ranges::find(*known, parameter) != known->end()) continue;
+    pgwire::append_parameter_status(changed, parameter.first, parameter.second);
+  }
+  known = theirs;
   send_to_client(as_bytes(changed));
 }
 
@@ -422,7 +428,7 @@ asio::awaitable<bool> Session::make_as_left(backend::Pool::Connection connection
 
 asio::awaitable<bool> Session::prepare_server(backend::Pool::Connection connection) {
   auto& state = connection->state();
-  auto steps = replay(state, relay_->settings().get(), relay_->placeholders());
+  auto steps = replay(state, relay_->settings().current().get(), relay_->settings().placeholders());
   const bool foreign_sequences = has_foreign_sequences(state);
   if (foreign_sequences) steps.push_back({.sql = "DISCARD SEQUENCES"});
   for (const auto& step : steps) {
@@ -435,8 +441,8 @@ asio::awaitable<bool> Session::prepare_server(backend::Pool::Connection connecti
     co_return false;
   }
   if (foreign_sequences) state.holder = 0;
-  state.settings = relay_->settings();
-  state.placeholders = relay_->placeholders();
+  state.settings = relay_->settings().current();
+  state.placeholders = relay_->settings().placeholders();
   co_return true;
 }
 

@@ -85,7 +85,7 @@ class Session final : public backend::ServerConnection::Sink,
   bool has_foreign_sequences(const backend::ServerState& server) const;
   asio::awaitable<bool> make_as_left(backend::Pool::Connection connection);
   asio::awaitable<bool> prepare_server(backend::Pool::Connection connection);
-  void tell_parameters(const backend::ServerConnection& connection);
+  void tell_parameters(backend::ServerConnection& connection);
   void release();
   void send_to_client(net::Bytes bytes);
   void send_fatal(const Error& error);

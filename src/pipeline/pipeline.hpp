@@ -4,16 +4,17 @@
 #include <string_view>
 
 #include "monitor/query_performance_monitor.hpp"
+#include "pipeline/exchange.hpp"
 #include "sql/statement_memo.hpp"
 
 namespace millrace::pipeline {
 
 /// The way of a query, one a core:
 ///
-///     Statement ──► (optimizer, cache, executor: not there yet) ──► backend ──► QueryRecord
+///     Statement ──► decide (optimizer, cache, executor: not there yet) ──► backend ──► QueryRecord
 ///
-/// A front door asks `understand` for the Statement, sends the text on as it came, and tells `finish` how it ended.
-/// Not thread-safe: it belongs to its core's thread.
+/// A front door asks `understand` for the Statement, begins an Exchange with it, does as `decide` says, and tells how
+/// it `ended`. Not thread-safe: it belongs to its core's thread.
 class Pipeline {
  public:
   Pipeline(std::size_t core, QueryPerformanceMonitor& monitor, sql::ParseLimits limits);
@@ -22,8 +23,11 @@ class Pipeline {
   std::shared_ptr<const sql::Statement> understand(std::string_view text);
   void remember(std::string_view text, std::shared_ptr<const sql::Statement> statement);
 
-  /// The query has ended, one way or another. Logs it when it was slow.
-  void finish(const QueryRecord& record);
+  /// What becomes of a statement that a Query wants to have executed. (An Execute is sent.)
+  Verdict decide(const Exchange& exchange, const SessionView& session) const;
+
+  /// It has ended at `now`, one way or another: records it, and logs it when it was slow.
+  void ended(const Exchange& exchange, const Caller& caller, std::int64_t now);
 
   /// Zero: no query is slow.
   void set_slow_threshold(std::chrono::nanoseconds threshold) { slow_ns_ = threshold.count(); }

@@ -61,9 +61,9 @@ class Exchange {
       : mode_(mode),
         relay_(pipeline_, texts_, {.mode = mode, .max_message = max_message, .user = "u", .database = "d"}) {
     for (auto& server : servers_) server.parameters = usual_parameters();
-    relay_.parameters = servers_[0].parameters;
+    relay_.settings().parameters = servers_[0].parameters;
     if (mode == Relay::Mode::session) return;  // so that all is passed on as it came
-    relay_.start_with(std::make_shared<const backend::Settings>(
+    relay_.settings().start_with(std::make_shared<const backend::Settings>(
         backend::Settings{{"application_name", "SET application_name TO 'fuzz'"}}));
   }
 
@@ -145,7 +145,8 @@ class Exchange {
       const Relay& relay = exchange.relay_;
       return std::tuple(exchange.attached_, exchange.leases_, relay.releasable(), relay.query_under_way(),
                         relay.unsynced(), relay.in_copy(), relay.transaction_status(), relay.pinned(),
-                        relay.fatal_seen(), relay.settings() ? *relay.settings() : backend::Settings{});
+                        relay.fatal_seen(),
+                        relay.settings().current() ? *relay.settings().current() : backend::Settings{});
     };
     return to_server_ == other.to_server_ && to_client_ == other.to_client_ && state(*this) == state(other);
   }

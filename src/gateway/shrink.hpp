@@ -1,14 +1,19 @@
-// What a relay once needed more of than it does now.
-#include "gateway/relay.hpp"
+#pragma once
 
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "gateway/name_map.hpp"
+
+/// What a client once needed more of than it does now goes back. Each answers how many bytes about.
 namespace millrace::gateway {
-namespace {
 
-/// What is kept at hand of each, so that a client with small queries never allocates.
+// What is kept at hand of each, so that a client with small queries never allocates.
 constexpr std::size_t small_text = 1024;
 constexpr std::size_t few = 16;
 
-std::size_t shrink(std::string& text) {
+inline std::size_t shrink(std::string& text) {
   if (text.capacity() <= small_text) return 0;
   const std::size_t before = text.capacity();
   text.shrink_to_fit();
@@ -29,18 +34,6 @@ std::size_t shrink(NameMap<T>& names) {
   const std::size_t before = names.bucket_count();
   names.rehash(0);
   return (before - names.bucket_count()) * sizeof(typename NameMap<T>::value_type);
-}
-
-}  // namespace
-
-std::size_t Relay::give_back_memory() {
-  to_server_.clear();
-  to_client_.clear();
-  answers_.clear();
-  replacement_.clear();
-  return shrink(owed_) + shrink(to_server_) + shrink(to_client_) + shrink(replacement_) + shrink(to_parse_) +
-         shrink(answers_) + shrink(statements_) + shrink(portals_) + shrink(touched_statements_) +
-         shrink(touched_portals_) + shrink(behind_) + shrink(changes_of_batch_) + shrink(changes_of_transaction_);
 }
 
 }  // namespace millrace::gateway

@@ -1,0 +1,125 @@
+#include "gateway/relay.hpp"
+
+#include "gateway/shrink.hpp"
+#include "pgwire/protocol/decode.hpp"
+#include "pgwire/protocol/limits.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+namespace frontend = pgwire::frontend;
+using pgwire::Bytes;
+using pgwire::header_size;
+
+std::uint64_t next_id() {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
+
+}  // namespace
+
+Relay::Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options)
+    : pipeline_(pipeline),
+      options_(options),
+      id_(next_id()),
+      reader_(options.max_message),
+      session_(options.mode == Mode::transaction, replies_),
+      writer_(texts, session_, replies_) {}
+
+void Relay::detach() {
+  writer_.detach();
+  waited_ns_ = 0;
+}
+
+bool Relay::idle() const {
+  return replies_.nothing_under_way() && !replies_.copy_in && !replies_.skipping && replies_.status == 'I' &&
+         session_.held_begin.empty() && !reader_.mid_message() && server_stream_left_ == 0;
+}
+
+const StatementPtr& Relay::too_long() {
+  static const auto statement = sql::unparsed("the text is longer than MAX_PARSED_STATEMENT_KB");
+  return statement;
+}
+
+void Relay::ended(const Reply& reply) {
+  if (reply.own()) return;
+  pipeline_.ended(reply.exchange, {.user = options_.user, .database = options_.database, .application = application},
+                  now_);
+}
+
+void Relay::lost(std::int64_t now) {
+  now_ = now;
+  for (; replies_.front() != nullptr; replies_.pop()) {
+    Reply& reply = *replies_.front();
+    if (!reply.runs() || reply.hidden()) continue;
+    if (!reply.failed && fatal_sqlstate_) reply.exchange.sqlstate = *fatal_sqlstate_;
+    if (!reply.failed && !fatal_sqlstate_) reply.exchange.fail(error_.sqlstate.empty() ? "08006" : error_.sqlstate);
+    ended(reply);
+  }
+}
+
+void Relay::refused(Bytes in, std::string_view sqlstate, std::int64_t now) {
+  now_ = now;
+  const auto ends = [&](StatementPtr statement, std::size_t size, sql::StatementKind assumed) {
+    Reply reply;
+    reply.exchange = {
+        .statement = std::move(statement), .assumed = assumed, .started = now, .waited = waited_ns_, .bytes_in = size};
+    reply.exchange.fail(sqlstate);
+    ended(reply);
+  };
+  using Kind = sql::StatementKind;
+  const auto read = [this](std::string_view text) {
+    auto statement = pipeline_.understand(text);
+    return statement ? statement : too_long();
+  };
+  StatementPtr parsed, bound;
+  while (in.size() >= header_size) {
+    const auto header = pgwire::load_header(in);
+    if (!header.valid() || frontend::max_length(header.type) == 0) return;
+    const bool whole = in.size() >= header.total();
+    const Bytes body = in.subspan(header_size, std::min(in.size(), header.total()) - header_size);
+    switch (header.type) {
+      case frontend::query: {
+        const auto text = pgwire::decode_query(body);
+        ends(text && whole ? read(*text) : too_long(), header.total(), Kind::unparsed);
+        break;
+      }
+      case frontend::parse: {
+        const auto message = pgwire::decode_parse(body);
+        parsed = message && whole ? read(message->query) : too_long();
+        break;
+      }
+      case frontend::bind:
+        bound = parsed;
+        if (const auto names = pgwire::bind_names(body); names && (!names->statement.empty() || !parsed)) {
+          const Prepared* const prepared = session_.names.find(names->statement);
+          if (prepared != nullptr) bound = prepared->statement;
+        }
+        break;
+      case frontend::execute:
+        ends(bound, header.total(), Kind::fetch);
+        break;
+      case frontend::function_call:
+        ends(nullptr, header.total(), Kind::call);
+        break;
+      default:
+        break;
+    }
+    if (!whole) return;
+    in = in.subspan(header.total());
+  }
+}
+
+std::string Relay::ending() { return reader_.mid_message() ? "" : writer_.end_what_is_under_way(now_); }
+
+std::size_t Relay::give_back_memory() {
+  const auto give = [](std::string& text) {
+    text.clear();
+    return shrink(text);
+  };
+  return give(to_server_.buffer()) + give(to_client_.buffer()) + give(answers_) + give(instead_) + shrink(to_parse_) +
+         replies_.give_back_memory() + session_.names.give_back_memory() + session_.settings.give_back_memory() +
+         writer_.give_back_memory();
+}
+
+}  // namespace millrace::gateway
