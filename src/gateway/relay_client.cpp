@@ -19,8 +19,11 @@ constexpr std::size_t max_names = 64 * 1024;
 
 std::string_view text_of(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
-/// Of what DISCARD ALL undoes all but this: code that is loaded, names of custom settings.
-bool leaves_traces(std::string_view pin) { return pin == "loaded library" || pin == "do block" || pin == "procedure"; }
+/// Of what DISCARD ALL undoes all but this: code that is loaded, names of custom settings, the schema of temporary
+/// tables (whoever has it can't prepare a two-phase transaction that looks for names there).
+bool leaves_traces(std::string_view pin) {
+  return pin == "loaded library" || pin == "do block" || pin == "procedure" || pin.starts_with("temporary ");
+}
 
 }  // namespace
 

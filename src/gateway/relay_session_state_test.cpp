@@ -348,6 +348,16 @@ TEST_F(RelayState, CustomSettingsThatNobodyKnowsTaint) {
   EXPECT_TRUE(one.tainted);
 }
 
+TEST_F(RelayState, WhatDiscardAllLeavesTaints) {
+  for (const auto* const sql : {"CREATE TEMP TABLE t (a int)", "CREATE TEMP VIEW v AS SELECT 1", "LOAD 'x'", "DO ''"}) {
+    Server server;
+    Client leaves(world, Mode::session);
+    leaves.on(server);
+    leaves.asks(sql, "DO");
+    EXPECT_TRUE(server.tainted) << sql;
+  }
+}
+
 TEST_F(RelayState, TooManyCustomSettingsTaint) {
   for (int i = 0; i < 100; ++i) client.asks(fmt::format("SET app.a{} = '7'", i), "SET");
   EXPECT_FALSE(one.tainted);
