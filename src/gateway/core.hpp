@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <boost/asio/thread_pool.hpp>
-#include <deque>
 #include <memory>
 #include <string>
 #include <unordered_set>
@@ -11,9 +10,10 @@
 #include "backend/pool.hpp"
 #include "config/settings.hpp"
 #include "gateway/cancel_keys.hpp"
+#include "gateway/cancel_turns.hpp"
+#include "gateway/client_input.hpp"
 #include "gateway/prepared_texts.hpp"
 #include "gateway/secrets.hpp"
-#include "net/signal.hpp"
 #include "net/tls.hpp"
 #include "pipeline/pipeline.hpp"
 #include "sql/parse_pool.hpp"
@@ -36,6 +36,11 @@ struct Shared {
   Shared(std::shared_ptr<const backend::ServerAddress> address, backend::PoolLimits limits)
       : pools(std::move(address), limits) {}
 
+  void follow(std::shared_ptr<const Rules> latest) {
+    held.most = static_cast<std::size_t>(latest->settings->max_held_messages_mb) << 20;
+    rules = std::move(latest);
+  }
+
   std::atomic<std::shared_ptr<const Rules>> rules;
   backend::Pools pools;
   CancelKeys cancel_keys;
@@ -44,42 +49,10 @@ struct Shared {
   boost::asio::thread_pool workers{1};  ///< for what takes a millisecond of CPU, such as deriving a SCRAM verifier
   std::atomic<std::size_t> clients = 0;
   std::atomic<std::size_t> starting = 0;    ///< connections whose start-up packet hasn't come; not in `clients`
-  std::atomic<std::size_t> held_bytes = 0;  ///< of clients' buffers for large messages
+  HeldBytes held;
   std::atomic<bool> draining = false;
   std::atomic<bool> sequences_asked = false;  ///< some client has used currval() or lastval(): they must tell the truth
   std::string mock_seed;  ///< of the answers to users that don't exist; secret, and the same after a restart
-};
-
-/// Who carries a cancel request to the server, which starts a process for each: a few at a time, in turn. Belongs to
-/// one thread.
-class CancelTurns {
- public:
-  static constexpr std::size_t at_once = 4;
-
-  explicit CancelTurns(asio::io_context& io) : io_(io) {}
-
-  asio::awaitable<void> take() {
-    if (taken_ < at_once) {
-      ++taken_;
-      co_return;
-    }
-    const auto turn = std::make_shared<net::Signal>(io_);
-    waiting_.push_back(turn);
-    co_await turn->wait(std::chrono::hours(24));
-  }
-  void give() {
-    if (waiting_.empty()) {
-      --taken_;
-      return;
-    }
-    waiting_.front()->set();  // whose turn it is now
-    waiting_.pop_front();
-  }
-
- private:
-  asio::io_context& io_;
-  std::size_t taken_ = 0;
-  std::deque<std::shared_ptr<net::Signal>> waiting_;
 };
 
 /// One I/O thread: its sessions and its pipeline. Everything in it belongs to that thread.

@@ -93,7 +93,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
   if (!address) return std::unexpected(address.error());
   std::unique_ptr<Gateway> made(new Gateway);
   made->shared_ = std::make_shared<Shared>(std::move(*address), limits_of(*settings));
-  made->shared_->rules = std::move(*rules);
+  made->shared_->follow(std::move(*rules));
   made->shared_->mock_seed = mock_seed();
   const sql::ParseLimits parse_limits{.max_bytes = static_cast<std::size_t>(settings->max_parsed_statement_kb) * 1024};
   for (std::size_t index = 0; index < cores.size(); ++index) {
@@ -165,7 +165,7 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
     return std::tie(s.database_url.host, s.database_url.port, s.server_tls_mode, s.server_tls_ca_file,
                     s.server_connect_timeout_seconds);
   };
-  shared_->rules = std::move(*rules);
+  shared_->follow(std::move(*rules));
   shared_->pools.reconfigure(std::move(*address), way(*before) != way(*settings), limits_of(*settings));
   for (const auto& core : cores_) {
     asio::post(core->io, [core = core.get(), threshold = settings->slow_query_threshold_ms] {

@@ -40,7 +40,7 @@ asio::awaitable<bool> Session::log_in() {
   if (!request) co_return false;
   auto proven = co_await authenticate();
   if (!proven || !co_await welcome(*request, std::move(*proven))) {
-    if (replicating_) co_return false;  // it was logged in, and is over
+    if (phase_ == Phase::replicating) co_return false;  // it was logged in, and is over
     core_.counters().logins_failed.add();
     co_return false;
   }
@@ -48,10 +48,10 @@ asio::awaitable<bool> Session::log_in() {
 }
 
 asio::awaitable<bool> Session::read_at_least(std::size_t count) {
-  if (in_.size() < count) in_.resize(count);
-  while (held_ < count) {
+  input_.reserve(count);
+  while (input_.bytes().size() < count) {
     error_code error;
-    held_ += co_await client_.read_some(std::span(in_).subspan(held_), error);
+    input_.add(co_await client_.read_some(input_.room(), error));
     if (error) {
       client_gone_ = true;
       co_return false;
@@ -66,22 +66,22 @@ asio::awaitable<std::optional<pgwire::StartupRequest>> Session::negotiate() {
   pgwire::AskedBefore asked;
   for (;;) {
     if (!co_await read_at_least(4)) co_return std::nullopt;
-    const std::uint32_t length = pgwire::load_u32(in_.data());
+    const std::uint32_t length = pgwire::load_u32(input_.bytes().data());
     if (!pgwire::valid_startup_length(length)) {  // as PostgreSQL, no answer: this is no PostgreSQL client
       core_.counters().protocol_errors.add();
       log::info("not a start-up packet", {{"client", client_.peer()}});
       co_return std::nullopt;
     }
     if (!co_await read_at_least(length)) co_return std::nullopt;
-    auto packet = pgwire::decode_startup(std::span(in_.data(), length), asked);
+    auto packet = pgwire::decode_startup(input_.bytes().first(length), asked);
     if (!packet) {
       core_.counters().protocol_errors.add();
       std::string refusal;
-      pgwire::append_startup_error(refusal, std::span(in_.data(), length), packet.error());
+      pgwire::append_startup_error(refusal, input_.bytes().first(length), packet.error());
       send_to_client(as_bytes(refusal));
       co_return std::nullopt;
     }
-    consume(length);
+    input_.consume(length);
     if (auto* request = std::get_if<pgwire::StartupRequest>(&*packet)) {
       user_ = request->user();
       database_ = request->database();
@@ -92,7 +92,7 @@ asio::awaitable<std::optional<pgwire::StartupRequest>> Session::negotiate() {
         co_return std::nullopt;
       }
       started();
-      counted_ = true;
+      counted_ = Counted::clients;
       if (core_.shared.clients.fetch_add(1) >= static_cast<std::size_t>(settings.max_client_connections)) {
         core_.counters().clients_refused.add();
         send_fatal(Error{.message = "sorry, too many clients already",
@@ -128,7 +128,7 @@ asio::awaitable<std::optional<pgwire::StartupRequest>> Session::negotiate() {
     asked.gss = asked.gss || !tls_request || accept;
     send_to_client(as_bytes(accept ? "S" : "N"));
     if (!accept) continue;
-    if (held_ > 0) {  // text that was sent before TLS must not be taken for protected (CVE-2021-23214)
+    if (!input_.empty()) {  // text that was sent before TLS must not be taken for protected (CVE-2021-23214)
       core_.counters().protocol_errors.add();
       send_fatal(Error{.message = "received unencrypted data after SSL request", .sqlstate = "08P01"});
       co_return std::nullopt;
@@ -167,7 +167,7 @@ asio::awaitable<std::optional<Session::Proven>> Session::authenticate() {
   while (step.state == ClientAuthentication::State::more) {
     send_to_client(as_bytes(step.send));
     if (!co_await read_at_least(pgwire::header_size)) co_return std::nullopt;
-    const auto header = pgwire::load_header(in_);
+    const auto header = pgwire::load_header(input_.bytes());
     if (header.type != pgwire::frontend::password) {
       core_.counters().protocol_errors.add();
       send_fatal(machine.unexpected_message(header.type));
@@ -179,8 +179,8 @@ asio::awaitable<std::optional<Session::Proven>> Session::authenticate() {
       co_return std::nullopt;
     }
     if (!co_await read_at_least(header.total())) co_return std::nullopt;
-    step = machine.on_password_message(std::span(in_.data(), header.total()).subspan(pgwire::header_size));
-    consume(header.total());
+    step = machine.on_password_message(input_.bytes().first(header.total()).subspan(pgwire::header_size));
+    input_.consume(header.total());
   }
   if (step.state == ClientAuthentication::State::rejected) {
     log::info("log-in refused", {{"client", client_.peer()}, {"user", user_}, {"sqlstate", step.error.sqlstate}});
@@ -191,7 +191,7 @@ asio::awaitable<std::optional<Session::Proven>> Session::authenticate() {
   std::string out = std::move(step.send);
   // AuthenticationOk follows when a server connection was had: until then the server may still refuse.
   send_to_client(as_bytes(out));
-  authenticated_ = true;
+  phase_ = Phase::authenticated;
   co_return Proven{std::move(step.credential), found->as_of};
 }
 
@@ -216,22 +216,18 @@ std::string literal(std::string_view text) {
 }  // namespace
 
 void Session::tell_refusal(const backend::LoginError& failure) {
-  if (failure.error_response.empty()) {
-    send_fatal(failure.error);
-  } else {
-    send_to_client(as_bytes(failure.error_response));
-  }
+  tell_login_error(failure);
   log::info("server refused a log-in", {{"user", user_}, {"database", database_}, {"reason", failure.error.message}});
 }
 
 /// `known`: this user was let in before, and may be given a connection that is open. False: the client was told.
-asio::awaitable<bool> Session::is_still_admitted(bool known) {
+asio::awaitable<bool> Session::is_still_admitted(backend::Pool::Startup startup, bool known) {
   const auto& settings = *rules_->settings;
   const auto admission = co_await ask_admission(core_.io, core_.shared.pools, settings.database_url, user_, database_,
                                                 settings.server_connect_timeout_seconds);
   if (!admission.identity.empty()) pool_->identify(admission.identity);
   if (!known || admission.likely) co_return true;
-  const auto opened = co_await pool_->open_apart(core_.io, startup_, pool_->credential());
+  const auto opened = co_await pool_->open_apart(core_.io, startup, pool_->credential());
   if (opened) {
     (*opened)->close();
     co_return true;
@@ -257,9 +253,9 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
     parameters.emplace_back(name, value);
   }
   pool_ = core_.shared.pools.get(user_, database_);
-  startup_ = pool_->intern(std::move(parameters));
+  const auto startup = pool_->intern(std::move(parameters));
   if (replicates) {
-    co_await relay_replication(startup_, std::move(proven.credential));
+    co_await relay_replication(startup, std::move(proven.credential));
     co_return false;
   }
   if (!std::holds_alternative<std::monostate>(proven.credential)) {
@@ -267,14 +263,14 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
   }
   const auto& settings = *rules_->settings;
   const bool session_mode = settings.pool_mode == config::PoolMode::session;
-  auto known = pool_->welcome(startup_);
-  if (known && !co_await is_still_admitted(true)) co_return false;
+  auto known = pool_->welcome(startup);
+  if (known && !co_await is_still_admitted(startup, true)) co_return false;
   const bool first = !known;
   backend::Pool::Connection own;
   if (!known || session_mode) {
     // A session's connection is its own from now on, so that the process id that the client is told is the server's.
     using Queue = backend::Pool::Queue;
-    auto taken = co_await pool_->take(core_.io, startup_, {.queue = known ? Queue::avoid : Queue::join});
+    auto taken = co_await pool_->take(core_.io, startup, {.queue = known ? Queue::avoid : Queue::join});
     if (!taken) {
       tell_refusal(taken.error());
       co_return false;
@@ -283,12 +279,13 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
     if (own) known = own->state().parameters;
     if (own && (!session_mode || client_gone_)) pool_->give_back(std::exchange(own, nullptr));
   }
-  if (first) co_await is_still_admitted(false);
+  if (first) co_await is_still_admitted(startup, false);
   relay_.emplace(core_.pipeline, core_.shared.prepared_texts,
                  Relay::Options{.mode = session_mode ? Relay::Mode::session : Relay::Mode::transaction,
                                 .max_message = static_cast<std::uint32_t>(settings.max_message_size_mb) * 1024 * 1024,
                                 .user = user_,
                                 .database = database_});
+  link_.emplace(core_, *relay_, pool_, startup);
   relay_->application = application_;
   if (start) {
     relay_->settings().start_with(std::move(start));
@@ -296,15 +293,19 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
   }
   relay_->settings().parameters = known;
   if (own) {
-    if (!co_await make_as_left(own)) co_return false;
+    if (const auto taken = co_await link_->take(own); !taken) {
+      tell_login_error(taken.error());
+      co_return false;
+    }
     if (client_gone_ || finished_) {
-      pool_->give_back(std::move(own));
+      link_->decline();
       co_return false;
     }
     relay_->settings().parameters = known = own->state().parameters;
-    attach(std::move(own));
+    attach();
   }
-  key_ = core_.shared.cancel_keys.add(weak_from_this(), server_ ? server_->session().process_id : 0);
+  phase_ = Phase::relaying;
+  key_ = core_.shared.cancel_keys.add(weak_from_this(), *link_ ? link_->connection()->session().process_id : 0);
   std::string out;
   pgwire::append_authentication_ok(out);
   for (const auto& [name, value] : *known) pgwire::append_parameter_status(out, name, value);
@@ -354,10 +355,10 @@ asio::awaitable<void> Session::relay_replication(backend::Pool::Startup startup,
   pgwire::append_backend_key_data(out, key_.process_id, key_.secret);
   pgwire::append_ready_for_query(out, 'I');
   send_to_client(as_bytes(out));
-  replicating_ = true;
+  phase_ = Phase::replicating;
   replication_ = server;
-  std::vector<std::byte> first(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(held_));
-  held_ = 0;
+  std::vector<std::byte> first(input_.bytes().begin(), input_.bytes().end());
+  input_.clear();
   net::Signal done(core_.io);
   asio::co_spawn(core_.io, copy_all(&server->stream(), &client_, {}), [&done](std::exception_ptr) { done.set(); });
   co_await copy_all(&client_, &server->stream(), std::move(first));

@@ -78,6 +78,11 @@ bool ServerWriter::has_names(const sql::Statement& statement) {
   if (!session_.moves || std::ranges::none_of(statement.changes, executes)) return true;
   if (!replies_.empty() && !replies_.copy_in) return false;
   name_on_server(statement);
+  const auto is_missing = [this, executes](const sql::SessionChange& change) {
+    return executes(change) && !session_.names.statements.contains(change.name);
+  };
+  // What it is read as now, it stays: read again elsewhere, when the statement is there, it would be another.
+  if (std::ranges::any_of(statement.changes, is_missing)) session_.pin.set("EXECUTE of a statement that isn't there");
   return true;
 }
 

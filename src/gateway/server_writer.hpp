@@ -48,7 +48,8 @@ class ServerWriter {
   bool keep_meanings(const sql::Statement& statement);
   /// Both, before a Query.
   void give_names(const sql::Statement& statement);
-  /// A text with EXECUTE in it is read with the statement that it names. False: something must be answered before.
+  /// A text with EXECUTE in it that is prepared is read with the statement that it names. False: something must be
+  /// answered before.
   bool has_names(const sql::Statement& statement);
   /// What currval() and lastval() would say is another client's, so it is discarded.
   void discard_sequences(const sql::Statement& statement, bool in_batch);

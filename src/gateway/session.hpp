@@ -6,14 +6,19 @@
 #include <vector>
 
 #include "backend/pool.hpp"
+#include "gateway/cancel_turns.hpp"
+#include "gateway/client_input.hpp"
+#include "gateway/client_output.hpp"
 #include "gateway/core.hpp"
 #include "gateway/relay.hpp"
+#include "gateway/server_link.hpp"
 #include "pgwire/protocol/startup.hpp"
 
 namespace millrace::gateway {
 
 /// A client from its first byte to its last: log-in, then the relay between it and a server connection, then the
-/// tidying up of what it left behind. Belongs to its core's thread.
+/// tidying up of what it left behind. Sockets, waiting and the client's end; nothing of the protocol after the log-in.
+/// Belongs to its core's thread.
 class Session final : public backend::ServerConnection::Sink,
                       public std::enable_shared_from_this<Session>,
                       private net::Stream::Reader {
@@ -35,10 +40,10 @@ class Session final : public backend::ServerConnection::Sink,
 
   // ServerConnection::Sink
   std::size_t on_server_bytes(std::span<std::byte> bytes) override;
-  bool writable() const override { return !flushing_; }
+  bool writable() const override { return !output_.flushing(); }
   asio::awaitable<void> drained() override;
   void on_server_gone() override;
-  bool half_sent() const override { return relay_->client_mid_message() || !unsent_.empty(); }
+  bool half_sent() const override { return relay_->client_mid_message() || link_->has_unsent(); }
 
  private:
   static asio::awaitable<void> run(std::shared_ptr<Session> self);
@@ -53,10 +58,9 @@ class Session final : public backend::ServerConnection::Sink,
   };
   asio::awaitable<std::optional<Proven>> authenticate();
   void tell_refusal(const backend::LoginError& failure);
-  asio::awaitable<bool> is_still_admitted(bool known);
+  asio::awaitable<bool> is_still_admitted(backend::Pool::Startup startup, bool known);
   asio::awaitable<bool> welcome(const pgwire::StartupRequest& request, Proven proven);
   asio::awaitable<bool> read_at_least(std::size_t count);
-  void consume(std::size_t count);
   asio::awaitable<void> relay_replication(backend::Pool::Startup startup, pgwire::ServerCredential credential);
 
   // session.cpp
@@ -74,25 +78,18 @@ class Session final : public backend::ServerConnection::Sink,
   Passed pass_on();
   static asio::awaitable<void> wait_and_pass(std::shared_ptr<Session> self);
   asio::awaitable<bool> wait_for_next();
-  bool try_link();
-  asio::awaitable<bool> link();
-  void attach(backend::Pool::Connection connection);
+  asio::awaitable<bool> wait_for_server();
+  asio::awaitable<bool> wait_for_parse();
+  void attach();
   void finish();
   bool too_far_ahead();
   static asio::awaitable<void> flush(std::shared_ptr<Session> self);
-  bool is_as_left(const backend::ServerState& server) const;
-  void note_sequences();
-  bool has_foreign_sequences(const backend::ServerState& server) const;
-  asio::awaitable<bool> make_as_left(backend::Pool::Connection connection);
-  asio::awaitable<bool> prepare_server(backend::Pool::Connection connection);
-  void tell_parameters(backend::ServerConnection& connection);
-  void release();
   void send_to_client(net::Bytes bytes);
   void send_fatal(const Error& error);
+  void tell_login_error(const backend::LoginError& failure);
   void close_client();
+  static asio::awaitable<void> cancel_now(std::shared_ptr<Session> self);
   asio::awaitable<void> carry_cancel();
-  bool reserve_for_next_read();
-  bool resize_in(std::size_t size);
   bool wait_for_start();
   void started();
   void give_back_memory();
@@ -103,50 +100,39 @@ class Session final : public backend::ServerConnection::Sink,
   asio::awaitable<void> tidy_server();
   bool may_shut_down() const;
 
+  /// How far it has come.
+  enum class Phase { starting, authenticated, relaying, replicating, ending };
+
   Core& core_;
   net::Stream client_;
+  ClientInput input_;
+  ClientOutput output_;
   std::shared_ptr<const Rules> rules_;
-  std::vector<std::byte> in_;  ///< read from the client, not yet passed on: the first `held_` bytes
-  std::size_t held_ = 0;
-  std::size_t charged_ = 0;  ///< for the size of `in_`, in what all clients hold together
-  bool last_read_filled_ = false;
-  std::string unsent_;  ///< for the server, which doesn't take it yet
-  Relay::Next next_ = Relay::Next::more;
-  bool waits_ = false;     ///< `wait_and_pass` is under way, and nobody else reads
-  bool finished_ = false;  ///< nothing more is read from the client
+  Phase phase_ = Phase::starting;
+  /// Of those that may be connected: it is counted in one of these, or in none.
+  enum class Counted { none, starting, clients } counted_ = Counted::none;
 
-  std::string pending_;  ///< for the client, which doesn't take it yet
-  bool flushing_ = false;
-  asio::steady_timer flushed_;  ///< never expires; cancelled when all is written
+  Relay::Next next_ = Relay::Next::more;
+  bool waits_ = false;       ///< `wait_and_pass` is under way, and nobody else reads
+  bool ahead_ = false;       ///< not read, as too many answers are owed
+  bool finished_ = false;    ///< nothing more is read from the client
+  bool terminated_ = false;  ///< the client said goodbye
+  bool client_gone_ = false;
+  bool shutting_down_ = false;
 
   std::string user_, database_, application_;
   CancelKeys::Key key_;
   std::shared_ptr<backend::Pool> pool_;
-  backend::Pool::Startup startup_;
-  std::shared_ptr<backend::Pool::Patience> patience_ = std::make_shared<backend::Pool::Patience>();
-  backend::Pool::Connection server_;
-  backend::Pool::Connection offered_;  ///< taken, but its settings are yet to be made the client's
-  std::optional<Relay> relay_;         ///< once logged in
+  std::optional<Relay> relay_;      ///< once logged in
+  std::optional<ServerLink> link_;  ///< of `relay_`
 
   TimePoint started_;
   TimePoint last_heard_;
-  net::Signal over_;         ///< it is to end
-  net::Signal answered_;     ///< the relay asks nothing more, or there is nobody to answer
-  net::Signal progress_;     ///< while it ends: the server has answered something
-  bool terminated_ = false;  ///< the client said goodbye
-  bool client_gone_ = false;
-  bool ending_ = false;
-  bool shutting_down_ = false;
-  bool starting_ = false;  ///< counted as such
-  bool counted_ = false;
-  bool authenticated_ = false;
-  bool ahead_ = false;  ///< not read, as too many answers are owed
-  std::uint64_t cancels_asked_ = 0;
-  std::uint64_t cancels_carried_ = 0;  ///< of them: those that the server has heard of
-  bool carrying_cancel_ = false;
-  asio::steady_timer cancel_carried_;  ///< never expires; cancelled when one is carried
-  bool cancel_wanted_ = false;         ///< of the query that waits for a server connection
-  bool replicating_ = false;
+  net::Signal over_;      ///< it is to end
+  net::Signal answered_;  ///< the relay asks nothing more, or there is nobody to answer
+  net::Signal progress_;  ///< while it ends: the server has answered something
+  CancelsInTurn cancels_;
+  bool cancel_wanted_ = false;                              ///< of the query that waits for a server connection
   std::shared_ptr<backend::ServerConnection> replication_;  ///< whose queries a cancel request means, while replicating
 };
 

@@ -1,0 +1,204 @@
+#include "gateway/server_link.hpp"
+
+#include "gateway/settings_replay.hpp"
+#include "gateway/shrink.hpp"
+#include "pgwire/protocol/encode.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+using boost::system::error_code;
+using Taken = std::expected<void, backend::LoginError>;
+
+constexpr auto own_query_timeout = std::chrono::seconds(30);
+constexpr auto tidying_limit = std::chrono::seconds(10);
+
+}  // namespace
+
+ServerLink::ServerLink(Core& core, Relay& relay, std::shared_ptr<backend::Pool> pool, backend::Pool::Startup startup)
+    : core_(core), relay_(relay), pool_(std::move(pool)), startup_(std::move(startup)) {}
+
+void ServerLink::expect(pgwire::Bytes request) {
+  auto& asked = core_.shared.sequences_asked;
+  if (!asked.load(std::memory_order::relaxed) && mentions_sequence_state(request)) asked = true;
+}
+
+bool ServerLink::try_take() {
+  taken_ = pool_->try_take(core_.io, startup_, relay_.settings().current(), relay_.settings().placeholders());
+  return taken_ && is_as_left(taken_->state());
+}
+
+asio::awaitable<Taken> ServerLink::take() {
+  auto connection = std::exchange(taken_, nullptr);
+  while (!connection || !connection->is_open()) {
+    core_.counters().pool_waits.add();
+    core_.counters().clients_waiting.add();
+    const std::int64_t before = now_ns();
+    auto taken =
+        co_await pool_->take(core_.io, startup_, {.known = relay_.settings().placeholders(), .patience = patience_});
+    core_.counters().clients_waiting.sub();
+    relay_.count_wait(now_ns() - before);
+    if (!taken) co_return std::unexpected(std::move(taken.error()));
+    connection = std::move(*taken);
+  }
+  co_return co_await take(std::move(connection));
+}
+
+asio::awaitable<Taken> ServerLink::take(backend::Pool::Connection connection) {
+  if (!is_as_left(connection->state())) {
+    if (const auto made = co_await make_as_left(*connection); !made) {
+      connection->close();  // some settings may have been applied
+      co_return std::unexpected(backend::LoginError{made.error(), {}});
+    }
+  }
+  taken_ = std::move(connection);
+  co_return Taken{};
+}
+
+void ServerLink::give_up_waiting() {
+  if (patience_->give_up) patience_->give_up();
+}
+
+void ServerLink::decline() {
+  if (taken_) pool_->give_back(std::exchange(taken_, nullptr));
+}
+
+/// Nothing has to be done to it before the client may have it.
+bool ServerLink::is_as_left(const backend::ServerState& server) const {
+  const auto same = [](const auto& a, const auto& b) { return a == b || (a && b && *a == *b); };
+  return same(server.settings, relay_.settings().current()) &&
+         same(server.placeholders, relay_.settings().placeholders()) && !has_foreign_sequences(server);
+}
+
+/// What currval() and lastval() say there is another client's, and somebody asks them.
+bool ServerLink::has_foreign_sequences(const backend::ServerState& server) const {
+  return server.holder != 0 && server.holder != relay_.id() && core_.shared.sequences_asked;
+}
+
+asio::awaitable<std::expected<void, Error>> ServerLink::make_as_left(backend::ServerConnection& connection) {
+  auto& state = connection.state();
+  const auto& settings = relay_.settings();
+  auto steps = replay(state, settings.current().get(), settings.placeholders());
+  const bool foreign_sequences = has_foreign_sequences(state);
+  if (foreign_sequences) steps.push_back({.sql = "DISCARD SEQUENCES"});
+  for (const auto& step : steps) {
+    const auto done = co_await connection.query(step.sql, {}, own_query_timeout);
+    if ((done || step.may_fail) && connection.is_open()) continue;
+    co_return std::unexpected(Error{
+        .message = "could not restore the session's settings: " + (done ? "the server is gone" : done.error().message),
+        .sqlstate = done || done.error().sqlstate.empty() ? "08006" : done.error().sqlstate});
+  }
+  if (foreign_sequences) state.holder = 0;
+  state.settings = settings.current();
+  state.placeholders = settings.placeholders();
+  co_return std::expected<void, Error>{};
+}
+
+std::string ServerLink::changed_parameters() {
+  std::string changed;
+  auto& theirs = taken_->state().parameters;
+  auto& known = relay_.settings().parameters;
+  if (theirs == known) return changed;
+  if (*theirs == *known) {  // one object from now on, for all who have the same
+    theirs = known = pool_->intern(*known);
+    return changed;
+  }
+  for (const auto& parameter : *theirs) {
+    if (std::ranges::find(*known, parameter) != known->end()) continue;
+    pgwire::append_parameter_status(changed, parameter.first, parameter.second);
+  }
+  known = theirs;
+  return changed;
+}
+
+void ServerLink::attach(std::shared_ptr<backend::ServerConnection::Sink> sink) {
+  connection_ = std::move(taken_);
+  connection_->attach(std::move(sink));
+  relay_.attach(connection_->state());
+  core_.counters().clients_active.add();
+}
+
+bool ServerLink::write(pgwire::Bytes bytes) {
+  error_code error;
+  const std::size_t sent = connection_->try_write(bytes, error);
+  if (error) {
+    connection_->close();
+    return false;
+  }
+  const auto rest = bytes.subspan(sent);
+  unsent_.append(reinterpret_cast<const char*>(rest.data()), rest.size());
+  return true;
+}
+
+asio::awaitable<bool> ServerLink::flush() {
+  const auto connection = connection_;
+  if (!connection) co_return false;
+  error_code error;
+  co_await connection->write_all(std::as_bytes(std::span(unsent_)), error);
+  unsent_.clear();
+  if (error) connection->close();
+  co_return !error;
+}
+
+backend::Pool::Connection ServerLink::detach() {
+  relay_.detach();
+  connection_->detach();
+  core_.counters().clients_active.sub();
+  return std::exchange(connection_, nullptr);
+}
+
+void ServerLink::release() { pool_->give_back(detach()); }
+
+void ServerLink::lost() {
+  relay_.lost(now_ns());
+  detach();
+}
+
+void ServerLink::give_up() {
+  connection_->close();
+  lost();
+}
+
+asio::awaitable<void> ServerLink::tidy(bool session_state) {
+  const char status = relay_.transaction_status();
+  const auto connection = detach();
+  auto& state = connection->state();
+  bool clean = true;
+  if (status != 'I') clean = (co_await connection->query("ROLLBACK", {}, tidying_limit)).has_value();
+  if (clean && session_state && state.used) {
+    clean = (co_await connection->query("DISCARD ALL", {}, tidying_limit)).has_value();
+    state.settings.reset();
+    state.prepared.clear();
+    state.unneeded.clear();
+    state.unnamed = 0;
+    state.holder = 0;
+    state.used = false;
+  }
+  if (clean) {
+    pool_->give_back(connection);
+  } else {
+    connection->close();
+  }
+}
+
+asio::awaitable<bool> ServerLink::cancel() {
+  const auto connection = connection_;
+  const auto pool = pool_;
+  if (!connection || !relay_.query_under_way()) co_return false;
+  ++connection->cancels_under_way;
+  const auto& session = connection->session();
+  const bool settled =
+      co_await backend::cancel(core_.io, connection->address(), session.process_id, session.secret_key);
+  // One that is still on its way would cancel the next client's query.
+  if (!settled) connection->state().tainted = true;
+  --connection->cancels_under_way;
+  pool->cancel_done(connection);
+  co_return true;
+}
+
+std::size_t ServerLink::give_back_memory() {
+  if (!unsent_.empty()) return 0;
+  return shrink(unsent_);
+}
+
+}  // namespace millrace::gateway
