@@ -215,13 +215,14 @@ bool Relay::on_query(const Item& item) {
   if (!statement) return false;
   if (writer_.depends_on_names(*statement) && !replies_.empty() && !replies_.copy_in) return settle();
   writer_.discard_sequences(*statement, false);
-  writer_.give_names(*statement);
+  const bool may_be_skipped = writer_.give_names(*statement);
   note(*statement);
   Reply& reply = replies_.owe(Kind::query, now_);
   reply.exchange.statement = statement;
   session_.names.query(reply);
   writer_.unnamed_becomes(0, reply);
   session_.names.run(*statement, reply);
+  if (may_be_skipped) writer_.stand_in();
   replies_.unsynced = false;
   writer_.set_start_again(*statement, false);
   return true;

@@ -482,6 +482,28 @@ TEST_F(RelayPrepared, AServerConnectionKeepsSoManyStatements) {
   EXPECT_EQ(one.prepared.size(), 1000U);
 }
 
+TEST_F(RelayPrepared, AQueryInAnOpenBatchIsAnsweredThoughItsNamesCannotBeGiven) {
+  client.prepares("s", "SELECT * FROM t");
+  client.sends(parse("", "DROP TABLE t") + bind("") + execute());
+  auto step = client.relay.from_client(bytes_of(query("EXECUTE s")), ++client.now);
+  EXPECT_EQ(step.next, Relay::Next::answer);
+  EXPECT_EQ(string_of(step.forward), flush());
+  client.hears(parsed() + bound() + complete("DROP TABLE"));
+  EXPECT_EQ(client.sends(query("EXECUTE s")),
+            close_statement("s") + parse("s", "SELECT * FROM t") + query("EXECUTE s") + sync());
+  const std::string refused = error("42P01", "relation \"t\" does not exist") + ready();
+  EXPECT_EQ(client.hears(closed() + refused), refused);
+  EXPECT_TRUE(client.relay.idle());
+
+  client.sends(parse("", "SELECT 1") + bind("") + execute());
+  client.relay.from_client(bytes_of(query("EXECUTE s")), ++client.now);
+  client.hears(parsed() + bound() + complete("SELECT 1"));
+  client.sends(query("EXECUTE s"));
+  const std::string answer = complete("SELECT 1") + ready();
+  EXPECT_EQ(client.hears(closed() + parsed() + answer + ready()), answer);
+  EXPECT_TRUE(client.relay.idle());
+}
+
 TEST_F(RelayPrepared, WhatWasNotClosedAfterAllIsStillThere) {
   for (int i = 0; i < 1000; ++i) client.prepares(fmt::format("s{}", i), fmt::format("SELECT {} AS c{}", i, i));
   client.sends(bind("nobody") + parse("more", "SELECT 'more'") + sync());

@@ -274,6 +274,7 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   if (reply->kind == Kind::execute || fails_its_statement(*reply)) ended(*reply);
   replies_.skip_to_sync([this](Reply& skipped, std::span<Reply> later) {
     if (leaves_a_name(skipped)) server().tainted = true;
+    if (skipped.kind == Kind::query && !skipped.own()) later.front().shown = Reply::Shown::all;
     writer_.undo(skipped, later);
     session_.names.undo(skipped, later);
   });

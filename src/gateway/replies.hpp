@@ -42,6 +42,7 @@ struct Reply {
     begin,  ///< a BEGIN that the client has heard the answer to
     discard_sequences,
     restore_start,  ///< sets what the client had at its start, behind what resets it
+    stand_in,       ///< a Sync behind a Query: answers in its place, should what was sent before it make it be skipped
   };
   enum class Refusal : std::uint8_t { none, columns_differ, name_taken };
 

@@ -137,15 +137,22 @@ bool ServerWriter::keep_meanings(const sql::Statement& statement) {
   return any;
 }
 
-void ServerWriter::give_names(const sql::Statement& statement) {
+/// Were a Parse to fail, the server would skip the Query too, up to a Sync. In an open batch a Sync before the Query would
+/// commit, so there it stands behind.
+bool ServerWriter::give_names(const sql::Statement& statement) {
   const std::size_t sent = replies_.size();
   bool prepared = name_on_server(statement);
   prepared |= keep_meanings(statement);
-  if (!prepared || replies_.unsynced) return;
-  // Were the Parse to fail, the server would skip the Query too, up to a Sync.
+  if (!prepared || replies_.unsynced) return prepared;
   for (Reply& reply : replies_.all().subspan(sent)) reply.shown = Reply::Shown::nothing;
   pgwire::append_sync(before);
   owe_hidden(Kind::sync);
+  return false;
+}
+
+void ServerWriter::stand_in() {
+  pgwire::append_sync(behind);
+  replies_.owe_own(Kind::sync, now_, Reply::Purpose::stand_in);
 }
 
 /// In an open batch a simple query would commit what came before it, and in a transaction close the unnamed portal.

@@ -46,8 +46,9 @@ class ServerWriter {
   /// prepared under the new setting, so all of it is had on this server connection, and the client stays. Answers
   /// whether anything had to be sent.
   bool keep_meanings(const sql::Statement& statement);
-  /// Both, before a Query.
-  void give_names(const sql::Statement& statement);
+  /// Both, before a Query. Nothing is under way. True: `stand_in` is to be called when the Query is owed.
+  bool give_names(const sql::Statement& statement);
+  void stand_in();
   /// A text with EXECUTE in it that is prepared is read with the statement that it names. False: something must be
   /// answered before.
   bool has_names(const sql::Statement& statement);
