@@ -47,7 +47,8 @@ class CancelTurns {
 /// The cancel requests for one session: however many ask, the server is told once at a time. Belongs to one thread.
 class CancelsInTurn {
  public:
-  CancelsInTurn(asio::io_context& io, CancelTurns& turns) : turns_(turns), carried_one_(io, asio::steady_timer::time_point::max()) {}
+  CancelsInTurn(asio::io_context& io, CancelTurns& turns)
+      : turns_(turns), carried_one_(io, asio::steady_timer::time_point::max()) {}
 
   /// Waits until what `carry` starts, now or at a request that came at the same time or later, has told the server.
   template <typename Carry>

@@ -15,8 +15,8 @@ struct HeldBytes {
   std::atomic<std::size_t> most = 0;
 };
 
-/// What a client has sent that isn't passed on yet. The buffer grows with what must be held and goes back afterwards; large
-/// ones are counted, as all clients together may hold so much and no more.
+/// What a client has sent that isn't passed on yet. The buffer grows with what must be held and goes back afterwards;
+/// large ones are counted, as all clients together may hold so much and no more.
 class ClientInput {
  public:
   explicit ClientInput(HeldBytes& by_all) : by_all_(by_all), buffer_(small) {}
@@ -42,8 +42,8 @@ class ClientInput {
   void consume(std::size_t count);
   void clear() { consume(held_); }
 
-  /// Room for the rest of a message that must be whole, and for a client that sends much; little for one that is `idle`.
-  /// False: all clients together would hold too much.
+  /// Room for the rest of a message that must be whole, and for a client that sends much; little for one that is
+  /// `idle`. False: all clients together would hold too much.
   bool reserve_for_next_read(bool idle);
   /// Room for more, but no large buffer. False: there is none left.
   bool reserve_small();

@@ -48,7 +48,7 @@ struct Shared {
   sql::ParsePool parse_pool;
   boost::asio::thread_pool workers{1};  ///< for what takes a millisecond of CPU, such as deriving a SCRAM verifier
   std::atomic<std::size_t> clients = 0;
-  std::atomic<std::size_t> starting = 0;    ///< connections whose start-up packet hasn't come; not in `clients`
+  std::atomic<std::size_t> starting = 0;  ///< connections whose start-up packet hasn't come; not in `clients`
   HeldBytes held;
   std::atomic<bool> draining = false;
   std::atomic<bool> sequences_asked = false;  ///< some client has used currval() or lastval(): they must tell the truth

@@ -9,8 +9,8 @@
 
 namespace millrace::gateway {
 
-/// The server connection of a relay: taken from the pool when the relay needs it, made as the client's session was left,
-/// written to, given back. Belongs to its core's thread; both references must outlive it.
+/// The server connection of a relay: taken from the pool when the relay needs it, made as the client's session was
+/// left, written to, given back. Belongs to its core's thread; both references must outlive it.
 class ServerLink {
  public:
   ServerLink(Core& core, Relay& relay, std::shared_ptr<backend::Pool> pool, backend::Pool::Startup startup);

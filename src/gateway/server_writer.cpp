@@ -137,13 +137,13 @@ bool ServerWriter::keep_meanings(const sql::Statement& statement) {
   return any;
 }
 
-/// Were a Parse to fail, the server would skip the Query too, up to a Sync. In an open batch a Sync before the Query would
-/// commit, so there it stands behind.
+/// Were a Parse to fail, the server would skip the Query too, up to a Sync. What the Query names fails the Query, so
+/// the Sync stands behind it; so it does in an open batch, which it would commit. What a setting changes doesn't.
 bool ServerWriter::give_names(const sql::Statement& statement) {
+  const bool named = name_on_server(statement);
   const std::size_t sent = replies_.size();
-  bool prepared = name_on_server(statement);
-  prepared |= keep_meanings(statement);
-  if (!prepared || replies_.unsynced) return prepared;
+  const bool kept = keep_meanings(statement);
+  if (named || !kept || replies_.unsynced) return named || kept;
   for (Reply& reply : replies_.all().subspan(sent)) reply.shown = Reply::Shown::nothing;
   pgwire::append_sync(before);
   owe_hidden(Kind::sync);

@@ -52,8 +52,8 @@ void converse(std::string_view name, Conversation& talk) {
     talk.client(parse("a", "SELECT 1") + parse("b", "SELECT 1") + sync());
     talk.server(parsed() + parsed() + parameter_types() + columns() + ready());
     talk.client(parse("a", "SELECT 2") + sync()).server(parsed() + error("42P05", "\"a\" already exists") + ready());
-    talk.client(query("EXECUTE b")).server(closed() + parsed() + ready() + complete("SELECT 1") + ready());
-    talk.client(query("DEALLOCATE a")).server(closed() + parsed() + ready() + complete("DEALLOCATE") + ready());
+    talk.client(query("EXECUTE b")).server(closed() + parsed() + complete("SELECT 1") + ready() + ready());
+    talk.client(query("DEALLOCATE a")).server(closed() + parsed() + complete("DEALLOCATE") + ready() + ready());
     talk.client(run("DEALLOCATE ALL") + parse("c", "SELECT 3") + bind("c") + sync());
     talk.server(done("DEALLOCATE ALL") + parsed() + bound() + ready());
   } else if (name == "errors") {
