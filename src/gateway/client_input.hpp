@@ -41,6 +41,11 @@ class ClientInput {
   }
   void consume(std::size_t count);
   void clear() { consume(held_); }
+  /// Nothing more is read.
+  void close() {
+    held_ = 0;
+    resize(0);
+  }
 
   /// Room for the rest of a message that must be whole, and for a client that sends much; little for one that is
   /// `idle`. False: all clients together would hold too much.

@@ -41,7 +41,7 @@ asio::awaitable<void> Session::end() {
   while (waits_) co_await over_.wait(std::chrono::seconds(1));  // what it waits for ends, now that it is over
   if (link_) link_->decline();
   started();
-  input_.clear();
+  input_.close();
   if (link_ && *link_) co_await tidy_server();
   core_.sessions.erase(this);
   core_.counters().clients_connected.sub();
@@ -66,8 +66,8 @@ asio::awaitable<void> Session::tidy_server() {
   error_code error = co_await end_what_is_under_way();
   if (!terminated_ && *link_) co_await cancel();
   // Who said goodbye before the answer came gets what was asked for done, as with the server itself.
-  while (*link_ && relay_->query_under_way()) {
-    if (relay_->in_copy()) {  // it came to that only now
+  while (*link_ && (relay_->query_under_way() || relay_->skipping())) {
+    if (relay_->in_copy() || relay_->skipping()) {  // it came to that only now
       error = co_await end_what_is_under_way();
       if (!*link_ || error) break;
     }
@@ -75,7 +75,8 @@ asio::awaitable<void> Session::tidy_server() {
     if (!co_await progress_.wait(limit)) break;
   }
   if (!*link_) co_return;
-  if (error || relay_->query_under_way() || relay_->server_mid_message() || server->state().tainted) {
+  if (error || relay_->query_under_way() || relay_->skipping() || relay_->server_mid_message() ||
+      server->state().tainted) {
     link_->give_up();
     co_return;
   }

@@ -93,6 +93,8 @@ class Relay {
   bool in_copy() const { return replies_.copy_in; }
   bool query_under_way() const { return !replies_.empty(); }
   bool unsynced() const { return replies_.unsynced; }
+  /// The server ignores what it is sent up to a Sync.
+  bool skipping() const { return replies_.skipping; }
   char transaction_status() const { return replies_.status; }
   /// Whether the next message must wait until the server has answered what was sent: what it is sent as depends on
   /// that.

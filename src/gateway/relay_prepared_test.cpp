@@ -504,6 +504,29 @@ TEST_F(RelayPrepared, AQueryInAnOpenBatchIsAnsweredThoughItsNamesCannotBeGiven) 
   EXPECT_TRUE(client.relay.idle());
 }
 
+TEST_F(RelayPrepared, AQueryInABatchThatFailsIsSkipped) {
+  for (const Mode mode : {Mode::session, Mode::transaction}) {
+    Server server;
+    Client fresh(world, mode);
+    fresh.on(server);
+    fresh.sends(parse("", "SELEC") + query("SELECT 1"));
+    const std::string refusal = error("42601", "syntax error");
+    EXPECT_EQ(fresh.hears(refusal), refusal);
+    EXPECT_FALSE(fresh.relay.releasable());
+    EXPECT_FALSE(fresh.relay.idle());
+    EXPECT_EQ(fresh.relay.ending(), sync());
+    EXPECT_EQ(fresh.hears(ready()), "");
+    EXPECT_TRUE(fresh.relay.idle());
+  }
+}
+
+TEST_F(RelayPrepared, ATextThatBeginsATransactionIsGivenItsNamesBefore) {
+  client.prepares("s", "SELECT 1");
+  client.on(two);
+  const std::string text = query("BEGIN ISOLATION LEVEL SERIALIZABLE; EXECUTE s");
+  EXPECT_EQ(client.sends(text), close_statement("s") + parse("s", "SELECT 1") + sync() + text);
+}
+
 TEST_F(RelayPrepared, WhatWasNotClosedAfterAllIsStillThere) {
   for (int i = 0; i < 1000; ++i) client.prepares(fmt::format("s{}", i), fmt::format("SELECT {} AS c{}", i, i));
   client.sends(bind("nobody") + parse("more", "SELECT 'more'") + sync());

@@ -271,10 +271,19 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   if (leaves_a_name(*reply)) server().tainted = true;
   if (reply->ends_batch()) return true;  // ReadyForQuery follows
   // The server skips all that follows, up to Sync.
-  if (reply->kind == Kind::execute || fails_its_statement(*reply)) ended(*reply);
-  replies_.skip_to_sync([this](Reply& skipped, std::span<Reply> later) {
+  Reply* const sync = replies_.next_sync();
+  const bool of_query = sync != nullptr && sync->purpose == Purpose::stand_in;
+  if (!of_query && (reply->kind == Kind::execute || fails_its_statement(*reply))) ended(*reply);
+  const auto sqlstate = reply->exchange.sqlstate;
+  replies_.skip_to_sync([&](Reply& skipped, std::span<Reply> later) {
     if (leaves_a_name(skipped)) server().tainted = true;
-    if (skipped.kind == Kind::query && !skipped.own()) later.front().shown = Reply::Shown::all;
+    if (of_query && skipped.kind == Kind::query && !skipped.own()) {  // without what it names it isn't executed
+      sync->shown = Reply::Shown::all;
+      skipped.exchange.sqlstate = sqlstate;
+      ended(skipped);
+      const auto& statement = skipped.exchange.statement;
+      if (!session_.settings.start_to_set_again(*statement).empty()) session_.settings.start_is_unknown(server());
+    }
     writer_.undo(skipped, later);
     session_.names.undo(skipped, later);
   });

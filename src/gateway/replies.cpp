@@ -58,6 +58,12 @@ void Replies::drop(std::size_t count) {
   }
 }
 
+Reply* Replies::next_sync() {
+  const auto owed = all();
+  const auto found = std::ranges::find(owed, Reply::Kind::sync, &Reply::kind);
+  return found == owed.end() ? nullptr : &*found;
+}
+
 bool Replies::is_under_way(const Touch& touch) const {
   if (touch.number == 0 || empty() || touch.number < owed_[first_].number) return false;
   return !copy_in && (touch.at_answer || touch.batch != batch_);

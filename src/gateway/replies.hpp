@@ -116,6 +116,8 @@ class Replies {
   /// Whether the one at hand must wait for that.
   bool is_under_way(const Touch& touch) const;
 
+  /// Null: none was sent.
+  Reply* next_sync();
   /// What follows the oldest up to the next Sync won't be answered, nor is the oldest any more.
   /// `undo`: is called for each, the last first, with what remains behind them all.
   template <typename Undo>
@@ -143,8 +145,8 @@ class Replies {
 template <typename Undo>
 void Replies::skip_to_sync(Undo undo) {
   const auto owed = all();
-  std::size_t sync = 0;
-  while (sync < owed.size() && owed[sync].kind != Reply::Kind::sync) ++sync;
+  const Reply* const next = next_sync();
+  const std::size_t sync = next == nullptr ? owed.size() : static_cast<std::size_t>(next - owed.data());
   for (std::size_t at = sync; at-- > 0;) undo(owed[at], owed.subspan(sync));
   drop(sync);
   if (empty()) skipping = true;

@@ -10,6 +10,10 @@ namespace {
 using boost::system::error_code;
 using Taken = std::expected<void, backend::LoginError>;
 
+backend::LoginError failure(std::string sqlstate, std::string message) {
+  return {Error{.message = std::move(message), .sqlstate = std::move(sqlstate)}, {}};
+}
+
 constexpr auto own_query_timeout = std::chrono::seconds(30);
 constexpr auto tidying_limit = std::chrono::seconds(10);
 
@@ -45,17 +49,23 @@ asio::awaitable<Taken> ServerLink::take() {
 }
 
 asio::awaitable<Taken> ServerLink::take(backend::Pool::Connection connection) {
+  if (unwanted_) {
+    pool_->give_back(std::move(connection));
+    co_return std::unexpected(failure("57014", "nobody waits any more"));
+  }
   if (!is_as_left(connection->state())) {
     if (const auto made = co_await make_as_left(*connection); !made) {
       connection->close();  // some settings may have been applied
       co_return std::unexpected(backend::LoginError{made.error(), {}});
     }
   }
+  if (!connection->is_open()) co_return std::unexpected(failure("08006", "the server closed the connection"));
   taken_ = std::move(connection);
   co_return Taken{};
 }
 
 void ServerLink::give_up_waiting() {
+  unwanted_ = true;
   if (patience_->give_up) patience_->give_up();
 }
 

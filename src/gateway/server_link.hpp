@@ -24,7 +24,7 @@ class ServerLink {
   bool try_take();
   /// Errors: as of `Pool::take`; or the session's settings could not be made.
   asio::awaitable<std::expected<void, backend::LoginError>> take();
-  /// `take` ends soon, with an error.
+  /// Nobody wants one any more: `take` ends soon, with an error.
   void give_up_waiting();
   /// This one, which the client has been given already.
   asio::awaitable<std::expected<void, backend::LoginError>> take(backend::Pool::Connection connection);
@@ -66,6 +66,7 @@ class ServerLink {
   std::shared_ptr<backend::Pool::Patience> patience_ = std::make_shared<backend::Pool::Patience>();
   backend::Pool::Connection connection_;
   backend::Pool::Connection taken_;  ///< and not attached yet
+  bool unwanted_ = false;
   std::string unsent_;
 };
 

@@ -137,13 +137,16 @@ bool ServerWriter::keep_meanings(const sql::Statement& statement) {
   return any;
 }
 
-/// Were a Parse to fail, the server would skip the Query too, up to a Sync. What the Query names fails the Query, so
-/// the Sync stands behind it; so it does in an open batch, which it would commit. What a setting changes doesn't.
+/// Were a Parse to fail, the server would skip the Query too, up to a Sync. In an open batch a Sync before the Query
+/// would commit, so it stands behind. So it does behind an EXECUTE, which fails as its Parse does. But not behind a
+/// text of several statements: it may begin a transaction that must not have read anything, and what stands before the
+/// EXECUTE is executed.
 bool ServerWriter::give_names(const sql::Statement& statement) {
-  const bool named = name_on_server(statement);
   const std::size_t sent = replies_.size();
+  const bool named = name_on_server(statement);
   const bool kept = keep_meanings(statement);
-  if (named || !kept || replies_.unsynced) return named || kept;
+  if (!named && !kept) return false;
+  if (replies_.unsynced || (named && statement.statements == 1)) return !statement.copies_in;
   for (Reply& reply : replies_.all().subspan(sent)) reply.shown = Reply::Shown::nothing;
   pgwire::append_sync(before);
   owe_hidden(Kind::sync);

@@ -83,6 +83,17 @@ def test_answers_to_a_sync_that_copy_did_not_swallow(proxy: Wire) -> None:
             assert victim.one(f"SELECT 'attempt {attempt}'") == f"attempt {attempt}"
 
 
+def test_a_query_in_a_batch_that_fails(proxy: Wire) -> None:
+    """The server ignores it, and whatever comes behind, up to a Sync that never comes."""
+    with connect(proxy) as victim:
+        for attempt in range(30):
+            with connect(proxy) as attacker:
+                attacker.send(parse("SELEC"), query("SELECT 1"))
+                if attempt % 2:
+                    attacker.until("E")
+            assert victim.one(f"SELECT 'attempt {attempt}'") == f"attempt {attempt}"
+
+
 def test_what_a_portal_of_an_earlier_batch_sets(proxy: Wire) -> None:
     with connect(proxy) as client:
         client.send(query("SELECT pg_sleep(0.2)"), parse("SET work_mem = '7MB'"), bind())

@@ -68,6 +68,17 @@ def test_ended_before_it_was_executed(millrace: Millrace, sqlstate: str, asked: 
     assert errors(millrace, sqlstate[:2]) == failed + 1
 
 
+def test_ended_as_what_it_executes_is_gone(postgres: PostgreSQL, millrace: Millrace) -> None:
+    postgres.admin("CREATE TABLE vanishes (a int)")
+    with connect(millrace) as client:
+        client.ask(parse("SELECT * FROM vanishes", "s"), SYNC)
+        postgres.admin("DROP TABLE vanishes")
+        queries, failed = millrace.metric("queries_total"), errors(millrace, "42")
+        assert [one.sqlstate for one in client.ask(query("EXECUTE s")) if one.kind == "E"] == ["42P01"]
+        assert millrace.metric("queries_total") == queries + 1
+        assert errors(millrace, "42") == failed + 1
+
+
 def test_ended_with_a_server_that_vanishes() -> None:
     with PostgreSQL() as postgres, Millrace(postgres, SETTINGS) as millrace, connect(millrace) as client:
         client.send(query("SELECT pg_sleep(60)"))
