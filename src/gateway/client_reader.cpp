@@ -21,7 +21,13 @@ bool only_prepares(char type) {
   return type == frontend::parse || type == frontend::bind || type == frontend::describe || type == frontend::close;
 }
 
+bool is_known(char type) { return frontend::max_length(type) > 0; }
+
 }  // namespace
+
+bool ClientReader::is_too_long(const pgwire::Header& header) const {
+  return header.length > std::min(frontend::max_length(header.type), max_message_);
+}
 
 ClientReader::Found ClientReader::read(Bytes in, Item& item) {
   if (left_ > 0) {
@@ -33,12 +39,11 @@ ClientReader::Found ClientReader::read(Bytes in, Item& item) {
   }
   if (in.size() < header_size) return Found::nothing;
   const auto header = pgwire::load_header(in);
-  const auto longest = frontend::max_length(header.type);
-  if (longest == 0) {
+  if (!is_known(header.type)) {
     error_ = fmt::format("invalid frontend message type {}", static_cast<int>(static_cast<unsigned char>(header.type)));
     return Found::broken;
   }
-  if (!header.valid() || header.length > std::min(longest, max_message_)) {
+  if (!header.valid() || is_too_long(header)) {
     error_ = "invalid message length";
     return Found::broken;
   }
@@ -57,7 +62,7 @@ ClientReader::Needs ClientReader::needs_server(Bytes in) {
     const Bytes rest = in.subspan(waiting_);
     if (rest.size() < header_size) return Needs::nothing;
     const auto header = pgwire::load_header(rest);
-    if (!header.valid() || frontend::max_length(header.type) == 0) return Needs::server;  // `read` says what is wrong
+    if (!is_known(header.type) || !header.valid() || is_too_long(header)) return Needs::server;  // `read` says why
     if (header.type == frontend::terminate) return Needs::goodbye;
     if (rest.size() < header.total()) return in.size() >= enough_for_a_server ? Needs::server : Needs::nothing;
     if (!only_prepares(header.type)) return Needs::server;

@@ -44,6 +44,8 @@ class ClientReader {
   const std::string& error() const { return error_; }
 
  private:
+  bool is_too_long(const pgwire::Header& header) const;
+
   const std::uint32_t max_message_;
   std::uint64_t left_ = 0;  ///< of the message that is passing
   std::size_t waiting_ = 0;
