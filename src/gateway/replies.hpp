@@ -45,6 +45,8 @@ struct Reply {
     stand_in,       ///< a Sync behind a Query: answers in its place, should what was sent before it make it be skipped
   };
   enum class Refusal : std::uint8_t { none, columns_differ, name_taken };
+  /// What of the client's has another meaning, or none, once it is done.
+  enum class Changes : std::uint8_t { nothing, statement, portal };
 
   Kind kind = Kind::sync;
   Shown shown = Shown::all;
@@ -63,9 +65,9 @@ struct Reply {
   bool others_are_set = false;      ///< `Statement::other_settings`
 
   // What it does to the client's names, and what they were.
-  std::string name;                       ///< the client's name for the statement
+  Changes changes = Changes::nothing;
+  std::string name;                       ///< the client's name for the statement; "" if `changes`: the unnamed one
   std::string portal;                     ///< of bind, close
-  bool of_unnamed = false;                ///< a Parse of the unnamed statement
   bool closes_sql_name = false;           ///< one that SQL has prepared
   std::optional<Prepared> statement_was;  ///< what a Parse, Close or Query has replaced or dropped
   StatementPtr portal_was;                ///< what a Bind or Close has

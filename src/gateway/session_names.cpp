@@ -19,6 +19,17 @@ Reply* first_of(std::span<Reply> replies, Matches matches) {
   return found == replies.end() ? nullptr : &*found;
 }
 
+/// What will have changed the statement of this name; null: nothing.
+Reply* changes_statement(std::span<Reply> later, std::string_view name) {
+  return first_of(later,
+                  [name](const Reply& one) { return one.changes == Reply::Changes::statement && one.name == name; });
+}
+
+Reply* changes_portal(std::span<Reply> later, std::string_view portal) {
+  return first_of(later,
+                  [portal](const Reply& one) { return one.changes == Reply::Changes::portal && one.portal == portal; });
+}
+
 }  // namespace
 
 Prepared* SessionNames::find(std::string_view statement) {
@@ -60,9 +71,9 @@ void SessionNames::touch(NameMap<Touch>& touched, std::string_view name, Touch t
 }
 
 void SessionNames::parse(std::string_view name, Prepared prepared, Reply& reply) {
+  reply.changes = Reply::Changes::statement;
   reply.name = name;
   if (name.empty()) {
-    reply.of_unnamed = true;
     reply.statement_was = std::exchange(unnamed, std::move(prepared));
     touched_unnamed_ = reply.touch();
     return;
@@ -76,6 +87,7 @@ void SessionNames::parse(std::string_view name, Prepared prepared, Reply& reply)
 }
 
 void SessionNames::bind(std::string_view portal, StatementPtr statement, Reply& reply) {
+  reply.changes = Reply::Changes::portal;
   reply.portal = portal;
   if (portal.empty()) {
     reply.portal_was = std::exchange(unnamed_portal, std::move(statement));
@@ -91,6 +103,7 @@ void SessionNames::bind(std::string_view portal, StatementPtr statement, Reply& 
 }
 
 void SessionNames::close_statement(std::string_view name, Reply& reply) {
+  reply.changes = Reply::Changes::statement;
   if (name.empty()) {
     reply.statement_was = std::exchange(unnamed, std::nullopt);
     touched_unnamed_ = reply.touch();
@@ -106,7 +119,13 @@ void SessionNames::close_statement(std::string_view name, Reply& reply) {
 }
 
 void SessionNames::close_portal(std::string_view name, Reply& reply) {
+  reply.changes = Reply::Changes::portal;
   reply.portal = name;
+  if (name.empty()) {
+    reply.portal_was = std::exchange(unnamed_portal, nullptr);
+    touched_unnamed_portal_ = reply.touch();
+    return;
+  }
   const auto found = portals.find(name);
   if (found == portals.end()) return;
   reply.portal_was = std::move(found->second);
@@ -115,6 +134,7 @@ void SessionNames::close_portal(std::string_view name, Reply& reply) {
 }
 
 void SessionNames::query(Reply& reply) {
+  reply.changes = Reply::Changes::statement;
   reply.statement_was = std::exchange(unnamed, std::nullopt);
   touched_unnamed_ = reply.touch();
 }
@@ -130,70 +150,36 @@ void SessionNames::run(const sql::Statement& statement, const Reply& reply) {
 }
 
 void SessionNames::undo(Reply& reply, std::span<Reply> later) {
-  if (reply.hidden()) return;
-  switch (reply.kind) {
-    case Reply::Kind::parse:
-      if (reply.of_unnamed) {
-        undo_unnamed(reply, later);
-      } else if (!reply.name.empty()) {
-        undo_named(reply, later);
-      }
-      break;
-    case Reply::Kind::close:
-      if (reply.portal_was) {
-        portals.insert_or_assign(reply.portal, std::move(reply.portal_was));
-      } else if (!reply.name.empty()) {
-        undo_named(reply, later);
-        if (reply.closes_sql_name) in_sql.insert(reply.name);
-      } else if (reply.statement_was) {
-        undo_unnamed(reply, later);
-      }
-      break;
-    case Reply::Kind::bind:
-      if (reply.portal.empty()) {
-        Reply* const next = first_of(
-            later, [](const Reply& one) { return one.kind == Reply::Kind::bind && one.portal.empty() && !one.own(); });
-        (next == nullptr ? unnamed_portal : next->portal_was) = std::move(reply.portal_was);
-      } else if (reply.portal_was) {
-        portals.insert_or_assign(reply.portal, std::move(reply.portal_was));
-      } else if (const auto found = portals.find(reply.portal); found != portals.end()) {
-        portals.erase(found);
-      }
-      break;
-    case Reply::Kind::query:
-      undo_unnamed(reply, later);
-      break;
-    default:
-      break;
-  }
+  if (reply.changes == Reply::Changes::statement) undo_statement(reply, later);
+  if (reply.changes == Reply::Changes::portal) undo_portal(reply, later);
 }
 
-/// What will have the name instead; null: nothing.
-Reply* SessionNames::replaced_by(std::string_view name, std::span<Reply> later) {
-  return first_of(later, [name](const Reply& one) {
-    return (one.kind == Reply::Kind::parse || one.kind == Reply::Kind::close) && one.name == name && !one.hidden();
-  });
-}
-
-void SessionNames::undo_named(Reply& reply, std::span<Reply> later) {
-  if (Reply* const next = replaced_by(reply.name, later)) {
-    next->statement_was = std::move(reply.statement_was);
-  } else if (reply.statement_was) {
-    statements.insert_or_assign(reply.name, std::move(*reply.statement_was));
+void SessionNames::undo_statement(Reply& reply, std::span<Reply> later) {
+  auto before = std::move(reply.statement_was);
+  if (reply.name.empty() && reply.failed) before.reset();  // it drops the unnamed one first
+  if (Reply* const next = changes_statement(later, reply.name)) {
+    next->statement_was = std::move(before);
+  } else if (reply.name.empty()) {
+    unnamed = std::move(before);
+  } else if (before) {
+    statements.insert_or_assign(reply.name, std::move(*before));
   } else {
     statements.erase(reply.name);
   }
+  if (reply.closes_sql_name) in_sql.insert(reply.name);
 }
 
-/// A message that was skipped has left the unnamed statement as it was; one that failed has dropped it.
-void SessionNames::undo_unnamed(Reply& reply, std::span<Reply> later) {
-  auto before = reply.failed ? std::nullopt : std::move(reply.statement_was);
-  Reply* const next = first_of(later, [](const Reply& one) {
-    if (one.hidden()) return false;
-    return one.kind == Reply::Kind::query || (one.kind == Reply::Kind::parse && one.of_unnamed) ||
-           (one.kind == Reply::Kind::close && one.statement_was && one.name.empty());
-  });
-  (next == nullptr ? unnamed : next->statement_was) = std::move(before);
+void SessionNames::undo_portal(Reply& reply, std::span<Reply> later) {
+  auto before = std::move(reply.portal_was);
+  if (Reply* const next = changes_portal(later, reply.portal)) {
+    next->portal_was = std::move(before);
+  } else if (reply.portal.empty()) {
+    unnamed_portal = std::move(before);
+  } else if (before) {
+    portals.insert_or_assign(reply.portal, std::move(before));
+  } else {
+    portals.erase(reply.portal);
+  }
 }
 
 void SessionNames::on_tag(std::string_view tag, Reply& reply) {
@@ -226,7 +212,7 @@ void SessionNames::replace_text(std::string_view name, const Text& text, const T
 
 /// The server has dropped it.
 void SessionNames::forget(std::string_view name, std::span<Reply> later) {
-  if (Reply* const next = replaced_by(name, later)) {
+  if (Reply* const next = changes_statement(later, name)) {
     next->statement_was.reset();
   } else {
     statements.erase(name);
@@ -235,11 +221,12 @@ void SessionNames::forget(std::string_view name, std::span<Reply> later) {
 
 void SessionNames::forget_statements() {
   const auto later = replies_.all().subspan(1);
-  boost::unordered::erase_if(statements, [&](const auto& named) {
-    Reply* const next = replaced_by(named.first, later);
-    if (next != nullptr) next->statement_was.reset();
-    return next == nullptr;
-  });
+  boost::unordered::erase_if(statements,
+                             [&](const auto& named) { return changes_statement(later, named.first) == nullptr; });
+  for (Reply& reply : later) {
+    if (reply.changes != Reply::Changes::statement || reply.name.empty()) continue;
+    if (changes_statement(later, reply.name) == &reply) reply.statement_was.reset();
+  }
   in_sql.clear();
 }
 

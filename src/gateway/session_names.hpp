@@ -62,12 +62,11 @@ class SessionNames {
   std::size_t give_back_memory();
 
  private:
-  Reply* replaced_by(std::string_view name, std::span<Reply> later);
   void forget(std::string_view name, std::span<Reply> later);
   bool is_under_way(const NameMap<Touch>& touched, std::string_view name) const;
   void touch(NameMap<Touch>& touched, std::string_view name, Touch touch);
-  void undo_named(Reply& reply, std::span<Reply> later);
-  void undo_unnamed(Reply& reply, std::span<Reply> later);
+  void undo_statement(Reply& reply, std::span<Reply> later);
+  void undo_portal(Reply& reply, std::span<Reply> later);
 
   Replies& replies_;
   const bool moves_;
