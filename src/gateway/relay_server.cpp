@@ -174,7 +174,7 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
       if (of_describe) return on_described(whole ? identify_columns(body) : 0);
       return reply != nullptr && reply->kind == Kind::query;
     case backend_type::copy_in_response:
-      if (!of_statement) return false;
+      if (!of_statement || reply->own()) return false;
       // Had COPY failed before it came to a Sync that it swallows, there would be one more answer: nobody else gets
       // this connection.
       if (replies_.begin_copy_in() == Replies::CopyIn::swallows_sync) server().tainted = true;

@@ -516,6 +516,14 @@ TEST_F(RelayState, BeginWaitsForWhatNeedsTheServer) {
   EXPECT_EQ(client.sends(query("COMMIT")), query("COMMIT"));
 }
 
+TEST_F(RelayState, ABeginIsNotAnsweredByCopy) {
+  client.relay.detach();
+  client.relay.from_client(bytes_of(query("BEGIN")), 1);
+  client.relay.attach(one);
+  EXPECT_EQ(client.relay.from_client(bytes_of(query("SELECT 1")), 1).next, Relay::Next::answer);
+  EXPECT_TRUE(client.relay.from_server(bytes_of(copy_in()), 1).broken) << "who waits for BEGIN would wait on";
+}
+
 TEST_F(RelayState, ABeginThatFailsEndsTheSession) {
   client.relay.detach();
   client.relay.from_client(bytes_of(query("BEGIN")), 1);
