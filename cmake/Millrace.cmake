@@ -95,8 +95,8 @@ function(millrace_test name)
   endif()
 endfunction()
 
-# ROOM_fuzz takes its subject as its first argument. The corpus, by default corpus/SUBJECT, is replayed, and RUNS more
-# inputs made of it, always the same ones: tools/fuzz looks for others.
+# ROOM_fuzz takes its subject as its first argument. The corpus (corpus/SUBJECT, or CORPUS where there is none) is
+# replayed, and RUNS more inputs made of it, always the same ones: tools/fuzz looks for others.
 function(millrace_fuzz room)
   if(NOT MILLRACE_FUZZ)
     return()
@@ -108,9 +108,9 @@ function(millrace_fuzz room)
   millrace_executable(${room}_fuzz SOURCES ${PROJECT_SOURCE_DIR}/src/base/fuzz/main.cpp ${arg_SOURCES} DEPENDS ${arg_DEPENDS})
   target_link_options(${room}_fuzz PRIVATE -fsanitize=fuzzer)
   foreach(subject IN LISTS arg_SUBJECTS)
-    set(corpus ${arg_CORPUS})
-    if(NOT corpus)
-      set(corpus corpus/${subject})
+    set(corpus corpus/${subject})
+    if(arg_CORPUS AND NOT IS_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/${corpus})
+      set(corpus ${arg_CORPUS})
     endif()
     # By a list: to a folder libFuzzer adds what it finds.
     file(GLOB inputs CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${corpus}/*)

@@ -1,17 +1,12 @@
 #include "gateway/fuzz/relay_exchange.hpp"
 
-#include <cstdlib>
-
+#include "gateway/fuzz/require.hpp"
 #include "pgwire/protocol/limits.hpp"
 
 namespace millrace::gateway::fuzz {
 namespace {
 
 using pgwire::Bytes;
-
-void require(bool rule) {
-  if (!rule) std::abort();
-}
 
 /// Small, so that short inputs meet them.
 constexpr sql::ParseLimits limits{.inline_bytes = 48, .max_bytes = 256};
