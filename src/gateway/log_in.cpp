@@ -3,6 +3,7 @@
 
 #include "base/log.hpp"
 #include "gateway/admission.hpp"
+#include "gateway/application_name.hpp"
 #include "gateway/session.hpp"
 #include "pgwire/protocol/encode.hpp"
 #include "pgwire/protocol/limits.hpp"
@@ -195,26 +196,6 @@ asio::awaitable<std::optional<Session::Proven>> Session::authenticate() {
   co_return Proven{std::move(step.credential), found->as_of};
 }
 
-namespace {
-
-/// Whether SET makes of it what the start-up packet would have.
-bool can_be_set(std::string_view application_name) {
-  constexpr std::size_t longest_name = 63;
-  return application_name.size() <= longest_name &&
-         std::all_of(application_name.begin(), application_name.end(), [](char c) { return c >= ' ' && c <= '~'; });
-}
-
-std::string literal(std::string_view text) {
-  std::string quoted = text.find('\\') == std::string_view::npos ? "'" : "E'";
-  for (const char c : text) {
-    if (c == '\'' || c == '\\') quoted += c;
-    quoted += c;
-  }
-  return quoted + '\'';
-}
-
-}  // namespace
-
 void Session::tell_refusal(const backend::LoginError& failure) {
   tell_login_error(failure);
   log::info("server refused a log-in", {{"user", user_}, {"database", database_}, {"reason", failure.error.message}});
@@ -237,18 +218,17 @@ asio::awaitable<bool> Session::is_still_admitted(backend::Pool::Startup startup,
 }
 
 asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Proven proven) {
-  constexpr std::string_view application_name = "application_name";
   const bool replicates = request.replication() != pgwire::Replication::none;
   backend::ParameterList parameters = {{"user", user_}, {"database", database_}};
   std::shared_ptr<const backend::Settings> start;
   for (const auto& [name, value] : request.parameters) {
     if (name == "user" || name == "database") continue;
-    if (name == application_name && !replicates && can_be_set(value)) {
-      // Of no consequence for what a statement does, so clients with other names can share a server connection.
-      application_ = value;
-      start = std::make_shared<const backend::Settings>(
-          backend::Settings{{name, "SET application_name TO " + literal(value)}});
-      continue;
+    if (name == application_name && !replicates) {
+      if (auto setting = application_setting(value)) {
+        application_ = value;
+        start = std::move(setting);
+        continue;
+      }
     }
     parameters.emplace_back(name, value);
   }

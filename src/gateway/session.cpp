@@ -1,6 +1,7 @@
 #include "gateway/session.hpp"
 
 #include "base/log.hpp"
+#include "gateway/parse_elsewhere.hpp"
 #include "pgwire/protocol/encode.hpp"
 
 namespace millrace::gateway {
@@ -245,17 +246,7 @@ asio::awaitable<bool> Session::wait_for_next() {
 }
 
 asio::awaitable<bool> Session::wait_for_parse() {
-  const std::string text = relay_->take_to_parse();
-  std::shared_ptr<const sql::Statement> statement;
-  net::Signal parsed(core_.io);
-  core_.shared.parse_pool.parse(text, [&](std::shared_ptr<const sql::Statement> result) {
-    asio::post(core_.io, [&, result = std::move(result)]() mutable {
-      statement = std::move(result);
-      parsed.set();
-    });
-  });
-  co_await parsed.wait(std::chrono::hours(24));
-  core_.pipeline.remember(text, statement);
+  auto statement = co_await parse_elsewhere(core_, relay_->take_to_parse());
   relay_->parsed(std::move(statement));  // the memo doesn't keep every statement
   co_return !client_gone_ && !finished_;
 }
