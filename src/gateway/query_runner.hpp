@@ -1,0 +1,65 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/pool.hpp"
+#include "base/result.hpp"
+#include "gateway/core.hpp"
+#include "pgwire/protocol/encode.hpp"
+
+/// QueryRunner: how REST, jobs and whoever else isn't a client of the wire port have a statement run. It goes the same
+/// way as a client's in transaction mode, through a Relay and a ServerLink: the same pool and queue, the same
+/// decisions, one QueryRecord; and nothing of it is left on the server connection.
+namespace millrace::gateway {
+
+struct RunRequest {
+  /// Whose pool, which must have been given a credential that the server takes (`Pool::set_credential`). That the
+  /// caller may act for this user is the caller's to know.
+  std::string user = {}, database = {};
+  /// For the records and pg_stat_activity. What isn't printable ASCII becomes '?', as with the server.
+  std::string application = {};
+  /// One statement, in UTF-8. COPY and what controls transactions are refused (0A000): each run is a transaction of its
+  /// own, so a BEGIN could only mislead. What a statement sets in its session is undone after it.
+  std::string sql = {};
+  /// As text, in UTF-8; nullopt: NULL. The server finds their types from the statement.
+  std::vector<std::optional<std::string>> parameters = {};
+  /// From the call to the last row, waits included; then the statement is cancelled on the server, and has failed with
+  /// 57014. Zero: no limit.
+  std::chrono::milliseconds timeout{0};
+  /// Not null: its `give_up`, on the core's thread, ends the run in the same way.
+  std::shared_ptr<backend::Pool::Patience> patience = {};
+};
+
+/// Gets what a statement answers. Called on the core's thread, from within `run_query`.
+class RowSink {
+ public:
+  virtual ~RowSink() = default;
+  /// Once, before the rows; not for a statement that has none to answer.
+  virtual void on_columns(std::span<const pgwire::FieldDescription> columns) = 0;
+  /// Values are text, valid until it returns. False: no more are wanted, and the statement is cancelled: what it has
+  /// written is undone, unless it was done already.
+  virtual bool on_row(std::span<const pgwire::Value> row) = 0;
+  /// After the rows that have come together (of 64 KiB, or one that is larger): returns when it can take more. As long
+  /// as it doesn't, the server isn't read, but for one more such read.
+  virtual asio::awaitable<void> ready() { co_return; }
+};
+
+struct RunOutcome {
+  std::string tag = {};    ///< CommandComplete's, such as "INSERT 0 5"; "": an empty statement, or `stopped`
+  std::uint64_t rows = 0;  ///< by the tag; if there is no number in it, or `stopped`: how many the sink was given
+  bool stopped = false;    ///< the sink wanted no more
+};
+
+/// Runs a statement; on the core's thread. Errors are the server's in its own words (all of the Error is then text that
+/// may hold users' data); or 53300, 57014, 08006, 0A000, as a wire client would hear. Rows may have come before one.
+/// If the coroutine is destroyed, the statement is cancelled. `core` outlives all runs; `sink` this one.
+asio::awaitable<Result<RunOutcome>> run_query(Core& core, RunRequest request, RowSink& sink);
+
+}  // namespace millrace::gateway
