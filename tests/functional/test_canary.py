@@ -20,9 +20,9 @@ POOL_SIZE = 6
 # More than the pool; fewer where a session keeps its connection, so that each has its turn.
 FLOCK = {"session": 16, "transaction": 40}
 IO_THREADS = (1, 4)
-# At least so often in a second must an answer come from a connection that another client had before, or nothing that
-# is found here says anything about sharing.
-HANDED_OVER = {"session": 2, "transaction": 10}
+# One of so many answers at least must come from a connection that another client had before, or nothing that is found
+# here says anything about sharing.
+ANSWERS_FOR_A_HANDOVER = {"session": 60, "transaction": 30}
 
 # Millrace's own are beside the pool.
 CLIENT_BACKENDS = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> 'millrace'"
@@ -54,7 +54,7 @@ def test_no_answer_reaches_another_client(postgres: PostgreSQL, proxy: Wire, poo
     assert sum(tally.vanished.values()) > 20, tally.vanished
     print(f"{tally.queries} answers, {sum(tally.vanished.values())} vanished: {dict(tally.vanished)}")
     print(f"{tally.connections} server connections seen, handed over {tally.handed_over} times")
-    assert tally.handed_over > HANDED_OVER[pool_mode] * SECONDS
+    assert tally.handed_over > tally.queries / ANSWERS_FOR_A_HANDOVER[pool_mode]
     if is_millrace:
         moved = proxy.metric("server_connections_moved_total")
         print(f"moved between threads {moved} times")
