@@ -2,13 +2,13 @@
 #include "base/log.hpp"
 #include "gateway/session.hpp"
 #include "pgwire/protocol/encode.hpp"
+#include "pgwire/protocol/reader.hpp"
 
 namespace millrace::gateway {
 namespace {
 
 using boost::system::error_code;
-
-net::Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+using pgwire::as_bytes;
 
 /// How long a cancelled statement may take to end, before its server connection is given up.
 constexpr auto cancelled_statement_limit = std::chrono::seconds(10);

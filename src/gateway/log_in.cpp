@@ -7,15 +7,15 @@
 #include "gateway/session.hpp"
 #include "pgwire/protocol/encode.hpp"
 #include "pgwire/protocol/limits.hpp"
+#include "pgwire/protocol/reader.hpp"
 #include "pgwire/sansio/client_authentication.hpp"
 
 namespace millrace::gateway {
 namespace {
 
 using boost::system::error_code;
+using pgwire::as_bytes;
 using pgwire::ClientAuthentication;
-
-net::Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 pgwire::AuthMethod method_of(config::AuthType type) {
   switch (type) {

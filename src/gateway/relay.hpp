@@ -138,6 +138,7 @@ class Relay {
   bool on_query(const Item& item);
   bool on_parse(const Item& item);
   bool on_long_parse(const Item& item);
+  std::optional<ServerWriter::Columns> have_on_server(std::string_view name, Prepared* prepared);
   bool on_bind(const Item& item);
   bool on_describe(const Item& item);
   bool on_execute(const Item& item);

@@ -17,8 +17,6 @@ using Columns = ServerWriter::Columns;
 /// Names of statements and portals longer than this are passed on without being understood.
 constexpr std::size_t max_names = 64 * 1024;
 
-std::string_view text_of(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
-
 /// Of what DISCARD ALL undoes all but this: code that is loaded, names of custom settings, the schema of temporary
 /// tables (whoever has it can't prepare a two-phase transaction that looks for names there).
 bool leaves_traces(std::string_view pin) {
@@ -240,7 +238,7 @@ bool Relay::on_parse(const Item& item) {
   const StatementPtr statement = understand(parse->query);
   if (!statement) return false;
   const bool named = !parse->name.empty();
-  const std::string_view query_and_types = text_of(item.body().subspan(parse->name.size() + 1));
+  const std::string_view query_and_types = pgwire::as_text(item.body().subspan(parse->name.size() + 1));
   if (named && session_.names.is_statement_under_way(parse->name)) return settle();
   server().used = true;
   if (session_.moves && named && session_.names.is_taken(parse->name)) {
@@ -292,6 +290,28 @@ bool Relay::on_long_parse(const Item& item) {
   return true;
 }
 
+/// Before a Bind or Describe of the client's statement of this name: the server connection is to have it. `prepared`:
+/// null: the client has none. Null: something must be answered before.
+std::optional<Columns> Relay::have_on_server(std::string_view name, Prepared* prepared) {
+  const auto wait = [this] {
+    settle();
+    return std::nullopt;
+  };
+  if (name.empty()) {
+    if (prepared != nullptr && !writer_.has_names(*prepared->statement)) return wait();
+    writer_.ensure_unnamed_on_server();
+    return Columns::same;
+  }
+  if (prepared == nullptr || !prepared->text) return Columns::same;
+  writer_.follow_names(*prepared);
+  if (!writer_.has_names(*prepared->statement) || writer_.is_text_under_way(*prepared->text)) return wait();
+  writer_.ensure_on_server(prepared->text);
+  const Columns compared = writer_.compare_columns(*prepared);
+  if (compared != Columns::asked) return compared;
+  stop_ = Next::answer;
+  return std::nullopt;
+}
+
 bool Relay::on_bind(const Item& item) {
   const auto names = pgwire::bind_names(item.body());
   if (!names && item.message.size() < std::min(item.total, max_names)) return false;
@@ -309,23 +329,13 @@ bool Relay::on_bind(const Item& item) {
   }
   writer_.close_unneeded();
   Prepared* const prepared = session_.names.find(names->statement);
-  Columns compared = Columns::same;
-  if (names->statement.empty()) {
-    if (prepared != nullptr && !writer_.has_names(*prepared->statement)) return settle();
-    writer_.ensure_unnamed_on_server();
-  } else if (prepared != nullptr && prepared->text) {
-    writer_.follow_names(*prepared);
-    if (!writer_.has_names(*prepared->statement) || writer_.is_text_under_way(*prepared->text)) return settle();
-    writer_.ensure_on_server(prepared->text);
-    compared = writer_.compare_columns(*prepared);
-    if (compared == Columns::asked) {
-      stop_ = Next::answer;
-      return false;
-    }
-    const std::string_view name = writer_.name_of(*prepared, compared);
+  const auto compared = have_on_server(names->statement, prepared);
+  if (!compared) return false;
+  if (!names->statement.empty() && prepared != nullptr && prepared->text) {
+    const std::string_view name = writer_.name_of(*prepared, *compared);
     append_header(writer_.before, frontend::bind, item.total - 1 - names->statement.size() + name.size());
     writer_.before.append(names->portal).append(1, '\0').append(name).append(1, '\0');
-    writer_.before.append(text_of(item.body().subspan(names->length())));
+    writer_.before.append(pgwire::as_text(item.body().subspan(names->length())));
     writer_.replaced = true;
   }
   Reply& reply = replies_.owe(Kind::bind, now_);
@@ -344,23 +354,14 @@ bool Relay::on_describe(const Item& item) {
   replies_.unsynced = true;
   const auto target = pgwire::decode_describe(item.body());
   Text text;
-  Columns compared = Columns::same;
+  std::optional<Columns> compared;
   if (target && target->what == 'S') {
     if (session_.names.is_statement_under_way(target->name)) return settle();
     Prepared* const prepared = session_.names.find(target->name);
-    if (target->name.empty()) {
-      if (prepared != nullptr && !writer_.has_names(*prepared->statement)) return settle();
-      writer_.ensure_unnamed_on_server();
-    } else if (prepared != nullptr && prepared->text) {
-      writer_.follow_names(*prepared);
-      if (!writer_.has_names(*prepared->statement) || writer_.is_text_under_way(*prepared->text)) return settle();
-      writer_.ensure_on_server(prepared->text);
-      compared = writer_.compare_columns(*prepared);
-      if (compared == Columns::asked) {
-        stop_ = Next::answer;
-        return false;
-      }
-      pgwire::append_describe(writer_.before, 'S', writer_.name_of(*prepared, compared));
+    compared = have_on_server(target->name, prepared);
+    if (!compared) return false;
+    if (!target->name.empty() && prepared != nullptr && prepared->text) {
+      pgwire::append_describe(writer_.before, 'S', writer_.name_of(*prepared, *compared));
       writer_.replaced = true;
       if (compared == Columns::same) text = prepared->text;
     }

@@ -18,8 +18,6 @@ namespace backend_type = pgwire::backend;
 /// What must be understood is short. An error may be longer, and is then passed on in parts.
 constexpr std::size_t max_understood = 64 * 1024;
 
-std::string_view text_of(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
-
 /// Types that may come in any size, and are passed on in parts without being read.
 bool streams(char type) {
   switch (type) {
@@ -294,7 +292,7 @@ bool Relay::on_error(Bytes body, std::size_t total) {
 void Relay::translate_names_in_error(const Reply& reply, Bytes body, std::size_t total) {
   const std::string ours = fmt::format("\"{}\"", reply.text->server_name);
   const std::string theirs = fmt::format("\"{}\"", reply.name);
-  std::string text(text_of(body));
+  std::string text(pgwire::as_text(body));
   std::size_t at = text.find(ours);
   if (at == std::string::npos) return;
   for (; at != std::string::npos; at = text.find(ours, at + theirs.size())) text.replace(at, ours.size(), theirs);

@@ -3,11 +3,13 @@
 #include "base/log.hpp"
 #include "gateway/parse_elsewhere.hpp"
 #include "pgwire/protocol/encode.hpp"
+#include "pgwire/protocol/reader.hpp"
 
 namespace millrace::gateway {
 namespace {
 
 using boost::system::error_code;
+using pgwire::as_bytes;
 
 /// A client that has been silent for so long gives back memory that it once needed.
 constexpr auto resting_after = std::chrono::seconds(1);
@@ -17,8 +19,6 @@ constexpr std::size_t spare_connections = 20;
 constexpr std::size_t max_backlog = 20000;
 /// And so many bytes of them may wait for it.
 constexpr std::size_t max_waiting = 64 * 1024;
-
-net::Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 }  // namespace
 

@@ -8,6 +8,7 @@
 #include "gateway/fuzz/parts.hpp"
 #include "gateway/fuzz/require.hpp"
 #include "pgwire/protocol/limits.hpp"
+#include "pgwire/protocol/reader.hpp"
 
 namespace millrace::gateway::fuzz {
 namespace {
@@ -17,8 +18,6 @@ using pgwire::Bytes;
 using pgwire::header_size;
 using Found = ClientReader::Found;
 using Needs = ClientReader::Needs;
-
-std::string_view text_of(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 /// In memory of its own: a read behind its end is found.
 class Exactly {
@@ -84,7 +83,7 @@ class Reading {
     Bytes in = exactly.bytes();
     while (step(in)) {
     }
-    waiting_ = text_of(in);
+    waiting_ = pgwire::as_text(in);
     return end_ == Found::nothing;
   }
 
@@ -117,7 +116,7 @@ class Reading {
     switch (found) {
       case Found::passing:
         require(!item.message.empty() && !messages_.back().is_whole());
-        messages_.back().bytes += text_of(item.message);
+        messages_.back().bytes += pgwire::as_text(item.message);
         in = in.subspan(item.message.size());
         forget_server();
         return true;
@@ -129,7 +128,7 @@ class Reading {
         if (item.message.size() < std::min(item.total, manner_.enough)) return false;
         reader_.take(item);
         require(reader_.waiting() == 0);
-        messages_.push_back({item.type, item.total, std::string(text_of(item.message))});
+        messages_.push_back({item.type, item.total, std::string(pgwire::as_text(item.message))});
         in = in.subspan(item.message.size());
         forget_server();
         return true;
@@ -188,7 +187,7 @@ void client_reader(Bytes input) {
   if (input.size() < 2) return;
   const auto manner = manner_of(input[0]);
   std::minstd_rand random(static_cast<unsigned>(input[1]) + 1);
-  const auto sent = text_of(input.subspan(2));
+  const auto sent = pgwire::as_text(input.subspan(2));
 
   Reading whole(manner), sliced(manner), byte_by_byte(manner);
   whole.feed(sent);
