@@ -1,0 +1,35 @@
+#pragma once
+
+#include <compare>
+#include <string>
+#include <vector>
+
+namespace millrace::sql {
+
+/// `schema`: "" where the text gives none.
+struct Name {
+  std::string schema, name;
+  auto operator<=>(const Name&) const = default;
+};
+
+/// All that one SELECT, INSERT, UPDATE, DELETE, MERGE or COPY names, as far as its text shows: for whoever has the
+/// catalog. Each list is sorted and holds a name once. There may be too many names, never too few: a name that a WITH
+/// clause gives may stand in `reads` too.
+struct References {
+  /// "": every node and field of the tree is one that this knows to depend on nothing but what is listed here and the
+  /// session's settings. Else the first that isn't, in words for people: "FOR UPDATE", "TABLESAMPLE",
+  /// "CURRENT_TIMESTAMP", "XMLTABLE".
+  std::string not_known;
+
+  std::vector<Name> reads;        ///< relations that are read, in whatever subquery
+  std::vector<Name> writes;       ///< targets of INSERT, UPDATE, DELETE, MERGE, COPY FROM, also in WITH
+  std::vector<std::string> with;  ///< names that WITH clauses give: an unqualified name in `reads` may be one
+  std::vector<Name> functions;    ///< calls, also of aggregates
+  std::vector<Name> operators;    ///< "=" is one; also those that BETWEEN, IN, LIKE, NULLIF and so on stand for
+  std::vector<Name> types;        ///< of casts and typed constants, without array brackets and modifiers
+  std::vector<Name> collations;
+  std::vector<std::string> fields;  ///< of `a.b` and `(e).b`: the last name, which may be a function's
+  bool who = false;                 ///< CURRENT_USER, SESSION_USER, CURRENT_ROLE, USER, CURRENT_SCHEMA, CURRENT_CATALOG
+};
+
+}  // namespace millrace::sql
