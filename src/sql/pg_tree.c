@@ -14,6 +14,8 @@ enum { parser_version = PG_VERSION_NUM };
 #include <nodes/parsenodes.h>
 #include <pg_query/pg_query_internal.h>
 
+#include "pg_references.h"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -103,6 +105,8 @@ struct walk {
   size_t depth;
   size_t capacity;
   bool out_of_memory;
+  bool collects;  ///< the statement's names are asked for
+  struct pg_references references;
   struct frame inline_storage[inline_frames];
 };
 
@@ -244,6 +248,7 @@ static void enter(struct walk* walk, const Node* node, bool squashed) {
     return;
   }
   mix(walk, nodeTag(node));
+  if (walk->collects) pg_references_collect(&walk->references, node);
   const struct node_type* type = type_of(nodeTag(node));
   if (type == NULL) {
     report(walk, PG_TREE_UNKNOWN, NULL);
@@ -527,6 +532,23 @@ static void report_root(struct walk* walk, const Node* statement) {
   }
 }
 
+static bool names_are_asked_for(const List* statements) {
+  if (list_length(statements) != 1) return false;
+  switch (root_of(((const RawStmt*)linitial(statements))->stmt)) {
+    case PG_TREE_SELECT:
+    case PG_TREE_INSERT:
+    case PG_TREE_UPDATE:
+    case PG_TREE_DELETE:
+    case PG_TREE_MERGE:
+    case PG_TREE_COPY_FROM:
+    case PG_TREE_COPY_TO_CLIENT:
+    case PG_TREE_COPY_TO_FILE:
+      return true;
+    default:
+      return false;
+  }
+}
+
 static void set_error(struct pg_tree_result* result, const char* message) {
   size_t length = strnlen(message, sizeof result->error - 1);
   memcpy(result->error, message, length);
@@ -542,6 +564,8 @@ static void visit_statements(const List* statements, const struct pg_tree_visito
   walk.depth = 0;
   walk.capacity = inline_frames;
   walk.out_of_memory = false;
+  walk.collects = names_are_asked_for(statements);
+  walk.references = (struct pg_references){.visitor = visitor};
 
   ListCell* cell;
   foreach (cell, statements) {
@@ -570,4 +594,18 @@ void pg_tree_visit(const char* text, const struct pg_tree_visitor* visitor, stru
   }
   free(parse.stderr_buffer);
   pg_query_exit_memory_context(context);
+}
+
+bool pg_tree_collects(const char* node_type) {
+#undef NODE
+#define NODE(kind, struct_name, members)           \
+  if (strcmp(node_type, #struct_name) == 0) {      \
+    static const union {                           \
+      Node node;                                   \
+      struct_name whole;                           \
+    } empty = {.node = {.type = T_##struct_name}}; \
+    return pg_references_knows(&empty.node);       \
+  }
+#include "pg_tree_nodes.inc"
+  return false;
 }

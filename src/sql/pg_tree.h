@@ -83,6 +83,21 @@ enum pg_tree_fact {
   PG_TREE_TEMPORARY_SEQUENCE,
   PG_TREE_TEMPORARY_SCHEMA,  ///< anything named in pg_temp, or a search_path with it
   PG_TREE_UNKNOWN,           ///< a node that the table of nodes doesn't know
+  // What one SELECT, INSERT, UPDATE, DELETE, MERGE or COPY names, anywhere in it; nothing if it isn't alone in its
+  // text.
+  // `name`: without its schema; `value`: the schema, null if none is given.
+  PG_TREE_READS,      ///< a relation
+  PG_TREE_TARGET,     ///< a relation that is written
+  PG_TREE_WITH_NAME,  ///< what a WITH clause gives
+  PG_TREE_CALLS,      ///< a function
+  PG_TREE_OPERATOR,
+  PG_TREE_TYPE,
+  PG_TREE_COLLATION,
+  PG_TREE_FIELD,      ///< what stands behind a point, and may be a function
+  PG_TREE_RENAMES,    ///< a name that a column gets; "": of columns that a function has
+  PG_TREE_TO_MOMENT,  ///< what becomes a date or time: see References::to_moments
+  PG_TREE_WHO,        ///< CURRENT_USER and so on
+  PG_TREE_NOT_KNOWN,  ///< what may depend on anything else: words for people
 };
 
 struct pg_tree_visitor {
@@ -102,6 +117,10 @@ struct pg_tree_result {
 /// Parses `text` (ends with NUL) and calls the visitor for what it holds. The parser's use of the stack is bounded by
 /// the length of the text (see stack_needed() in statement.hpp), the walk's is constant. Thread-safe.
 void pg_tree_visit(const char* text, const struct pg_tree_visitor* visitor, struct pg_tree_result* result);
+
+/// Whether the facts from PG_TREE_READS on say all that a node of this type names by itself; if not, it gives
+/// PG_TREE_NOT_KNOWN. For tests.
+bool pg_tree_collects(const char* node_type);
 
 #ifdef __cplusplus
 }

@@ -2,6 +2,7 @@
 
 #include <compare>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace millrace::sql {
@@ -29,7 +30,18 @@ struct References {
   std::vector<Name> types;        ///< of casts and typed constants, without array brackets and modifiers
   std::vector<Name> collations;
   std::vector<std::string> fields;  ///< of `a.b` and `(e).b`: the last name, which may be a function's
-  bool who = false;                 ///< CURRENT_USER, SESSION_USER, CURRENT_ROLE, USER, CURRENT_SCHEMA, CURRENT_CATALOG
+  /// What becomes a date, time or timestamp (or a range or array of those), other than constants and parameters: "a" a
+  /// column, "f()" what a function gives, "+" what an operator gives, "::t" what was a `t` before, "" anything else. If
+  /// it is of a type of text, then the text may be 'now'.
+  std::vector<std::string> to_moments;
+  /// Names that the text gives to columns, so that they may not be a relation's. "": those that a function in FROM has.
+  std::vector<std::string> renames;
+  bool who = false;  ///< CURRENT_USER, SESSION_USER, CURRENT_ROLE, USER, CURRENT_SCHEMA, CURRENT_CATALOG
 };
+
+/// Whether a constant in the text may be one of the words that stand for the time of the transaction: now, today,
+/// tomorrow, yesterday. Texts that share a Statement may differ in this, and so may values of parameters, which this is
+/// to be asked of as well.
+bool mentions_moments(std::string_view text);
 
 }  // namespace millrace::sql

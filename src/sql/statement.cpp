@@ -6,6 +6,7 @@
 
 #include "sql/known_functions.hpp"
 #include "sql/pg_tree.h"
+#include "sql/reference_list.hpp"
 #include "sql/scan_guard.hpp"
 
 namespace millrace::sql {
@@ -204,6 +205,27 @@ class Reader {
         return pin("temporary sequence");
       case PG_TREE_TEMPORARY_SCHEMA:
         return pin("temporary schema");
+      default:
+        sql::take(references_, fact, name, value);
+        return;
+    }
+  }
+
+  void end() {
+    if (statement_.statements != 1) return;
+    switch (statement_.kind) {
+      case StatementKind::select:
+      case StatementKind::insert:
+      case StatementKind::update:
+      case StatementKind::delete_:
+      case StatementKind::merge:
+      case StatementKind::copy_from:
+      case StatementKind::copy_to:
+        finish(references_);
+        statement_.references = std::make_shared<const References>(std::move(references_));
+        return;
+      default:
+        return;
     }
   }
 
@@ -268,6 +290,7 @@ class Reader {
   std::string_view text_;
   Statement& statement_;
   std::string_view slice_;
+  References references_;
   bool only_plans_ = false;  ///< what stands in the statement isn't run by it
 };
 
@@ -387,6 +410,7 @@ std::shared_ptr<const Statement> parse(std::string_view text) {
   pg_tree_result result;
   pg_tree_visit(terminated.c_str(), &visitor, &result);
   if (!result.parsed) return unparsed(result.error);
+  reader.end();
   statement->fingerprint = result.fingerprint;
   return statement;
 }

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "sql/references.hpp"
+
 namespace millrace::sql {
 
 /// What a statement is, by the node at its root (PostgreSQL's grammar; never by its first word).
@@ -98,6 +100,8 @@ struct Statement {
   /// Of a BEGIN, START TRANSACTION, COMMIT or ROLLBACK without options, in any spelling: the tag of its answer. Else
   /// "".
   std::string transaction_tag;
+  /// Null unless the text is exactly one SELECT (not SELECT INTO), INSERT, UPDATE, DELETE, MERGE or COPY.
+  std::shared_ptr<const References> references;
   std::string why_unparsed;  ///< for kind unparsed: the parser's message, or the limit that was met
 };
 

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "sql/reference_list.hpp"
 #include "sql/template_key.hpp"
 
 namespace millrace::sql {
@@ -39,6 +40,7 @@ struct Entry {
   std::size_t bytes() const {
     std::size_t sum = sizeof(Entry) + sizeof(Statement) + text.size() + statement->why_unparsed.size();
     for (const auto& change : statement->changes) sum += sizeof change + change.name.size() + change.text.size();
+    if (statement->references != nullptr) sum += sql::bytes(*statement->references);
     return sum;
   }
 };
