@@ -1,0 +1,86 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace millrace::cache {
+
+/// What the policy knows of an entry. `hash`, `bytes` and `cost` are set before it is inserted, and stay.
+struct PolicyNode {
+  std::uint64_t hash = 0;
+  std::size_t bytes = 0;  ///< what keeping it takes
+  double cost = 0;        ///< what it takes to have it again, in any unit, the same for all; over 0
+
+ private:
+  friend class Policy;
+
+  // Readers write these, without a lock: a hit that gets lost does no harm.
+  std::atomic<double> touched_ = 0;      // the policy's clock at the last hit
+  std::atomic<std::uint32_t> hits_ = 0;  // since the policy last looked
+
+  std::uint32_t place_ = 0;  // in the heap
+  float frequency_ = 0;
+};
+
+/// What to evict: whose frequency × cost ÷ bytes is least, with ageing. Not thread-safe but for `hit`; holds no entry,
+/// and forgets one that it has answered from `evict`.
+///
+/// An entry's priority is the clock at its last use plus its worth; the clock is the priority of what was evicted last,
+/// so that what isn't used is overtaken (GreedyDual-Size-Frequency). Three things are different. What was evicted is
+/// remembered by its hash (ghosts), so that it comes back with its frequency. What hasn't been asked for twice is worth
+/// only a part, so that a scan displaces other parts of the scan. And a hit is a store or two into the entry, without a
+/// lock: priorities are put right when they come to be the least, which gives the same order, since a use can only
+/// raise one.
+class Policy {
+ public:
+  Policy();
+
+  /// Any thread, while others change the policy; the entry must not be freed meanwhile.
+  void hit(PolicyNode& node) const {
+    const double clock = clock_.load(std::memory_order_relaxed);
+    if (node.touched_.load(std::memory_order_relaxed) != clock) node.touched_.store(clock, std::memory_order_relaxed);
+    const auto hits = node.hits_.load(std::memory_order_relaxed);
+    if (hits < max_hits) node.hits_.store(hits + 1, std::memory_order_relaxed);
+  }
+
+  void insert(PolicyNode& node);
+  /// `fresh` takes the place of `old`, of the same key.
+  void replace(PolicyNode& old, PolicyNode& fresh);
+  void erase(PolicyNode& node);
+  /// Takes out what should go first; null if there is nothing.
+  PolicyNode* evict();
+  void clear();
+
+  std::size_t size() const { return heap_.size(); }
+  std::size_t memory_bytes() const;
+
+ private:
+  struct Ranked {
+    double priority;
+    PolicyNode* node;
+  };
+  struct Ghost {
+    std::uint32_t print = 0;  // of the hash; 0: none
+    float frequency = 0;
+  };
+
+  static constexpr std::uint32_t max_hits = 1U << 16;
+
+  double worth(const PolicyNode& node) const;
+  void settle(PolicyNode& node);  // counts the hits since the last look
+  void add(PolicyNode& node, double priority);
+  void put(std::size_t place, Ranked ranked);
+  void sift_up(std::size_t place, Ranked ranked);
+  void sift_down(std::size_t place, Ranked ranked);
+  Ghost* bucket(std::uint64_t hash);
+  void remember(const PolicyNode& node);
+  float recall(const PolicyNode& node);
+
+  std::atomic<double> clock_ = 0;
+  std::vector<Ranked> heap_;   // the least first
+  std::vector<Ghost> ghosts_;  // buckets, the newest first in each
+};
+
+}  // namespace millrace::cache

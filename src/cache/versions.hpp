@@ -1,0 +1,43 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace millrace::cache {
+
+/// Which of the things that a cached answer may depend on: see `Versions`.
+using Dependency = std::uint32_t;
+
+/// What an answer depended on, and its version before the answer was asked for.
+struct Seen {
+  Dependency dependency;
+  std::uint64_t version;
+};
+
+/// A number for each thing that answers depend on: a table, a tag, a database's catalog. It grows when the thing may
+/// have changed; an answer is fresh if none of the numbers that it saw has grown since. Things share numbers where
+/// their hashes do: an answer may be taken to be stale though it isn't, never the other way. Thread-safe; takes no
+/// lock. Half a mebibyte: not for the stack.
+class Versions {
+ public:
+  /// Names are "table:DATABASE:OID", "catalog:DATABASE", "database:DATABASE", "tag:NAME", ... The same in every
+  /// process.
+  static Dependency of(std::string_view name);
+
+  std::uint64_t current(Dependency dependency) const {
+    return numbers_[dependency % count].load(std::memory_order_acquire);
+  }
+  Seen see(Dependency dependency) const { return {dependency, current(dependency)}; }
+  bool is_current(const Seen& seen) const { return current(seen.dependency) == seen.version; }
+  void changed(Dependency dependency) { numbers_[dependency % count].fetch_add(1, std::memory_order_acq_rel); }
+
+  static constexpr std::size_t count = std::size_t{1} << 16;
+
+ private:
+  std::array<std::atomic<std::uint64_t>, count> numbers_ = {};
+};
+
+}  // namespace millrace::cache
