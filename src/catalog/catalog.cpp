@@ -1,0 +1,230 @@
+#include "catalog/catalog.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "catalog/catalog_sql.hpp"
+
+namespace millrace::catalog {
+
+namespace asio = boost::asio;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr std::string_view lock_not_available = "55P03";
+constexpr std::string_view changed_meanwhile = "the catalogs have changed while they were read";
+constexpr milliseconds longest_pause{300000};
+constexpr std::size_t most_configured = 64;  ///< connections come and go
+/// Between readings that DDL makes necessary: so many times what the last one took.
+constexpr int rest_of_readings = 4;
+
+milliseconds since(TimePoint began) { return std::chrono::duration_cast<milliseconds>(Clock::now() - began); }
+
+}  // namespace
+
+/// A Snapshot being made of rows on another thread.
+struct Catalog::Job {
+  explicit Job(asio::io_context& io) : done(io) {}
+  net::Signal done;
+  Result<std::vector<Row>> rows;
+  Result<Reading> reading;
+};
+
+std::shared_ptr<Catalog> Catalog::start(asio::io_context& io, asio::any_io_executor workers, Query query,
+                                        std::function<void()> changed, std::string name, Pace pace) {
+  std::shared_ptr<Catalog> catalog(
+      new Catalog(io, std::move(workers), std::move(query), std::move(changed), std::move(name), pace));
+  asio::co_spawn(io, catalog->run(), [catalog](const std::exception_ptr&) {});
+  return catalog;
+}
+
+Catalog::Catalog(asio::io_context& io, asio::any_io_executor workers, Query query, std::function<void()> changed,
+                 std::string name, Pace pace)
+    : io_(io),
+      workers_(std::move(workers)),
+      query_(std::move(query)),
+      changed_(std::move(changed)),
+      name_(std::move(name)),
+      pace_(pace),
+      wake_(io),
+      expiry_(io),
+      interval_(pace.poll),
+      settle_(pace.settle),
+      retry_(pace.first_retry) {}
+
+void Catalog::ddl_passed() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    ++doubts_;
+    set_current(nullptr);
+    asio::post(io_, [self = shared_from_this()] { self->wake_.set(); });
+  }
+  changed_();
+}
+
+std::shared_ptr<const void> Catalog::hold() {
+  {
+    const std::lock_guard lock(mutex_);
+    ++holds_;
+  }
+  ddl_passed();
+  return {static_cast<const void*>(this), [self = shared_from_this()](const void*) {
+            {
+              const std::lock_guard lock(self->mutex_);
+              --self->holds_;
+            }
+            self->ddl_passed();
+          }};
+}
+
+void Catalog::stop() {
+  const std::lock_guard lock(mutex_);
+  if (stopped_.exchange(true)) return;
+  set_current(nullptr);
+  asio::post(io_, [self = shared_from_this()] {
+    self->expiry_.cancel();
+    self->wake_.set();
+  });
+}
+
+asio::awaitable<void> Catalog::run() {
+  while (!stopped_) {
+    const auto time = co_await step();
+    if (stopped_ || time == milliseconds::zero() || !co_await wake_.wait(time)) continue;
+    // DDL seldom comes alone.
+    const auto until = Clock::now() + settle_;
+    while (!stopped_ && Clock::now() < until) co_await wake_.wait(until - Clock::now());
+  }
+}
+
+asio::awaitable<milliseconds> Catalog::step() {
+  std::uint64_t doubts = 0;
+  bool held = false;
+  {
+    const std::lock_guard lock(mutex_);
+    doubts = doubts_;
+    held = holds_ > 0;
+  }
+  const bool must_read = known_ == nullptr || known_at_ != doubts;
+  if (must_read && held) co_return pace_.poll;  // nobody sees yet what it will be
+  const auto began = Clock::now();
+  const auto outcome = must_read ? co_await read(doubts) : co_await poll();
+  if (stopped_) co_return milliseconds::zero();
+  if (must_read) settle_ = std::max(pace_.settle, since(began) * rest_of_readings);
+  if (outcome) {
+    retry_ = pace_.first_retry;
+    failures_ = 0;
+    expire_later();
+    co_return known_ != nullptr ? interval_ : milliseconds::zero();
+  }
+  if (outcome.error().message == changed_meanwhile) co_return settle_;
+  if (++failures_ == 2) {
+    log::warn("catalog not known", {{"database", name_}, {"reason", outcome.error().message}});
+    forget();
+  }
+  co_return std::exchange(retry_, std::min(retry_ * 2, pace_.last_retry));
+}
+
+asio::awaitable<Result<>> Catalog::read(std::uint64_t doubts) {
+  const auto began = Clock::now();
+  bool whole = true;
+  auto reading = co_await read_once(true);
+  if (!reading && reading.error().sqlstate == lock_not_available) {
+    // Somebody changes a table that a view reads. The rest is worth to be known meanwhile.
+    whole = false;
+    reading = co_await read_once(false);
+  }
+  if (!reading) co_return std::unexpected(std::move(reading).error());
+  // PostgreSQL writes a view's definition as it is now, whatever moment the transaction sees.
+  const auto checking = Clock::now();
+  const auto seen = read_seen(co_await query_(poll_sql(reading->seen.moment), {}));
+  if (!seen) co_return std::unexpected(seen.error());
+  if (seen->fingerprint) rest_after(since(checking));
+  const bool same = !seen->fingerprint || seen->fingerprint == reading->seen.fingerprint;
+  remember_configured(reading->seen.configured);
+  if (!same || remember_configured(seen->configured)) co_return fail(std::string(changed_meanwhile));
+  if (seen_.fingerprint && seen_.fingerprint != reading->seen.fingerprint) {
+    // Also where DDL has passed: its transaction may have ended after that was told.
+    forget();
+    changed_();
+  }
+  known_ = std::move(reading->snapshot);
+  known_at_ = doubts;
+  whole_ = whole;
+  seen_ = std::move(reading->seen);
+  seen_.moment = seen->moment;
+  ++version_;
+  log::debug("catalog read",
+             {{"database", name_}, {"relations", known_->relations().size()}, {"ms", since(began).count()}});
+  publish();
+  co_return Result<>{};
+}
+
+asio::awaitable<Result<>> Catalog::poll() {
+  const auto began = Clock::now();
+  const auto seen = read_seen(co_await query_(poll_sql(seen_.moment), {}));
+  if (!seen) co_return std::unexpected(seen.error());
+  if (seen->fingerprint) rest_after(since(began));
+  const bool same = !seen->fingerprint || seen->fingerprint == seen_.fingerprint;
+  if (remember_configured(seen->configured) || !same) {
+    known_ = nullptr;
+    forget();
+    changed_();
+    co_return Result<>{};
+  }
+  seen_.moment = seen->moment;
+  publish();
+  // What was locked may be free by now. What is known stays known until then.
+  if (!whole_) co_return co_await read(known_at_);
+  co_return Result<>{};
+}
+
+/// Whether it is new.
+bool Catalog::remember_configured(const std::string& configured) {
+  if (configured_.size() >= most_configured && !configured_.contains(configured)) configured_.clear();
+  return configured_.insert(configured).second;
+}
+
+void Catalog::rest_after(milliseconds poll) { interval_ = std::clamp(poll * pace_.rest, pace_.poll, longest_pause); }
+
+void Catalog::publish() {
+  const std::lock_guard lock(mutex_);
+  if (!stopped_ && holds_ == 0 && known_at_ == doubts_) set_current(known_);
+}
+
+void Catalog::forget() {
+  const std::lock_guard lock(mutex_);
+  set_current(nullptr);
+}
+
+void Catalog::set_current(std::shared_ptr<const Snapshot> snapshot) {
+  if (current_.exchange(snapshot) != snapshot) changes_.fetch_add(1, std::memory_order_acq_rel);
+}
+
+void Catalog::expire_later() {
+  expiry_.expires_after(interval_ * pace_.expires);
+  expiry_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+    const auto self = weak.lock();
+    if (!error && self) self->forget();
+  });
+}
+
+asio::awaitable<Result<Reading>> Catalog::read_once(bool views) {
+  auto job = std::make_shared<Job>(io_);
+  job->rows = co_await query_(read_sql(views), {});
+  if (!job->rows) co_return std::unexpected(job->rows.error());
+  asio::post(workers_, [job, &io = io_, version = version_ + 1] {
+    job->reading = read_snapshot(job->rows, version);
+    job->rows->clear();
+    asio::post(io, [job] { job->done.set(); });
+  });
+  co_await job->done.wait(std::chrono::hours(24));
+  co_return std::move(job->reading);
+}
+
+}  // namespace millrace::catalog

@@ -1,0 +1,181 @@
+#include "catalog/catalog_sql.hpp"
+
+#include <fmt/format.h>
+
+namespace millrace::catalog {
+
+namespace {
+
+// Each runs in its own transaction, which ends the settings. pg_temp is named so that it doesn't come first. A wait for
+// a lock could end in a deadlock with the application's own DDL, whose victim might be the application: so it ends long
+// before deadlock_timeout (1 s). One processor is enough for what runs in the background.
+constexpr std::string_view begin =
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"
+    "SELECT 'setting', name, reset_val, source FROM pg_catalog.pg_settings"
+    " WHERE name OPERATOR(pg_catalog.=) ANY (ARRAY['search_path', "
+    "'default_transaction_isolation']::pg_catalog.text[]);";
+constexpr std::string_view settings =
+    "SET LOCAL search_path TO pg_catalog, pg_temp;"
+    "SET LOCAL lock_timeout TO '100ms';"
+    "SET LOCAL statement_timeout TO '60s';"
+    "SET LOCAL jit TO off;"
+    "SET LOCAL max_parallel_workers_per_gather TO 0;";
+
+// What is in neither: temporary tables (they are their session's own), TOAST tables and indexes (VACUUM FULL, TRUNCATE
+// and REINDEX make new ones).
+constexpr std::string_view common = R"(
+WITH temporary_schemas AS MATERIALIZED (
+  SELECT oid FROM pg_namespace WHERE starts_with(nspname, 'pg_temp_') OR starts_with(nspname, 'pg_toast')),
+temporary AS MATERIALIZED (SELECT oid FROM pg_class WHERE relpersistence = 't'),
+shown AS MATERIALIZED (
+  SELECT oid FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S') AND relpersistence <> 't'
+    AND relnamespace NOT IN (SELECT oid FROM temporary_schemas))
+)";
+
+// A sum of hashes of rows, so their order is nothing to it. A row's xmin is the transaction that wrote it: a row that
+// was written again has another, also where it says the same; freezing leaves it as it is. It can't be taken of
+// pg_class and pg_index, which TRUNCATE, VACUUM FULL, CLUSTER and REINDEX write; relhasrules and its kin are put right
+// by VACUUM.
+struct Part {
+  std::string_view row, from;
+};
+constexpr Part parts[] = {
+    {"oid, relname, relnamespace, relkind, relpersistence, relowner, relrowsecurity, relforcerowsecurity, relreplident,"
+     " relispartition, relacl, reltype, reloftype, reloptions",
+     "pg_class WHERE oid IN (SELECT oid FROM shown)"},
+    {"attrelid, attnum, xmin", "pg_attribute WHERE attnum > 0 AND attrelid IN (SELECT oid FROM shown)"},
+    {"adrelid, adnum, xmin", "pg_attrdef WHERE adrelid NOT IN (SELECT oid FROM temporary)"},
+    {"indrelid, indkey, indnkeyatts, indimmediate, indisvalid, indisreplident, indclass, indcollation,"
+     " indpred IS NULL, indexprs IS NULL",
+     "pg_index WHERE indisunique AND indrelid IN (SELECT oid FROM shown)"},
+    {"oid, xmin", "pg_constraint WHERE connamespace NOT IN (SELECT oid FROM temporary_schemas)"},
+    {"inhrelid, inhparent, xmin", "pg_inherits WHERE inhrelid NOT IN (SELECT oid FROM temporary)"},
+    {"partrelid, xmin", "pg_partitioned_table WHERE partrelid NOT IN (SELECT oid FROM temporary)"},
+    {"oid, xmin", "pg_trigger WHERE tgrelid NOT IN (SELECT oid FROM temporary)"},
+    {"oid, xmin", "pg_rewrite WHERE ev_class NOT IN (SELECT oid FROM temporary)"},
+    {"oid, xmin", "pg_policy WHERE polrelid NOT IN (SELECT oid FROM temporary)"},
+    {"oid, xmin", "pg_type WHERE typnamespace NOT IN (SELECT oid FROM temporary_schemas)"},
+    {"oid, xmin", "pg_enum"},
+    {"oid, xmin", "pg_proc WHERE pronamespace NOT IN (SELECT oid FROM temporary_schemas)"},
+    {"oid, xmin", "pg_operator WHERE oprnamespace NOT IN (SELECT oid FROM temporary_schemas)"},
+    {"oid, xmin", "pg_cast"},
+    {"oid, xmin", "pg_collation"},
+    {"oid, xmin", "pg_namespace WHERE oid NOT IN (SELECT oid FROM temporary_schemas)"},
+    {"oid, xmin", "pg_ts_config"},
+    {"mapcfg, maptokentype, mapseqno, xmin", "pg_ts_config_map"},
+    {"oid, xmin", "pg_ts_dict"},
+    {"oid, xmin", "pg_event_trigger"},
+    // Shared by all databases; pg_authid itself is hidden from most.
+    {"r.*", "pg_roles r"},
+    {"roleid, member, xmin", "pg_auth_members"},
+    {"setdatabase, setrole, xmin",
+     "pg_db_role_setting WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))"},
+    {"oid, datname, datdba, datacl, encoding, datcollate, datctype", "pg_database WHERE datname = current_database()"},
+};
+
+std::string fingerprint(std::string_view known_moment) {
+  std::string sums;
+  for (const auto& part : parts) {
+    fmt::format_to(std::back_inserter(sums), ", (SELECT coalesce(sum(hashtextextended(ROW({})::text, 0)), 0) FROM {})",
+                   part.row, part.from);
+  }
+  // A snapshot is a moment of one server; after a restart, or on another server, the same numbers mean another.
+  return fmt::format(
+      "{} SELECT 'fingerprint', now.moment, pg_conf_load_time()::text,"
+      " CASE WHEN now.moment = '{}' THEN NULL ELSE concat_ws(' '{}) END"
+      " FROM (SELECT concat(pg_current_snapshot(), '@', extract(epoch FROM pg_postmaster_start_time())) AS moment) "
+      "now;",
+      common, known_moment, sums);
+}
+
+constexpr std::string_view content[] = {
+    // What a login trigger sets can't be known.
+    "SELECT 'server', current_setting('server_version'),"
+    " EXISTS (SELECT FROM pg_event_trigger WHERE evtevent = 'login' AND evtenabled <> 'D');",
+
+    "SELECT 'schema', n.nspname, EXISTS (SELECT FROM aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a"
+    " WHERE a.grantee = 0 AND a.privilege_type = 'USAGE') FROM pg_namespace n"
+    " WHERE n.oid NOT IN (SELECT oid FROM temporary_schemas);",
+
+    // Aggregated in the order of the subquery, which an index gives.
+    "SELECT 'relation', c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relrowsecurity, c.relreplident,"
+    " c.oid IN (SELECT ev_class FROM pg_rewrite WHERE rulename <> '_RETURN'),"
+    " c.oid IN (SELECT tgrelid FROM pg_trigger WHERE NOT tgisinternal), a.numbers, a.names, a.types, a.not_null"
+    " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN ("
+    "SELECT attrelid, array_agg(attnum) AS numbers, array_agg(attname) AS names, array_agg(atttypid) AS types,"
+    " array_agg(attnotnull) AS not_null"
+    " FROM (SELECT * FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped ORDER BY attrelid, attnum) columns"
+    " GROUP BY attrelid) a ON a.attrelid = c.oid"
+    " WHERE c.oid IN (SELECT oid FROM shown);",
+
+    "SELECT 'key', indrelid, indkey, indnkeyatts FROM pg_index"
+    " WHERE indisunique AND indimmediate AND indisvalid AND indpred IS NULL AND indexprs IS NULL"
+    " AND indrelid IN (SELECT oid FROM shown);",
+
+    "SELECT 'inherits', inhrelid, inhparent FROM pg_inherits WHERE inhrelid IN (SELECT oid FROM shown);",
+
+    "SELECT DISTINCT 'cascade', confrelid, conrelid FROM pg_constraint WHERE contype = 'f'"
+    " AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))"
+    " AND conrelid IN (SELECT oid FROM shown);",
+
+    // i, s, v: the last is the worst. What may be called as `row.name`: with defaults or VARIADIC it still is.
+    "SELECT 'function', p.proname, max(p.provolatile::text COLLATE \"C\"), bool_and(b.built_in),"
+    " bool_and(b.built_in OR p.provolatile = 'i'),"
+    " bool_or(NOT b.built_in AND p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1"
+    " AND (p.provariadic <> 0 OR t.typtype IN ('c', 'p') OR t.typtype = 'd' AND d.typtype IN ('c', 'd')))"
+    " FROM pg_proc p CROSS JOIN LATERAL"
+    " (SELECT p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace AS built_in) b"
+    " LEFT JOIN pg_type t ON t.oid = p.proargtypes[0] LEFT JOIN pg_type d ON d.oid = t.typbasetype"
+    " WHERE p.pronamespace NOT IN (SELECT oid FROM temporary_schemas) GROUP BY p.proname;",
+
+    "SELECT 'operator', o.oprname, max(p.provolatile::text COLLATE \"C\"), bool_and(b.built_in),"
+    " bool_and(b.built_in OR p.provolatile = 'i')"
+    " FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode CROSS JOIN LATERAL"
+    " (SELECT o.oid < 16384 AND o.oprnamespace = 'pg_catalog'::regnamespace AS built_in) b"
+    " WHERE o.oprnamespace NOT IN (SELECT oid FROM temporary_schemas) GROUP BY o.oprname;",
+
+    "SELECT 'type', t.oid, n.nspname, t.typname, t.typtype, t.typcategory,"
+    " CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END,"
+    " t.oid < 16384 AND t.typnamespace = 'pg_catalog'::regnamespace"
+    " FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace"
+    " WHERE t.typnamespace NOT IN (SELECT oid FROM temporary_schemas);",
+
+    // One without a function that isn't binary goes by the types' own functions for text.
+    "SELECT 'unsafe_cast' FROM pg_cast c LEFT JOIN pg_type s ON s.oid = c.castsource"
+    " LEFT JOIN pg_type t ON t.oid = c.casttarget"
+    " JOIN pg_proc p ON p.oid = c.castfunc OR c.castmethod = 'i' AND p.oid IN (s.typoutput, t.typinput)"
+    " WHERE c.oid >= 16384 AND p.provolatile <> 'i' LIMIT 1;",
+
+    "SELECT 'role', oid, rolname FROM pg_roles;",
+
+    "SELECT 'role_setting', s.setrole, s.setdatabase <> 0, setting FROM pg_db_role_setting s"
+    " CROSS JOIN LATERAL unnest(s.setconfig) setting"
+    " WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    " AND (starts_with(setting, 'search_path=') OR starts_with(setting, 'default_transaction_isolation='));",
+};
+
+// All names in a definition have their schemas but for what the search path shows: pg_catalog's. Those of PostgreSQL's
+// own views are nobody's business. OFFSET 0: each is made once.
+constexpr std::string_view views_sql =
+    "SELECT 'view', oid, CASE WHEN length(definition) < 250000 THEN definition END FROM ("
+    "SELECT oid, pg_get_viewdef(oid) AS definition FROM pg_class"
+    " WHERE relkind IN ('v', 'm') AND oid >= 16384 AND oid IN (SELECT oid FROM shown) OFFSET 0) views;";
+
+}  // namespace
+
+std::string read_sql(bool views) {
+  std::string sql;
+  sql.append(begin).append(settings).append(fingerprint(""));
+  for (const auto part : content) sql.append(common).append(part);
+  if (views) sql.append(common).append(views_sql);
+  return sql;
+}
+
+std::string poll_sql(std::string_view known_moment) {
+  // What a server said, and nothing else: digits and marks.
+  if (known_moment.find_first_not_of("0123456789:,@.") != std::string_view::npos) known_moment = "";
+  std::string sql(begin);
+  return sql.append(settings).append(fingerprint(known_moment));
+}
+
+}  // namespace millrace::catalog

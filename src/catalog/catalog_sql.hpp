@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace millrace::catalog {
+
+/// What is asked of a server, from PostgreSQL 13 on. Each text is several statements, for one simple query; they are
+/// one transaction, which sees one moment, takes no transaction id, and waits for no lock for more than a moment. Their
+/// names mean PostgreSQL's own whatever the session's settings are, and leave the settings as they were. Rows begin
+/// with a word that says what they are.
+
+/// The catalogs' content: the rows that `read_snapshot.hpp` makes a Snapshot of, and the row of `poll_sql("")`.
+/// Definitions of views need the locks that a SELECT from them takes: without `views` nothing is locked.
+std::string read_sql(bool views);
+
+/// One row: 'fingerprint', the moment, when the server's configuration was loaded as far as this connection knows, and
+/// the fingerprint of the catalogs. The last is NULL if the moment is `known_moment`, as then all else is as it was.
+std::string poll_sql(std::string_view known_moment);
+
+}  // namespace millrace::catalog

@@ -1,0 +1,118 @@
+#include "catalog/read_snapshot.hpp"
+
+#include <gtest/gtest.h>
+
+#include "catalog/array_text.hpp"
+#include "catalog/role_defaults.hpp"
+
+using namespace millrace;
+using namespace millrace::catalog;
+
+namespace {
+
+using Texts = std::vector<std::string>;
+
+TEST(ArrayText, ElementsAreAsTheyWere) {
+  EXPECT_EQ(elements_of("{}"), Texts{});
+  EXPECT_EQ(elements_of("{a}"), Texts{"a"});
+  EXPECT_EQ(elements_of("{1,22,-3}"), (Texts{"1", "22", "-3"}));
+  EXPECT_EQ(elements_of(R"({"a b","c,d","e\"f","g\\h","",i})"), (Texts{"a b", "c,d", "e\"f", "g\\h", "", "i"}));
+  EXPECT_EQ(elements_of(""), std::nullopt);
+  EXPECT_EQ(elements_of("a"), std::nullopt);
+  EXPECT_EQ(elements_of("{\"a}"), std::nullopt);
+}
+
+std::optional<Defaults> defaults(const RoleDefaults& roles, std::string_view user) {
+  SnapshotBuilder builder;
+  roles.give(builder);
+  return builder.build()->defaults(user);
+}
+
+struct RoleDefaultsTest : testing::Test {
+  RoleDefaults roles;
+  RoleDefaultsTest() {
+    roles.role(10, "app");
+    roles.role(11, "other");
+  }
+  std::string path(std::string_view user) const {
+    const auto found = defaults(roles, user);
+    return found ? found->search_path : "?";
+  }
+};
+
+TEST_F(RoleDefaultsTest, TheNearestSettingWins) {
+  roles.own("search_path", "server", "configuration file");
+  roles.own("default_transaction_isolation", "read committed", "default");
+  EXPECT_EQ(path("app"), "server");
+  roles.set(0, false, "search_path=all");
+  EXPECT_EQ(path("app"), "all");
+  roles.set(0, true, "search_path=database");
+  EXPECT_EQ(path("app"), "database");
+  roles.set(10, false, "search_path=role");
+  EXPECT_EQ(path("app"), "role");
+  roles.set(10, true, "search_path=role, \"in = database\"");
+  EXPECT_EQ(path("app"), "role, \"in = database\"");
+  EXPECT_EQ(path("other"), "database");
+  EXPECT_EQ(path("nobody"), "?");
+}
+
+TEST_F(RoleDefaultsTest, WhatMillracesOwnSettingsHideIsNotKnown) {
+  roles.own("default_transaction_isolation", "read committed", "default");
+  for (const auto* source : {"user", "database user", "database", "global", "client", "session"}) {
+    roles.own("search_path", "own", source);
+    EXPECT_EQ(path("app"), "?") << source;
+  }
+  roles.set(10, false, "search_path=a");
+  EXPECT_EQ(path("app"), "a");
+  EXPECT_EQ(path("other"), "?");
+}
+
+TEST_F(RoleDefaultsTest, IsolationIsAsShowSaysIt) {
+  roles.own("search_path", "a", "default");
+  roles.own("default_transaction_isolation", "read committed", "default");
+  roles.set(10, false, "default_transaction_isolation=SERIALIZABLE");
+  EXPECT_EQ(defaults(roles, "app")->isolation, "serializable");
+  EXPECT_EQ(defaults(roles, "other")->isolation, "read committed");
+  roles.not_known();
+  EXPECT_FALSE(defaults(roles, "app"));
+}
+
+TEST(ReadSnapshot, KeysAreNamesOfColumns) {
+  const std::vector<Row> rows{{"fingerprint", "1:1:", "noon", "5"},
+                              {"relation", "20000", "public", "t", "r", "p", "t", "f", "t", "f", "{1,3,4}",
+                               R"({a,"c d",e})", "{23,25,20}", "{t,f,f}"},
+                              {"relation", "20001", "public", "empty", "r", "u", "f", "d", "f", "t", {}, {}, {}, {}},
+                              {"key", "20000", "4 1 3", "2"},
+                              {"key", "20000", "2", "1"},
+                              {"key", "1", "1", "1"},
+                              {"cascade", "20000", "20001"},
+                              {"inherits", "20001", "20000"},
+                              {"unsafe_cast"}};
+  const auto reading = read_snapshot(rows, 7);
+  ASSERT_TRUE(reading);
+  const auto& snapshot = *reading->snapshot;
+  EXPECT_EQ(snapshot.version, 7);
+  EXPECT_TRUE(snapshot.has_unsafe_casts);
+  const auto* t = snapshot.find("public", "t");
+  ASSERT_NE(t, nullptr);
+  EXPECT_EQ(t->keys, (std::vector<Texts>{{"e", "a"}}));
+  EXPECT_TRUE(t->row_security);
+  EXPECT_TRUE(t->has_rules);
+  EXPECT_FALSE(t->has_triggers);
+  EXPECT_EQ(t->replica_identity, 'f');
+  EXPECT_EQ(t->columns[1].name, "c d");
+  EXPECT_EQ(t->columns[1].type, 25);
+  EXPECT_TRUE(t->columns[0].not_null);
+  EXPECT_EQ(t->children, std::vector<Oid>{20001});
+  EXPECT_EQ(t->cascades, std::vector<Oid>{20001});
+  EXPECT_EQ(snapshot.find(20001)->persistence, 'u');
+  EXPECT_TRUE(snapshot.find(20001)->columns.empty());
+}
+
+TEST(ReadSnapshot, NeedsAFingerprint) {
+  EXPECT_FALSE(read_snapshot(std::vector<Row>{{"server", "15"}}, 1));
+  EXPECT_FALSE(read_snapshot(fail("gone"), 1));
+  EXPECT_FALSE(read_seen(std::vector<Row>{}));
+}
+
+}  // namespace
