@@ -93,6 +93,7 @@ static bool is_moment(const char* name) {
       "tstzrange", "daterange", "tsmultirange", "tstzmultirange", "datemultirange",
   };
   if (*name == '_') ++name;
+  if (*name != 'd' && *name != 't') return false;
   for (size_t i = 0; i < lengthof(types); ++i) {
     if (strcmp(name, types[i]) == 0) return true;
   }
@@ -150,6 +151,7 @@ static void report_column(struct pg_references* references, const ColumnRef* col
   if (*name == '\0') return;  // a star
   if (list_length(column->fields) > 1) report(references, PG_TREE_FIELD, name, NULL);
   // They change without a change of the row's.
+  if (*name != 'c' && *name != 'x') return;
   for (size_t i = 0; i < lengthof(system_columns); ++i) {
     if (strcmp(name, system_columns[i]) == 0) not_known(references, "a system column");
   }
@@ -191,23 +193,23 @@ static void report_value_function(struct pg_references* references, const SQLVal
       report(references, PG_TREE_WHO, NULL, NULL);
       break;
     case SVFOP_CURRENT_DATE:
-      not_known(references, "CURRENT_DATE");
+      report(references, PG_TREE_CLOCK, "CURRENT_DATE", NULL);
       break;
     case SVFOP_CURRENT_TIME:
     case SVFOP_CURRENT_TIME_N:
-      not_known(references, "CURRENT_TIME");
+      report(references, PG_TREE_CLOCK, "CURRENT_TIME", NULL);
       break;
     case SVFOP_CURRENT_TIMESTAMP:
     case SVFOP_CURRENT_TIMESTAMP_N:
-      not_known(references, "CURRENT_TIMESTAMP");
+      report(references, PG_TREE_CLOCK, "CURRENT_TIMESTAMP", NULL);
       break;
     case SVFOP_LOCALTIME:
     case SVFOP_LOCALTIME_N:
-      not_known(references, "LOCALTIME");
+      report(references, PG_TREE_CLOCK, "LOCALTIME", NULL);
       break;
     case SVFOP_LOCALTIMESTAMP:
     case SVFOP_LOCALTIMESTAMP_N:
-      not_known(references, "LOCALTIMESTAMP");
+      report(references, PG_TREE_CLOCK, "LOCALTIMESTAMP", NULL);
       break;
     default:
       not_known(references, "a value of the session");

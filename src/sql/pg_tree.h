@@ -97,6 +97,7 @@ enum pg_tree_fact {
   PG_TREE_RENAMES,    ///< a name that a column gets; "": of columns that a function has
   PG_TREE_TO_MOMENT,  ///< what becomes a date or time: see References::to_moments
   PG_TREE_WHO,        ///< CURRENT_USER and so on
+  PG_TREE_CLOCK,      ///< CURRENT_TIMESTAMP and so on; `name`: which
   PG_TREE_NOT_KNOWN,  ///< what may depend on anything else: words for people
 };
 

@@ -6,14 +6,29 @@ namespace millrace::sql {
 
 namespace {
 
-/// A text that calls one function in each of a thousand rows is to need no list of a thousand.
+bool is(const Name& name, std::string_view schema, std::string_view of) {
+  return name.name == of && name.schema == schema;
+}
+
+/// Makes room for as many as most texts have, and passes by what was named a moment ago: a text that calls one function
+/// in each of a thousand rows is to need no list of a thousand.
+template <typename T, typename Same>
+bool is_new(std::vector<T>& list, Same same) {
+  constexpr std::size_t kUsual = 4;
+  constexpr std::size_t kLooksBack = 8;
+  if (list.capacity() == 0) list.reserve(kUsual);
+  const std::size_t first = list.size() < kLooksBack ? 0 : list.size() - kLooksBack;
+  return std::none_of(list.begin() + static_cast<std::ptrdiff_t>(first), list.end(), same);
+}
+
 void add(std::vector<Name>& list, std::string_view name, std::string_view schema) {
-  if (!list.empty() && list.back().name == name && list.back().schema == schema) return;
-  list.emplace_back(std::string(schema), std::string(name));
+  if (is_new(list, [&](const Name& other) { return is(other, schema, name); })) {
+    list.emplace_back(std::string(schema), std::string(name));
+  }
 }
 
 void add(std::vector<std::string>& list, std::string_view name) {
-  if (list.empty() || list.back() != name) list.emplace_back(name);
+  if (is_new(list, [&](const std::string& other) { return other == name; })) list.emplace_back(name);
 }
 
 template <typename T>
@@ -24,7 +39,9 @@ void sort_out(std::vector<T>& list) {
   list.erase(twice.begin(), twice.end());
 }
 
-std::size_t heap(const std::string& text) { return text.capacity() > std::string().capacity() ? text.capacity() + 1 : 0; }
+std::size_t heap(const std::string& text) {
+  return text.capacity() > std::string().capacity() ? text.capacity() + 1 : 0;
+}
 std::size_t heap(const Name& name) { return heap(name.schema) + heap(name.name); }
 
 template <typename T>
@@ -71,8 +88,14 @@ bool take(References& references, pg_tree_fact fact, std::string_view name, std:
     case PG_TREE_WHO:
       references.who = true;
       return true;
+    case PG_TREE_CLOCK:
+      if (!references.not_known.empty()) return true;
+      references.not_known = name;
+      references.only_clock = true;
+      return true;
     case PG_TREE_NOT_KNOWN:
       if (references.not_known.empty()) references.not_known = name;
+      references.only_clock = false;
       return true;
     default:
       return false;
@@ -95,8 +118,7 @@ void finish(References& references) {
 std::size_t bytes(const References& references) {
   return sizeof references + heap(references.not_known) + heap(references.reads) + heap(references.writes) +
          heap(references.with) + heap(references.functions) + heap(references.operators) + heap(references.types) +
-         heap(references.collations) + heap(references.fields) + heap(references.to_moments) +
-         heap(references.renames);
+         heap(references.collations) + heap(references.fields) + heap(references.to_moments) + heap(references.renames);
 }
 
 }  // namespace millrace::sql

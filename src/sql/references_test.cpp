@@ -136,7 +136,8 @@ constexpr Case kWrites[] = {
      "reads t; writes t; calls f; op =; fields c; renames b"},
     {"INSERT INTO t VALUES (1) ON CONFLICT (a text_pattern_ops) DO NOTHING",
      "not known: ON CONFLICT with a collation or an operator class; reads t; writes t"},
-    {"UPDATE t SET (a, b) = (SELECT 1, 2), c = DEFAULT FROM u WHERE t.x", "reads t u; writes t; fields x; renames a b c"},
+    {"UPDATE t SET (a, b) = (SELECT 1, 2), c = DEFAULT FROM u WHERE t.x",
+     "reads t u; writes t; fields x; renames a b c"},
     {"DELETE FROM t USING u WHERE f()", "reads t u; writes t; calls f"},
     {"MERGE INTO t USING u ON t.a < u.a WHEN MATCHED AND f() THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (g())",
      "reads t u; writes t; calls f g; op <; fields a"},
@@ -195,6 +196,13 @@ TEST(References, AreThereForOneQueryOrWriteOnly) {
   EXPECT_NE(parse("; SELECT 1 ;")->references, nullptr);
 }
 
+TEST(References, SayWhetherOnlyTheClockIsNotKnown) {
+  EXPECT_TRUE(parse("UPDATE t SET a = current_timestamp, b = current_date")->references->only_clock);
+  EXPECT_FALSE(parse("UPDATE t SET a = current_timestamp WHERE CURRENT OF c")->references->only_clock);
+  EXPECT_FALSE(parse("SELECT * FROM t TABLESAMPLE system (1) WHERE a < current_date")->references->only_clock);
+  EXPECT_FALSE(parse("SELECT 1")->references->only_clock);
+}
+
 constexpr auto kNodes = std::to_array<std::string_view>({
 #define NODE(root, type, fields) #type,
 #include "sql/pg_tree_nodes.inc"
@@ -203,15 +211,15 @@ constexpr auto kNodes = std::to_array<std::string_view>({
 
 /// Whoever adds to these has thought of all that the node names by itself.
 constexpr auto kCollected = std::to_array<std::string_view>({
-    "A_ArrayExpr",   "A_Expr",       "A_Indices",        "A_Indirection", "A_Star",           "Alias",
-    "BitString",     "BoolExpr",     "Boolean",          "BooleanTest",   "CaseExpr",         "CaseWhen",
-    "CoalesceExpr",  "CollateClause", "ColumnDef",       "ColumnRef",     "CommonTableExpr",  "CopyStmt",
-    "DefElem",       "DeleteStmt",   "Float",            "FuncCall",      "GroupingFunc",     "GroupingSet",
-    "IndexElem",     "InferClause",  "InsertStmt",       "Integer",       "JoinExpr",         "MergeStmt",
-    "MergeWhenClause", "MinMaxExpr", "MultiAssignRef",   "NamedArgExpr",  "NullTest",         "OnConflictClause",
-    "RangeFunction", "RangeSubselect", "RangeVar",       "ResTarget",     "RowExpr",          "SQLValueFunction",
-    "SelectStmt",    "SetToDefault", "SortBy",           "String",        "SubLink",          "TypeCast",
-    "TypeName",      "UpdateStmt",   "WindowDef",        "WithClause",
+    "A_ArrayExpr",     "A_Expr",         "A_Indices",      "A_Indirection", "A_Star",          "Alias",
+    "BitString",       "BoolExpr",       "Boolean",        "BooleanTest",   "CaseExpr",        "CaseWhen",
+    "CoalesceExpr",    "CollateClause",  "ColumnDef",      "ColumnRef",     "CommonTableExpr", "CopyStmt",
+    "DefElem",         "DeleteStmt",     "Float",          "FuncCall",      "GroupingFunc",    "GroupingSet",
+    "IndexElem",       "InferClause",    "InsertStmt",     "Integer",       "JoinExpr",        "MergeStmt",
+    "MergeWhenClause", "MinMaxExpr",     "MultiAssignRef", "NamedArgExpr",  "NullTest",        "OnConflictClause",
+    "RangeFunction",   "RangeSubselect", "RangeVar",       "ResTarget",     "RowExpr",         "SQLValueFunction",
+    "SelectStmt",      "SetToDefault",   "SortBy",         "String",        "SubLink",         "TypeCast",
+    "TypeName",        "UpdateStmt",     "WindowDef",      "WithClause",
 });
 
 TEST(References, EveryNodeIsCollectedOrNotKnown) {
@@ -225,9 +233,9 @@ TEST(References, EveryNodeIsCollectedOrNotKnown) {
 }
 
 TEST(References, MentionMoments) {
-  for (const char* text : {"SELECT 'now'::date", "'NOW'", "'Today 12:00'", "'{yesterday}'", "'[2020-01-01,tomorrow)'",
-                           "$$now$$", "'1now'", "'now1'", "now", "E'\\x6eow'", "U&'\\006eow'", "u&'n'",
-                           "'n'\n'ow'", "'n' --x\n  'ow'", "'n'\r\t'ow'"}) {
+  for (const char* text :
+       {"SELECT 'now'::date", "'NOW'", "'Today 12:00'", "'{yesterday}'", "'[2020-01-01,tomorrow)'", "$$now$$", "'1now'",
+        "'now1'", "now", "E'\\x6eow'", "U&'\\006eow'", "u&'n'", "'n'\n'ow'", "'n' --x\n  'ow'", "'n'\r\t'ow'"}) {
     EXPECT_TRUE(mentions_moments(text)) << text;
   }
   for (const char* text : {"", "SELECT 'known', 'nowhere', snow", "'to-day'", "LIKE '%\\_x'", "'a', 'b'", "'it''s'",
