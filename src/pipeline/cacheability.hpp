@@ -1,0 +1,36 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "catalog/snapshot.hpp"
+#include "sql/statement.hpp"
+
+namespace millrace::pipeline {
+
+/// Whether a read's answer may be kept for others who ask the same.
+struct Cacheable {
+  std::string why_not;  ///< a sentence without its subject, for people: "calls now(), which is stable"
+  std::string code;     ///< why not, for counting: "function"; of few values. "": it may be kept
+  std::vector<catalog::Oid> reads;  ///< tables that it depends on, also those below them; sorted
+
+  bool operator()() const { return code.empty(); }
+};
+
+/// The answer depends on nothing but the statement with its parameters, the rows of `reads`, the user, the role, the
+/// session's settings, and the snapshot. Whatever isn't known to keep to that is refused.
+///
+/// `search_path`: of the session, "$user" replaced; the session has no temporary tables. Whoever asks has asked
+/// sql::mentions_moments() of the text and of each parameter: a Statement doesn't know its constants. Functions of
+/// users are what they are declared to be. Pure; thread-safe.
+Cacheable cacheability(const sql::Statement& statement, const catalog::Snapshot& snapshot,
+                       std::span<const std::string> search_path);
+
+/// The tables whose rows the statement may change, with those that show them too or follow by foreign keys; sorted.
+/// Null: anything may change. What the defaults and constraints of a table's columns call isn't looked at.
+std::optional<std::vector<catalog::Oid>> changed_by(const sql::Statement& statement, const catalog::Snapshot& snapshot,
+                                                    std::span<const std::string> search_path);
+
+}  // namespace millrace::pipeline

@@ -1,0 +1,128 @@
+#include <algorithm>
+
+#include "pipeline/cacheability.hpp"
+#include "pipeline/known_results.hpp"
+
+namespace millrace::pipeline {
+
+namespace {
+
+using catalog::Oid;
+using sql::Name;
+using sql::References;
+
+constexpr int kMaxDepthOfViews = 16;
+
+/// Whether nothing that is called while the statement runs can change rows, other than the statement's own targets.
+class Calls {
+ public:
+  Calls(const catalog::Snapshot& snapshot, std::span<const std::string> search_path)
+      : snapshot_(snapshot), search_path_(search_path) {}
+
+  bool are_harmless(const References& references) { return names(references, search_path_, 0); }
+
+ private:
+  bool names(const References& references, std::span<const std::string> path, int depth) {
+    if (!references.not_known.empty() && !references.only_clock) return false;
+    return std::ranges::all_of(references.functions, [&](const Name& name) { return function(name.name); }) &&
+           std::ranges::all_of(references.operators, [&](const Name& name) { return operator_(name.name); }) &&
+           std::ranges::all_of(references.types, [&](const Name& name) { return type(name.name); }) &&
+           std::ranges::all_of(references.fields, [&](const std::string& name) { return field(name); }) &&
+           std::ranges::all_of(references.reads,
+                               [&](const Name& name) { return read(name, references, path, depth); });
+  }
+
+  bool function(std::string_view name) const {
+    const auto* functions = snapshot_.functions(name);
+    if (functions == nullptr) return false;
+    return functions->volatility == 'i' || (functions->all_immutable_or_built_in && changes_no_rows(name));
+  }
+
+  bool operator_(std::string_view name) const {
+    const auto* operators = snapshot_.operators(name);
+    return operators != nullptr && (operators->volatility == 'i' || operators->all_immutable_or_built_in);
+  }
+
+  /// A domain's constraints may call anything.
+  bool type(std::string_view name) const {
+    const auto types = snapshot_.types(name);
+    return !types.empty() && std::ranges::none_of(types, [](const auto& type) { return type.kind == 'd'; });
+  }
+
+  bool field(std::string_view name) const {
+    const auto* functions = snapshot_.functions(name);
+    return functions == nullptr || !functions->of_rows;
+  }
+
+  bool read(const Name& name, const References& references, std::span<const std::string> path, int depth) {
+    const auto* relation = snapshot_.resolve(name, path);
+    if (relation == nullptr) {
+      const bool other = std::ranges::any_of(
+          path, [&](const auto& schema) { return snapshot_.find(schema, name.name) != nullptr; });
+      return name.schema.empty() && !other && std::ranges::binary_search(references.with, name.name);
+    }
+    for (const Oid oid : snapshot_.read_with(relation->oid)) {
+      const auto* below = snapshot_.find(oid);
+      if (below == nullptr || below->row_security) return false;  // a policy may call anything
+    }
+    if (relation->kind != 'v') return relation->kind != 'f';
+    if (std::ranges::find(views_, relation->oid) != views_.end()) return true;
+    views_.push_back(relation->oid);
+    return relation->definition != nullptr && relation->definition->writes.empty() && depth < kMaxDepthOfViews &&
+           names(*relation->definition, {}, depth + 1);
+  }
+
+  const catalog::Snapshot& snapshot_;
+  std::span<const std::string> search_path_;
+  std::vector<Oid> views_;
+};
+
+bool is_known_write(const sql::Statement& statement) {
+  switch (statement.kind) {
+    case sql::StatementKind::insert:
+    case sql::StatementKind::update:
+    case sql::StatementKind::delete_:
+    case sql::StatementKind::merge:
+    case sql::StatementKind::copy_from:
+      return statement.references != nullptr && statement.changes.empty() && statement.other_settings.empty() &&
+             !statement.references->writes.empty();
+    default:
+      return false;
+  }
+}
+
+/// Whether the rows that come into the table are checked by something that may call anything.
+bool has_domains(const catalog::Relation& table, const catalog::Snapshot& snapshot) {
+  return std::ranges::any_of(table.columns, [&](const catalog::Column& column) {
+    const auto* type = snapshot.type(column.type);
+    return type == nullptr || type->kind == 'd';
+  });
+}
+
+}  // namespace
+
+std::optional<std::vector<Oid>> changed_by(const sql::Statement& statement, const catalog::Snapshot& snapshot,
+                                           std::span<const std::string> search_path) {
+  if (!is_known_write(statement) || snapshot.has_unsafe_casts) return std::nullopt;
+  const References& references = *statement.references;
+  if (!Calls(snapshot, search_path).are_harmless(references)) return std::nullopt;
+
+  std::vector<Oid> changed;
+  for (const auto& name : references.writes) {
+    const auto* target = snapshot.resolve(name, search_path);
+    if (target == nullptr || target->schema == "pg_catalog") return std::nullopt;
+    const auto with = snapshot.changed_with(target->oid);
+    if (!with) return std::nullopt;
+    for (const Oid oid : *with) {
+      const auto* table = snapshot.find(oid);
+      if (table == nullptr || table->row_security || has_domains(*table, snapshot)) return std::nullopt;
+      changed.push_back(oid);
+    }
+  }
+  std::ranges::sort(changed);
+  const auto twice = std::ranges::unique(changed);
+  changed.erase(twice.begin(), twice.end());
+  return changed;
+}
+
+}  // namespace millrace::pipeline
