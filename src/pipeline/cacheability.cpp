@@ -103,6 +103,9 @@ class Inspection {
   bool function(const Name& name) {
     const auto* functions = snapshot_.functions(name.name);
     if (functions == nullptr) return refuse("unknown_function", "calls " + show(name) + "(), which isn't known");
+    if (is_not_as_declared(name.name)) {
+      return refuse("function", "calls " + show(name) + "(), which reads more than its arguments");
+    }
     if (functions->volatility == 'i') return true;
     const bool stable = functions->volatility == 's';
     if (stable && functions->all_immutable_or_built_in && depends_on_settings_only(name.name)) return true;
@@ -143,8 +146,8 @@ class Inspection {
     const auto* found = snapshot_.resolve(name, path);
     if (found == nullptr) {
       // Of a WITH clause; unless there is a table of this name of which it isn't certain whether it is meant.
-      const bool other = std::ranges::any_of(
-          path, [&](const auto& schema) { return snapshot_.find(schema, name.name) != nullptr; });
+      const bool other =
+          std::ranges::any_of(path, [&](const auto& schema) { return snapshot_.find(schema, name.name) != nullptr; });
       if (name.schema.empty() && !other && std::ranges::binary_search(references.with, name.name)) return true;
       return refuse("unknown_relation", "the name " + show(name) + " isn't known");
     }

@@ -12,8 +12,8 @@ namespace millrace::pipeline {
 
 /// Whether a read's answer may be kept for others who ask the same.
 struct Cacheable {
-  std::string why_not;  ///< a sentence without its subject, for people: "calls now(), which is stable"
-  std::string code;     ///< why not, for counting: "function"; of few values. "": it may be kept
+  std::string why_not;              ///< a sentence without its subject, for people: "calls now(), which is stable"
+  std::string code;                 ///< why not, for counting: "function"; of few values. "": it may be kept
   std::vector<catalog::Oid> reads;  ///< tables that it depends on, also those below them; sorted
 
   bool operator()() const { return code.empty(); }

@@ -77,6 +77,9 @@ TEST(Cacheability, Functions) {
         d.builder.function("to_json", 'i', false);
         d.builder.function("concat", 's', false);
         d.builder.function("upper", 'v', false);
+        d.builder.function("length", 's', true);
+        d.builder.function("pg_size_pretty", 'i', true);
+        d.builder.function("pg_partition_root", 'i', true);
       },
       {
           {"SELECT lower(name) FROM users", ""},
@@ -88,6 +91,9 @@ TEST(Cacheability, Functions) {
           {"SELECT concat(1)", "stable_function"},
           {"SELECT upper(name) FROM users", "volatile_function"},
           {"SELECT pg_catalog.upper(name) FROM users", "volatile_function"},
+          {"SELECT length(name), pg_size_pretty(1) FROM users", ""},
+          {"SELECT pg_partition_root('logs')", "function",
+           "calls pg_partition_root(), which reads more than its arguments"},
           {"SELECT now()", "stable_function", "calls now(), which is stable"},
           {"SELECT age(at) FROM users", "stable_function"},
           {"SELECT table_to_xml('users', true, true, '')", "stable_function"},
@@ -120,14 +126,13 @@ TEST(Cacheability, Types) {
   expect(
       [](Database& d) {
         d.builder.type({.oid = 100'001, .schema = "public", .name = "mood", .kind = 'e', .category = 'E'});
-        d.builder.type(
-            {.oid = 100'002, .schema = "public", .name = "_mood", .category = 'A', .element = 100'001});
+        d.builder.type({.oid = 100'002, .schema = "public", .name = "_mood", .category = 'A', .element = 100'001});
         d.builder.type({.oid = 100'003, .schema = "public", .name = "email", .kind = 'd', .category = 'S'});
         d.builder.type({.oid = 100'004, .schema = "public", .name = "pair", .kind = 'c', .category = 'C'});
         d.builder.type({.oid = 100'005, .schema = "public", .name = "citext", .category = 'S'});
         d.builder.type({.oid = 100'006, .schema = "public", .name = "myrange", .kind = 'r', .category = 'R'});
-        d.builder.type({.oid = 3904, .schema = "pg_catalog", .name = "int4range", .kind = 'r', .category = 'R',
-                        .built_in = true});
+        d.builder.type(
+            {.oid = 3904, .schema = "pg_catalog", .name = "int4range", .kind = 'r', .category = 'R', .built_in = true});
         d.builder.type({.oid = 100'007, .schema = "other", .name = "text", .kind = 'd', .category = 'S'});
         d.add("moods", {{"a", 100'001}, {"b", 100'002}, {"c", 1009}, {"d", 3904}});
         d.add("emails", {{"id", 23}, {"e", 100'003}});
@@ -208,15 +213,12 @@ TEST(Cacheability, Relations) {
 }
 
 TEST(Cacheability, NamesOfWithClauses) {
-  expect(
-      [](Database& d) {
-        d.builder.find(d.add("secret", {}))->row_security = true;
-      },
-      {
-          {"WITH w AS (SELECT * FROM users) SELECT * FROM w", ""},
-          {"WITH w AS (SELECT * FROM users) SELECT * FROM public.w", "unknown_relation"},
-          {"WITH secret AS (SELECT 1) SELECT * FROM secret", "row_security"},
-      });
+  expect([](Database& d) { d.builder.find(d.add("secret", {}))->row_security = true; },
+         {
+             {"WITH w AS (SELECT * FROM users) SELECT * FROM w", ""},
+             {"WITH w AS (SELECT * FROM users) SELECT * FROM public.w", "unknown_relation"},
+             {"WITH secret AS (SELECT 1) SELECT * FROM secret", "row_security"},
+         });
 }
 
 TEST(Cacheability, ANameThatIsUncertainIsNotAWithClauses) {
@@ -235,7 +237,9 @@ TEST(Cacheability, ReadsAreTheTablesBelow) {
   const auto sums = database.add("sums", {{"id", 23}}, 'm');
   database.view("v", "SELECT * FROM public.users");
   const auto snapshot = database.builder.build();
-  const auto reads = [&](std::string_view text) { return cacheability(*sql::parse(text), *snapshot, test::path()).reads; };
+  const auto reads = [&](std::string_view text) {
+    return cacheability(*sql::parse(text), *snapshot, test::path()).reads;
+  };
   EXPECT_EQ(reads("SELECT 1"), Oids{});
   EXPECT_EQ(reads("SELECT * FROM orders o, orders p, users"), sorted({database.users, database.orders}));
   EXPECT_EQ(reads("SELECT * FROM logs"), sorted({database.logs, database.logs_1}));
@@ -321,7 +325,6 @@ TEST(Cacheability, SearchPathSaysWhatIsRead) {
   EXPECT_EQ(cacheability(*statement, *snapshot, test::path()).reads, Oids{database.users});
   EXPECT_EQ(cacheability(*statement, *snapshot, {}).code, "unknown_relation");
 }
-
 
 }  // namespace
 }  // namespace millrace::pipeline

@@ -15,7 +15,7 @@ class Database {
   catalog::Oid users, orders, logs, logs_1;
 
   Database() {
-    for (const char* name : {"lower", "upper", "count", "sum", "length", "f_immutable"}) {
+    for (const char* name : {"lower", "upper", "count", "sum", "f_immutable"}) {
       builder.function(name, 'i', true);
     }
     for (const char* name : {"to_char", "date_trunc", "timezone", "date", "json_to_record", "concat", "age",

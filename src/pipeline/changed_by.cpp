@@ -28,8 +28,7 @@ class Calls {
            std::ranges::all_of(references.operators, [&](const Name& name) { return operator_(name.name); }) &&
            std::ranges::all_of(references.types, [&](const Name& name) { return type(name.name); }) &&
            std::ranges::all_of(references.fields, [&](const std::string& name) { return field(name); }) &&
-           std::ranges::all_of(references.reads,
-                               [&](const Name& name) { return read(name, references, path, depth); });
+           std::ranges::all_of(references.reads, [&](const Name& name) { return read(name, references, path, depth); });
   }
 
   bool function(std::string_view name) const {
@@ -57,8 +56,8 @@ class Calls {
   bool read(const Name& name, const References& references, std::span<const std::string> path, int depth) {
     const auto* relation = snapshot_.resolve(name, path);
     if (relation == nullptr) {
-      const bool other = std::ranges::any_of(
-          path, [&](const auto& schema) { return snapshot_.find(schema, name.name) != nullptr; });
+      const bool other =
+          std::ranges::any_of(path, [&](const auto& schema) { return snapshot_.find(schema, name.name) != nullptr; });
       return name.schema.empty() && !other && std::ranges::binary_search(references.with, name.name);
     }
     for (const Oid oid : snapshot_.read_with(relation->oid)) {

@@ -11,6 +11,9 @@ namespace millrace::pipeline {
 /// clock, not the session, not catalogs.
 bool depends_on_settings_only(std::string_view function);
 
+/// A function that PostgreSQL declares immutable, though it reads a catalog or what the server is doing.
+bool is_not_as_declared(std::string_view function);
+
 /// Its result is never text, so that it becomes a date without the clock being asked.
 bool never_gives_text(std::string_view function);
 

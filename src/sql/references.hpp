@@ -38,6 +38,8 @@ struct References {
   /// Names that the text gives to columns, so that they may not be a relation's. "": those that a function in FROM has.
   std::vector<std::string> renames;
   bool who = false;  ///< CURRENT_USER, SESSION_USER, CURRENT_ROLE, USER, CURRENT_SCHEMA, CURRENT_CATALOG
+
+  bool operator==(const References&) const = default;
 };
 
 /// Whether a constant in the text may be one of the words that stand for the time of the transaction: now, today,

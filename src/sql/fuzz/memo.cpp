@@ -31,5 +31,8 @@ void millrace::sql::fuzz::memo(std::string_view first) {
     const auto direct = sql::parse(text);
     if (remembered->fingerprint != direct->fingerprint) __builtin_trap();
     if (describe(*remembered) != describe(*direct)) __builtin_trap();
+    const bool names = direct->references != nullptr;
+    if ((remembered->references != nullptr) != names) __builtin_trap();
+    if (names && *remembered->references != *direct->references) __builtin_trap();
   }
 }

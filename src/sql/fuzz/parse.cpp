@@ -21,6 +21,11 @@ void millrace::sql::fuzz::parse(std::string_view text) {
       if (statement->statements != 1) __builtin_trap();
       break;
   }
+  // A target is written: no one may take the statement for a read.
+  if (statement->references != nullptr) {
+    if (statement->statements != 1) __builtin_trap();
+    if (!statement->references->writes.empty() && !statement->writes) __builtin_trap();
+  }
   // What sets a setting again is a statement by itself, and says the same.
   for (const auto& change : statement->changes) {
     if (change.what != SessionChange::What::set) continue;
