@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,14 @@ def millrace_binary() -> Path:
             "'cmake --preset release && cmake --build --preset release --target millrace'"
         )
     return binary.resolve()
+
+
+def cache_bench() -> Path:
+    """The release build's cache_bench, built if it isn't as the sources are."""
+    done = subprocess.run([ROOT / "tools/build", "release", "cache_bench"], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"tools/build release cache_bench failed:\n{done.stdout}{done.stderr}")
+    return ROOT / "build/release/src/cache/cache_bench"
 
 
 def note(text: str) -> None:

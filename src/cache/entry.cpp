@@ -32,8 +32,9 @@ char* append(char* to, std::string_view bytes) {
 Entry* Entry::make(const NewEntry& made, std::shared_ptr<Ledger> ledger) {
   std::size_t before_key = made.seen.size() * sizeof(Seen);
   for (const auto& tag : made.tags) before_key += sizeof(std::uint32_t) + tag.size();
-  if (before_key > std::numeric_limits<std::uint32_t>::max()) return nullptr;
-  void* block = std::malloc(sizeof(Entry) + before_key + made.key.size() + made.head.size() + made.body.size());
+  const std::size_t bytes = sizeof(Entry) + before_key + made.key.size() + made.head.size() + made.body.size();
+  if (bytes > std::numeric_limits<std::uint32_t>::max()) return nullptr;
+  void* block = std::malloc(bytes);
   if (!block) return nullptr;
   auto* entry = new (block) Entry;
   entry->PolicyNode::hash = made.hash;
@@ -42,9 +43,9 @@ Entry* Entry::make(const NewEntry& made, std::shared_ptr<Ledger> ledger) {
   entry->seen_count_ = static_cast<std::uint32_t>(made.seen.size());
   entry->tag_count_ = static_cast<std::uint32_t>(made.tags.size());
   entry->key_at_ = static_cast<std::uint32_t>(before_key);
-  entry->key_size_ = made.key.size();
-  entry->head_size_ = made.head.size();
-  entry->body_size_ = made.body.size();
+  entry->key_size_ = static_cast<std::uint32_t>(made.key.size());
+  entry->head_size_ = static_cast<std::uint32_t>(made.head.size());
+  entry->body_size_ = static_cast<std::uint32_t>(made.body.size());
   entry->rows_ = made.rows;
   entry->fingerprint_ = made.fingerprint;
   entry->stored_ns_ = made.now_ns;

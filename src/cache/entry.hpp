@@ -94,13 +94,13 @@ class Entry : public PolicyNode {
   std::uint32_t seen_count_ = 0;
   std::uint32_t tag_count_ = 0;
   std::uint32_t key_at_ = 0;  // after the Seen and the tags
-  std::size_t key_size_ = 0;
-  std::size_t head_size_ = 0;
-  std::size_t body_size_ = 0;
+  std::uint32_t key_size_ = 0;
+  std::uint32_t head_size_ = 0;
+  std::uint32_t body_size_ = 0;
+  std::int64_t expires_ns_ = 0;
   std::uint64_t rows_ = 0;
   std::uint64_t fingerprint_ = 0;
   std::int64_t stored_ns_ = 0;
-  std::int64_t expires_ns_ = 0;
   std::int64_t cost_ns_ = 0;
   std::shared_ptr<const void> owner_;
   std::shared_ptr<Ledger> ledger_;
