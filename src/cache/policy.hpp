@@ -20,19 +20,25 @@ struct PolicyNode {
   std::atomic<double> touched_ = 0;      // the policy's clock at the last hit
   std::atomic<std::uint32_t> hits_ = 0;  // since the policy last looked
 
+  enum class Stay : std::uint8_t { first, returned, in_passing };
+
   std::uint32_t place_ = 0;  // in the heap
   float frequency_ = 0;
+  float frequency_before_ = 0;  // when it was inserted
+  Stay stay_ = Stay::first;
 };
 
 /// What to evict: whose frequency × cost ÷ bytes is least, with ageing. Not thread-safe but for `hit`; holds no entry,
 /// and forgets one that it has answered from `evict`.
 ///
 /// An entry's priority is the clock at its last use plus its worth; the clock is the priority of what was evicted last,
-/// so that what isn't used is overtaken (GreedyDual-Size-Frequency). Three things are different. What was evicted is
-/// remembered by its hash (ghosts), so that it comes back with its frequency. What hasn't been asked for twice is worth
-/// only a part, so that a scan displaces other parts of the scan. And a hit is a store or two into the entry, without a
-/// lock: priorities are put right when they come to be the least, which gives the same order, since a use can only
-/// raise one.
+/// so that what isn't used is overtaken (GreedyDual-Size-Frequency). Four things are different:
+///  - What was evicted is remembered by its hash (ghosts), so that it comes back with its frequency.
+///  - What hasn't been asked for twice is worth less, so that a scan displaces other parts of the scan.
+///  - Where what comes back is nearly always evicted again before it is used, all of it can't be kept (a loop over more
+///    than fits): then most of it is put where it goes next, and a part that stays gets hits.
+///  - A hit is a store or two into the entry, without a lock. Priorities are put right when they come to be the least,
+///    which gives the same order, since a use can only raise one.
 class Policy {
  public:
   Policy();
@@ -77,8 +83,11 @@ class Policy {
   Ghost* bucket(std::uint64_t hash);
   void remember(const PolicyNode& node);
   float recall(const PolicyNode& node);
+  bool only_in_passing();
 
   std::atomic<double> clock_ = 0;
+  double futile_ = 0;  // of what came back lately, the share that was evicted without a hit
+  std::uint64_t random_ = 1;
   std::vector<Ranked> heap_;   // the least first
   std::vector<Ghost> ghosts_;  // buckets, the newest first in each
 };

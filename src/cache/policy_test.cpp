@@ -58,6 +58,28 @@ TEST(Policy, AScanDoesNotFlushWhatIsUsed) {
   EXPECT_EQ(lost, 0U);
 }
 
+TEST(Policy, OfALoopOverMoreThanFitsAPartStays) {
+  Policy policy;
+  std::deque<PolicyNode> nodes;
+  for (std::uint64_t i = 0; i < 1250; ++i) make(nodes, i, 1, 1);
+  std::set<PolicyNode*> in;
+  std::size_t hits = 0;
+  for (int round = 0; round < 40; ++round) {
+    hits = 0;
+    for (auto& node : nodes) {
+      if (in.contains(&node)) {
+        policy.hit(node);
+        ++hits;
+        continue;
+      }
+      policy.insert(node);
+      in.insert(&node);
+      if (in.size() > 1000) in.erase(policy.evict());
+    }
+  }
+  EXPECT_GT(hits, 400U);  // LRU: none
+}
+
 TEST(Policy, WhatIsNoLongerUsedGoesInTheEnd) {
   Policy policy;
   std::deque<PolicyNode> nodes;
