@@ -53,7 +53,6 @@ Catalog::Catalog(asio::io_context& io, asio::any_io_executor workers, Query quer
       wake_(io),
       expiry_(io),
       interval_(pace.poll),
-      settle_(pace.settle),
       retry_(pace.first_retry) {}
 
 void Catalog::ddl_passed() {
@@ -97,7 +96,7 @@ asio::awaitable<void> Catalog::run() {
     const auto time = co_await step();
     if (stopped_ || time == milliseconds::zero() || !co_await wake_.wait(time)) continue;
     // DDL seldom comes alone.
-    const auto until = Clock::now() + settle_;
+    const auto until = std::max(Clock::now() + pace_.settle, next_reading_);
     while (!stopped_ && Clock::now() < until) co_await wake_.wait(until - Clock::now());
   }
 }
@@ -115,14 +114,16 @@ asio::awaitable<milliseconds> Catalog::step() {
   const auto began = Clock::now();
   const auto outcome = must_read ? co_await read(doubts) : co_await poll();
   if (stopped_) co_return milliseconds::zero();
-  if (must_read) settle_ = std::max(pace_.settle, since(began) * rest_of_readings);
+  if (must_read) next_reading_ = Clock::now() + since(began) * rest_of_readings;
   if (outcome) {
     retry_ = pace_.first_retry;
     failures_ = 0;
     expire_later();
     co_return known_ != nullptr ? interval_ : milliseconds::zero();
   }
-  if (outcome.error().message == changed_meanwhile) co_return settle_;
+  if (outcome.error().message == changed_meanwhile) {
+    co_return std::max(pace_.settle, since(began) * rest_of_readings);
+  }
   if (++failures_ == 2) {
     log::warn("catalog not known", {{"database", name_}, {"reason", outcome.error().message}});
     forget();
@@ -173,6 +174,7 @@ asio::awaitable<Result<>> Catalog::poll() {
   const bool same = !seen->fingerprint || seen->fingerprint == seen_.fingerprint;
   if (remember_configured(seen->configured) || !same) {
     known_ = nullptr;
+    seen_ = {};
     forget();
     changed_();
     co_return Result<>{};

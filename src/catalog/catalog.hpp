@@ -10,6 +10,7 @@
 #include <mutex>
 #include <unordered_set>
 
+#include "base/clock.hpp"
 #include "catalog/read_snapshot.hpp"
 #include "net/signal.hpp"
 
@@ -102,8 +103,9 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
   Seen seen_;
   std::unordered_set<std::string> configured_;  ///< each connection has its own time of the same loading
   std::uint64_t version_ = 0;
-  std::chrono::milliseconds interval_, settle_, retry_;
-  int failures_ = 0;  ///< one after another
+  std::chrono::milliseconds interval_, retry_;
+  TimePoint next_reading_;  ///< not before, however much DDL passes
+  int failures_ = 0;        ///< one after another
 };
 
 }  // namespace millrace::catalog

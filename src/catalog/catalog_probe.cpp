@@ -55,6 +55,7 @@ asio::awaitable<Result<std::vector<Row>>> ask(Probe* probe, std::string sql) {
     auto opened = co_await backend::ServerConnection::open(probe->io, address, login);
     if (!opened) co_return std::unexpected(opened.error().error);
     probe->connection = *opened;
+    probe->connection->start_reading();
   }
   const auto began = now_ns();
   auto rows = co_await probe->connection->query(std::move(sql), {}, std::chrono::seconds(60));

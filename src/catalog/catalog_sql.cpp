@@ -48,10 +48,13 @@ constexpr Part parts[] = {
     {"indrelid, indkey, indnkeyatts, indimmediate, indisvalid, indisreplident, indclass, indcollation,"
      " indpred IS NULL, indexprs IS NULL",
      "pg_index WHERE indisunique AND indrelid IN (SELECT oid FROM shown)"},
-    {"oid, xmin", "pg_constraint WHERE connamespace NOT IN (SELECT oid FROM temporary_schemas)"},
+    {"oid, conname, contype, condeferrable, convalidated, conrelid, contypid, confrelid, confupdtype, confdeltype, "
+     "conkey,"
+     " confkey, CASE WHEN contype = 'c' THEN xmin END",
+     "pg_constraint WHERE connamespace NOT IN (SELECT oid FROM temporary_schemas)"},
     {"inhrelid, inhparent, xmin", "pg_inherits WHERE inhrelid NOT IN (SELECT oid FROM temporary)"},
     {"partrelid, xmin", "pg_partitioned_table WHERE partrelid NOT IN (SELECT oid FROM temporary)"},
-    {"oid, xmin", "pg_trigger WHERE tgrelid NOT IN (SELECT oid FROM temporary)"},
+    {"oid, xmin", "pg_trigger WHERE NOT tgisinternal AND tgrelid NOT IN (SELECT oid FROM temporary)"},
     {"oid, xmin", "pg_rewrite WHERE ev_class NOT IN (SELECT oid FROM temporary)"},
     {"oid, xmin", "pg_policy WHERE polrelid NOT IN (SELECT oid FROM temporary)"},
     {"oid, xmin", "pg_type WHERE typnamespace NOT IN (SELECT oid FROM temporary_schemas)"},
