@@ -18,6 +18,7 @@ namespace {
 constexpr std::string_view lock_not_available = "55P03";
 constexpr std::string_view changed_meanwhile = "the catalogs have changed while they were read";
 constexpr milliseconds longest_pause{300000};
+constexpr std::size_t views_at_a_time = 100;
 constexpr std::size_t most_configured = 64;  ///< connections come and go
 /// Between readings that DDL makes necessary: so many times what the last one took.
 constexpr int rest_of_readings = 4;
@@ -133,15 +134,9 @@ asio::awaitable<milliseconds> Catalog::step() {
 
 asio::awaitable<Result<>> Catalog::read(std::uint64_t doubts) {
   const auto began = Clock::now();
-  bool whole = true;
-  auto reading = co_await read_once(true);
-  if (!reading && reading.error().sqlstate == lock_not_available) {
-    // Somebody changes a table that a view reads. The rest is worth to be known meanwhile.
-    whole = false;
-    reading = co_await read_once(false);
-  }
+  auto reading = co_await read_once();
   if (!reading) co_return std::unexpected(std::move(reading).error());
-  // PostgreSQL writes a view's definition as it is now, whatever moment the transaction sees.
+  // The definitions of views are of later moments: if nothing has changed since the first, they are of that as well.
   const auto checking = Clock::now();
   const auto seen = read_seen(co_await query_(poll_sql(reading->seen.moment), {}));
   if (!seen) co_return std::unexpected(seen.error());
@@ -156,7 +151,7 @@ asio::awaitable<Result<>> Catalog::read(std::uint64_t doubts) {
   }
   known_ = std::move(reading->snapshot);
   known_at_ = doubts;
-  whole_ = whole;
+  whole_ = reading->whole;
   seen_ = std::move(reading->seen);
   seen_.moment = seen->moment;
   ++version_;
@@ -216,16 +211,31 @@ void Catalog::expire_later() {
   });
 }
 
-asio::awaitable<Result<Reading>> Catalog::read_once(bool views) {
+asio::awaitable<Result<Reading>> Catalog::read_once() {
   auto job = std::make_shared<Job>(io_);
-  job->rows = co_await query_(read_sql(views), {});
+  job->rows = co_await query_(read_sql(), {});
   if (!job->rows) co_return std::unexpected(job->rows.error());
+  bool whole = true;
+  const auto views = views_in(*job->rows);
+  for (std::size_t at = 0; at < views.size() && !stopped_; at += views_at_a_time) {
+    const auto some = std::span(views).subspan(at, std::min(views_at_a_time, views.size() - at));
+    auto rows = co_await query_(views_sql(some), {});
+    if (rows) {
+      std::ranges::move(*rows, std::back_inserter(*job->rows));
+    } else if (rows.error().sqlstate == lock_not_available) {
+      // Somebody changes a table that a view reads. The rest is worth to be known meanwhile.
+      whole = false;
+    } else {
+      co_return std::unexpected(std::move(rows).error());
+    }
+  }
   asio::post(workers_, [job, &io = io_, version = version_ + 1] {
     job->reading = read_snapshot(job->rows, version);
     job->rows->clear();
     asio::post(io, [job] { job->done.set(); });
   });
   co_await job->done.wait(std::chrono::hours(24));
+  if (job->reading) job->reading->whole = whole;
   co_return std::move(job->reading);
 }
 

@@ -70,7 +70,7 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
   boost::asio::awaitable<std::chrono::milliseconds> step();
   boost::asio::awaitable<Result<>> read(std::uint64_t doubts);
   boost::asio::awaitable<Result<>> poll();
-  boost::asio::awaitable<Result<Reading>> read_once(bool views);
+  boost::asio::awaitable<Result<Reading>> read_once();
 
   bool remember_configured(const std::string& configured);
   void rest_after(std::chrono::milliseconds poll);

@@ -44,7 +44,7 @@ struct Probe {
 
 asio::awaitable<Result<std::vector<Row>>> ask(Probe* probe, std::string sql) {
   const bool reading = sql.contains("'relation'");
-  ++(reading ? probe->readings : probe->polls);
+  if (sql.contains("'fingerprint'")) ++(reading ? probe->readings : probe->polls);
   if (!probe->connection || !probe->connection->is_open()) {
     auto address = std::make_shared<backend::ServerAddress>();
     address->endpoint = {probe->url.host, probe->url.port};

@@ -157,20 +157,25 @@ constexpr std::string_view content[] = {
     " AND (starts_with(setting, 'search_path=') OR starts_with(setting, 'default_transaction_isolation='));",
 };
 
-// All names in a definition have their schemas but for what the search path shows: pg_catalog's. Those of PostgreSQL's
-// own views are nobody's business. OFFSET 0: each is made once.
-constexpr std::string_view views_sql =
-    "SELECT 'view', oid, CASE WHEN length(definition) < 250000 THEN definition END FROM ("
-    "SELECT oid, pg_get_viewdef(oid) AS definition FROM pg_class"
-    " WHERE relkind IN ('v', 'm') AND oid >= 16384 AND oid IN (SELECT oid FROM shown) OFFSET 0) views;";
-
 }  // namespace
 
-std::string read_sql(bool views) {
+std::string read_sql() {
   std::string sql;
   sql.append(begin).append(settings).append(fingerprint(""));
   for (const auto part : content) sql.append(common).append(part);
-  if (views) sql.append(common).append(views_sql);
+  return sql;
+}
+
+// All names in a definition have their schemas but for what the search path shows: pg_catalog's. OFFSET 0: each is made
+// once. A message of more than a megabyte would end the connection.
+std::string views_sql(std::span<const Oid> views) {
+  std::string sql;
+  sql.append(begin).append(settings);
+  fmt::format_to(std::back_inserter(sql),
+                 "SELECT 'view', oid, CASE WHEN length(definition) < 250000 THEN definition END FROM ("
+                 "SELECT oid, pg_get_viewdef(oid) AS definition FROM pg_class"
+                 " WHERE relkind IN ('v', 'm') AND oid IN ({}) OFFSET 0) views;",
+                 fmt::join(views, ", "));
   return sql;
 }
 

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
+
+#include "catalog/snapshot.hpp"
 
 namespace millrace::catalog {
 
@@ -10,9 +13,13 @@ namespace millrace::catalog {
 /// names mean PostgreSQL's own whatever the session's settings are, and leave the settings as they were. Rows begin
 /// with a word that says what they are.
 
-/// The catalogs' content: the rows that `read_snapshot.hpp` makes a Snapshot of, and the row of `poll_sql("")`.
-/// Definitions of views need the locks that a SELECT from them takes: without `views` nothing is locked.
-std::string read_sql(bool views);
+/// The catalogs' content but for definitions of views: rows that `read_snapshot.hpp` makes a Snapshot of, and the row
+/// of `poll_sql("")`. It locks nothing.
+std::string read_sql();
+
+/// Definitions of views: more such rows. PostgreSQL writes them as they are now, whatever moment the transaction sees,
+/// and takes the locks that a SELECT from them takes: so few at a time, as the server has room for some thousand locks.
+std::string views_sql(std::span<const Oid> views);
 
 /// One row: 'fingerprint', the moment, when the server's configuration was loaded as far as this connection knows, and
 /// the fingerprint of the catalogs. The last is NULL if the moment is `known_moment`, as then all else is as it was.

@@ -155,6 +155,15 @@ Result<Seen> read_seen(const Result<std::vector<Row>>& rows) {
   return fail("the server's answer has no fingerprint of its catalogs");
 }
 
+std::vector<Oid> views_in(const std::vector<Row>& rows) {
+  std::vector<Oid> views;
+  for (const auto& row : rows) {
+    if (text(row, 0) != "relation" || (letter(row, 4) != 'v' && letter(row, 4) != 'm')) continue;
+    if (const Oid oid = number(row, 1); oid >= first_normal_oid) views.push_back(oid);
+  }
+  return views;
+}
+
 Result<Reading> read_snapshot(const Result<std::vector<Row>>& rows, std::uint64_t version) {
   auto seen = read_seen(rows);
   if (!seen) return std::unexpected(std::move(seen).error());

@@ -34,10 +34,15 @@ Result<Seen> read_seen(const Result<std::vector<Row>>& rows);
 struct Reading {
   std::shared_ptr<const Snapshot> snapshot;
   Seen seen;
+  bool whole = true;  ///< false: some definitions of views couldn't be had
 };
 
-/// Makes a Snapshot of the rows that `read_sql` gives. Takes a second for a hundred thousand tables, and parses the
-/// definitions of views: not for an I/O thread. Definitions that take more stack than the thread has stay unknown.
+/// Those whose definitions are to be asked for, among the rows of `read_sql`: PostgreSQL's own are nobody's business.
+std::vector<Oid> views_in(const std::vector<Row>& rows);
+
+/// Makes a Snapshot of the rows that `read_sql` gives, and then `views_sql`. Takes a second for a hundred thousand
+/// tables, and parses the definitions of views: not for an I/O thread. Definitions that take more stack than the thread
+/// has stay unknown.
 Result<Reading> read_snapshot(const Result<std::vector<Row>>& rows, std::uint64_t version);
 
 }  // namespace millrace::catalog
