@@ -76,18 +76,20 @@ class Calls {
   std::vector<Oid> views_;
 };
 
-bool is_known_write(const sql::Statement& statement) {
-  switch (statement.kind) {
-    case sql::StatementKind::insert:
-    case sql::StatementKind::update:
-    case sql::StatementKind::delete_:
-    case sql::StatementKind::merge:
-    case sql::StatementKind::copy_from:
-      return statement.references != nullptr && statement.changes.empty() && statement.other_settings.empty() &&
-             !statement.references->writes.empty();
-    default:
-      return false;
-  }
+/// Of which only what it names can change anything.
+bool is_known(const sql::Statement& statement) {
+  using Kind = sql::StatementKind;
+  if (statement.references == nullptr) return false;
+  constexpr auto others = bit(Kind::empty) | bit(Kind::transaction) | bit(Kind::set) | bit(Kind::show) |
+                          bit(Kind::deallocate) | bit(Kind::close_cursor) | bit(Kind::listen) | bit(Kind::unlisten) |
+                          bit(Kind::notify) | bit(Kind::discard) | bit(Kind::lock);
+  if ((statement.kinds & ~(sql::kinds_with_references | others)) != 0) return false;
+  const bool sets = !statement.changes.empty() || !statement.other_settings.empty();
+  // What its names mean may be set on the way.
+  if (sets) return statement.references->writes.empty() && statement.references->reads.empty();
+  constexpr auto writes =
+      bit(Kind::insert) | bit(Kind::update) | bit(Kind::delete_) | bit(Kind::merge) | bit(Kind::copy_from);
+  return (statement.kinds & writes) == 0 || !statement.references->writes.empty();
 }
 
 /// Whether the rows that come into the table are checked by something that may call anything.
@@ -102,7 +104,7 @@ bool has_domains(const catalog::Relation& table, const catalog::Snapshot& snapsh
 
 std::optional<std::vector<Oid>> changed_by(const sql::Statement& statement, const catalog::Snapshot& snapshot,
                                            std::span<const std::string> search_path) {
-  if (!is_known_write(statement) || snapshot.has_unsafe_casts) return std::nullopt;
+  if (!is_known(statement) || snapshot.has_unsafe_casts) return std::nullopt;
   const References& references = *statement.references;
   if (!Calls(snapshot, search_path).are_harmless(references)) return std::nullopt;
 

@@ -39,6 +39,7 @@ TEST_F(ChangedBy, IsTheTargetWithWhatShowsItsRows) {
   expect("DELETE FROM public.users", {database_.users});
   expect("MERGE INTO users USING orders ON users.id = orders.id WHEN MATCHED THEN DELETE", {database_.users});
   expect("COPY users FROM STDIN", {database_.users});
+  expect("WITH w AS (DELETE FROM users RETURNING 1) SELECT 1", {database_.users});
   expect("UPDATE logs SET id = 1", logs);
   expect("UPDATE logs_1 SET id = 1", logs);
   expect("WITH w AS (DELETE FROM orders RETURNING id) INSERT INTO users SELECT id FROM w",
@@ -56,11 +57,22 @@ TEST_F(ChangedBy, ClockAndChanceChangeNoRows) {
   expect("INSERT INTO users VALUES (nextval('s'), gen_random_uuid(), DEFAULT)", {database_.users});
 }
 
+TEST_F(ChangedBy, NothingByWhatOnlyReads) {
+  for (const auto* text : {"SELECT 1", "SELECT lower(name), now(), random() FROM users", "COPY users TO STDOUT",
+                           "BEGIN; SELECT 1; COMMIT", "SELECT random(); CLOSE ALL; UNLISTEN *; RESET ALL"}) {
+    expect(text, {});
+  }
+}
+
+TEST_F(ChangedBy, TheTargetsOfSeveralStatements) {
+  expect("BEGIN; DELETE FROM users; UPDATE orders SET id = 1; COMMIT", {database_.users, database_.orders});
+  expect_anything({"DELETE FROM users; SET search_path = other; DELETE FROM users", "SELECT 1; CREATE TABLE t ()",
+                   "SET search_path = other; SELECT * FROM users", "DELETE FROM users; CALL p()"});
+}
+
 TEST_F(ChangedBy, AnythingWhereItIsNotAKnownWrite) {
-  expect_anything({"", "SELEC", "SELECT 1", "TRUNCATE users", "CREATE TABLE t ()", "CALL p()", "BEGIN",
-                   "DELETE FROM users; DELETE FROM users", "COPY users TO STDOUT", "SELECT 1 INTO t", "DO 'x'",
-                   "WITH w AS (DELETE FROM users RETURNING 1) SELECT 1", "EXPLAIN ANALYZE DELETE FROM users",
-                   "DELETE FROM users WHERE CURRENT OF c", "COPY users FROM '/f'",
+  expect_anything({"", "SELEC", "TRUNCATE users", "CREATE TABLE t ()", "CALL p()", "BEGIN", "SELECT 1 INTO t", "DO 'x'",
+                   "EXPLAIN ANALYZE DELETE FROM users", "DELETE FROM users WHERE CURRENT OF c", "COPY users FROM '/f'",
                    "UPDATE users SET at = current_timestamp WHERE CURRENT OF c"});
 }
 

@@ -108,8 +108,13 @@ constexpr auto kChangeNoRows = names({
     "now",
     "pg_backend_pid",
     "pg_column_size",
+    "pg_notify",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
     "pg_typeof",
     "random",
+    "setval",
     "statement_timestamp",
     "timeofday",
     "transaction_timestamp",
@@ -127,7 +132,8 @@ constexpr auto kLookIntoValues = names({"pg_collation_for", "pg_column_compressi
 bool depends_on_settings_only(std::string_view function) { return holds(kOfSettings, function); }
 bool never_gives_text(std::string_view function) { return holds(kNeverText, function); }
 bool changes_no_rows(std::string_view function) {
-  return holds(kChangeNoRows, function) || depends_on_settings_only(function);
+  return holds(kChangeNoRows, function) || depends_on_settings_only(function) || function.starts_with("pg_advisory_") ||
+         function.starts_with("pg_try_advisory_");
 }
 bool is_not_as_declared(std::string_view function) {
   if (function == "ts_lexize" || function == "txid_visible_in_snapshot") return true;

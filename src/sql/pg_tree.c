@@ -532,9 +532,8 @@ static void report_root(struct walk* walk, const Node* statement) {
   }
 }
 
-static bool names_are_asked_for(const List* statements) {
-  if (list_length(statements) != 1) return false;
-  switch (root_of(((const RawStmt*)linitial(statements))->stmt)) {
+static bool names_are_asked_for(enum pg_tree_root root) {
+  switch (root) {
     case PG_TREE_SELECT:
     case PG_TREE_INSERT:
     case PG_TREE_UPDATE:
@@ -564,13 +563,15 @@ static void visit_statements(const List* statements, const struct pg_tree_visito
   walk.depth = 0;
   walk.capacity = inline_frames;
   walk.out_of_memory = false;
-  walk.collects = names_are_asked_for(statements);
+  walk.collects = false;
   walk.references = (struct pg_references){.visitor = visitor};
 
   ListCell* cell;
   foreach (cell, statements) {
     const RawStmt* raw = lfirst(cell);
-    visitor->statement(visitor->context, root_of(raw->stmt), (size_t)raw->stmt_location, (size_t)raw->stmt_len);
+    const enum pg_tree_root root = root_of(raw->stmt);
+    walk.collects = names_are_asked_for(root);
+    visitor->statement(visitor->context, root, (size_t)raw->stmt_location, (size_t)raw->stmt_len);
     report_root(&walk, raw->stmt);
     walk_tree(&walk, raw->stmt);
     if (walk.out_of_memory) break;

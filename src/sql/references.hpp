@@ -13,7 +13,7 @@ struct Name {
   auto operator<=>(const Name&) const = default;
 };
 
-/// All that one SELECT, INSERT, UPDATE, DELETE, MERGE or COPY names, as far as its text shows: for whoever has the
+/// All that SELECT, INSERT, UPDATE, DELETE, MERGE or COPY names, as far as its text shows: for whoever has the
 /// catalog. Each list is sorted and holds a name once. There may be too many names, never too few: a name that a WITH
 /// clause gives may stand in `reads` too.
 struct References {

@@ -188,12 +188,21 @@ constexpr Case kNotKnown[] = {
 };
 INSTANTIATE_TEST_SUITE_P(NotKnown, ReferencesTest, testing::ValuesIn(kNotKnown));
 
-TEST(References, AreThereForOneQueryOrWriteOnly) {
-  for (const char* text : {"", "SELECT 1; SELECT 2", "SELECT 1 INTO t", "CREATE TABLE t AS SELECT 1", "BEGIN", "SELEC",
-                           "EXPLAIN SELECT 1", "PREPARE p AS SELECT 1", "DECLARE c CURSOR FOR SELECT 1", "CALL p()"}) {
+TEST(References, AreThereForQueriesAndWritesOnly) {
+  for (const char* text : {"", "SELECT 1 INTO t", "CREATE TABLE t AS SELECT 1", "BEGIN", "SELEC", "EXPLAIN SELECT 1",
+                           "PREPARE p AS SELECT 1", "DECLARE c CURSOR FOR SELECT 1", "CALL p()"}) {
     EXPECT_EQ(parse(text)->references, nullptr) << text;
   }
   EXPECT_NE(parse("; SELECT 1 ;")->references, nullptr);
+}
+
+TEST(References, OfSeveralStatementsAreOfThemTogether) {
+  const auto statement = parse("BEGIN; SELECT f(a) FROM t; SET x = 1; DELETE FROM u; CLOSE ALL");
+  ASSERT_NE(statement->references, nullptr);
+  const auto& references = *statement->references;
+  EXPECT_EQ(references.not_known, "");
+  EXPECT_EQ(references.functions, (std::vector<Name>{{"", "f"}}));
+  EXPECT_EQ(references.writes, (std::vector<Name>{{"", "u"}}));
 }
 
 TEST(References, SayWhetherOnlyTheClockIsNotKnown) {

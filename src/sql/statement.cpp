@@ -68,6 +68,8 @@ Root meaning_of(pg_tree_root root) {
       return {StatementKind::discard, false};
     case PG_TREE_LOCK:
       return {StatementKind::lock, true};
+    case PG_TREE_TRUNCATE:
+      return {StatementKind::truncate, true};
     case PG_TREE_CALL:
       return {StatementKind::call, true};
     case PG_TREE_DO_BLOCK:
@@ -108,6 +110,7 @@ class Reader {
     const Root meaning = meaning_of(root);
     if (++statement_.statements > 1) statement_.transaction_tag.clear();
     statement_.kind = statement_.statements == 1 ? meaning.kind : StatementKind::multiple;
+    statement_.kinds |= bit(meaning.kind);
     statement_.writes |= meaning.writes;
     statement_.copies_in |= root == PG_TREE_COPY_FROM;
     only_plans_ = root == PG_TREE_EXPLAIN || root == PG_TREE_PREPARE;
@@ -212,21 +215,9 @@ class Reader {
   }
 
   void end() {
-    if (statement_.statements != 1) return;
-    switch (statement_.kind) {
-      case StatementKind::select:
-      case StatementKind::insert:
-      case StatementKind::update:
-      case StatementKind::delete_:
-      case StatementKind::merge:
-      case StatementKind::copy_from:
-      case StatementKind::copy_to:
-        finish(references_);
-        statement_.references = std::make_shared<const References>(std::move(references_));
-        return;
-      default:
-        return;
-    }
+    if ((statement_.kinds & kinds_with_references) == 0) return;
+    finish(references_);
+    statement_.references = std::make_shared<const References>(std::move(references_));
   }
 
  private:
@@ -371,6 +362,8 @@ std::string_view name(StatementKind kind) {
       return "notify";
     case StatementKind::discard:
       return "discard";
+    case StatementKind::truncate:
+      return "truncate";
     case StatementKind::lock:
       return "lock";
     case StatementKind::call:

@@ -34,16 +34,23 @@ enum class StatementKind : std::uint8_t {
   notify,
   discard,
   lock,
+  truncate,
   call,
   do_block,
   explain,
-  ddl,       ///< CREATE (also CREATE TABLE AS, SELECT INTO), ALTER, DROP, GRANT, COMMENT, TRUNCATE, ...
+  ddl,       ///< CREATE (also CREATE TABLE AS, SELECT INTO), ALTER, DROP, GRANT, COMMENT, ...
   utility,   ///< anything else that the grammar knows
   multiple,  ///< more than one statement in one text
   unparsed,  ///< a syntax error, or text over a limit: passes through untouched
 };
 
 std::string_view name(StatementKind kind);
+
+/// Sets of kinds.
+constexpr std::uint32_t bit(StatementKind kind) { return std::uint32_t{1} << static_cast<unsigned>(kind); }
+constexpr std::uint32_t kinds_with_references =
+    bit(StatementKind::select) | bit(StatementKind::insert) | bit(StatementKind::update) | bit(StatementKind::delete_) |
+    bit(StatementKind::merge) | bit(StatementKind::copy_from) | bit(StatementKind::copy_to);
 
 /// A change to a session that outlives its transaction, in the order of the text.
 struct SessionChange {
@@ -79,6 +86,7 @@ struct Statement {
 
   StatementKind kind = StatementKind::unparsed;
   std::uint32_t statements = 0;  ///< how many the text holds
+  std::uint32_t kinds = 0;       ///< of each of them: `bit`s; 0: not known
 
   /// False: by itself the text writes no data, takes no lock beyond those of reading, and calls none of PostgreSQL's
   /// own functions that have an effect outside of their result. Settings, cursors and steps of transactions don't
@@ -100,7 +108,7 @@ struct Statement {
   /// Of a BEGIN, START TRANSACTION, COMMIT or ROLLBACK without options, in any spelling: the tag of its answer. Else
   /// "".
   std::string transaction_tag;
-  /// Null unless the text is exactly one SELECT (not SELECT INTO), INSERT, UPDATE, DELETE, MERGE or COPY.
+  /// Of all of SELECT (not SELECT INTO), INSERT, UPDATE, DELETE, MERGE and COPY in the text. Null: it holds none.
   std::shared_ptr<const References> references;
   std::string why_unparsed;  ///< for kind unparsed: the parser's message, or the limit that was met
 };

@@ -61,7 +61,7 @@ constexpr Case kKinds[] = {
     {"DROP TABLE t", "ddl writes"},
     {"ALTER TABLE t ADD b int DEFAULT 1", "ddl writes"},
     {"CREATE INDEX ON t (lower(a))", "ddl writes"},
-    {"TRUNCATE t", "ddl writes"},
+    {"TRUNCATE t", "truncate writes"},
     {"GRANT SELECT ON t TO r", "ddl writes"},
     {"COMMENT ON TABLE t IS 'x'", "ddl writes"},
     {"ALTER ROLE r SET work_mem = '1MB'", "ddl writes new-sessions"},
