@@ -32,6 +32,23 @@ shown AS MATERIALIZED (
     AND relnamespace NOT IN (SELECT oid FROM temporary_schemas))
 )";
 
+// Tables of which a default or a check calls a function that may do anything. What is built in isn't depended on;
+// those of the extensions only make values.
+constexpr std::string_view calling = R"(,
+calling AS MATERIALIZED (
+  SELECT coalesce(def.adrelid, con.conrelid) AS relation
+  FROM pg_depend dep JOIN pg_proc p
+    ON p.provolatile = 'v' AND (dep.refclassid = 'pg_proc'::regclass AND dep.refobjid = p.oid
+      OR dep.refclassid = 'pg_operator'::regclass
+        AND dep.refobjid IN (SELECT oid FROM pg_operator WHERE oprcode = p.oid))
+  LEFT JOIN pg_attrdef def ON dep.classid = 'pg_attrdef'::regclass AND dep.objid = def.oid
+  LEFT JOIN pg_constraint con ON dep.classid = 'pg_constraint'::regclass AND dep.objid = con.oid AND con.contype = 'c'
+  WHERE dep.classid IN ('pg_attrdef'::regclass, 'pg_constraint'::regclass)
+    AND NOT EXISTS (SELECT FROM pg_depend own JOIN pg_extension e ON own.refobjid = e.oid
+      WHERE own.classid = 'pg_proc'::regclass AND own.objid = p.oid AND own.deptype = 'e'
+        AND own.refclassid = 'pg_extension'::regclass AND e.extname IN ('uuid-ossp', 'pgcrypto')))
+)";
+
 // A sum of hashes of rows, so their order is nothing to it. A row's xmin is the transaction that wrote it: a row that
 // was written again has another, also where it says the same; freezing leaves it as it is. It can't be taken of
 // pg_class and pg_index, which TRUNCATE, VACUUM FULL, CLUSTER and REINDEX write; relhasrules and its kin are put right
@@ -103,7 +120,8 @@ constexpr std::string_view content[] = {
     // Aggregated in the order of the subquery, which an index gives.
     "SELECT 'relation', c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relrowsecurity, c.relreplident,"
     " c.oid IN (SELECT ev_class FROM pg_rewrite WHERE rulename <> '_RETURN'),"
-    " c.oid IN (SELECT tgrelid FROM pg_trigger WHERE NOT tgisinternal), a.numbers, a.names, a.types, a.not_null"
+    " c.oid IN (SELECT tgrelid FROM pg_trigger WHERE NOT tgisinternal UNION ALL SELECT relation FROM calling),"
+    " a.numbers, a.names, a.types, a.not_null"
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN ("
     "SELECT attrelid, array_agg(attnum) AS numbers, array_agg(attname) AS names, array_agg(atttypid) AS types,"
     " array_agg(attnotnull) AS not_null"
@@ -122,12 +140,16 @@ constexpr std::string_view content[] = {
     " AND conrelid IN (SELECT oid FROM shown);",
 
     // i, s, v: the last is the worst. What may be called as `row.name`: with defaults or VARIADIC it still is.
-    "SELECT 'function', p.proname, max(p.provolatile::text COLLATE \"C\"), bool_and(b.built_in),"
-    " bool_and(b.built_in OR p.provolatile = 'i'),"
+    "SELECT 'function', p.proname, max(w.volatility COLLATE \"C\"), bool_and(b.built_in),"
+    " bool_and(b.built_in OR w.volatility = 'i'),"
     " bool_or(NOT b.built_in AND p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1"
     " AND (p.provariadic <> 0 OR t.typtype IN ('c', 'p') OR t.typtype = 'd' AND d.typtype IN ('c', 'd')))"
     " FROM pg_proc p CROSS JOIN LATERAL"
     " (SELECT p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace AS built_in) b"
+    // An aggregate is what the functions behind it are, whatever it is declared as.
+    " LEFT JOIN pg_aggregate g ON g.aggfnoid = p.oid AND NOT b.built_in CROSS JOIN LATERAL"
+    " (SELECT max(s.provolatile::text COLLATE \"C\") AS volatility FROM pg_proc s WHERE s.oid IN (p.oid, g.aggtransfn,"
+    " g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn, g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn)) w"
     " LEFT JOIN pg_type t ON t.oid = p.proargtypes[0] LEFT JOIN pg_type d ON d.oid = t.typbasetype"
     " WHERE p.pronamespace NOT IN (SELECT oid FROM temporary_schemas) GROUP BY p.proname;",
 
@@ -162,7 +184,7 @@ constexpr std::string_view content[] = {
 std::string read_sql() {
   std::string sql;
   sql.append(begin).append(settings).append(fingerprint(""));
-  for (const auto part : content) sql.append(common).append(part);
+  for (const auto part : content) sql.append(common).append(calling).append(part);
   return sql;
 }
 

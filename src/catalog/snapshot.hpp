@@ -34,8 +34,9 @@ struct Relation {
   char kind = 'r';         ///< pg_class.relkind
   char persistence = 'p';  ///< p: permanent, u: unlogged
   bool row_security = false;
-  bool has_rules = false;     ///< other than a view's own
-  bool has_triggers = false;  ///< of a user's, enabled or not; not those of foreign keys
+  bool has_rules = false;  ///< other than a view's own
+  /// Of a user's, enabled or not, not those of foreign keys; or a default or check calls what may do anything.
+  bool has_triggers = false;
   char replica_identity = 'd';
   std::vector<Column> columns;                 ///< without those that were dropped; in their order
   std::vector<std::vector<std::string>> keys;  ///< columns of each valid, unique, immediate, unconditional index on
