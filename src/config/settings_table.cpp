@@ -180,9 +180,9 @@ std::vector<Group> groups() {
        }},
       {"Multi-level caching",
        {
-           {"ENABLE_MULTI_LEVEL_CACHING", Switch{&Settings::enable_multi_level_caching}, cache,
+           {"ENABLE_MULTI_LEVEL_CACHING", Switch{&Settings::enable_multi_level_caching}, restart,
             "Cache results at all."},
-           {"L1_CACHE_SIZE_MB", Count{&Settings::l1_cache_size_mb, 1, 1048576}, cache,
+           {"L1_CACHE_SIZE_MB", Count{&Settings::l1_cache_size_mb, 1, 1048576}, restart,
             "Memory for the first level, in this process."},
            {"L2_REDIS_CACHE_TTL_SECONDS", Duration{&Settings::l2_redis_cache_ttl_seconds, 1, 31536000}, cache,
             "How long the second level, Redis, keeps an entry."},
@@ -203,8 +203,14 @@ std::vector<Group> groups() {
             "Cache what comes from more than one database."},
            {"ENABLE_HYBRID_QUERY_CACHING", Switch{&Settings::enable_hybrid_query_caching}, cache,
             "Cache the combined results of hybrid queries."},
-           {"CACHE_CONSISTENCY_LEVEL", choice<&Settings::cache_consistency_level>(consistency_levels), cache,
-            "How fresh an answer from the cache must be."},
+           {"CACHE_CONSISTENCY_LEVEL", choice<&Settings::cache_consistency_level>(consistency_levels), reload,
+            "How fresh an answer from the cache must be, where a client doesn't say (`millrace.consistency`). With "
+            "`eventual`, what is written through Millrace counts at once, what is written past it after "
+            "CACHE_DEFAULT_TTL_SECONDS at the latest; the other levels aren't there yet: they are answered by "
+            "PostgreSQL."},
+           {"CACHE_DEFAULT_TTL_SECONDS", Duration{&Settings::cache_default_ttl_seconds, 1, 31536000}, reload,
+            "How long an answer may be given again from the cache with the level `eventual`, where a statement doesn't "
+            "say (`/* millrace: ttl=60 */`)."},
            {"CACHE_INVALIDATION_BATCH_SIZE", Count{&Settings::cache_invalidation_batch_size, 1, 1000000}, cache,
             "How many invalidations are worked off together."},
            {"ENABLE_CACHE_CONSISTENCY_MONITORING", Switch{&Settings::enable_cache_consistency_monitoring}, cache,

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/log.hpp"
+#include "gateway/catalogs.hpp"
 #include "gateway/core.hpp"
 #include "gateway/own_query.hpp"
 #include "gateway/session.hpp"
@@ -95,6 +96,14 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
   made->shared_ = std::make_shared<Shared>(std::move(*address), limits_of(*settings));
   made->shared_->follow(std::move(*rules));
   made->shared_->mock_seed = mock_seed();
+  if (settings->enable_multi_level_caching) {
+    made->shared_->read_cache = std::make_unique<pipeline::ReadCache>(
+        pipeline::ReadCache::Options{.l1_bytes = static_cast<std::size_t>(settings->l1_cache_size_mb) << 20,
+                                     .ttl = settings->cache_default_ttl_seconds});
+    made->catalogs_ = std::make_unique<Catalogs>(*cores.front(), *made->shared_);
+    made->shared_->read_cache->use(
+        [catalogs = made->catalogs_.get()](const std::string& database) { return catalogs->of(database); });
+  }
   const sql::ParseLimits parse_limits{.max_bytes = static_cast<std::size_t>(settings->max_parsed_statement_kb) * 1024};
   for (std::size_t index = 0; index < cores.size(); ++index) {
     made->cores_.push_back(std::make_unique<Core>(*cores[index], *made->shared_, index, monitor, parse_limits));
@@ -166,6 +175,10 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
                     s.server_connect_timeout_seconds);
   };
   shared_->follow(std::move(*rules));
+  if (shared_->read_cache) {
+    shared_->read_cache->set_ttl(settings->cache_default_ttl_seconds);
+    if (way(*before) != way(*settings)) shared_->read_cache->forget_all();
+  }
   shared_->pools.reconfigure(std::move(*address), way(*before) != way(*settings), limits_of(*settings));
   for (const auto& core : cores_) {
     asio::post(core->io, [core = core.get(), threshold = settings->slow_query_threshold_ms] {
@@ -190,6 +203,7 @@ void Gateway::drain(std::function<void()> done) {
 }
 
 void Gateway::stop() {
+  if (catalogs_) catalogs_->stop();
   for (const auto& listener : listeners_) listener->stop();
   for (const auto& core : cores_) {
     asio::post(core->io, [core = core.get()] {

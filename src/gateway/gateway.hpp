@@ -13,6 +13,7 @@
 
 namespace millrace::gateway {
 
+class Catalogs;
 struct Core;
 struct Shared;
 
@@ -49,6 +50,7 @@ class Gateway {
   void tick(Core& core);
 
   std::shared_ptr<Shared> shared_;
+  std::unique_ptr<Catalogs> catalogs_;
   std::vector<std::unique_ptr<Core>> cores_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;
   std::vector<std::unique_ptr<asio::steady_timer>> timers_;

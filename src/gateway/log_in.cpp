@@ -260,11 +260,14 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
     if (own && (!session_mode || client_gone_)) pool_->give_back(std::exchange(own, nullptr));
   }
   if (first) co_await is_still_admitted(startup, false);
-  relay_.emplace(core_.pipeline, core_.shared.prepared_texts,
-                 Relay::Options{.mode = session_mode ? Relay::Mode::session : Relay::Mode::transaction,
-                                .max_message = static_cast<std::uint32_t>(settings.max_message_size_mb) * 1024 * 1024,
-                                .user = user_,
-                                .database = database_});
+  relay_.emplace(
+      core_.pipeline, core_.shared.prepared_texts,
+      Relay::Options{.mode = session_mode ? Relay::Mode::session : Relay::Mode::transaction,
+                     .max_message = static_cast<std::uint32_t>(settings.max_message_size_mb) * 1024 * 1024,
+                     .user = user_,
+                     .database = database_,
+                     .startup = startup,
+                     .answers_from_memory = settings.cache_consistency_level == config::ConsistencyLevel::eventual});
   link_.emplace(core_, *relay_, pool_, startup);
   relay_->application = application_;
   if (start) {

@@ -23,8 +23,10 @@ Relay::Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options
       options_(options),
       id_(next_id()),
       reader_(options.max_message),
-      session_(options.mode == Mode::transaction, replies_),
-      writer_(texts, session_, replies_) {}
+      session_(options.mode == Mode::session,
+               pipeline.cache() != nullptr && wants_answers(*options_.startup, options.answers_from_memory), replies_),
+      writer_(texts, session_, replies_),
+      scope_(pipeline.cache(), options.database, options.user, options_.startup, options.answers_from_memory) {}
 
 void Relay::detach() {
   writer_.detach();
@@ -49,6 +51,7 @@ void Relay::ended(const Reply& reply) {
 
 void Relay::lost(std::int64_t now) {
   now_ = now;
+  apply_changes(true);
   for (; replies_.front() != nullptr; replies_.pop()) {
     Reply& reply = *replies_.front();
     if (!reply.runs() || reply.hidden()) continue;

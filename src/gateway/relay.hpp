@@ -14,6 +14,7 @@
 #include "gateway/prepared_texts.hpp"
 #include "gateway/replies.hpp"
 #include "gateway/server_writer.hpp"
+#include "gateway/session_scope.hpp"
 #include "gateway/session_state.hpp"
 #include "pipeline/pipeline.hpp"
 
@@ -37,7 +38,10 @@ class Relay {
   struct Options {
     Mode mode = Mode::session;
     std::uint32_t max_message = 1u << 30;
-    std::string_view user, database;  ///< for the records; must outlive the relay
+    std::string_view user, database;  ///< must outlive the relay
+    /// What its server connections begin with.
+    std::shared_ptr<const backend::ParameterList> startup = std::make_shared<const backend::ParameterList>();
+    bool answers_from_memory = false;  ///< where the client doesn't say whether it wants that
   };
 
   Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options);
@@ -80,7 +84,7 @@ class Relay {
   std::string ending();
 
   /// In transaction mode: the server connection holds nothing of this client and may go to another.
-  bool releasable() const { return session_.moves && writer_.attached() && !session_.pin.is_set() && idle(); }
+  bool releasable() const { return !session_.stays && writer_.attached() && !session_.pin.is_set() && idle(); }
   /// Nothing is under way: no answer is owed, no transaction is open, no message is half sent.
   bool idle() const;
   /// The server has been sent a part of a message, whose rest the client still has.
@@ -132,6 +136,14 @@ class Relay {
   enum class Decided { send, answered, wait };
   Decided decide(const Item& item);
   void answer_transaction(const pipeline::Exchange& exchange);
+  void answer_query(pipeline::Exchange exchange, const cache::Entry& entry);
+  std::size_t answer_batch(const Item& item, pgwire::Bytes rest);
+  bool reads_committed(const pipeline::Scope& scope);
+  const pipeline::Scope* scope_of_session();
+  const pipeline::Scope* scope_for_answers();
+  const pipeline::Scope* scope_for_fills();
+  void begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question, const StatementPtr& statement);
+  void note_for_cache(const StatementPtr& statement);
   void want_server(pgwire::Bytes rest, const Item& item);
   bool take(const Item& item);
   bool on_item(const Item& item);
@@ -155,6 +167,9 @@ class Relay {
   bool break_off(std::string message, std::string sqlstate = "08P01");
 
   // from_server
+  void add_to_fill(pipeline::Fill& fill, const Reply& reply, char type, pgwire::Bytes part);
+  void complete_fill(Reply& reply);
+  void apply_changes(bool all_done);
   bool may_pass_in_parts(char type, std::size_t there, std::size_t total);
   bool on_message(char type, pgwire::Bytes body, std::size_t total);
   bool on_error(pgwire::Bytes body, std::size_t total);
@@ -180,6 +195,15 @@ class Relay {
   SessionState session_;
   ServerWriter writer_;
 
+  SessionScope scope_;
+  pipeline::Changes changes_;       ///< of what was sent and isn't known to be committed
+  bool binds_unseen_ = false;       ///< a portal may be of a statement that isn't known
+  bool names_are_unclear_ = false;  ///< which tables its names mean may have been set, unseen
+  bool doubt_ = false;              ///< something is under way, or ran in this transaction, that may not only read
+  std::shared_ptr<pipeline::Fill> bound_;  ///< of the unnamed portal that this batch has bound
+  std::uint64_t committed_at_ = 0;         ///< a version of the catalog
+  bool commits_are_seen_ = false;          ///< as of `committed_at_`
+
   std::int64_t now_ = 0;
   std::int64_t waited_ns_ = 0;
   std::optional<std::array<char, 6>> fatal_sqlstate_;
@@ -188,6 +212,7 @@ class Relay {
 
   std::uint64_t server_stream_left_ = 0;  ///< bytes of a server's message that pass unseen
   bool server_stream_hidden_ = false;
+  char server_stream_type_ = 0;
 
   Passage to_server_, to_client_;
   std::string answers_;   ///< to the client, to what the server isn't asked

@@ -14,6 +14,11 @@ using pgwire::header_size;
 using Kind = Reply::Kind;
 using Columns = ServerWriter::Columns;
 
+/// "": it isn't all there, or malformed.
+std::string_view text_of(const ClientReader::Item& query) {
+  return query.whole() ? pgwire::decode_query(query.body()).value_or("") : "";
+}
+
 /// Names of statements and portals longer than this are passed on without being understood.
 constexpr std::size_t max_names = 64 * 1024;
 
@@ -41,6 +46,11 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     if (found == ClientReader::Found::terminate) stop_ = Next::terminate;
     if (found == ClientReader::Found::broken) break_off(reader_.error());
     if (found != ClientReader::Found::item) break;
+    if (const std::size_t answered = answer_batch(item, rest); answered > 0) {
+      to_server_.leave_out(at, at + answered);
+      at += answered;
+      continue;
+    }
     const auto decided = decide(item);
     if (decided == Decided::wait) break;
     if (decided == Decided::answered) {
@@ -71,10 +81,19 @@ Relay::Decided Relay::decide(const Item& item) {
   const pipeline::Exchange exchange{
       .statement = statement_of(item), .started = now_, .first_byte = now_, .bytes_in = item.total};
   if (stop_ == Next::parse) return Decided::wait;
+  using What = pipeline::Verdict::What;
+  const pipeline::Scope* const scope = scope_for_answers();
   const pipeline::SessionView view{
-      .moves = session_.moves, .has_server = writer_.attached(), .begin_held = !session_.held_begin.empty()};
-  if (pipeline_.decide(exchange, view) == pipeline::Verdict::send) return Decided::send;
-  answer_transaction(exchange);
+      .holds_begin = session_.stays ? scope != nullptr && replies_.status == 'I' : !writer_.attached(),
+      .begin_held = !session_.held_begin.empty(),
+      .scope = scope};
+  const auto verdict = pipeline_.decide(exchange, text_of(item), view);
+  if (verdict.what == What::send) return Decided::send;
+  if (verdict.what == What::answer) {
+    answer_query(exchange, *verdict.entry);
+  } else {
+    answer_transaction(exchange);
+  }
   understood_.reset();
   return Decided::answered;
 }
@@ -160,6 +179,7 @@ void Relay::on_sync() {
     return;
   }
   replies_.skipping = replies_.unsynced = false;
+  bound_.reset();
   replies_.owe(Kind::sync, now_);
 }
 
@@ -174,6 +194,7 @@ void Relay::on_copy_end() {
 /// A function is named by its number only: it may do anything, such as take a lock.
 bool Relay::on_function_call() {
   pin_unseen("function call");
+  note_for_cache(nullptr);
   server().used = server().holder_wrote = true;
   replies_.owe(Kind::function_call, now_).exchange.assumed = sql::StatementKind::call;
   replies_.unsynced = false;
@@ -217,6 +238,9 @@ bool Relay::on_query(const Item& item) {
   note(*statement);
   Reply& reply = replies_.owe(Kind::query, now_);
   reply.exchange.statement = statement;
+  begin_fill(reply.exchange, {.kind = pipeline::Question::Kind::query, .text = text_of(item), .parameters = {}},
+             statement);
+  note_for_cache(statement);
   session_.names.query(reply);
   writer_.unnamed_becomes(0, reply);
   session_.names.run(*statement, reply);
@@ -329,6 +353,8 @@ bool Relay::on_bind(const Item& item) {
   }
   writer_.close_unneeded();
   Prepared* const prepared = session_.names.find(names->statement);
+  if (prepared == nullptr && (!session_.moves || session_.names.in_sql.contains(names->statement)))
+    binds_unseen_ = true;
   const auto compared = have_on_server(names->statement, prepared);
   if (!compared) return false;
   if (!names->statement.empty() && prepared != nullptr && prepared->text) {
@@ -345,6 +371,18 @@ bool Relay::on_bind(const Item& item) {
   if (prepared != nullptr && prepared->text && compared == Columns::same) {
     reply.text = prepared->text;
     reply.name = names->statement;
+  }
+  if (names->portal.empty()) {
+    bound_.reset();
+    pipeline::Exchange bound;
+    if (reply.text) {
+      begin_fill(bound,
+                 {.kind = pipeline::Question::Kind::execute,
+                  .text = reply.text->query_and_types,
+                  .parameters = item.whole() ? pgwire::as_text(item.body().subspan(names->length())) : ""},
+                 item.whole() ? statement : nullptr);
+    }
+    bound_ = std::move(bound.fill);
   }
   session_.names.bind(names->portal, std::move(statement), reply);
   return true;
@@ -371,16 +409,22 @@ bool Relay::on_describe(const Item& item) {
   if (text) {
     reply.name = target->name;
     reply.text = std::move(text);
+    begin_fill(reply.exchange,
+               {.kind = pipeline::Question::Kind::columns, .text = reply.text->query_and_types, .parameters = {}},
+               reply.text->statement);
   }
+  if (target && target->what == 'P' && target->name.empty()) reply.exchange.fill = bound_;
   return true;
 }
 
 bool Relay::on_execute(const Item& item) {
   replies_.unsynced = true;
   StatementPtr statement;
+  std::shared_ptr<pipeline::Fill> fill;
   if (const auto execute = pgwire::decode_execute(item.body())) {
     if (session_.names.is_portal_under_way(execute->portal)) return settle();
     statement = session_.names.statement_of_portal(execute->portal);
+    if (execute->portal.empty()) fill = std::exchange(bound_, nullptr);
   }
   server().used = true;
   if (statement) {
@@ -391,6 +435,13 @@ bool Relay::on_execute(const Item& item) {
   }
   Reply& reply = replies_.owe(Kind::execute, now_);
   reply.exchange.statement = statement;
+  reply.exchange.cache = fill ? CacheUse::miss : CacheUse::none;
+  reply.exchange.fill = std::move(fill);
+  if (statement || binds_unseen_) {
+    note_for_cache(statement);
+  } else {
+    doubt_ = true;  // there is no such portal, or it is a cursor, whose query was seen when it was declared
+  }
   if (!statement) return true;
   session_.names.run(*statement, reply);
   writer_.set_start_again(*statement, true);

@@ -1,6 +1,7 @@
 // The half of the relay that hears the server.
 #include <fmt/format.h>
 
+#include "gateway/columns.hpp"
 #include "gateway/header.hpp"
 #include "gateway/relay.hpp"
 #include "pgwire/protocol/decode.hpp"
@@ -34,21 +35,6 @@ bool streams(char type) {
   }
 }
 
-constexpr std::uint64_t no_columns = 1;
-
-/// By what PostgreSQL compares before it says that a plan's result has changed: names and types.
-std::uint64_t identify_columns(Bytes row_description) {
-  const auto fields = pgwire::decode_row_description(row_description);
-  if (!fields) return 0;
-  std::uint64_t columns = no_columns;
-  for (const auto& field : *fields) {
-    columns = columns * 0x9e3779b97f4a7c15 + std::hash<std::string_view>{}(field.name);
-    columns = columns * 0x9e3779b97f4a7c15 +
-              (std::uint64_t{field.type_oid} << 32 | static_cast<std::uint32_t>(field.type_modifier));
-  }
-  return columns == 0 ? no_columns + 1 : columns;
-}
-
 /// A statement that comes to its end before it is executed.
 bool fails_its_statement(Reply& reply) {
   const bool reads = reply.kind == Kind::parse || reply.kind == Kind::bind;
@@ -78,6 +64,9 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
       const auto part = std::min<std::uint64_t>(server_stream_left_, in.size() - at);
       server_stream_left_ -= part;
       if (server_stream_hidden_) to_client_.leave_out(at, at + part);
+      if (const Reply* const front = replies_.front(); front != nullptr && front->exchange.fill) {
+        add_to_fill(*front->exchange.fill, *front, server_stream_type_, in.subspan(at, part));
+      }
       at += part;
       continue;
     }
@@ -102,6 +91,7 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
       reply->exchange.bytes_out += total;
       if (reply->exchange.first_byte == 0) reply->exchange.first_byte = now_;
     }
+    if (reply != nullptr && reply->exchange.fill) add_to_fill(*reply->exchange.fill, *reply, header.type, message);
     instead_.clear();
     dropped_ = false;
     broken = !on_message(header.type, message.subspan(header_size), total);
@@ -112,6 +102,7 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
     at = end;
     server_stream_left_ = total - message.size();
     server_stream_hidden_ = hidden;
+    server_stream_type_ = header.type;
   }
   if (replies_.empty()) session_.names.on_all_answered();
   if (replies_.empty() || replies_.copy_in) replies_.awaited = false;
@@ -149,6 +140,7 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
       if (!complete || !of_statement) return false;
       reply->exchange.rows += complete->rows.value_or(0);
       on_tag(complete->tag, *reply);
+      if (reply->kind == Kind::execute) complete_fill(*reply);
       return on_statement_end();
     }
     case backend_type::empty_query_response:
@@ -203,7 +195,9 @@ bool Relay::on_statement_end() {
 
 /// A statement or portal was described.
 bool Relay::on_described(std::uint64_t columns) {
-  writer_.on_described(*replies_.front(), columns);
+  Reply& reply = *replies_.front();
+  writer_.on_described(reply, columns);
+  if (reply.text) complete_fill(reply);
   replies_.pop();
   return true;
 }
@@ -300,9 +294,46 @@ void Relay::translate_names_in_error(const Reply& reply, Bytes body, std::size_t
   instead_ += text;
 }
 
+/// A message, or a part of one, of an answer that is to be kept. What it may hold is known; all else makes it one that
+/// isn't kept.
+void Relay::add_to_fill(pipeline::Fill& fill, const Reply& reply, char type, Bytes part) {
+  const std::string_view bytes = pgwire::as_text(part);
+  const bool describes = reply.kind == Kind::describe;
+  switch (type) {
+    case backend_type::parameter_description:
+      return fill.add_head(bytes);
+    case backend_type::no_data:
+      return reply.text ? fill.add_body(bytes) : fill.drop();
+    case backend_type::row_description:
+      return describes && reply.text ? fill.add_body(bytes) : fill.add_head(bytes);
+    case backend_type::data_row:
+    case backend_type::command_complete:
+      return fill.add_body(bytes);
+    case backend_type::ready_for_query:
+      return;
+    default:
+      return fill.drop();
+  }
+}
+
+void Relay::complete_fill(Reply& reply) {
+  const auto fill = std::exchange(reply.exchange.fill, nullptr);
+  if (!fill || reply.failed) return;
+  fill->rows = reply.exchange.rows;
+  pipeline_.complete(*fill, now_);
+}
+
+/// They are committed, or nobody knows. `all_done`: nothing more of them is under way.
+void Relay::apply_changes(bool all_done) {
+  if (!changes_.any()) return;
+  pipeline_.cache()->apply(changes_, options_.database);
+  if (all_done) changes_.clear();
+}
+
 /// A statement is done.
 void Relay::on_tag(std::string_view tag, Reply& reply) {
   const auto& statement = reply.exchange.statement;
+  if (tag == "COMMIT" || tag == "PREPARE TRANSACTION") apply_changes(false);
   if (statement && statement->affects_new_sessions) new_sessions_differ_ = true;
   if (statement && statement->kind == sql::StatementKind::unparsed) pin_unseen("statement that could not be parsed");
   if (tag == "DISCARD ALL") {
@@ -338,6 +369,7 @@ bool Relay::on_ready(char status) {
     settings.on_text_done(*statement, failed);
     start_unknown = (failed || statement->copies_in) && !settings.start_to_set_again(*statement).empty();
   }
+  if (reply->kind == Kind::query && !failed) complete_fill(*reply);
   if (reply->kind != Kind::sync) ended(*reply);
   replies_.pop();
   replies_.status = status;
@@ -345,7 +377,9 @@ bool Relay::on_ready(char status) {
   settings.on_ready(status, failed, server());
   if (start_unknown) settings.start_is_unknown(server());
   replies_.front();  // what a COPY that failed left behind is owed nothing
+  if (status == 'I') apply_changes(replies_.nothing_under_way());
   if (status == 'I' && replies_.nothing_under_way()) {
+    doubt_ = false;
     session_.names.forget_portals();
     settings.on_nothing_under_way();
   }

@@ -44,6 +44,7 @@ void Replies::drop(std::size_t count) {
   for (; count > 0; --count, ++first_) {
     Reply& reply = owed_[first_];
     reply.exchange.statement.reset();
+    reply.exchange.fill.reset();
     reply.text.reset();
     reply.twin.reset();
     reply.statement_was.reset();

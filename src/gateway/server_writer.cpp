@@ -160,7 +160,7 @@ void ServerWriter::stand_in() {
 
 /// In an open batch a simple query would commit what came before it, and in a transaction close the unnamed portal.
 void ServerWriter::discard_sequences(const sql::Statement& statement, bool in_batch) {
-  if (!session_.moves || !statement.uses_sequence_state || server_->holder_wrote || replies_.copy_in ||
+  if (session_.stays || !statement.uses_sequence_state || server_->holder_wrote || replies_.copy_in ||
       replies_.status == 'E') {
     return;
   }

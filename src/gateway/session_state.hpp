@@ -10,11 +10,13 @@ namespace millrace::gateway {
 /// What a client's session is, without any server in it. What the client has set is changed by what the server has
 /// answered; its names by what was sent, which can be undone.
 struct SessionState {
-  SessionState(bool may_move, Replies& replies)
-      : moves(may_move), pin(may_move), names(replies, may_move), settings(pin, may_move) {}
+  /// `stays`: it keeps its first server connection whatever it does. `known`: what it is, is known here all the same.
+  SessionState(bool stays_there, bool known, Replies& replies)
+      : stays(stays_there), moves(!stays_there || known), pin(moves), names(replies, moves), settings(pin, moves) {}
 
-  /// It isn't tied to a server connection, unless `pin` says so: transaction mode. Otherwise it keeps its first, which
-  /// has the client's statements by their own names.
+  const bool stays;  ///< session mode
+  /// Nothing ties it to a server connection, unless `pin` says so. Otherwise the connection has the client's statements
+  /// by their own names, and its settings.
   const bool moves;
   Pin pin;
   SessionNames names;

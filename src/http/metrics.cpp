@@ -65,6 +65,12 @@ constexpr std::array wire_metrics = {
                "Statements that were known from an earlier time."},
     WireMetric{&WireTotals::memo_misses, MetricType::Counter, "statement_memo_misses_total",
                "Statements that were not known from an earlier time."},
+    WireMetric{&WireTotals::cache_hits, MetricType::Counter, "statements_answered_from_memory_total",
+               "Statements that were answered from memory."},
+    WireMetric{&WireTotals::cache_misses, MetricType::Counter, "statements_missed_in_memory_total",
+               "Statements that might have been answered from memory, and whose answer was not there."},
+    WireMetric{&WireTotals::cache_bypasses, MetricType::Counter, "statements_not_for_memory_total",
+               "Statements of clients who want answers from memory, that may not be answered from there."},
 };
 
 ClientMetric counter(std::uint64_t value, Labels labels = {}) {

@@ -6,6 +6,14 @@
 
 namespace millrace {
 
+/// What the cache did for a query.
+enum class CacheUse : std::uint8_t {
+  none,    ///< it isn't one that asks the cache
+  hit,     ///< it was answered from memory
+  miss,    ///< it may be answered from memory, and wasn't there
+  bypass,  ///< it may not
+};
+
 /// One query, whatever happened to it. Filled by the pipeline at the query's end, read by whoever keeps figures; it
 /// owns nothing: the texts live as long as the call that it is passed to.
 struct QueryRecord {
@@ -24,6 +32,8 @@ struct QueryRecord {
   std::uint64_t rows = 0;       ///< returned or changed
   std::uint64_t bytes_in = 0;   ///< from the client
   std::uint64_t bytes_out = 0;  ///< to the client
+
+  CacheUse cache = CacheUse::none;
 
   std::array<char, 6> sqlstate = {};  ///< of the error that ended it, with a NUL at the end; empty after success
 

@@ -6,6 +6,10 @@
 #include <memory>
 #include <string_view>
 
+#include "cache/entry.hpp"
+#include "monitor/query_record.hpp"
+#include "pipeline/fill.hpp"
+#include "pipeline/scope.hpp"
 #include "sql/statement.hpp"
 
 namespace millrace::pipeline {
@@ -26,6 +30,9 @@ struct Exchange {
   std::int64_t waited = 0;   ///< before that, for a server connection
   std::int64_t first_byte = 0;
 
+  CacheUse cache = CacheUse::none;
+  std::shared_ptr<Fill> fill = {};  ///< null: the answer isn't kept
+
   std::uint64_t rows = 0;
   std::uint64_t bytes_in = 0;   ///< from the client
   std::uint64_t bytes_out = 0;  ///< to the client
@@ -40,16 +47,33 @@ struct Exchange {
   }
 };
 
-/// What of the client's session `Pipeline::decide` looks at.
-struct SessionView {
-  bool moves = false;       ///< it isn't tied to a server connection: transaction mode
-  bool has_server = false;  ///< it has one at present
-  bool begin_held = false;  ///< a BEGIN was answered that no server has seen
+/// What is asked, for those who may be answered from memory.
+struct Question {
+  enum class Kind : std::uint8_t {
+    query,    ///< `text` in the simple protocol
+    execute,  ///< a statement's text and parameter types, executed with `parameters`
+    columns,  ///< how the server describes a statement with this text and these parameter types
+  };
+  Kind kind = Kind::query;
+  std::string_view text;        ///< of a Query; of a Parse message all that follows the statement's name
+  std::string_view parameters;  ///< of a Bind message all that follows the names: formats, values, formats of results
 };
 
-enum class Verdict : std::uint8_t {
-  send,                ///< to the server
-  answer_transaction,  ///< it begins or ends a transaction that the server needn't know of
+/// What of the client's session `Pipeline::decide` looks at.
+struct SessionView {
+  bool holds_begin = false;      ///< a BEGIN may wait until the server is needed
+  bool begin_held = false;       ///< a BEGIN was answered that no server has seen
+  const Scope* scope = nullptr;  ///< null: what it reads isn't answered from memory at present
+};
+
+struct Verdict {
+  enum class What : std::uint8_t {
+    send,                ///< to the server
+    answer_transaction,  ///< it begins or ends a transaction that the server needn't know of
+    answer,              ///< `entry`, which has a head
+  };
+  What what = What::send;
+  cache::EntryPtr entry = {};
 };
 
 }  // namespace millrace::pipeline

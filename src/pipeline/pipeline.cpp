@@ -1,6 +1,7 @@
 #include "pipeline/pipeline.hpp"
 
 #include "base/log.hpp"
+#include "sql/references.hpp"
 
 namespace millrace::pipeline {
 namespace {
@@ -31,8 +32,13 @@ StatementGroup group_of(sql::StatementKind kind) {
 
 }  // namespace
 
-Pipeline::Pipeline(std::size_t core, QueryPerformanceMonitor& monitor, sql::ParseLimits limits)
-    : core_(core), monitor_(monitor), limits_(limits), memo_(memo_entries, limits) {}
+bool may_only_read(const sql::Statement& statement) {
+  return statement.kind == sql::StatementKind::select && !statement.writes && !statement.uses_sequence_state &&
+         statement.changes.empty() && statement.other_settings.empty() && statement.references;
+}
+
+Pipeline::Pipeline(std::size_t core, QueryPerformanceMonitor& monitor, sql::ParseLimits limits, ReadCache* cache)
+    : core_(core), monitor_(monitor), limits_(limits), memo_(memo_entries, limits), cache_(cache) {}
 
 std::shared_ptr<const sql::Statement> Pipeline::understand(std::string_view text) { return memo_.find_or_parse(text); }
 
@@ -42,12 +48,146 @@ void Pipeline::remember(std::string_view text, std::shared_ptr<const sql::Statem
 
 /// A transaction begins on the server with the first statement that needs the server; one without any needs none. What
 /// now() and its snapshot would have been can't be seen as long as nothing of it ran.
-Verdict Pipeline::decide(const Exchange& exchange, const SessionView& session) const {
+Verdict Pipeline::decide(const Exchange& exchange, std::string_view text, const SessionView& session) {
+  using What = Verdict::What;
   const auto& statement = exchange.statement;
-  if (!session.moves || session.has_server || !statement || statement->transaction_tag.empty()) return Verdict::send;
-  const bool begins = statement->steps.front() == sql::TransactionStep::begin;
-  const bool warns = begins == session.begin_held;  // which is for the server to say
-  return warns ? Verdict::send : Verdict::answer_transaction;
+  if (!statement) return {};
+  if (!statement->transaction_tag.empty()) {
+    const bool begins = statement->steps.front() == sql::TransactionStep::begin;
+    const bool warns = begins == session.begin_held;  // which is for the server to say
+    return {.what = session.holds_begin && !warns ? What::answer_transaction : What::send};
+  }
+  if (session.scope == nullptr || !may_only_read(*statement)) return {};
+  auto entry =
+      look_up(*session.scope, {.kind = Question::Kind::query, .text = text, .parameters = {}}, exchange.started);
+  if (!entry || entry->head().empty()) return {};
+  return {.what = What::answer, .entry = std::move(entry)};
+}
+
+std::string_view Pipeline::make_key(const Scope& scope, const Question& question) {
+  const auto append_number = [this](std::uint32_t number) {
+    key_.append(reinterpret_cast<const char*>(&number), sizeof number);
+  };
+  key_.clear();
+  append_number(scope.number);
+  append_number(static_cast<std::uint32_t>(question.text.size() << 2) | static_cast<std::uint32_t>(question.kind));
+  key_.append(question.text).append(question.parameters);
+  return key_;
+}
+
+cache::EntryPtr Pipeline::look_up(const Scope& scope, const Question& question, std::int64_t now) {
+  const std::string_view key = make_key(scope, question);
+  return cache_->l1().find(key, cache::hash_of(key), now);
+}
+
+std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& question, const StatementPtr& statement,
+                                           std::int64_t now) {
+  const auto refuse = [this](std::string_view code) {
+    judgements_.count_refusal(code);
+    return nullptr;
+  };
+  if (!may_only_read(*statement)) return refuse("not_a_read");
+  if (sql::mentions_moments(question.text) || sql::mentions_moments(question.parameters))
+    return refuse("constant_of_time");
+  cache_->begin_use();
+  auto& versions = cache_->versions();
+  std::vector<cache::Seen> seen = {versions.see(scope.catalog)};  // before the catalog itself is looked at
+  if (question.kind != Question::Kind::columns) seen.push_back(versions.see(scope.everything));
+  const auto catalog = scope.source->current();
+  if (!catalog) return refuse("catalog_unknown");
+  const Judgement& judgement = judgements_.of(statement, scope, *catalog);
+  if (!judgement.read.code.empty()) return refuse(judgement.read.code);
+  auto fill = std::make_shared<Fill>();
+  if (question.kind != Question::Kind::columns) {
+    for (const auto table : judgement.read.reads)
+      seen.push_back(versions.see(ReadCache::of_table(scope.database, table)));
+  }
+  fill->seen = std::move(seen);
+  fill->key = make_key(scope, question);
+  fill->hash = cache::hash_of(fill->key);
+  fill->fingerprint = statement->fingerprint;
+  fill->started_ns = now;
+  fill->ttl_ns = cache_->ttl().count();
+  fill->most_bytes = cache_->l1().max_entry_bytes();
+  return fill;
+}
+
+void Pipeline::complete(const Fill& fill, std::int64_t now) {
+  if (fill.dropped) return judgements_.count_refusal("too_large");
+  cache_->l1().insert({.key = fill.key,
+                       .hash = fill.hash,
+                       .head = fill.head,
+                       .body = fill.body,
+                       .seen = fill.seen,
+                       .tags = fill.tags,
+                       .rows = fill.rows,
+                       .fingerprint = fill.fingerprint,
+                       .now_ns = now,
+                       .ttl_ns = fill.ttl_ns,
+                       .cost_ns = now - fill.started_ns,
+                       .owner = {}});
+}
+
+bool Pipeline::only_reads(const Scope& scope, const StatementPtr& statement) {
+  if (!statement || !may_only_read(*statement)) return false;
+  const auto catalog = scope.source->current();
+  return catalog && judgements_.of(statement, scope, *catalog).read.code.empty();
+}
+
+bool Pipeline::reads_committed(const Scope& scope) {
+  const auto catalog = scope.source->current();
+  if (!catalog) return false;
+  const auto defaults = catalog->defaults(scope.user);
+  return defaults && defaults->isolation == "read committed";
+}
+
+/// What it may change, by its kind; the rest is for the catalog to say.
+enum class Reach : std::uint8_t { nothing, data, everything, catalog };
+
+Reach reach_of(const sql::Statement& statement) {
+  using Kind = sql::StatementKind;
+  constexpr auto nothing = bit(Kind::empty) | bit(Kind::transaction) | bit(Kind::set) | bit(Kind::show) |
+                           bit(Kind::prepare) |                        // what it prepares is run by EXECUTE
+                           bit(Kind::deallocate) | bit(Kind::fetch) |  // what it runs was declared
+                           bit(Kind::close_cursor) | bit(Kind::listen) | bit(Kind::unlisten) | bit(Kind::notify) |
+                           bit(Kind::discard) | bit(Kind::lock);
+  constexpr auto everything = bit(Kind::truncate) | bit(Kind::declare_cursor) | bit(Kind::explain);
+  const auto finishes_prepared = [](sql::TransactionStep step) { return step == sql::TransactionStep::other; };
+  if (std::ranges::any_of(statement.steps, finishes_prepared)) return Reach::catalog;
+  if (statement.kinds == 0 && statement.kind != Kind::empty) return Reach::catalog;
+  if ((statement.kinds & ~(nothing | everything | sql::kinds_with_references)) != 0) {
+    const auto is_temporary = [](const sql::SessionChange& change) {
+      return change.what == sql::SessionChange::What::pin && change.name == "temporary table";
+    };
+    const bool only_temporary =
+        statement.kind == Kind::ddl && std::ranges::any_of(statement.changes, is_temporary);  // nobody else sees it
+    return only_temporary ? Reach::everything : Reach::catalog;
+  }
+  if ((statement.kinds & everything) != 0) return Reach::everything;
+  return (statement.kinds & sql::kinds_with_references) != 0 ? Reach::data : Reach::nothing;
+}
+
+void Pipeline::add_changes(Changes& changes, const Scope& scope, const StatementPtr& statement, bool names_are_clear) {
+  const Reach reach = statement ? reach_of(*statement) : Reach::catalog;
+  if (reach == Reach::nothing) return;
+  if (reach == Reach::catalog && !changes.catalog) changes.catalog = scope.source->hold();
+  if (!cache_->in_use()) {
+    changes.unseen = true;
+    return;
+  }
+  const auto catalog = reach == Reach::data ? scope.source->current() : nullptr;
+  if (!catalog || (!names_are_clear && !may_only_read(*statement))) {
+    changes.everything = true;
+    return;
+  }
+  const auto& tables = judgements_.of(statement, scope, *catalog).changes;
+  if (!tables) {
+    changes.everything = true;
+    return;
+  }
+  for (const auto table : *tables) {
+    if (std::ranges::find(changes.tables, table) == changes.tables.end()) changes.tables.push_back(table);
+  }
 }
 
 void Pipeline::ended(const Exchange& exchange, const Caller& caller, std::int64_t now) {
@@ -66,9 +206,14 @@ void Pipeline::ended(const Exchange& exchange, const Caller& caller, std::int64_
       .rows = exchange.rows,
       .bytes_in = exchange.bytes_in,
       .bytes_out = exchange.bytes_out,
+      .cache = exchange.cache,
       .sqlstate = exchange.sqlstate,
   };
   monitor_.record(core_, record);
+  auto& counters = monitor_.wire(core_);
+  if (exchange.cache == CacheUse::hit) counters.cache_hits.add();
+  if (exchange.cache == CacheUse::miss) counters.cache_misses.add();
+  if (exchange.cache == CacheUse::bypass) counters.cache_bypasses.add();
   if (slow_ns_ > 0 && record.duration_ns >= slow_ns_) {
     log::warn("slow query", {{"duration_ms", record.duration_ns / 1'000'000},
                              {"kind", sql::name(kind)},
@@ -87,6 +232,7 @@ void Pipeline::publish_counts() {
   counters.memo_hits.set(counts.hits);
   counters.memo_misses.set(counts.misses);
   counters.statements_parsed.set(counts.misses);
+  if (cache_ != nullptr) cache_->add_refusals(judgements_.take_refusals());
 }
 
 std::vector<StatementKindLabel> statement_kind_labels() {

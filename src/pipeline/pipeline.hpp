@@ -5,26 +5,49 @@
 
 #include "monitor/query_performance_monitor.hpp"
 #include "pipeline/exchange.hpp"
+#include "pipeline/judgements.hpp"
+#include "pipeline/read_cache.hpp"
 #include "sql/statement_memo.hpp"
 
 namespace millrace::pipeline {
 
+/// By its text alone: whether it is worth asking if it may be answered from memory.
+bool may_only_read(const sql::Statement& statement);
+
 /// The way of a query, one a core:
 ///
-///     Statement ──► decide (optimizer, cache, executor: not there yet) ──► backend ──► QueryRecord
+///     Statement ──► decide (cache; optimizer, executor: not there yet) ──► backend ──► QueryRecord
 ///
 /// A front door asks `understand` for the Statement, begins an Exchange with it, does as `decide` says, and tells how
 /// it `ended`. Not thread-safe: it belongs to its core's thread.
 class Pipeline {
  public:
-  Pipeline(std::size_t core, QueryPerformanceMonitor& monitor, sql::ParseLimits limits);
+  /// `cache`: null: nothing is answered from memory.
+  Pipeline(std::size_t core, QueryPerformanceMonitor& monitor, sql::ParseLimits limits, ReadCache* cache = nullptr);
 
   /// Null: the text is too long to be parsed on this thread; parse it elsewhere and `remember` it.
   std::shared_ptr<const sql::Statement> understand(std::string_view text);
   void remember(std::string_view text, std::shared_ptr<const sql::Statement> statement);
 
-  /// What becomes of a statement that a Query wants to have executed. (An Execute is sent.)
-  Verdict decide(const Exchange& exchange, const SessionView& session) const;
+  /// What becomes of a statement that a Query of this text wants to have executed.
+  Verdict decide(const Exchange& exchange, std::string_view text, const SessionView& session);
+
+  // Answers from memory.
+  ReadCache* cache() const { return cache_; }
+  /// Null: there is none, or it isn't fresh.
+  cache::EntryPtr look_up(const Scope& scope, const Question& question, std::int64_t now);
+  /// Before the statement is sent: null: its answer isn't to be kept, which is counted by its reason.
+  std::shared_ptr<Fill> begin_fill(const Scope& scope, const Question& question, const StatementPtr& statement,
+                                   std::int64_t now);
+  /// All of it has come, without an error.
+  void complete(const Fill& fill, std::int64_t now);
+  /// Whether it only reads, and only what may be cached.
+  bool only_reads(const Scope& scope, const StatementPtr& statement);
+  /// Whether a transaction that begins without options sees what is committed before each of its statements.
+  bool reads_committed(const Scope& scope);
+  /// Adds what it may change, before it is sent. `statement`: null: not known. `names_are_clear`: they mean what they
+  /// do in a session of this scope.
+  void add_changes(Changes& changes, const Scope& scope, const StatementPtr& statement, bool names_are_clear);
 
   /// It has ended at `now`, one way or another: records it, and logs it when it was slow.
   void ended(const Exchange& exchange, const Caller& caller, std::int64_t now);
@@ -37,11 +60,17 @@ class Pipeline {
   void publish_counts();
 
  private:
+  std::string_view make_key(const Scope& scope, const Question& question);
+
   std::size_t core_;
   QueryPerformanceMonitor& monitor_;
   sql::ParseLimits limits_;
   sql::StatementMemo memo_;
   std::int64_t slow_ns_ = 1'000'000'000;
+
+  ReadCache* cache_;
+  Judgements judgements_;
+  std::string key_;  ///< of the question at hand
 };
 
 /// What `QueryRecord::kind` counts through: the kinds of statements, with the group that each is compared in.

@@ -1,0 +1,239 @@
+#include "gateway/batch_answer.hpp"
+
+#include "gateway/columns.hpp"
+#include "pgwire/protocol/decode.hpp"
+#include "pgwire/protocol/encode.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+namespace frontend = pgwire::frontend;
+using pgwire::Bytes;
+using pgwire::header_size;
+using Question = pipeline::Question;
+
+bool steps_transaction(const StatementPtr& statement) { return statement && !statement->transaction_tag.empty(); }
+
+}  // namespace
+
+std::size_t BatchAnswer::answer(Bytes in, std::string& out) {
+  out_ = &out;
+  const std::size_t before = out.size();
+  std::size_t at = 0;
+  for (bool done = false; !done;) {
+    const Bytes rest = in.subspan(at);
+    const auto header = rest.size() < header_size ? pgwire::Header{0, 0} : pgwire::load_header(rest);
+    const bool whole = header.valid() && rest.size() >= header.total();
+    const ClientReader::Item item{
+        .type = header.type, .message = whole ? rest.first(header.total()) : Bytes{}, .total = header.total()};
+    if (!whole || !take(item)) return give_up(before);
+    at += item.total;
+    done = item.type == frontend::sync || item.type == frontend::flush;
+  }
+  if (std::ranges::any_of(parsed_, [](const Parsed& parsed) { return !parsed.known; })) return give_up(before);
+  apply();
+  return at;
+}
+
+std::size_t BatchAnswer::give_up(std::size_t before) {
+  out_->resize(before);
+  exchanges_.clear();
+  return 0;
+}
+
+bool BatchAnswer::take(const ClientReader::Item& item) {
+  switch (item.type) {
+    case frontend::parse:
+      return parse(item.body());
+    case frontend::bind:
+      return bind(item);
+    case frontend::describe:
+      return describe(item.body());
+    case frontend::execute:
+      return execute(item);
+    case frontend::close:
+      return close(item.body());
+    case frontend::flush:
+      return !portal_ && item.total == header_size;
+    case frontend::sync:
+      if (item.total != header_size) return false;
+      if (status_ == 'I') {
+        portal_.reset();
+        portal_changed_ = true;
+      }
+      pgwire::append_ready_for_query(*out_, status_);
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// What a name stands for now.
+std::optional<BatchAnswer::Named> BatchAnswer::find(std::string_view name) {
+  for (auto& parsed : parsed_) {
+    if (parsed.name == name) return Named{parsed.statement, parsed.query_and_types, &parsed};
+  }
+  if (std::ranges::find(closed_, name) != closed_.end()) return std::nullopt;
+  const Prepared* const prepared = session_.names.find(name);
+  if (prepared == nullptr) return std::nullopt;
+  return Named{prepared->statement, prepared->text ? std::string_view(prepared->text->query_and_types) : "", nullptr};
+}
+
+bool BatchAnswer::parse(Bytes body) {
+  const auto message = pgwire::decode_parse(body);
+  if (!message || !session_.settings.reads_plainly(message->query)) return false;
+  auto statement = pipeline_.understand(message->query);
+  if (!statement) return false;
+  if (message->name.empty()) {
+    if (!drop_parsed("")) return false;
+  } else if (session_.names.is_taken(message->name) || find(message->name)) {
+    return false;
+  }
+  const bool known = steps_transaction(statement) && message->type_oids.size() == 0;
+  if (!known && !steps_transaction(statement) && !pipeline::may_only_read(*statement)) return false;
+  parsed_.push_back({.name = message->name,
+                     .query_and_types = pgwire::as_text(body.subspan(message->name.size() + 1)),
+                     .statement = std::move(statement),
+                     .known = known});
+  pgwire::append_parse_complete(*out_);
+  return true;
+}
+
+bool BatchAnswer::bind(const ClientReader::Item& item) {
+  const auto names = pgwire::bind_names(item.body());
+  if (!names || !names->portal.empty()) return false;
+  const auto named = find(names->statement);
+  if (!named || !named->statement) return false;
+  const Bytes parameters = item.body().subspan(names->length());
+  portal_changed_ = true;
+  portal_ = Portal{.statement = named->statement, .entry = {}, .bytes_in = item.total};
+  if (steps_transaction(named->statement)) {
+    const auto message = pgwire::decode_bind(item.body());
+    if (!message || message->values.size() != 0) return false;
+  } else {
+    if (named->query_and_types.empty()) return false;
+    portal_->entry = pipeline_.look_up(
+        scope_,
+        {.kind = Question::Kind::execute, .text = named->query_and_types, .parameters = pgwire::as_text(parameters)},
+        now_);
+    if (!portal_->entry) return false;
+    if (named->parsed != nullptr) named->parsed->known = true;
+  }
+  pgwire::append_bind_complete(*out_);
+  return true;
+}
+
+bool BatchAnswer::describe(Bytes body) {
+  const auto target = pgwire::decode_describe(body);
+  if (!target) return false;
+  if (target->what == 'P') {
+    if (!target->name.empty() || !portal_) return false;
+    if (!portal_->entry) {
+      pgwire::append_no_data(*out_);
+      return true;
+    }
+    out_->append(portal_->entry->head());
+    return !portal_->entry->head().empty();
+  }
+  const auto named = find(target->name);
+  if (!named || !named->statement) return false;
+  if (steps_transaction(named->statement)) {
+    pgwire::append_parameter_description(*out_, {});
+    pgwire::append_no_data(*out_);
+    return named->parsed == nullptr || named->parsed->known;
+  }
+  if (named->query_and_types.empty()) return false;
+  const auto columns = pipeline_.look_up(
+      scope_, {.kind = Question::Kind::columns, .text = named->query_and_types, .parameters = {}}, now_);
+  if (!columns) return false;
+  if (named->parsed != nullptr) {
+    named->parsed->known = true;
+    named->parsed->columns = identify_columns(std::as_bytes(std::span(columns->body())).subspan(header_size));
+  }
+  out_->append(columns->head()).append(columns->body());
+  return true;
+}
+
+bool BatchAnswer::execute(const ClientReader::Item& item) {
+  const auto message = pgwire::decode_execute(item.body());
+  if (!message || !message->portal.empty() || !portal_ || portal_->executed) return false;
+  portal_->executed = true;
+  pipeline::Exchange exchange{.statement = portal_->statement, .started = now_, .first_byte = now_};
+  exchange.bytes_in = portal_->bytes_in + item.total;
+  const std::size_t before = out_->size();
+  if (portal_->entry) {
+    // One that stops at its last row can't know that it is the last.
+    if (message->max_rows > 0 && portal_->entry->rows() >= static_cast<std::uint64_t>(message->max_rows)) return false;
+    out_->append(portal_->entry->body());
+    exchange.rows = portal_->entry->rows();
+    exchange.cache = CacheUse::hit;
+  } else if (!step_transaction(*portal_->statement)) {
+    return false;
+  }
+  exchange.bytes_out = out_->size() - before;
+  exchanges_.push_back(std::move(exchange));
+  return true;
+}
+
+/// False: nobody knows whether it could be prepared.
+bool BatchAnswer::drop_parsed(std::string_view name) {
+  const auto found = std::ranges::find(parsed_, name, &Parsed::name);
+  if (found == parsed_.end()) return true;
+  if (!found->known) return false;
+  parsed_.erase(found);
+  return true;
+}
+
+/// What PostgreSQL would warn of is for it to say.
+bool BatchAnswer::step_transaction(const sql::Statement& statement) {
+  const bool begins = statement.steps.front() == sql::TransactionStep::begin;
+  if (begins ? status_ != 'I' : !begin_held_) return false;
+  begin_held_ = begins;
+  status_ = begins ? 'T' : 'I';
+  begin_ = begins ? std::string_view(statement.transaction_tag) : std::string_view();
+  ended_transaction_ |= !begins;
+  pgwire::append_command_complete(*out_, statement.transaction_tag);
+  return true;
+}
+
+bool BatchAnswer::close(Bytes body) {
+  const auto target = pgwire::decode_close(body);
+  if (!target) return false;
+  if (target->what == 'P') {
+    if (!target->name.empty()) return false;
+    portal_.reset();
+    portal_changed_ = true;
+  } else {
+    if (session_.names.in_sql.contains(target->name)) return false;
+    if (!drop_parsed(target->name)) return false;
+    const Prepared* const prepared = session_.names.find(target->name);
+    if (prepared != nullptr && !target->name.empty() && !prepared->text)
+      return false;  // the server has it by this name
+    closed_.push_back(target->name);
+  }
+  pgwire::append_close_complete(*out_);
+  return true;
+}
+
+/// All of it is answered: the session is as it would be.
+void BatchAnswer::apply() {
+  Reply done;  // nothing of it is under way
+  auto& names = session_.names;
+  if (ended_transaction_) names.portals.clear();
+  for (const auto name : closed_) names.close_statement(name, done);
+  for (auto& parsed : parsed_) {
+    Text text;
+    const Prepared* const was = names.find(parsed.name);
+    if (was != nullptr && was->text && was->text->query_and_types == parsed.query_and_types &&
+        was->text->meaning == session_.settings.meaning()) {
+      text = was->text;
+    } else {
+      text = writer_.text_of_parse(parsed.query_and_types, parsed.statement, !parsed.name.empty());
+    }
+    names.parse(parsed.name, {parsed.statement, std::move(text), parsed.columns}, done);
+  }
+  if (portal_changed_) names.unnamed_portal = portal_ ? portal_->statement : nullptr;
+  if (ended_transaction_ || !begin_.empty()) session_.held_begin = begin_;
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <string>
+
+#include <boost/container/small_vector.hpp>
+
+#include "gateway/client_reader.hpp"
+#include "gateway/server_writer.hpp"
+#include "gateway/session_state.hpp"
+#include "pipeline/pipeline.hpp"
+
+namespace millrace::gateway {
+
+/// Answers a batch of extended messages from memory, if all of it can be: from its first message up to its Sync, or to
+/// a Flush. That a text can be prepared, a statement bound with these values, and what its columns are, is known from
+/// an answer that the server gave to the same; so nothing is said that it wouldn't say. One for each batch.
+class BatchAnswer {
+ public:
+  using Exchanges = boost::container::small_vector<pipeline::Exchange, 2>;
+
+  /// `status`: of the session's transaction, as ReadyForQuery says it.
+  BatchAnswer(pipeline::Pipeline& pipeline, SessionState& session, ServerWriter& writer, const pipeline::Scope& scope,
+              char status, std::int64_t now)
+      : pipeline_(pipeline),
+        session_(session),
+        writer_(writer),
+        scope_(scope),
+        now_(now),
+        status_(status),
+        begin_held_(!session.held_begin.empty()) {}
+
+  /// `in` begins with the batch. Answers how many bytes of it were answered, and appends the answer to `out`; 0: it
+  /// can't be, and nothing has changed.
+  std::size_t answer(pgwire::Bytes in, std::string& out);
+  /// What it has executed.
+  const Exchanges& exchanges() const { return exchanges_; }
+
+ private:
+  struct Parsed {
+    std::string_view name, query_and_types;
+    StatementPtr statement;
+    bool known = false;  ///< the server has taken it before
+    std::uint64_t columns = 0;
+  };
+  struct Portal {
+    StatementPtr statement;
+    cache::EntryPtr entry;  ///< null: a step of a transaction
+    std::size_t bytes_in = 0;
+    bool executed = false;
+  };
+  struct Named {
+    StatementPtr statement;
+    std::string_view query_and_types;  ///< "": not known
+    Parsed* parsed = nullptr;          ///< in this batch
+  };
+
+  std::size_t give_up(std::size_t before);
+  bool take(const ClientReader::Item& item);
+  bool parse(pgwire::Bytes body);
+  bool bind(const ClientReader::Item& item);
+  bool describe(pgwire::Bytes body);
+  bool execute(const ClientReader::Item& item);
+  bool close(pgwire::Bytes body);
+  bool drop_parsed(std::string_view name);
+  std::optional<Named> find(std::string_view name);
+  bool step_transaction(const sql::Statement& statement);
+  void apply();
+
+  pipeline::Pipeline& pipeline_;
+  SessionState& session_;
+  ServerWriter& writer_;
+  const pipeline::Scope& scope_;
+  const std::int64_t now_;
+  char status_;
+  bool begin_held_;
+  std::string_view begin_;  ///< the tag of the BEGIN that is held
+  bool ended_transaction_ = false;
+
+  std::string* out_ = nullptr;
+  boost::container::small_vector<Parsed, 2> parsed_;
+  boost::container::small_vector<std::string_view, 2> closed_;
+  std::optional<Portal> portal_;  ///< the unnamed one
+  bool portal_changed_ = false;
+  Exchanges exchanges_;
+};
+
+}  // namespace millrace::gateway

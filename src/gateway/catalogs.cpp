@@ -1,0 +1,50 @@
+#include "gateway/catalogs.hpp"
+
+#include "gateway/core.hpp"
+#include "gateway/own_query.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+/// A server with very many tables takes seconds.
+constexpr auto query_limit = std::chrono::seconds(60);
+
+asio::awaitable<Result<std::vector<catalog::Row>>> ask(asio::io_context* io, Shared* shared, std::string database,
+                                                       std::string sql, std::vector<std::string> parameters) {
+  auto url = shared->rules.load()->settings->database_url;
+  url.database = std::move(database);
+  co_return co_await own_query(*io, shared->pools, std::move(url), std::move(sql), std::move(parameters), query_limit);
+}
+
+}  // namespace
+
+Catalogs::~Catalogs() {
+  stop();
+  workers_.join();
+}
+
+std::shared_ptr<const pipeline::CatalogSource> Catalogs::of(const std::string& database) {
+  const std::lock_guard lock(mutex_);
+  auto& known = known_[database];
+  if (!known && !stopped_) {
+    auto query = [io = &io_, shared = &shared_, database](std::string sql, std::vector<std::string> parameters) {
+      return ask(io, shared, database, std::move(sql), std::move(parameters));
+    };
+    auto changed = [cache = shared_.read_cache.get(), catalog = pipeline::ReadCache::of_catalog(database)] {
+      cache->versions().changed(catalog);
+    };
+    known = catalog::Catalog::start(io_, workers_.get_executor(), std::move(query), std::move(changed), database);
+  }
+  return std::make_shared<const pipeline::CatalogSource>(pipeline::CatalogSource{
+      .current = [known] { return known ? known->current() : nullptr; },
+      .hold = [known] { return known ? known->hold() : nullptr; },
+  });
+}
+
+void Catalogs::stop() {
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  for (const auto& [name, catalog] : known_) catalog->stop();
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <boost/asio/thread_pool.hpp>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "catalog/catalog.hpp"
+#include "pipeline/read_cache.hpp"
+
+namespace millrace::gateway {
+
+struct Shared;
+
+/// The catalogs of the databases that clients have asked for, each read and watched as DATABASE_URL's user on
+/// connections of Millrace's own. Thread-safe.
+class Catalogs {
+ public:
+  /// Reading is done on `io`'s thread; `shared` must outlive it.
+  Catalogs(boost::asio::io_context& io, Shared& shared) : io_(io), shared_(shared) {}
+  ~Catalogs();
+
+  std::shared_ptr<const pipeline::CatalogSource> of(const std::string& database);
+  /// Nothing is known from then on.
+  void stop();
+
+ private:
+  boost::asio::io_context& io_;
+  Shared& shared_;
+  std::mutex mutex_;
+  bool stopped_ = false;
+  std::map<std::string, std::shared_ptr<catalog::Catalog>> known_;
+  boost::asio::thread_pool workers_{1};  ///< makes snapshots
+};
+
+}  // namespace millrace::gateway

@@ -1,0 +1,112 @@
+// What of the relay answers from memory, and keeps answers.
+#include "gateway/batch_answer.hpp"
+#include "gateway/relay.hpp"
+#include "pgwire/protocol/encode.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+namespace frontend = pgwire::frontend;
+using pgwire::Bytes;
+
+bool begins_batch(char type) {
+  switch (type) {
+    case frontend::parse:
+    case frontend::bind:
+    case frontend::describe:
+    case frontend::execute:
+    case frontend::close:
+    case frontend::sync:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+/// Whether a transaction that begins without options sees what is committed before each of its statements.
+bool Relay::reads_committed(const pipeline::Scope& scope) {
+  const auto version = pipeline_.cache()->versions().current(scope.catalog);
+  if (!commits_are_seen_ || version != committed_at_) {
+    committed_at_ = version;
+    commits_are_seen_ = pipeline_.reads_committed(scope);
+  }
+  return commits_are_seen_;
+}
+
+/// Null: what the client has set isn't certain, or there is no cache.
+const pipeline::Scope* Relay::scope_of_session() {
+  if (!scope_.has_cache() || session_.settings.changes_of_meaning().any()) return nullptr;
+  return scope_.of(session_.settings.current());
+}
+
+/// Null: an answer of this session isn't to be kept. What of the same transaction ran before only read, and it sees
+/// what is committed.
+const pipeline::Scope* Relay::scope_for_fills() {
+  const pipeline::Scope* const scope = scope_of_session();
+  if (scope == nullptr || !session_.moves || !scope_.wanted() || !scope->why_not.empty() || session_.pin.is_set() ||
+      doubt_ || replies_.status == 'E') {
+    return nullptr;
+  }
+  return reads_committed(*scope) ? scope : nullptr;
+}
+
+/// Null: nothing is answered from memory at present. What is under way would have to be answered before.
+const pipeline::Scope* Relay::scope_for_answers() {
+  const bool quiet = replies_.nothing_under_way() && !replies_.skipping && !replies_.copy_in;
+  return quiet ? scope_for_fills() : nullptr;
+}
+
+void Relay::answer_query(pipeline::Exchange exchange, const cache::Entry& entry) {
+  session_.names.unnamed.reset();
+  session_.names.unnamed_portal.reset();
+  const std::size_t before = answers_.size();
+  answers_.append(entry.head()).append(entry.body());
+  const bool in_transaction = !session_.held_begin.empty() || (writer_.attached() && replies_.status == 'T');
+  pgwire::append_ready_for_query(answers_, in_transaction ? 'T' : 'I');
+  exchange.rows = entry.rows();
+  exchange.cache = CacheUse::hit;
+  exchange.bytes_out = answers_.size() - before;
+  Reply reply;
+  reply.exchange = std::move(exchange);
+  ended(reply);
+}
+
+/// So many bytes of the batch that the item begins; 0: it isn't answered here.
+std::size_t Relay::answer_batch(const Item& item, Bytes rest) {
+  if (!begins_batch(item.type) || !scope_.has_cache()) return 0;
+  const pipeline::Scope* const scope = scope_for_answers();
+  if (scope == nullptr) return 0;
+  const bool in_transaction = !session_.held_begin.empty() || (writer_.attached() && replies_.status == 'T');
+  BatchAnswer batch(pipeline_, session_, writer_, *scope, in_transaction ? 'T' : 'I', now_);
+  const std::size_t used = batch.answer(rest, answers_);
+  for (const auto& exchange : batch.exchanges()) {
+    Reply reply;
+    reply.exchange = exchange;
+    ended(reply);
+  }
+  return used;
+}
+
+/// `statement`: null: not known.
+void Relay::begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question,
+                       const StatementPtr& statement) {
+  const pipeline::Scope* const scope = scope_for_fills();
+  if (scope == nullptr || !statement || question.text.empty()) return;
+  exchange.fill = pipeline_.begin_fill(*scope, question, statement, now_);
+  exchange.cache = exchange.fill ? CacheUse::miss : CacheUse::bypass;
+}
+
+/// It is executed. Null: it isn't known.
+void Relay::note_for_cache(const StatementPtr& statement) {
+  if (!scope_.has_cache()) return;
+  const auto& scope = *scope_.of(session_.settings.current());
+  const bool steps = statement && !statement->transaction_tag.empty();
+  if (scope_.wanted() && !doubt_ && !steps) doubt_ = !pipeline_.only_reads(scope, statement);
+  if (!session_.moves && statement && change_of(*statement).names) names_are_unclear_ = true;
+  const bool clear = !names_are_unclear_ && !session_.settings.changes_of_meaning().any() && !session_.pin.is_set();
+  pipeline_.add_changes(changes_, scope, statement, clear);
+}
+
+}  // namespace millrace::gateway

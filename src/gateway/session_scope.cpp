@@ -1,0 +1,122 @@
+#include "gateway/session_scope.hpp"
+
+#include <array>
+
+namespace millrace::gateway {
+namespace {
+
+constexpr std::string_view consistency = "millrace.consistency";
+
+/// No answer shows them.
+bool is_never_seen(std::string_view setting) {
+  constexpr std::array<std::string_view, 8> names = {
+      "application_name",     "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
+      "idle_session_timeout", "log_min_messages",  "work_mem",     "statement_log_sample_rate"};
+  return std::ranges::find(names, setting) != names.end();
+}
+
+/// How a session's transactions see others' changes.
+bool is_of_transactions(std::string_view setting) {
+  return setting.starts_with("default_transaction_") || setting.starts_with("transaction_");
+}
+
+bool is_eventual(std::string_view value) { return value == "eventual" || value == "'eventual'"; }
+
+}  // namespace
+
+const pipeline::Scope* SessionScope::of(const std::shared_ptr<const backend::Settings>& settings) {
+  if (cache_ == nullptr) return nullptr;
+  if (!known_ || known_for_ != settings) {
+    known_ = cache_->share(make(settings.get()));
+    known_for_ = settings;
+  }
+  return known_.get();
+}
+
+namespace {
+
+/// The settings in a start-up packet: `options` holds "-c name=value" and "--name=value", as PostgreSQL splits them
+/// (pg_split_opts): at white space, where a backslash takes the next character for itself. Null: it holds something
+/// else.
+std::optional<backend::ParameterList> settings_of(const backend::ParameterList& startup) {
+  backend::ParameterList settings;
+  for (const auto& [name, value] : startup) {
+    if (name == "user" || name == "database") continue;
+    if (name != "options") {
+      settings.emplace_back(name, value);
+      continue;
+    }
+    std::vector<std::string> words;
+    bool in_word = false;
+    for (std::size_t at = 0; at < value.size(); ++at) {
+      if (std::string_view(" \t\n\r\f\v").contains(value[at])) {
+        in_word = false;
+        continue;
+      }
+      if (!std::exchange(in_word, true)) words.emplace_back();
+      if (value[at] == '\\' && at + 1 < value.size()) ++at;
+      words.back() += value[at];
+    }
+    for (std::size_t at = 0; at < words.size(); ++at) {
+      std::string_view word = words[at];
+      if (word == "-c" && at + 1 < words.size()) {
+        word = words[++at];
+      } else if (word.starts_with("--") || word.starts_with("-c")) {
+        word.remove_prefix(2);
+      } else {
+        return std::nullopt;
+      }
+      const auto equals = word.find('=');
+      if (equals == std::string_view::npos) return std::nullopt;
+      std::string setting(word.substr(0, equals));
+      std::ranges::replace(setting, '-', '_');
+      settings.emplace_back(std::move(setting), word.substr(equals + 1));
+    }
+  }
+  for (auto& [name, value] : settings) {
+    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return settings;
+}
+
+}  // namespace
+
+bool wants_answers(const backend::ParameterList& startup, bool wanted) {
+  const auto settings = settings_of(startup);
+  if (!settings) return false;
+  for (const auto& [name, value] : *settings) {
+    if (name == consistency) wanted = is_eventual(value);
+  }
+  return wanted;
+}
+
+pipeline::Scope SessionScope::make(const backend::Settings* settings) {
+  pipeline::Scope scope{.database = std::string(database_), .user = std::string(user_)};
+  wants_ = wants_answers(*startup_, wanted_);
+  const auto set = [&](std::string_view name, std::string_view text) {
+    if (is_never_seen(name) || name == consistency) return;
+    scope.settings.append(name).append(1, '\0').append(text).append(1, '\0');
+    if (is_of_transactions(name)) scope.why_not = "the client has set how its transactions see those of others";
+  };
+  const auto startup = settings_of(*startup_);
+  if (!startup) {
+    scope.why_not = "the client has set options at its start that aren't settings";
+    scope.search_path.reset();
+  } else {
+    for (const auto& [name, value] : *startup) {
+      set(name, value);
+      if (name == "search_path") scope.search_path = {.is_default = false, .list = value};
+      if (name == "role") scope.search_path.reset();
+    }
+  }
+  if (settings != nullptr) {
+    for (const auto& change : *settings) {
+      set(change.name, change.text);
+      if (change.name == "search_path" || change.name == "role") scope.search_path.reset();
+      if (change.name == consistency) wants_ = change.text.ends_with("'eventual'");
+    }
+  }
+  return scope;
+}
+
+}  // namespace millrace::gateway

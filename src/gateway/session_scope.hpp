@@ -1,0 +1,40 @@
+#pragma once
+
+#include <memory>
+
+#include "backend/server_state.hpp"
+#include "pipeline/read_cache.hpp"
+
+namespace millrace::gateway {
+
+/// Whether a client's reads are to be answered from memory, as it begins. `wanted`: where it doesn't say.
+bool wants_answers(const backend::ParameterList& startup, bool wanted);
+
+/// Of a client's session: the scope that its reads belong to, as of what it has set.
+class SessionScope {
+ public:
+  /// `cache`: null: there is none. `startup`: what its server connections begin with. `wanted`: whether reads are
+  /// answered from memory where the client says nothing. The texts must outlive this.
+  SessionScope(pipeline::ReadCache* cache, std::string_view database, std::string_view user,
+               std::shared_ptr<const backend::ParameterList> startup, bool wanted)
+      : cache_(cache), database_(database), user_(user), startup_(std::move(startup)), wanted_(wanted) {}
+
+  bool has_cache() const { return cache_ != nullptr; }
+  /// Null: there is no cache.
+  const pipeline::Scope* of(const std::shared_ptr<const backend::Settings>& settings);
+  /// Whether the client wants its reads answered from memory, as of the last `of`.
+  bool wanted() const { return wants_; }
+
+ private:
+  pipeline::Scope make(const backend::Settings* settings);
+
+  pipeline::ReadCache* cache_;
+  const std::string_view database_, user_;
+  const std::shared_ptr<const backend::ParameterList> startup_;
+  const bool wanted_;
+  bool wants_ = false;
+  std::shared_ptr<const backend::Settings> known_for_;
+  std::shared_ptr<const pipeline::Scope> known_;
+};
+
+}  // namespace millrace::gateway

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cache/versions.hpp"
+
+namespace millrace::pipeline {
+
+/// An answer on its way from the server that is to be kept. Whoever passes it on adds its messages as they go by, and
+/// says when it is complete (`Pipeline::complete`); whatever else happens, it is dropped. What it saw was seen before
+/// the statement was sent, so that a change that its snapshot may have missed makes it stale.
+struct Fill {
+  std::string key;
+  std::uint64_t hash = 0;
+  std::vector<cache::Seen> seen;
+  std::vector<std::string> tags;
+  std::uint64_t fingerprint = 0;
+  std::int64_t started_ns = 0;
+  std::int64_t ttl_ns = 0;
+  std::size_t most_bytes = 0;
+
+  std::string head;  ///< RowDescription
+  std::string body;
+  std::uint64_t rows = 0;
+  bool dropped = false;
+
+  void add_head(std::string_view bytes) { add(head, bytes); }
+  void add_body(std::string_view bytes) { add(body, bytes); }
+  void drop() {
+    dropped = true;
+    head = {};
+    body = {};
+  }
+
+ private:
+  void add(std::string& to, std::string_view bytes) {
+    if (dropped) return;
+    if (head.size() + body.size() + bytes.size() > most_bytes) return drop();
+    to.append(bytes);
+  }
+};
+
+}  // namespace millrace::pipeline

@@ -1,0 +1,69 @@
+#include "pipeline/read_cache.hpp"
+
+#include <fmt/format.h>
+
+namespace millrace::pipeline {
+namespace {
+
+/// A client can make as many as it likes by what it sets: then all begin anew, under new numbers.
+constexpr std::size_t max_scopes = 10'000;
+
+std::string identity_of(const Scope& scope) {
+  std::string identity;
+  for (const std::string_view part : {std::string_view(scope.database), std::string_view(scope.user)}) {
+    identity.append(part).append(1, '\0');
+  }
+  return identity + scope.settings;
+}
+
+}  // namespace
+
+ReadCache::ReadCache(Options options)
+    : l1_(options.l1_bytes, versions_), ttl_(options.ttl), catalogs_([](const std::string&) {
+        return std::make_shared<const CatalogSource>(CatalogSource{[] { return nullptr; }, [] { return nullptr; }});
+      }) {}
+
+cache::Dependency ReadCache::of_table(std::string_view database, catalog::Oid table) {
+  return cache::Versions::of(fmt::format("table:{}:{}", table, database));
+}
+cache::Dependency ReadCache::of_catalog(std::string_view database) {
+  return cache::Versions::of(fmt::format("catalog:{}", database));
+}
+cache::Dependency ReadCache::of_everything(std::string_view database) {
+  return cache::Versions::of(fmt::format("database:{}", database));
+}
+
+std::shared_ptr<const Scope> ReadCache::share(Scope wanted) {
+  wanted.catalog = of_catalog(wanted.database);
+  wanted.everything = of_everything(wanted.database);
+  auto identity = identity_of(wanted);
+  const std::lock_guard lock(mutex_);
+  if (const auto found = scopes_.find(identity); found != scopes_.end()) return found->second;
+  if (scopes_.size() >= max_scopes) scopes_.clear();
+  wanted.number = ++last_scope_;
+  wanted.source = catalogs_(wanted.database);
+  return scopes_.emplace(std::move(identity), std::make_shared<const Scope>(std::move(wanted))).first->second;
+}
+
+void ReadCache::apply(const Changes& changes, std::string_view database) {
+  if (changes.catalog) versions_.changed(of_catalog(database));
+  if (changes.everything || changes.catalog || (changes.unseen && in_use())) versions_.changed(of_everything(database));
+  for (const auto table : changes.tables) versions_.changed(of_table(database, table));
+}
+
+void ReadCache::forget_all() {
+  for (cache::Dependency any = 0; any < cache::Versions::count; ++any) versions_.changed(any);
+  l1_.clear();
+}
+
+void ReadCache::add_refusals(const std::map<std::string, std::uint64_t, std::less<>>& counted) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [code, count] : counted) refusals_[code] += count;
+}
+
+std::map<std::string, std::uint64_t, std::less<>> ReadCache::refusals() const {
+  const std::lock_guard lock(mutex_);
+  return refusals_;
+}
+
+}  // namespace millrace::pipeline

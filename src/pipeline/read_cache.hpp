@@ -1,0 +1,89 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cache/l1_cache.hpp"
+#include "cache/versions.hpp"
+#include "catalog/snapshot.hpp"
+#include "pipeline/scope.hpp"
+
+namespace millrace::pipeline {
+
+/// What a statement that isn't known to only read may have changed; until the transaction ends that did.
+struct Changes {
+  std::vector<catalog::Oid> tables;
+  bool everything = false;              ///< any table
+  bool unseen = false;                  ///< nobody kept answers then: any table, if somebody does now
+  std::shared_ptr<const void> catalog;  ///< of `CatalogSource::hold`: what names mean; null: nothing of it
+
+  bool any() const { return everything || unseen || catalog || !tables.empty(); }
+  void clear() {
+    tables.clear();
+    everything = unseen = false;
+    catalog.reset();
+  }
+};
+
+/// What the pipelines of all cores share to answer reads from memory. Thread-safe.
+class ReadCache {
+ public:
+  struct Options {
+    std::size_t l1_bytes = std::size_t{512} << 20;
+    std::chrono::nanoseconds ttl = std::chrono::seconds(60);
+  };
+  using Catalogs = std::function<std::shared_ptr<const CatalogSource>(const std::string& database)>;
+
+  explicit ReadCache(Options options);
+
+  /// Before the first query.
+  void use(Catalogs catalogs) { catalogs_ = std::move(catalogs); }
+
+  cache::Versions& versions() { return versions_; }
+  cache::L1Cache& l1() { return l1_; }
+  /// Of answers to come, where nobody says.
+  void set_ttl(std::chrono::nanoseconds ttl) { ttl_ = ttl; }
+  std::chrono::nanoseconds ttl() const { return ttl_.load(std::memory_order_relaxed); }
+
+  /// The one scope of all that are equal to it but for the number. `wanted`'s source and dependencies are filled in.
+  std::shared_ptr<const Scope> share(Scope wanted);
+
+  /// They are committed, or nobody knows: from now on nothing is answered that they may have made stale.
+  void apply(const Changes& changes, std::string_view database);
+  /// Whether any answer was ever kept, or is about to be: before, nobody needs to know what changes.
+  bool in_use() const { return in_use_.load(std::memory_order_acquire); }
+  void begin_use() {
+    if (!in_use()) in_use_.store(true, std::memory_order_seq_cst);
+  }
+  /// Of another server, say: nothing of what is kept is answered any more.
+  void forget_all();
+
+  static cache::Dependency of_table(std::string_view database, catalog::Oid table);
+  static cache::Dependency of_catalog(std::string_view database);
+  static cache::Dependency of_everything(std::string_view database);
+
+  /// How often what wasn't answered from memory wasn't for each reason, by its code. A core adds what it has counted.
+  void add_refusals(const std::map<std::string, std::uint64_t, std::less<>>& counted);
+  std::map<std::string, std::uint64_t, std::less<>> refusals() const;
+
+ private:
+  cache::Versions versions_;
+  cache::L1Cache l1_;
+  std::atomic<std::chrono::nanoseconds> ttl_;
+  std::atomic<bool> in_use_ = false;
+  Catalogs catalogs_;
+
+  mutable std::mutex mutex_;
+  std::uint32_t last_scope_ = 0;
+  std::map<std::string, std::shared_ptr<const Scope>, std::less<>> scopes_;
+  std::map<std::string, std::uint64_t, std::less<>> refusals_;
+};
+
+}  // namespace millrace::pipeline

@@ -1,0 +1,216 @@
+"""What is answered from memory: by which messages, for whom, and what makes it ask the server again."""
+
+from collections.abc import Iterator
+
+import pytest
+from random_reads import warm
+from wire import FLUSH, SYNC, Client, bind, close, connect, describe, eventually, execute, parse, query
+
+from harness import Millrace, PostgreSQL
+
+SQL = "SELECT id, name FROM people WHERE id = $1"
+
+
+@pytest.fixture(scope="module")
+def people(postgres: PostgreSQL) -> None:
+    postgres.admin("CREATE DATABASE cached")
+    postgres.admin(
+        "CREATE TABLE people (id int PRIMARY KEY, name text); INSERT INTO people SELECT i, 'n' || i FROM generate_series(1, 50) i;"
+        "CREATE TABLE wide (v text); INSERT INTO wide SELECT repeat('x', 1000) FROM generate_series(1, 6000);"
+        "CREATE SCHEMA other; CREATE TABLE other.people AS SELECT 1 AS id, 'of the other'::text AS name;"
+        "CREATE TABLE secret (id int, owner text); INSERT INTO secret VALUES (1, 'ada'), (2, 'bob');"
+        "ALTER TABLE secret ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON secret USING (owner = current_user);"
+        "CREATE ROLE ada LOGIN PASSWORD 'a'; CREATE ROLE bob LOGIN PASSWORD 'b'; GRANT SELECT ON people, secret TO ada;",
+        database="cached",
+    )
+
+
+@pytest.fixture(scope="module")
+def millrace(postgres: PostgreSQL, people: None, pool_mode: str) -> Iterator[Millrace]:
+    settings = {"POOL_MODE": pool_mode, "POOL_SIZE": 4, "CACHE_CONSISTENCY_LEVEL": "eventual", "AUTH_TYPE": "trust"}
+    with Millrace(postgres, settings) as server:
+        warm(server)
+        yield server
+
+
+@pytest.fixture
+def client(millrace: Millrace) -> Iterator[Client]:
+    with connect(millrace, database="cached") as one:
+        yield one
+
+
+def hits(millrace: Millrace) -> float:
+    return millrace.metric("statements_answered_from_memory_total")
+
+
+def is_answered(millrace: Millrace, client: Client, *messages: bytes) -> bool:
+    """The second time; and it is the same answer."""
+    first = client.ask(*messages)
+    before = hits(millrace)
+    assert [str(one) for one in client.ask(*messages)] == [str(one) for one in first]
+    return hits(millrace) > before
+
+
+BATCHES = {
+    "simple": [query("SELECT id, name FROM people WHERE id = 1")],
+    "unnamed": [parse(SQL), bind(["2"]), describe("P"), execute(), SYNC],
+    "without Describe": [parse(SQL), bind(["3"]), execute(), SYNC],
+    "binary results": [parse(SQL, types=[23]), bind([b"\0\0\0\4"], formats=[1], results=[1]), describe("P"), execute(), SYNC],
+    "one format a column": [parse(SQL), bind(["5"], results=[0, 1]), describe("P"), execute(), SYNC],
+    "no rows": [query("SELECT name FROM people WHERE id = -1")],
+    "a NULL": [parse(SQL), bind([None]), describe("P"), execute(), SYNC],
+    "fewer rows than asked for": [parse(SQL), bind(["6"]), describe("P"), execute(rows=50), SYNC],
+    "two in a batch": [parse(SQL), bind(["7"]), describe("P"), execute(), bind(["8"]), execute(), SYNC],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("messages", BATCHES.values(), ids=BATCHES)
+def test_the_second_time_is_answered_from_memory(millrace: Millrace, client: Client, messages: list[bytes]) -> None:
+    assert is_answered(millrace, client, *messages)
+
+
+def test_a_prepared_statement(millrace: Millrace, client: Client, postgres: PostgreSQL) -> None:
+    for one in (client, connect(millrace, database="cached")):
+        one.ask(parse(SQL, "s"), describe("S", "s"), SYNC)
+        one.ask(bind(["9"], statement="s"), execute(), SYNC)
+        assert is_answered(millrace, one, bind(["9"], statement="s"), execute(), SYNC)
+        one.ask(close("S", "s"), SYNC)
+
+
+def test_preparing_what_is_known(millrace: Millrace, client: Client) -> None:
+    """As asyncpg says it: Parse, Describe and Flush, then the rest."""
+    sql = "SELECT name FROM people WHERE id = $1"
+    for _ in range(3):
+        client.send(parse(sql, "p"), describe("S", "p"), FLUSH)
+        described = client.until("T")
+        assert [one.kind for one in described] == ["1", "t", "T"]
+        answer = client.ask(bind(["1"], statement="p"), execute(), SYNC)
+        assert [one.row for one in answer if one.kind == "D"] == [[b"n1"]]
+        client.ask(close("S", "p"), SYNC)
+
+
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+def test_a_transaction_of_an_orm_needs_no_server(millrace: Millrace, client: Client, extended: bool) -> None:
+    def say(sql: str) -> list[str]:
+        return [str(one) for one in client.ask(*([parse(sql), bind(), describe("P"), execute(), SYNC] if extended else [query(sql)]))]
+
+    read = f"SELECT name FROM people WHERE id = {11 + extended}"
+    heard = [[say("BEGIN"), say(read), say("COMMIT")] for _ in range(3)]
+    assert heard[0] == heard[1] == heard[2]
+    with connect(millrace, database="cached") as another:
+        before = hits(millrace)
+        client, another = another, client
+        assert [say("BEGIN"), say(read), say("COMMIT")] == heard[0]
+        assert hits(millrace) == before + 1
+        client, another = another, client
+
+
+def test_own_and_others_writes_through_millrace_are_seen(millrace: Millrace, client: Client) -> None:
+    read = query("SELECT name FROM people WHERE id = 20")
+    for writer in (client, connect(millrace, database="cached")):
+        assert is_answered(millrace, client, read)
+        writer.ask(query(f"UPDATE people SET name = name || 'x{id(writer)}' WHERE id = 20"))
+        assert f"x{id(writer)}" in str(client.ask(read))
+
+
+def test_what_is_not_committed_is_for_nobody_else(millrace: Millrace, client: Client) -> None:
+    read = query("SELECT name FROM people WHERE id = 21")
+    with connect(millrace, database="cached") as writer:
+        before = str(client.ask(read))
+        writer.ask(query("BEGIN"))
+        writer.ask(query("UPDATE people SET name = 'never' WHERE id = 21"))
+        assert "never" in str(writer.ask(read))
+        assert str(client.ask(read)) == before
+        writer.ask(query("ROLLBACK"))
+        assert str(client.ask(read)) == before == str(writer.ask(read))
+
+
+def test_what_is_written_past_millrace_is_seen_when_its_time_has_come(postgres: PostgreSQL, people: None, pool_mode: str) -> None:
+    settings = {"POOL_MODE": pool_mode, "CACHE_CONSISTENCY_LEVEL": "eventual", "CACHE_DEFAULT_TTL_SECONDS": 1, "AUTH_TYPE": "trust"}
+    with Millrace(postgres, settings) as millrace:
+        warm(millrace)
+        with connect(millrace, database="cached") as client:
+            read = query("SELECT name FROM people WHERE id = 22")
+            assert is_answered(millrace, client, read)
+            postgres.admin("UPDATE people SET name = 'behind' WHERE id = 22", database="cached")
+            eventually(lambda: "behind" in str(client.ask(read)), 5)
+
+
+def test_each_session_gets_its_own(millrace: Millrace, client: Client) -> None:
+    read = query("SELECT name, '2024-01-02'::date, '2024-01-02'::timestamptz FROM people WHERE id = 1")
+    usual = [str(one) for one in client.ask(read)]
+    assert is_answered(millrace, client, read)
+    for setting in ("datestyle = 'German'", "TIME ZONE 'Asia/Tokyo'", "search_path = other"):
+        with connect(millrace, database="cached") as other:
+            other.ask(query(f"SET {setting}"))
+            assert [str(one) for one in other.ask(read)] != usual, setting
+    assert [str(one) for one in client.ask(read)] == usual
+
+
+def test_a_role_reads_what_it_may(millrace: Millrace, client: Client) -> None:
+    read, secret = query("SELECT name FROM people WHERE id = 2"), query("SELECT id FROM secret ORDER BY id")
+    client.ask(read)
+    client.ask(secret)
+    with connect(millrace, user="ada", database="cached") as ada, connect(millrace, user="bob", database="cached") as bob:
+        assert not is_answered(millrace, ada, secret), "row security isn't answered from memory"
+        assert [one.row for one in ada.ask(secret) if one.kind == "D"] == [[b"1"]]
+        assert is_answered(millrace, ada, read)
+        assert [one.sqlstate for one in bob.ask(read) if one.kind == "E"] == ["42501"]
+        assert [one.sqlstate for one in bob.ask(read) if one.kind == "E"] == ["42501"]
+
+
+NEVER = [
+    "SELECT now()", "SELECT random()", "SELECT * FROM pg_class LIMIT 1", "SELECT count(*) FROM pg_stat_activity", "SELECT 'now'::timestamptz",
+    "SELECT nextval('n')", "SELECT name FROM people WHERE id = 1 FOR UPDATE", "SELECT current_date", "SHOW timezone",
+    "SELECT * FROM people TABLESAMPLE system (50)", "SELECT pg_backend_pid()", "SELECT v FROM wide",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", NEVER)
+def test_what_is_never_answered_from_memory(millrace: Millrace, client: Client, sql: str) -> None:
+    for _ in range(2):
+        before = hits(millrace)
+        client.ask(query(sql))
+        assert hits(millrace) == before
+
+
+def test_repeatable_reads_are_the_servers(millrace: Millrace, client: Client) -> None:
+    read = query("SELECT name FROM people WHERE id = 30")
+    client.ask(read)
+    with connect(millrace, database="cached") as writer:
+        client.ask(query("BEGIN ISOLATION LEVEL REPEATABLE READ"))
+        before = str(client.ask(read))
+        writer.ask(query("UPDATE people SET name = 'later' WHERE id = 30"))
+        assert "later" in str(writer.ask(read))
+        assert str(client.ask(read)) == before
+        client.ask(query("COMMIT"))
+        assert "later" in str(client.ask(read))
+
+
+def test_a_client_that_does_not_want_it_is_not_answered(postgres: PostgreSQL, people: None, pool_mode: str) -> None:
+    with Millrace(postgres, {"POOL_MODE": pool_mode, "AUTH_TYPE": "trust"}) as millrace:
+        with connect(millrace, database="cached") as plain:
+            for _ in range(3):
+                plain.ask(query("SELECT name FROM people WHERE id = 1"))
+        assert hits(millrace) == 0
+        with connect(millrace, database="cached", options="-c millrace.consistency=eventual") as wants:
+            eventually(lambda: is_answered(millrace, wants, query("SELECT 1")))
+
+
+def test_a_table_dropped_and_made_again(millrace: Millrace, client: Client) -> None:
+    client.ask(query("CREATE TABLE again AS SELECT 1 AS v"))
+    warm(millrace)
+    assert is_answered(millrace, client, query("SELECT v FROM again"))
+    client.ask(query("DROP TABLE again"))
+    assert [one.sqlstate for one in client.ask(query("SELECT v FROM again")) if one.kind == "E"] == ["42P01"]
+    client.ask(query("CREATE TABLE again AS SELECT 'two' AS v"))
+    assert [one.row for one in client.ask(query("SELECT v FROM again")) if one.kind == "D"] == [[b"two"]]
+
+
+def test_a_temporary_table_hides_the_other(millrace: Millrace, client: Client) -> None:
+    read = query("SELECT name FROM people WHERE id = 3")
+    warm(millrace)
+    assert is_answered(millrace, client, read)
+    with connect(millrace, database="cached") as hiding:
+        hiding.ask(query("CREATE TEMP TABLE people (id int, name text)"))
+        assert [one for one in hiding.ask(read) if one.kind == "D"] == []
