@@ -1,6 +1,7 @@
 #include "gateway/batch_answer.hpp"
 
 #include "gateway/columns.hpp"
+#include "gateway/session_scope.hpp"
 #include "pgwire/protocol/decode.hpp"
 #include "pgwire/protocol/encode.hpp"
 
@@ -111,7 +112,8 @@ bool BatchAnswer::bind(const ClientReader::Item& item) {
     const auto message = pgwire::decode_bind(item.body());
     if (!message || message->values.size() != 0) return false;
   } else {
-    if (named->query_and_types.empty()) return false;
+    const std::string_view text = named->query_and_types;
+    if (text.empty() || !asks_for_answers(text.substr(0, text.find('\0'))).value_or(wanted_)) return false;
     portal_->entry = pipeline_.look_up(
         scope_,
         {.kind = Question::Kind::execute, .text = named->query_and_types, .parameters = pgwire::as_text(parameters)},

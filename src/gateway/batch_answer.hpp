@@ -18,15 +18,20 @@ class BatchAnswer {
  public:
   using Exchanges = boost::container::small_vector<pipeline::Exchange, 2>;
 
-  /// `status`: of the session's transaction, as ReadyForQuery says it.
-  BatchAnswer(pipeline::Pipeline& pipeline, SessionState& session, ServerWriter& writer, const pipeline::Scope& scope,
-              char status, std::int64_t now)
+  struct Given {
+    const pipeline::Scope& scope;
+    bool wanted;  ///< whether the client wants answers from memory where a text doesn't say
+    char status;  ///< of its transaction, as ReadyForQuery says it
+    std::int64_t now;
+  };
+  BatchAnswer(pipeline::Pipeline& pipeline, SessionState& session, ServerWriter& writer, const Given& given)
       : pipeline_(pipeline),
         session_(session),
         writer_(writer),
-        scope_(scope),
-        now_(now),
-        status_(status),
+        scope_(given.scope),
+        wanted_(given.wanted),
+        now_(given.now),
+        status_(given.status),
         begin_held_(!session.held_begin.empty()) {}
 
   /// `in` begins with the batch. Answers how many bytes of it were answered, and appends the answer to `out`; 0: it
@@ -70,6 +75,7 @@ class BatchAnswer {
   SessionState& session_;
   ServerWriter& writer_;
   const pipeline::Scope& scope_;
+  const bool wanted_;
   const std::int64_t now_;
   char status_;
   bool begin_held_;

@@ -140,8 +140,9 @@ class Relay {
   std::size_t answer_batch(const Item& item, pgwire::Bytes rest);
   bool reads_committed(const pipeline::Scope& scope);
   const pipeline::Scope* scope_of_session();
-  const pipeline::Scope* scope_for_answers();
-  const pipeline::Scope* scope_for_fills();
+  const pipeline::Scope* scope_for_answers(bool wanted);
+  const pipeline::Scope* scope_for_fills(bool wanted);
+  bool wants_answer(std::string_view text);
   void begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question, const StatementPtr& statement);
   void note_for_cache(const StatementPtr& statement);
   void want_server(pgwire::Bytes rest, const Item& item);
@@ -199,6 +200,7 @@ class Relay {
   pipeline::Changes changes_;       ///< of what was sent and isn't known to be committed
   bool binds_unseen_ = false;       ///< a portal may be of a statement that isn't known
   bool names_are_unclear_ = false;  ///< which tables its names mean may have been set, unseen
+  bool hinted_ = false;             ///< a comment has asked for what the session doesn't
   bool doubt_ = false;              ///< something is under way, or ran in this transaction, that may not only read
   std::shared_ptr<pipeline::Fill> bound_;  ///< of the unnamed portal that this batch has bound
   std::uint64_t committed_at_ = 0;         ///< a version of the catalog

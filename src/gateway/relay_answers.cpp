@@ -43,19 +43,27 @@ const pipeline::Scope* Relay::scope_of_session() {
 
 /// Null: an answer of this session isn't to be kept. What of the same transaction ran before only read, and it sees
 /// what is committed.
-const pipeline::Scope* Relay::scope_for_fills() {
+const pipeline::Scope* Relay::scope_for_fills(bool wanted) {
   const pipeline::Scope* const scope = scope_of_session();
-  if (scope == nullptr || !session_.moves || !scope_.wanted() || !scope->why_not.empty() || session_.pin.is_set() ||
-      doubt_ || replies_.status == 'E') {
+  if (scope == nullptr || !session_.moves || !wanted || !scope->why_not.empty() || session_.pin.is_set() || doubt_ ||
+      replies_.status == 'E') {
     return nullptr;
   }
   return reads_committed(*scope) ? scope : nullptr;
 }
 
 /// Null: nothing is answered from memory at present. What is under way would have to be answered before.
-const pipeline::Scope* Relay::scope_for_answers() {
+const pipeline::Scope* Relay::scope_for_answers(bool wanted) {
   const bool quiet = replies_.nothing_under_way() && !replies_.skipping && !replies_.copy_in;
-  return quiet ? scope_for_fills() : nullptr;
+  return quiet ? scope_for_fills(wanted) : nullptr;
+}
+
+/// Whether the client wants answers from memory to this text, by what it has set or by a comment.
+bool Relay::wants_answer(std::string_view text) {
+  if (scope_.of(session_.settings.current()) == nullptr) return false;
+  const bool wanted = asks_for_answers(text.substr(0, text.find('\0'))).value_or(scope_.wanted());
+  hinted_ |= wanted && !scope_.wanted();
+  return wanted;
 }
 
 void Relay::answer_query(pipeline::Exchange exchange, const cache::Entry& entry) {
@@ -76,10 +84,13 @@ void Relay::answer_query(pipeline::Exchange exchange, const cache::Entry& entry)
 /// So many bytes of the batch that the item begins; 0: it isn't answered here.
 std::size_t Relay::answer_batch(const Item& item, Bytes rest) {
   if (!begins_batch(item.type) || !scope_.has_cache()) return 0;
-  const pipeline::Scope* const scope = scope_for_answers();
+  scope_.of(session_.settings.current());
+  if (!scope_.wanted() && !hinted_) return 0;
+  const pipeline::Scope* const scope = scope_for_answers(true);
   if (scope == nullptr) return 0;
   const bool in_transaction = !session_.held_begin.empty() || (writer_.attached() && replies_.status == 'T');
-  BatchAnswer batch(pipeline_, session_, writer_, *scope, in_transaction ? 'T' : 'I', now_);
+  BatchAnswer batch(pipeline_, session_, writer_,
+                    {.scope = *scope, .wanted = scope_.wanted(), .status = in_transaction ? 'T' : 'I', .now = now_});
   const std::size_t used = batch.answer(rest, answers_);
   for (const auto& exchange : batch.exchanges()) {
     Reply reply;
@@ -92,8 +103,9 @@ std::size_t Relay::answer_batch(const Item& item, Bytes rest) {
 /// `statement`: null: not known.
 void Relay::begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question,
                        const StatementPtr& statement) {
-  const pipeline::Scope* const scope = scope_for_fills();
-  if (scope == nullptr || !statement || question.text.empty()) return;
+  if (!scope_.has_cache() || !statement || question.text.empty()) return;
+  const pipeline::Scope* const scope = scope_for_fills(wants_answer(question.text));
+  if (scope == nullptr) return;
   exchange.fill = pipeline_.begin_fill(*scope, question, statement, now_);
   exchange.cache = exchange.fill ? CacheUse::miss : CacheUse::bypass;
 }
@@ -103,7 +115,7 @@ void Relay::note_for_cache(const StatementPtr& statement) {
   if (!scope_.has_cache()) return;
   const auto& scope = *scope_.of(session_.settings.current());
   const bool steps = statement && !statement->transaction_tag.empty();
-  if (scope_.wanted() && !doubt_ && !steps) doubt_ = !pipeline_.only_reads(scope, statement);
+  if (!doubt_ && !steps) doubt_ = !(scope_.wanted() || hinted_) || !pipeline_.only_reads(scope, statement);
   if (!session_.moves && statement && change_of(*statement).names) names_are_unclear_ = true;
   const bool clear = !names_are_unclear_ && !session_.settings.changes_of_meaning().any() && !session_.pin.is_set();
   pipeline_.add_changes(changes_, scope, statement, clear);

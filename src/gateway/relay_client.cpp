@@ -82,12 +82,13 @@ Relay::Decided Relay::decide(const Item& item) {
       .statement = statement_of(item), .started = now_, .first_byte = now_, .bytes_in = item.total};
   if (stop_ == Next::parse) return Decided::wait;
   using What = pipeline::Verdict::What;
-  const pipeline::Scope* const scope = scope_for_answers();
+  const std::string_view text = text_of(item);
+  const pipeline::Scope* const scope = scope_for_answers(wants_answer(text));
   const pipeline::SessionView view{
       .holds_begin = session_.stays ? scope != nullptr && replies_.status == 'I' : !writer_.attached(),
       .begin_held = !session_.held_begin.empty(),
       .scope = scope};
-  const auto verdict = pipeline_.decide(exchange, text_of(item), view);
+  const auto verdict = pipeline_.decide(exchange, text, view);
   if (verdict.what == What::send) return Decided::send;
   if (verdict.what == What::answer) {
     answer_query(exchange, *verdict.entry);

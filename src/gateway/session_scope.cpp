@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "sql/comments.hpp"
+
 namespace millrace::gateway {
 namespace {
 
@@ -80,6 +82,14 @@ std::optional<backend::ParameterList> settings_of(const backend::ParameterList& 
 }
 
 }  // namespace
+
+std::optional<bool> asks_for_answers(std::string_view text) {
+  if (!text.contains("millrace")) return std::nullopt;
+  const auto hints = sql::hints_of(text);
+  if (!hints.cache) return false;
+  if (!hints.consistency.empty()) return hints.consistency == "eventual";
+  return std::nullopt;
+}
 
 bool wants_answers(const backend::ParameterList& startup, bool wanted) {
   const auto settings = settings_of(startup);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "backend/server_state.hpp"
 #include "pipeline/read_cache.hpp"
@@ -9,6 +10,10 @@ namespace millrace::gateway {
 
 /// Whether a client's reads are to be answered from memory, as it begins. `wanted`: where it doesn't say.
 bool wants_answers(const backend::ParameterList& startup, bool wanted);
+
+/// Whether a comment in the text asks for an answer from memory (`consistency=eventual`), or not to have it from there
+/// (`cache=off`, or another level). Null: it says nothing of it.
+std::optional<bool> asks_for_answers(std::string_view text);
 
 /// Of a client's session: the scope that its reads belong to, as of what it has set.
 class SessionScope {

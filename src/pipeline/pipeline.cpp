@@ -1,6 +1,7 @@
 #include "pipeline/pipeline.hpp"
 
 #include "base/log.hpp"
+#include "sql/comments.hpp"
 #include "sql/references.hpp"
 
 namespace millrace::pipeline {
@@ -40,10 +41,12 @@ bool may_only_read(const sql::Statement& statement) {
 Pipeline::Pipeline(std::size_t core, QueryPerformanceMonitor& monitor, sql::ParseLimits limits, ReadCache* cache)
     : core_(core), monitor_(monitor), limits_(limits), memo_(memo_entries, limits), cache_(cache) {}
 
-std::shared_ptr<const sql::Statement> Pipeline::understand(std::string_view text) { return memo_.find_or_parse(text); }
+std::shared_ptr<const sql::Statement> Pipeline::understand(std::string_view text) {
+  return memo_.find_or_parse(sql::without_comments(text, plain_));
+}
 
 void Pipeline::remember(std::string_view text, std::shared_ptr<const sql::Statement> statement) {
-  memo_.remember(text, std::move(statement));
+  memo_.remember(sql::without_comments(text, plain_), std::move(statement));
 }
 
 /// A transaction begins on the server with the first statement that needs the server; one without any needs none. What
@@ -68,10 +71,12 @@ std::string_view Pipeline::make_key(const Scope& scope, const Question& question
   const auto append_number = [this](std::uint32_t number) {
     key_.append(reinterpret_cast<const char*>(&number), sizeof number);
   };
+  const std::string_view query = question.text.substr(0, question.text.find('\0'));
+  const std::string_view plain = sql::without_comments(query, plain_);
   key_.clear();
   append_number(scope.number);
-  append_number(static_cast<std::uint32_t>(question.text.size() << 2) | static_cast<std::uint32_t>(question.kind));
-  key_.append(question.text).append(question.parameters);
+  append_number(static_cast<std::uint32_t>(plain.size() << 2) | static_cast<std::uint32_t>(question.kind));
+  key_.append(plain).append(question.text.substr(query.size())).append(question.parameters);
   return key_;
 }
 
@@ -97,6 +102,7 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   if (!catalog) return refuse("catalog_unknown");
   const Judgement& judgement = judgements_.of(statement, scope, *catalog);
   if (!judgement.read.code.empty()) return refuse(judgement.read.code);
+  const auto hints = sql::hints_of(question.text.substr(0, question.text.find('\0')));
   auto fill = std::make_shared<Fill>();
   if (question.kind != Question::Kind::columns) {
     for (const auto table : judgement.read.reads)
@@ -107,7 +113,10 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   fill->hash = cache::hash_of(fill->key);
   fill->fingerprint = statement->fingerprint;
   fill->started_ns = now;
-  fill->ttl_ns = cache_->ttl().count();
+  fill->ttl_ns = std::chrono::nanoseconds(hints.ttl.value_or(std::chrono::seconds(0))).count();
+  if (fill->ttl_ns == 0) fill->ttl_ns = cache_->ttl().count();
+  for (const auto& tag : hints.tags) fill->seen.push_back(versions.see(ReadCache::of_tag(tag)));
+  fill->tags = hints.tags;
   fill->most_bytes = cache_->l1().max_entry_bytes();
   return fill;
 }

@@ -70,7 +70,8 @@ class Pipeline {
 
   ReadCache* cache_;
   Judgements judgements_;
-  std::string key_;  ///< of the question at hand
+  std::string key_;    ///< of the question at hand
+  std::string plain_;  ///< a text without its comments
 };
 
 /// What `QueryRecord::kind` counts through: the kinds of statements, with the group that each is compared in.

@@ -33,6 +33,8 @@ cache::Dependency ReadCache::of_everything(std::string_view database) {
   return cache::Versions::of(fmt::format("database:{}", database));
 }
 
+cache::Dependency ReadCache::of_tag(std::string_view tag) { return cache::Versions::of(fmt::format("tag:{}", tag)); }
+
 std::shared_ptr<const Scope> ReadCache::share(Scope wanted) {
   wanted.catalog = of_catalog(wanted.database);
   wanted.everything = of_everything(wanted.database);

@@ -68,6 +68,7 @@ class ReadCache {
   static cache::Dependency of_table(std::string_view database, catalog::Oid table);
   static cache::Dependency of_catalog(std::string_view database);
   static cache::Dependency of_everything(std::string_view database);
+  static cache::Dependency of_tag(std::string_view tag);
 
   /// How often what wasn't answered from memory wasn't for each reason, by its code. A core adds what it has counted.
   void add_refusals(const std::map<std::string, std::uint64_t, std::less<>>& counted);

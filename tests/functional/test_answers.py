@@ -136,6 +136,31 @@ def test_what_is_written_past_millrace_is_seen_when_its_time_has_come(postgres: 
             eventually(lambda: "behind" in str(client.ask(read)), 5)
 
 
+def test_a_comment_says_for_how_long_and_whether(millrace: Millrace, client: Client) -> None:
+    def read(number: int, comment: str) -> bytes:
+        return query(f"SELECT name FROM people WHERE id = {number} /* {comment} */")
+
+    assert is_answered(millrace, client, read(40, "traceparent 1"))
+    before = hits(millrace)
+    client.ask(read(40, "another trace"), times=1)
+    assert hits(millrace) == before + 1, "a comment makes no other statement of it"
+    assert not is_answered(millrace, client, read(40, "millrace: cache=off"))
+    assert not is_answered(millrace, client, read(40, "millrace: consistency=strong"))
+    client.ask(read(41, "millrace: ttl=1, tags='a,b'"))
+    client.ask(query("SELECT pg_sleep(1.2)"))
+    before = hits(millrace)
+    client.ask(read(41, ""))
+    assert hits(millrace) == before
+
+
+def test_a_comment_asks_for_it_alone(postgres: PostgreSQL, people: None) -> None:
+    with Millrace(postgres, {"POOL_MODE": "transaction", "AUTH_TYPE": "trust"}) as millrace, connect(millrace, database="cached") as client:
+        wanted = "SELECT name FROM people WHERE id = 42 /* millrace: consistency=eventual */"
+        eventually(lambda: is_answered(millrace, client, query(wanted)))
+        assert is_answered(millrace, client, parse(wanted), bind(), describe("P"), execute(), SYNC)
+        assert not is_answered(millrace, client, query("SELECT name FROM people WHERE id = 43"))
+
+
 def test_each_session_gets_its_own(millrace: Millrace, client: Client) -> None:
     read = query("SELECT name, '2024-01-02'::date, '2024-01-02'::timestamptz FROM people WHERE id = 1")
     usual = [str(one) for one in client.ask(read)]
