@@ -63,6 +63,13 @@ void L1Cache::clear() {
   for (auto& shard : shards_) shard.clear();
 }
 
+std::size_t L1Cache::compact() {
+  std::size_t moved = 0;
+  for (auto& shard : shards_) moved += shard.compact();
+  malloc_trim(0);
+  return moved;
+}
+
 std::size_t L1Cache::set_capacity(std::size_t capacity_bytes) {
   capacity_.store(std::max(capacity_bytes, mib), std::memory_order_relaxed);
   std::size_t gone = 0;

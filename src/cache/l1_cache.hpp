@@ -55,6 +55,10 @@ class L1Cache {
   }
   /// Takes the place of an entry of the same key. False: it isn't kept (too large, or worth less than all others).
   bool insert(const NewEntry& entry);
+  /// What is there under this key, whether it could be found or not; counted nowhere. Not for a query's way.
+  EntryPtr peek(std::string_view key, std::uint64_t hash) { return shard_of(hash).peek(key, hash); }
+  /// Whether `find` would answer it.
+  bool is_live(const Entry& entry, std::int64_t now_ns) const { return shards_.front().is_live(entry, now_ns); }
   /// Whether there was one.
   bool erase(std::string_view key, std::uint64_t hash);
   /// Of the entries for which `condition(const Entry&)` holds, how many were erased. Not for a query's way.
@@ -80,6 +84,8 @@ class L1Cache {
   /// Drops what has expired or is stale; answers how many.
   std::size_t purge(std::int64_t now_ns);
   void clear();
+  /// Gives back what tables have more than they need; answers how many entries got a new place in one.
+  std::size_t compact();
   /// Answers how many bytes of entries had to go.
   std::size_t set_capacity(std::size_t capacity_bytes);
   std::size_t capacity_bytes() const { return capacity_.load(std::memory_order_relaxed); }

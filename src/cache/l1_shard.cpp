@@ -1,6 +1,7 @@
 #include "cache/l1_shard.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cstdlib>
 #include <new>
@@ -185,6 +186,27 @@ std::size_t L1Shard::purge(std::int64_t now_ns) {
   return purged;
 }
 
+EntryPtr L1Shard::peek(std::string_view key, std::uint64_t hash) {
+  const std::lock_guard lock(mutex_);
+  Slot* slot = slot_of(key, hash);
+  if (!slot) return {};
+  const Entry* entry = entry_of(slot->load(std::memory_order_relaxed));
+  entry->hold();
+  return EntryPtr(entry);
+}
+
+std::size_t L1Shard::compact() {
+  const std::lock_guard lock(mutex_);
+  policy_.shrink();
+  // Half empty, so that it doesn't grow again at once.
+  const std::size_t size = std::max(std::bit_ceil(2 * tally_.entries + 1), min_slots);
+  const std::size_t before = table_.load(std::memory_order_relaxed)->slots.size();
+  if (graves_ == 0 && size >= before) return 0;
+  rebuild_table(std::min(size, before));
+  reclaim();
+  return tally_.entries;
+}
+
 L1Shard::Tally L1Shard::tally() {
   const std::lock_guard lock(mutex_);
   reclaim();
@@ -281,7 +303,12 @@ void L1Shard::make_room_in_table() {
   const std::size_t size = old->slots.size();
   if ((tally_.entries + graves_ + 1) * 4 <= size * 3) return;
   // With many graves the same size will do.
-  auto* table = new Table(tally_.entries * 2 >= size ? size * 2 : size);
+  rebuild_table(tally_.entries * 2 >= size ? size * 2 : size);
+}
+
+void L1Shard::rebuild_table(std::size_t size) {
+  Table* old = table_.load(std::memory_order_relaxed);
+  auto* table = new Table(size);
   for (auto& slot : old->slots) {
     const std::uint64_t word = slot.load(std::memory_order_relaxed);
     const Entry* entry = entry_of(word);

@@ -41,6 +41,13 @@ class alignas(64) L1Shard {
   /// False: it isn't kept, since all else is worth more, or since over `limit_bytes` are allocated in all shards.
   bool insert(const NewEntry& entry, std::size_t capacity_bytes, std::size_t limit_bytes);
   bool erase(std::string_view key, std::uint64_t hash);
+  EntryPtr peek(std::string_view key, std::uint64_t hash);
+  bool is_live(const Entry& entry, std::int64_t now_ns) const {
+    Readers::Outcome why;
+    return is_live(entry, now_ns, why);
+  }
+  /// Rebuilds the table where it could be smaller or has graves; answers how many entries got a new place.
+  std::size_t compact();
   /// Evicts down to the capacity; answers the bytes that went.
   std::size_t trim(std::size_t capacity_bytes);
   void clear();
@@ -73,6 +80,7 @@ class alignas(64) L1Shard {
   void count_out(const Entry& entry);
   void evict_down_to(std::size_t capacity_bytes);
   void make_room_in_table();
+  void rebuild_table(std::size_t size);
   void drop_table(Table* table);
   void retire(Entry* entry);
   void reclaim();

@@ -31,6 +31,8 @@ double Policy::worth(const PolicyNode& node) const {
 
 void Policy::settle(PolicyNode& node) {
   const auto hits = node.hits_.exchange(0, std::memory_order_relaxed);
+  if (hits == 0) return;
+  node.settled_hits_.fetch_add(hits, std::memory_order_relaxed);
   node.frequency_ = std::min(node.frequency_ + static_cast<float>(hits), max_frequency);
 }
 

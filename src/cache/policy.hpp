@@ -13,12 +13,19 @@ struct PolicyNode {
   std::size_t bytes = 0;  ///< what keeping it takes
   double cost = 0;        ///< what it takes to have it again, in any unit, the same for all; over 0
 
+  /// The hits that were counted since it was inserted: as many as there were, or a few less (`Policy::hit`). Any
+  /// thread.
+  std::uint64_t hits() const {
+    return std::uint64_t{settled_hits_.load(std::memory_order_relaxed)} + hits_.load(std::memory_order_relaxed);
+  }
+
  private:
   friend class Policy;
 
   // Readers write these, without a lock: a hit that gets lost does no harm.
-  std::atomic<double> touched_ = 0;      // the policy's clock at the last hit
-  std::atomic<std::uint32_t> hits_ = 0;  // since the policy last looked
+  std::atomic<double> touched_ = 0;              // the policy's clock at the last hit
+  std::atomic<std::uint32_t> hits_ = 0;          // since the policy last looked
+  std::atomic<std::uint32_t> settled_hits_ = 0;  // until then
 
   enum class Stay : std::uint8_t { first, returned, in_passing };
 
@@ -58,6 +65,7 @@ class Policy {
   /// Takes out what should go first; null if there is nothing.
   PolicyNode* evict();
   void clear();
+  void shrink() { heap_.shrink_to_fit(); }  ///< gives back memory that it doesn't use now
 
   std::size_t size() const { return heap_.size(); }
   std::size_t memory_bytes() const;
@@ -72,7 +80,7 @@ class Policy {
     float frequency = 0;
   };
 
-  static constexpr std::uint32_t max_hits = 1U << 16;
+  static constexpr std::uint32_t max_hits = 1U << 31;
 
   double worth(const PolicyNode& node) const;
   void settle(PolicyNode& node);  // counts the hits since the last look

@@ -32,7 +32,10 @@ class Versions {
   }
   Seen see(Dependency dependency) const { return {dependency, current(dependency)}; }
   bool is_current(const Seen& seen) const { return current(seen.dependency) == seen.version; }
-  void changed(Dependency dependency) { numbers_[dependency % count].fetch_add(1, std::memory_order_acq_rel); }
+  /// Answers the version that was, so that who counts what became stale by this call can tell.
+  std::uint64_t changed(Dependency dependency) {
+    return numbers_[dependency % count].fetch_add(1, std::memory_order_acq_rel);
+  }
 
   static constexpr std::size_t count = std::size_t{1} << 16;
 
