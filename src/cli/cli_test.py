@@ -1,5 +1,6 @@
 """The real binary: what it prints, how it ends, which source of a setting wins."""
 
+import hashlib
 import os
 import re
 import signal
@@ -41,18 +42,37 @@ def test_version_names_the_commit_and_the_libraries() -> None:
     assert run("--version").stdout == done.stdout.splitlines()[0] + "\n"
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["status"], ["settings"], ["version"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["status"], ["settings"], ["api-key"], ["version"]])
 def test_help_everywhere(command: list[str]) -> None:
     done = run(*command, "--help")
     assert done.returncode == 0
     assert "Usage: millrace" in done.stdout
 
 
+def test_api_keys_are_random_and_come_with_their_hash() -> None:
+    keys = set()
+    for _ in range(3):
+        made = re.fullmatch(r"key   (mr_[0-9a-f]{64})\nhash  ([0-9a-f]{64})\n", run("api-key").stdout)
+        assert made
+        assert made[2] == hashlib.sha256(made[1].encode()).hexdigest()
+        assert run("serve", "--check", API_KEY_HASHES=f"{made[2]}, {made[2].upper()}").returncode == 0
+        keys.add(made[1])
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize("hashes", ["x", "ab" * 31, "," + "ab" * 32, "ab" * 33, "ab" * 31 + "zz", "ab" * 32 + " " + "ab" * 32])
+def test_what_is_no_hash_is_refused(hashes: str) -> None:
+    done = run("serve", "--check", API_KEY_HASHES=hashes)
+    assert done.returncode == 2
+    assert "API_KEY_HASHES" in done.stderr
+
+
 def test_serve_help_lists_what_takes_effect_only() -> None:
     flags = run("serve", "--help").stdout
     assert "--pool-mode" in flags and "(session, transaction; default: session)" in flags
     assert "--slow-query-threshold-ms" in flags
-    assert "--l1-cache-size-mb" not in flags
+    assert "--l1-cache-size-mb" in flags
+    assert "--l3-materialized-view-ttl-hours" not in flags
 
 
 @pytest.mark.parametrize("arguments", [[], ["swim"], ["serve", "--nonsense"], ["serve", "--pool-size"]])

@@ -3,6 +3,7 @@
 #include <CLI/Formatter.hpp>
 #include <cstdio>
 
+#include "cli/api_key.hpp"
 #include "cli/check.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/serve.hpp"
@@ -74,6 +75,9 @@ int run(int argc, const char* const* argv) {
   CLI::App* version_command =
       app.add_subcommand("version", "Print the version, the commit, and what it was built with");
 
+  CLI::App* api_key_command = app.add_subcommand(
+      "api-key", "Print a new key for the REST API, and its hash for API_KEY_HASHES; the key is kept nowhere");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -83,6 +87,7 @@ int run(int argc, const char* const* argv) {
     fmt::print("{}", version_details());
     return succeeded;
   }
+  if (*api_key_command) return api_key();
   if (*settings_command) {
     if (!markdown) return show_settings(sources);
     fmt::print("{}", config::settings_markdown());

@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -10,6 +11,7 @@
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "cache/intelligent_cache_manager.hpp"
 #include "cli/check.hpp"
 #include "cli/cores.hpp"
 #include "cli/exit_code.hpp"
@@ -36,6 +38,12 @@ constexpr auto patience_of_probe = std::chrono::milliseconds(1500);
 
 std::string address(const std::string& host, std::uint16_t port) {
   return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
+}
+
+bool is_loopback(const std::string& host) {
+  boost::system::error_code error;
+  const auto address = asio::ip::make_address(host, error);
+  return error ? host == "localhost" : address.is_loopback();
 }
 
 /// What `serve` composes, and how it ends. The parts run on the cores' threads; this object on the main thread.
@@ -71,6 +79,7 @@ class Service {
   std::shared_ptr<const config::Settings> settings_;
   std::shared_ptr<QueryPerformanceMonitor> monitor_;
   Cores cores_;
+  std::shared_ptr<cache::IntelligentCacheManager> cache_;  // null: caching is off
   std::unique_ptr<gateway::Gateway> gateway_;
   std::unique_ptr<http::Server> http_;
 
@@ -83,6 +92,10 @@ class Service {
 Result<> Service::start() {
   const auto contexts = cores_.contexts();
   monitor_ = std::make_shared<QueryPerformanceMonitor>(contexts.size(), pipeline::statement_kind_labels());
+  if (settings_->enable_multi_level_caching) {
+    const auto mib = static_cast<std::size_t>(settings_->l1_cache_size_mb);
+    cache_ = std::make_shared<cache::IntelligentCacheManager>(mib << 20);
+  }
   auto gateway = gateway::Gateway::start(contexts, settings_, *monitor_);
   if (!gateway) return std::unexpected(std::move(gateway).error());
   gateway_ = *std::move(gateway);
@@ -106,9 +119,12 @@ Result<> Service::start_http() {
     if (!tls) return std::unexpected(std::move(tls).error());
     options.tls = *std::move(tls);
   }
-  const http::Sources sources{.version = std::string(version()), .monitor = monitor_, .probe_postgresql = [this] {
-                                return probe_postgresql();
-                              }};
+  const http::Sources sources{.version = std::string(version()),
+                              .monitor = monitor_,
+                              .probe_postgresql = [this] { return probe_postgresql(); },
+                              .cache = cache_,
+                              .api_keys = {.hashes = http::split_hashes(settings_->api_key_hashes),
+                                           .only_loopback = is_loopback(settings_->http_host)}};
   auto server = http::Server::start(cores_.contexts(), std::move(options), http::api(sources));
   if (!server) return std::unexpected(std::move(server).error());
   http_ = *std::move(server);

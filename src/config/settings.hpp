@@ -41,6 +41,7 @@ struct Settings {
   std::string unix_socket_dir = {};
   std::string http_host = "127.0.0.1";
   std::uint16_t http_port = 8642;
+  std::string api_key_hashes;
   int io_threads = 0;
   std::chrono::seconds shutdown_timeout_seconds{30};
 

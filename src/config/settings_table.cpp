@@ -38,6 +38,18 @@ bool is_address(std::string_view text) {
 
 bool is_absolute_or_empty(std::string_view text) { return text.empty() || text.starts_with('/'); }
 
+bool are_hashes(std::string_view text) {
+  constexpr std::size_t digits = 64;
+  while (!text.empty()) {
+    std::string_view one = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(one.size() + 1, text.size()));
+    one.remove_prefix(std::min(one.find_first_not_of(' '), one.size()));
+    one = one.substr(0, one.find_last_not_of(' ') + 1);
+    if (one.size() != digits || one.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos) return false;
+  }
+  return true;
+}
+
 bool is_size(std::string_view text) {
   const std::size_t digits = text.find_first_not_of("0123456789");
   if (digits == 0 || digits == std::string_view::npos) return false;
@@ -73,6 +85,11 @@ std::vector<Group> groups() {
            {"HTTP_HOST", Text{&Settings::http_host, "an IP address or localhost", is_address}, restart,
             "The address of REST and metrics."},
            {"HTTP_PORT", Port{&Settings::http_port}, restart, "The port of REST and metrics; 0 takes any free one."},
+           {"API_KEY_HASHES",
+            Text{&Settings::api_key_hashes, "SHA-256 hashes in hexadecimal, with commas between them", are_hashes},
+            restart,
+            "Of the keys that let programs change things by REST, and read what was cached by hand; `millrace api-key` "
+            "makes one. Where it is empty everybody may if HTTP_HOST is this machine's own address, else nobody."},
            {"IO_THREADS", Count{&Settings::io_threads, 0, 256}, restart,
             "Threads that serve connections; 0 means one for each two processors, as the clients and the database want "
             "some too."},

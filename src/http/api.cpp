@@ -1,6 +1,7 @@
 #include "http/api.hpp"
 
 #include "http/api_table.hpp"
+#include "http/cache_api.hpp"
 #include "http/metrics.hpp"
 #include "http/optimization_health.hpp"
 #include "http/optimization_status.hpp"
@@ -20,19 +21,22 @@ asio::awaitable<OptimizationStatus> status(Sources sources) {
 
 asio::awaitable<OptimizationHealth> health(Sources sources) {
   const Result<> postgresql = co_await sources.probe_postgresql();
-  co_return optimization_health(postgresql, std::chrono::system_clock::now());
+  const Result<> cache = sources.cache ? Result<>() : fail("ENABLE_MULTI_LEVEL_CACHING is off");
+  co_return optimization_health(postgresql, cache, std::chrono::system_clock::now());
 }
 
 }  // namespace
 
 std::shared_ptr<const Router> api(const Sources& sources) {
   ApiTable table;
+  table.authenticate("bearer", by_api_key(sources.api_keys), "X-API-Key");
   table.add("GET",
             {.path = under(prefix, "/status"),
              .summary = "What is running, and its figures",
              .description = "Parts that this version doesn't have are false or null; warnings says "
                             "which. The wire object has the figures of the PostgreSQL port.",
-             .also_at = {under(doubled_prefix, "/status")}},
+             .also_at = {under(doubled_prefix, "/status")},
+             .open = true},
             [sources] { return status(sources); });
   table.add("GET",
             {.path = under(prefix, "/health"),
@@ -48,7 +52,10 @@ std::shared_ptr<const Router> api(const Sources& sources) {
              .summary = "All figures in Prometheus' text format",
              .media_type = "text/plain; version=0.0.4; charset=utf-8",
              .open = true},
-            [sources] { return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version)}); });
+            [sources] {
+              return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version, sources.cache.get())});
+            });
+  add_cache(table, sources.cache);
   return table.router("Millrace", sources.version);
 }
 

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "base/result.hpp"
+#include "cache/intelligent_cache_manager.hpp"
+#include "http/api_keys.hpp"
 #include "http/router.hpp"
 #include "monitor/query_performance_monitor.hpp"
 
@@ -19,6 +21,9 @@ struct Sources {
   /// Asks PostgreSQL whether it can be reached, or why not; must end within a few seconds. Runs on the io_context of
   /// whoever asks for the health.
   std::function<asio::awaitable<Result<>>()> probe_postgresql;
+
+  std::shared_ptr<cache::IntelligentCacheManager> cache = {};  ///< null: caching is off
+  ApiKeys api_keys = {};
 };
 
 /// Millrace's REST API.

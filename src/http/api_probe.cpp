@@ -32,11 +32,22 @@ std::shared_ptr<QueryPerformanceMonitor> monitor_with_a_past() {
   return monitor;
 }
 
+std::shared_ptr<cache::IntelligentCacheManager> cache_with_entries() {
+  auto cache = std::make_shared<cache::IntelligentCacheManager>(1 << 20);
+  cache->cache_result("a", "[1]", std::chrono::seconds(60), {"tag"}, {"table:x"});
+  cache->get_cached_result("a");
+  cache->get_cached_result("b");
+  return cache;
+}
+
 }  // namespace
 
 int main() {
   http::asio::io_context context;
-  const auto router = http::api({.version = "1.2.3", .monitor = monitor_with_a_past(), .probe_postgresql = reachable});
+  const auto router = http::api({.version = "1.2.3",
+                                 .monitor = monitor_with_a_past(),
+                                 .probe_postgresql = reachable,
+                                 .cache = cache_with_entries()});
   const auto server = http::Server::start({&context}, {.listen = {.host = "127.0.0.1", .port = 0}}, router);
   if (!server) {
     fmt::print(stderr, "{}\n", server.error().message);

@@ -9,8 +9,9 @@ namespace {
 
 namespace json = boost::json;
 
-/// The name of the one security scheme in the document.
+/// The names of the security schemes in the document.
 constexpr std::string_view security_scheme = "authorization";
+constexpr std::string_view key_scheme = "key";
 
 json::object content(std::string_view type, json::object schema) {
   return {{std::string(type), json::object{{"schema", std::move(schema)}}}};
@@ -77,8 +78,9 @@ void ApiTable::add_operation(Operation operation) {
   operations_.push_back(std::move(operation));
 }
 
-void ApiTable::authenticate(std::string scheme, Authenticate authenticate) {
+void ApiTable::authenticate(std::string scheme, Authenticate authenticate, std::string key_header) {
   scheme_ = std::move(scheme);
+  key_header_ = std::move(key_header);
   authenticate_ = std::move(authenticate);
 }
 
@@ -101,7 +103,9 @@ json::object ApiTable::describe(const Operation& operation) const {
   if (is_guarded(about)) {
     problems.try_emplace(401, "Who asks hasn't said who he is");
     problems.try_emplace(403, "Who asks isn't allowed to");
-    described["security"] = json::array{json::object{{security_scheme, json::array{}}}};
+    json::array schemes{json::object{{security_scheme, json::array{}}}};
+    if (!key_header_.empty()) schemes.push_back(json::object{{key_scheme, json::array{}}});
+    described["security"] = std::move(schemes);
   }
   for (const auto& [status, when] : problems) {
     responses[std::to_string(status)] =
@@ -137,8 +141,11 @@ std::string ApiTable::document(std::string_view title, std::string_view version)
                          {"paths", std::move(paths)},
                          {"components", json::object{{"schemas", std::move(schemas)}}}};
   if (authenticate_) {
-    json::object scheme{{"type", "http"}, {"scheme", scheme_}};
-    described["components"].as_object()["securitySchemes"] = json::object{{security_scheme, std::move(scheme)}};
+    json::object schemes{{security_scheme, json::object{{"type", "http"}, {"scheme", scheme_}}}};
+    if (!key_header_.empty()) {
+      schemes[key_scheme] = json::object{{"type", "apiKey"}, {"in", "header"}, {"name", key_header_}};
+    }
+    described["components"].as_object()["securitySchemes"] = std::move(schemes);
   }
   return json::serialize(described);
 }

@@ -44,8 +44,9 @@ class ApiTable {
   }
 
   /// From now on who isn't let pass reaches only what is open. `scheme` is that of RFC 9110's Authorization header, in
-  /// lower case, and for the document only: "bearer", "basic".
-  void authenticate(std::string scheme, Authenticate authenticate);
+  /// lower case, and for the document only: "bearer", "basic"; so is `key_header`, a header that may have a key
+  /// instead.
+  void authenticate(std::string scheme, Authenticate authenticate, std::string key_header = {});
 
   /// The OpenAPI 3.1 document of all that was added so far.
   std::string document(std::string_view title, std::string_view version) const;
@@ -78,6 +79,10 @@ class ApiTable {
   void describe_input(std::type_identity<Query<T>>, Operation& operation);
   template <typename T>
   void describe_input(std::type_identity<Body<T>>, Operation& operation);
+  template <typename T>
+  void describe_input(std::type_identity<LaterBody<T>>, Operation& operation) {
+    describe_input(std::type_identity<Body<T>>(), operation);
+  }
 
   void describe_input(std::type_identity<Principal>, Operation&) {}
   void describe_input(std::type_identity<BodyReader&>, Operation& operation);
@@ -93,6 +98,7 @@ class ApiTable {
 
   Schemas schemas_;
   std::string scheme_;
+  std::string key_header_;
   Authenticate authenticate_;
   std::vector<Operation> operations_;
 };

@@ -38,10 +38,25 @@ struct Body {
   const T* operator->() const { return &value; }
 };
 
+/// The body, in JSON, which may be large: the handler has it read where that doesn't keep the I/O thread.
+template <typename T>
+class LaterBody {
+ public:
+  LaterBody() = default;
+  explicit LaterBody(std::string text) : text_(std::move(text)) {}
+  std::size_t bytes() const { return text_.size(); }
+  std::expected<T, std::vector<ValidationProblem>> read() const { return read_body<T>(text_); }
+
+ private:
+  std::string text_;
+};
+
 template <typename T>
 inline constexpr bool is_body_input = false;
 template <typename T>
 inline constexpr bool is_body_input<Body<T>> = true;
+template <typename T>
+inline constexpr bool is_body_input<LaterBody<T>> = true;
 
 /// What inputs are read from, and what is wrong with them.
 struct Given {
@@ -77,6 +92,13 @@ Query<T> read_input(std::type_identity<Query<T>>, Given& given) {
 template <typename T>
 Body<T> read_input(std::type_identity<Body<T>>, Given& given) {
   if (is_json(given.request.header("content-type"))) return {given.checked(read_body<T>(given.body_text))};
+  given.problems.push_back({{"body"}, "must be sent as application/json", "json_type"});
+  return {};
+}
+
+template <typename T>
+LaterBody<T> read_input(std::type_identity<LaterBody<T>>, Given& given) {
+  if (is_json(given.request.header("content-type"))) return LaterBody<T>(std::move(given.body_text));
   given.problems.push_back({{"body"}, "must be sent as application/json", "json_type"});
   return {};
 }

@@ -104,6 +104,8 @@ void read(const boost::json::value& value, T& into, Findings& findings) {
     const auto* text = value.if_string();
     if (text == nullptr) return findings.add("enum", "must be a string");
     read_enum(std::string_view(text->data(), text->size()), into, findings);
+  } else if constexpr (std::same_as<T, RawJson>) {
+    into.text.clear();  // read_body has the text
   } else if constexpr (is_optional<T>) {
     if (value.is_null()) {
       into.reset();
@@ -127,6 +129,9 @@ void read(const boost::json::value& value, T& into, Findings& findings) {
     }
   } else {
     static_assert(DescribedStruct<T>, "this type can't be read from JSON");
+    if constexpr (HasBareList<T>) {
+      if (value.is_array()) return read(value, into.*T::bare_list(), findings);
+    }
     const auto* object = value.if_object();
     if (object == nullptr) return findings.add("model_type", "must be an object");
     std::size_t known = 0;
@@ -154,6 +159,21 @@ void read(const boost::json::value& value, T& into, Findings& findings) {
 /// Parses text that must be one JSON value; a finding says where it isn't.
 boost::json::value parse_json(std::string_view text, Findings& findings);
 
+/// Of an object that has been parsed: the text of the member's value; the last one's, if there are several.
+std::string_view member_text(std::string_view object, std::string_view name);
+
+/// Gives the members that are RawJson their text.
+template <typename T>
+void take_raw_members(std::string_view body, T& into) {
+  if constexpr (DescribedStruct<T>) {
+    for_each_member<T>([&](auto member) {
+      if constexpr (std::same_as<MemberType<T, decltype(member)>, RawJson>) {
+        (into.*member.pointer).text = member_text(body, member.name);
+      }
+    });
+  }
+}
+
 /// A request's body as a T; findings start with "body".
 template <typename T>
 std::expected<T, std::vector<ValidationProblem>> read_body(std::string_view body) {
@@ -162,6 +182,7 @@ std::expected<T, std::vector<ValidationProblem>> read_body(std::string_view body
   const boost::json::value value = parse_json(body, findings);
   if (findings.empty()) read(value, into, findings);
   if (!findings.empty()) return std::unexpected(findings.problems());
+  take_raw_members(body, into);
   return into;
 }
 

@@ -40,6 +40,8 @@ boost::json::object Schemas::of(Direction direction) {
     return schema;
   } else if constexpr (std::floating_point<T>) {
     return {{"type", "number"}};
+  } else if constexpr (std::same_as<T, RawJson>) {
+    return {};
   } else if constexpr (std::same_as<T, Timestamp>) {
     return {{"type", "string"}, {"format", "date-time"}};
   } else if constexpr (DescribedEnum<T>) {
@@ -53,6 +55,9 @@ boost::json::object Schemas::of(Direction direction) {
     return {{"type", "array"}, {"items", of<typename T::value_type>(direction)}};
   } else if constexpr (is_map<T>) {
     return {{"type", "object"}, {"additionalProperties", of<typename T::mapped_type>(direction)}};
+  } else if constexpr (HasBareList<T>) {
+    using List = std::remove_cvref_t<decltype(std::declval<T&>().*T::bare_list())>;
+    return {{"anyOf", boost::json::array{component<T>(direction), of<List>(direction)}}};
   } else if constexpr (DescribedStruct<T>) {
     return component<T>(direction);
   } else {

@@ -20,10 +20,16 @@
 ///     struct Page { std::uint32_t limit; std::optional<std::string> after; };
 ///     BOOST_DESCRIBE_STRUCT(Page, (), (limit, after))
 ///
-/// A member is required unless it is an optional. An enum is a string, by its enumerators' names.
+/// A member is required unless it is an optional. An enum is a string, by its enumerators' names. A struct with
+/// `static auto bare_list() { return &Page::names; }` may also be sent as the list alone.
 namespace millrace::http {
 
 using Timestamp = std::chrono::system_clock::time_point;
+
+/// JSON of any shape. As a member of a body it is the text as it was sent, so that numbers stay what they are.
+struct RawJson {
+  std::string text;
+};
 
 template <typename T>
 concept DescribedStruct = std::is_class_v<T> && boost::describe::has_describe_members<T>::value;
@@ -45,6 +51,9 @@ template <typename T>
 inline constexpr bool is_map = false;
 template <typename T>
 inline constexpr bool is_map<std::map<std::string, T>> = true;
+
+template <typename T>
+concept HasBareList = requires { T::bare_list(); };
 
 template <typename T>
 concept JsonInteger = std::integral<T> && !std::same_as<T, bool>;

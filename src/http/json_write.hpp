@@ -18,6 +18,8 @@ void write(JsonWriter& json, const T& value) {
     json.integer(std::int64_t{value});
   } else if constexpr (std::floating_point<T>) {
     json.number(value);
+  } else if constexpr (std::same_as<T, RawJson>) {
+    json.raw(value.text);
   } else if constexpr (std::same_as<T, Timestamp>) {
     json.string(to_iso(value));
   } else if constexpr (DescribedEnum<T>) {

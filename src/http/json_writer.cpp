@@ -35,6 +35,15 @@ std::size_t sequence_length(std::string_view text) {
 
 }  // namespace
 
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = sequence_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 void JsonWriter::begin_value() {
   if (comma_) out_ += ',';
   comma_ = true;
@@ -72,6 +81,11 @@ void JsonWriter::integer(std::uint64_t value) {
 void JsonWriter::string(std::string_view text) {
   begin_value();
   quote(text);
+}
+
+void JsonWriter::raw(std::string_view json) {
+  begin_value();
+  out_ += json;
 }
 
 void JsonWriter::begin_object() {

@@ -16,6 +16,7 @@ class JsonWriter {
   void integer(std::int64_t value);
   void integer(std::uint64_t value);
   void string(std::string_view text);  ///< bytes that are not UTF-8 become U+FFFD
+  void raw(std::string_view json);     ///< one value that is JSON already
 
   void begin_object();
   void key(std::string_view name);
@@ -32,5 +33,7 @@ class JsonWriter {
   std::string out_;
   bool comma_ = false;
 };
+
+bool is_utf8(std::string_view text);
 
 }  // namespace millrace::http

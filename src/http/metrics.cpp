@@ -151,9 +151,37 @@ void add_queries(Families& families, const MonitorSnapshot& snapshot) {
                MetricType::Histogram, {histogram(snapshot.queue_waits)});
 }
 
+Labels by(std::string name, std::string value) { return {{.name = std::move(name), .value = std::move(value)}}; }
+
+void add_cache(Families& families, const cache::L1Cache::Counts& counts) {
+  const auto add_gauge = [&](const char* name, const char* help, std::size_t value) {
+    families.add(name, help, MetricType::Gauge, {gauge(static_cast<double>(value))});
+  };
+  add_gauge("cache_entries", "Entries in the cache, also those that are expired or stale.", counts.entries);
+  add_gauge("cache_bytes", "Memory that the cache occupies.", counts.bytes);
+  add_gauge("cache_overhead_bytes", "Of this, what no entry occupies.", counts.overhead);
+  add_gauge("cache_held_bytes", "Of this, evicted entries that are still being sent.", counts.held);
+  add_gauge("cache_capacity_bytes", "Memory that the cache may occupy.", counts.capacity);
+  families.add("cache_hits_total", "Lookups that found an entry.", MetricType::Counter, {counter(counts.hits)});
+  families.add("cache_misses_total", "Lookups that found none, by the reason.", MetricType::Counter,
+               {counter(counts.absent, by("reason", "absent")), counter(counts.expired, by("reason", "expired")),
+                counter(counts.stale, by("reason", "stale"))});
+  families.add("cache_insertions_total", "Entries put in, by whether the key had one.", MetricType::Counter,
+               {counter(counts.inserted, by("of", "new")), counter(counts.replaced, by("of", "known"))});
+  families.add(
+      "cache_refusals_total", "Entries not put in, by the reason.", MetricType::Counter,
+      {counter(counts.too_large, by("reason", "too_large")), counter(counts.refused, by("reason", "no_room"))});
+  families.add("cache_evictions_total", "Entries that made room for others.", MetricType::Counter,
+               {counter(counts.evicted)});
+  families.add(
+      "cache_removals_total", "Entries taken out otherwise, by the reason.", MetricType::Counter,
+      {counter(counts.erased, by("reason", "erased")), counter(counts.purged, by("reason", "expired_or_stale"))});
+}
+
 }  // namespace
 
-std::string metrics_text(const MonitorSnapshot& snapshot, const std::string& version) {
+std::string metrics_text(const MonitorSnapshot& snapshot, const std::string& version,
+                         cache::IntelligentCacheManager* cache) {
   Families families;
   families.add("build_info", "The version, as a label; always 1.", MetricType::Gauge,
                {gauge(1, {{.name = "version", .value = version}})});
@@ -166,6 +194,7 @@ std::string metrics_text(const MonitorSnapshot& snapshot, const std::string& ver
   }
   families.add("log_lines_lost_total", "Log lines that were never written, as nobody read them.", MetricType::Counter,
                {counter(log::lost_lines())});
+  if (cache) add_cache(families, cache->l1().counts());
   return families.text();
 }
 

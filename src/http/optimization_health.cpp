@@ -21,12 +21,12 @@ OverallStatus overall(double score) {
 
 }  // namespace
 
-OptimizationHealth optimization_health(const Result<>& postgresql, Timestamp now) {
+OptimizationHealth optimization_health(const Result<>& postgresql, const Result<>& cache, Timestamp now) {
   const std::string absent = "not in this version";
   OptimizationHealth health{
       .services = {.postgresql = postgresql ? available() : unavailable(postgresql.error().message),
                    .optimization_engine = unavailable(absent),
-                   .cache_manager = unavailable(absent),
+                   .cache_manager = cache ? available() : unavailable(cache.error().message),
                    .performance_monitor = available(),
                    .query_executor = unavailable(absent),
                    .cache_integration = unavailable(absent)},

@@ -1,0 +1,95 @@
+#include "http/api_keys.hpp"
+
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+#include <array>
+#include <cctype>
+
+#include "http/problem.hpp"
+
+namespace millrace::http {
+namespace {
+
+constexpr std::size_t name_digits = 8;
+
+std::string_view key_in(const Request& request) {
+  if (const std::string_view key = request.header("x-api-key"); !key.empty()) return key;
+  std::string_view value = request.header("authorization");
+  constexpr std::string_view scheme = "bearer ";
+  if (value.size() <= scheme.size()) return {};
+  for (std::size_t i = 0; i < scheme.size(); ++i) {
+    if (std::tolower(static_cast<unsigned char>(value[i])) != scheme[i]) return {};
+  }
+  value.remove_prefix(value.find_first_not_of(' ', scheme.size() - 1));
+  return value;
+}
+
+/// Takes as long whichever it is, and whether it is one.
+bool is_one_of(const std::vector<std::string>& hashes, const std::string& hash) {
+  bool found = false;
+  for (const std::string& one : hashes) {
+    found |= one.size() == hash.size() && CRYPTO_memcmp(one.data(), hash.data(), hash.size()) == 0;
+  }
+  return found;
+}
+
+std::expected<Principal, Response> decide(const ApiKeys& keys, const Request& request) {
+  if (keys.hashes.empty()) {
+    if (!keys.only_loopback) {
+      return std::unexpected(problem(403,
+                                     "this needs an API key, and none is set up: make one with 'millrace api-key', "
+                                     "and give its hash to the setting API_KEY_HASHES"));
+    }
+    if (!request.header("origin").empty()) {
+      return std::unexpected(problem(403, "a web page may do this with an API key only, and none is set up"));
+    }
+    return Principal{"local"};
+  }
+  const std::string_view key = key_in(request);
+  if (key.empty()) {
+    return std::unexpected(
+        unauthorized("this needs an API key, as X-API-Key: KEY or Authorization: Bearer KEY", "Bearer"));
+  }
+  const std::string hash = hash_of_api_key(key);
+  if (!is_one_of(keys.hashes, hash)) {
+    return std::unexpected(unauthorized("this API key is not known here", R"(Bearer error="invalid_token")"));
+  }
+  return Principal{"key:" + hash.substr(0, name_digits)};
+}
+
+asio::awaitable<std::expected<Principal, Response>> ready(std::expected<Principal, Response> decided) {
+  co_return decided;
+}
+
+}  // namespace
+
+std::vector<std::string> split_hashes(std::string_view text) {
+  std::vector<std::string> hashes(1);
+  for (const char c : text) {
+    if (c == ',') {
+      hashes.emplace_back();
+    } else if (c != ' ') {
+      hashes.back() += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+  }
+  std::erase(hashes, "");
+  return hashes;
+}
+
+std::string hash_of_api_key(std::string_view key) {
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(), digest.data());
+  std::string hash;
+  for (const unsigned char byte : digest) {
+    hash += "0123456789abcdef"[byte >> 4];
+    hash += "0123456789abcdef"[byte & 15];
+  }
+  return hash;
+}
+
+Authenticate by_api_key(ApiKeys keys) {
+  return [keys = std::move(keys)](const Request& request) { return ready(decide(keys, request)); };
+}
+
+}  // namespace millrace::http
