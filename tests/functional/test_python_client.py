@@ -1,0 +1,228 @@
+"""The Python package, installed as people install it, against a real Millrace."""
+
+import asyncio
+import shutil
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import Certificate, Millrace, PostgreSQL, free_port, millrace_binary
+
+SOURCE = Path(__file__).resolve().parents[2] / "python"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Without the network, into a folder of its own, from a copy: building leaves files in the source."""
+    folder = tmp_path_factory.mktemp("package")
+    shutil.copytree(SOURCE, folder / "source")
+    subprocess.run(
+        ["/usr/bin/python3", "-m", "pip", "install", "--quiet", "--no-index", "--no-build-isolation", "--no-deps",
+         "--root-user-action=ignore", "--target", folder / "installed", folder / "source"],
+        check=True, timeout=90,
+    )  # fmt: skip
+    sys.path.insert(0, str(folder / "installed"))
+    yield folder / "installed"
+    sys.path.remove(str(folder / "installed"))
+
+
+@pytest.fixture(scope="module")
+def millrace(postgres: PostgreSQL) -> Iterator[Millrace]:
+    with Millrace(postgres, {"L1_CACHE_SIZE_MB": 16}) as server:
+        yield server
+
+
+@pytest.fixture
+def url(millrace: Millrace, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("MILLRACE_URL", millrace.http_url)
+    monkeypatch.delenv("MILLRACE_API_KEY", raising=False)
+    return millrace.http_url
+
+
+# The specification's usage example 2; but for the import it is as it stands there.
+EXAMPLE = '''
+from millrace.intelligent_cache_manager import get_cache_manager
+
+async def cache_expensive_query_result(query: str, result: any):
+    cache_manager = get_cache_manager()
+
+    # Cache with 1 hour TTL, tagged for easy invalidation
+    await cache_manager.cache_result(
+        query_key=f"analytics:{hash(query)}",
+        result=result,
+        ttl=3600,
+        tags={"analytics", "reports"},
+        dependencies={"table:projects", "table:shared_pages"}
+    )
+
+async def get_cached_result(query: str):
+    cache_manager = get_cache_manager()
+
+    cached = await cache_manager.get_cached_result(f"analytics:{hash(query)}")
+    if cached:
+        print(f"Cache hit! Source: {cached.source_level}")
+        return cached.data
+
+    return None
+'''
+
+
+def test_the_specifications_example(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    example: dict[str, Any] = {}
+    exec(EXAMPLE, example)
+    query, result = "SELECT count(*) FROM projects", [{"count": 42}]
+
+    async def run() -> None:
+        assert await example["get_cached_result"](query) is None
+        await example["cache_expensive_query_result"](query, result)
+        assert await example["get_cached_result"](query) == result
+        assert capsys.readouterr().out == "Cache hit! Source: memory\n"
+        cached = await example["get_cache_manager"]().get_cached_result(f"analytics:{hash(query)}")
+        assert cached.metadata["tags"] == ["analytics", "reports"]
+        assert cached.metadata["dependencies"] == ["table:projects", "table:shared_pages"]
+        assert (cached.ttl_seconds, cached.hit_count) == (3600, 2)
+        assert abs(datetime.now(UTC) - cached.cached_at) < timedelta(minutes=1)
+        done = await example["get_cache_manager"]().invalidate({"shared_pages"}, "table_based")
+        assert done.estimated_impact == 1
+        assert await example["get_cached_result"](query) is None
+
+    asyncio.run(run())
+
+
+def test_it_is_typed(package: Path) -> None:
+    assert (package / "millrace/py.typed").exists()
+
+
+def test_asynchronous(url: str) -> None:
+    from millrace import CacheLevel, InvalidationScope, get_cache_manager
+
+    manager = get_cache_manager()
+    assert manager is get_cache_manager(url)
+
+    async def run() -> None:
+        keys = [f"key/{i}:?#%ü" for i in range(20)]
+        assert all(await asyncio.gather(*(manager.cache_result(key, {"of": key}, tags="t") for key in keys)))
+        found = await asyncio.gather(*(manager.get_cached_result(key) for key in keys))
+        assert [one and one.data for one in found] == [{"of": key} for key in keys]
+        assert found[0] and found[0].source_level is CacheLevel.MEMORY
+        assert found[0].metadata["tags"] == ["t"]
+        assert [await manager.delete(keys[0]) for _ in range(2)] == [True, False]
+        done = await manager.invalidate("key/1*", reason="a test")
+        assert (done.scope, done.patterns, done.estimated_impact) == (InvalidationScope.KEY_PATTERN, ["key/1*"], 11)
+        assert (await manager.invalidate(scope=InvalidationScope.GLOBAL)).estimated_impact == 8
+        stats = await manager.get_statistics()
+        assert stats.total_entries == 0
+        assert stats.level_stats["memory"].hits >= 20 and stats.level_stats["redis"].hits == 0
+        assert (await manager.optimize()).entries_compressed == 0
+        assert (await manager.get_statistics()).last_cleanup is not None
+
+    asyncio.run(run())
+    asyncio.run(run())  # another event loop, the same manager
+
+
+def test_synchronous_from_threads(url: str) -> None:
+    from millrace import get_sync_cache_manager
+
+    wrong: list[Any] = []
+    with get_sync_cache_manager() as manager:
+
+        def work(number: int) -> None:
+            for i in range(20):
+                manager.cache_result(f"thread:{number}", i, ttl=60)
+                cached = manager.get_cached_result(f"thread:{number}")
+                if cached is None or cached.data != i:
+                    wrong.append((number, i, cached))
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+        assert manager.get_cached_result("nosuch") is None
+        assert manager.delete("thread:0") and not manager.delete("thread:0")
+        assert manager.invalidate(["thread:1", "thread:2"], "key_exact").estimated_impact == 2
+        assert ("thread:3", 1) in manager.get_statistics().top_keys  # since it was put last
+        assert manager.optimize().entries_evicted >= 0
+    assert manager.get_cached_result("thread:3")  # it connects again
+
+
+def test_what_json_can_say(url: str) -> None:
+    from millrace import InvalidRequestError, SyncIntelligentCacheManager
+
+    with SyncIntelligentCacheManager() as manager:
+        for result in [None, True, 10**30, -1.5, "ü\n\"", [], {}, {"a": [{"b": None}]}]:
+            assert manager.cache_result("k", result)
+            cached = manager.get_cached_result("k")
+            assert cached and cached.data == result and type(cached.data) is type(result)
+        for result in [float("nan"), uuid.uuid4(), {1, 2}]:
+            with pytest.raises(InvalidRequestError):
+                manager.cache_result("k", result)
+        assert not manager.cache_result("k", "x" * 3_000_000)
+        assert manager.get_cached_result("k") is None
+    with SyncIntelligentCacheManager(default=str) as manager:
+        one = uuid.uuid4()
+        assert manager.cache_result("k", [one])
+        cached = manager.get_cached_result("k")
+        assert cached and cached.data == [str(one)]
+
+
+def test_what_goes_wrong(url: str, postgres: PostgreSQL) -> None:
+    from millrace import (
+        AuthenticationError,
+        InvalidRequestError,
+        MillraceError,
+        SyncIntelligentCacheManager,
+        UnavailableError,
+        UnexpectedAnswerError,
+        UnreachableError,
+    )
+
+    with SyncIntelligentCacheManager() as manager:
+        with pytest.raises(InvalidRequestError) as wrong:
+            manager.cache_result("k", 1, ttl=0, tags={"a\nb"})
+        assert [one.location for one in wrong.value.problems] == [("body", "ttl"), ("body", "tags", 0)]
+        with pytest.raises(InvalidRequestError, match="path.key"):
+            manager.get_cached_result("k" * 2000)
+        for key in ("", ".", ".."):
+            with pytest.raises(InvalidRequestError):
+                manager.cache_result(key, 1)
+        with pytest.raises(InvalidRequestError, match="scope"):
+            manager.invalidate("x", "nosuch")
+    with SyncIntelligentCacheManager(f"http://127.0.0.1:{free_port()}") as nobody, pytest.raises(UnreachableError):
+        nobody.get_statistics()
+    with SyncIntelligentCacheManager(f"{url}/elsewhere") as elsewhere, pytest.raises(UnexpectedAnswerError):
+        elsewhere.get_statistics()
+    with Millrace(postgres, {"ENABLE_MULTI_LEVEL_CACHING": "false"}) as off:
+        with SyncIntelligentCacheManager(off.http_url) as manager, pytest.raises(UnavailableError):
+            manager.get_cached_result("k")
+    assert all(issubclass(one, MillraceError) for one in (AuthenticationError, UnreachableError, UnavailableError))
+
+
+def test_keys_and_tls(postgres: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> None:
+    from millrace import AuthenticationError, SyncIntelligentCacheManager, UnreachableError
+
+    made = subprocess.run([millrace_binary(), "api-key"], capture_output=True, text=True, check=True, timeout=20).stdout
+    key, digest = (line.split()[1] for line in made.splitlines())
+    pair = Certificate.make()
+    settings = {"API_KEY_HASHES": digest, "TLS_CERT_FILE": str(pair.certificate), "TLS_KEY_FILE": str(pair.key)}
+    with Millrace(postgres, settings) as server:
+        trusted = str(pair.certificate)
+        with SyncIntelligentCacheManager(server.http_url) as manager, pytest.raises(UnreachableError):
+            manager.get_statistics()
+        with SyncIntelligentCacheManager(server.http_url, verify=trusted) as manager:
+            assert manager.get_statistics().total_entries == 0
+            with pytest.raises(AuthenticationError, match="API key"):
+                manager.cache_result("k", 1)
+        with SyncIntelligentCacheManager(server.http_url, verify=trusted, api_key=key) as manager:
+            assert manager.cache_result("k", 1)
+        monkeypatch.setenv("MILLRACE_API_KEY", key)
+        with SyncIntelligentCacheManager(server.http_url, verify=trusted) as manager:
+            assert manager.get_cached_result("k")
