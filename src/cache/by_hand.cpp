@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
 namespace millrace::cache {
 
@@ -27,7 +26,7 @@ void append(std::string& to, Number number) {
 template <typename Number>
 Number take(std::string_view& from) {
   Number number = 0;
-  std::memcpy(&number, from.data(), sizeof number);
+  from.copy(reinterpret_cast<char*>(&number), sizeof number);
   from.remove_prefix(sizeof number);
   return number;
 }

@@ -50,6 +50,8 @@ bool KeyPattern::matches(std::string_view key) const {
   if (!key.starts_with(prefix_)) return false;
   std::vector<Word> now(words_);
   now[0] = 1;
+  std::size_t low = 0;   // only words from here ...
+  std::size_t high = 1;  // ... to here, which is left out, have bits
   const auto at_end = [&](const std::vector<Word>& words) {
     return (words[places_ / bits] >> places_ % bits & 1) != 0;
   };
@@ -59,16 +61,21 @@ bool KeyPattern::matches(std::string_view key) const {
     const auto byte = static_cast<unsigned char>(c);
     const Word* steps = steps_.data() + byte * words_;
     Word carried = 0;
-    Word any = 0;
-    for (std::size_t i = 0; i < words_; ++i) {
+    std::size_t first = words_;
+    std::size_t end = 0;
+    for (std::size_t i = low; i < std::min(high + 1, words_); ++i) {
       const Word before = now[i];
       Word after = ((before << 1 | carried) & steps[i]) | (before & loops_[i]);
       if (is_tail(byte)) after |= before & tails_[i];
       carried = before >> (bits - 1);
       now[i] = after;
-      any |= after;
+      if (after == 0) continue;
+      first = std::min(first, i);
+      end = i + 1;
     }
-    if (any == 0) return false;
+    if (end == 0) return false;
+    low = first;
+    high = end;
   }
   return at_end(now);
 }

@@ -4,6 +4,7 @@
 #include <openssl/sha.h>
 
 #include <array>
+#include <boost/asio/ip/address.hpp>
 #include <cctype>
 
 #include "http/problem.hpp"
@@ -25,6 +26,18 @@ std::string_view key_in(const Request& request) {
   return value;
 }
 
+/// Whether the name that the request was sent to is this machine's own. A web page elsewhere can have its own name
+/// stand for 127.0.0.1, and then ask as it likes; it can't change the name.
+bool is_to_loopback(const Request& request) {
+  std::string_view host = request.header("host");
+  if (host.empty()) return true;
+  if (host.starts_with('[')) return host.starts_with("[::1]");
+  host = host.substr(0, host.find(':'));
+  boost::system::error_code error;
+  const auto address = asio::ip::make_address_v4(host, error);
+  return error ? host == "localhost" : address.is_loopback();
+}
+
 /// Takes as long whichever it is, and whether it is one.
 bool is_one_of(const std::vector<std::string>& hashes, const std::string& hash) {
   bool found = false;
@@ -41,8 +54,10 @@ std::expected<Principal, Response> decide(const ApiKeys& keys, const Request& re
                                      "this needs an API key, and none is set up: make one with 'millrace api-key', "
                                      "and give its hash to the setting API_KEY_HASHES"));
     }
-    if (!request.header("origin").empty()) {
-      return std::unexpected(problem(403, "a web page may do this with an API key only, and none is set up"));
+    if (!request.header("origin").empty() || !is_to_loopback(request)) {
+      return std::unexpected(problem(403,
+                                     "a web page, or who asks by another name than this machine's own, may do this "
+                                     "with an API key only, and none is set up"));
     }
     return Principal{"local"};
   }

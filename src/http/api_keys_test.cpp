@@ -57,6 +57,14 @@ TEST(ApiKeys, LetsInWhoHasOne) {
 TEST(ApiKeys, WithoutHashesOnlyThisMachineMay) {
   EXPECT_EQ(ask({.only_loopback = true}, {})->name, "local");
   EXPECT_EQ(status({.only_loopback = true}, {{"origin", "http://elsewhere"}}), 403);
+  for (const char* host : {"localhost", "localhost:8642", "127.0.0.1:8642", "127.1.2.3", "[::1]:8642"}) {
+    EXPECT_EQ(status({.only_loopback = true}, {{"host", host}}), 200) << host;
+  }
+  for (const char* host :
+       {"elsewhere.test", "127.0.0.1.elsewhere.test", "localhost.elsewhere.test:80", "10.0.0.1", "[::2]"}) {
+    EXPECT_EQ(status({.only_loopback = true}, {{"host", host}}), 403) << host;
+    EXPECT_EQ(status({.hashes = {of_abc}}, {{"host", host}, {"x-api-key", "abc"}}), 200) << host;
+  }
   EXPECT_EQ(status({.only_loopback = false}, {}), 403);
   EXPECT_EQ(status({.only_loopback = false}, {{"x-api-key", "abc"}}), 403);
 }

@@ -106,6 +106,13 @@ TEST_F(CacheApi, KeepsTheResultsTextAsItWas) {
   }
 }
 
+TEST_F(CacheApi, AResultMayBeDeepButNotEndlesslySo) {
+  const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_EQ(ask("PUT", entries + "k", "{\"result\":" + nested(31) + "}").status, 200);
+  EXPECT_EQ(ask("PUT", entries + "k", "{\"result\":" + nested(32) + "}").status, 422);
+  EXPECT_EQ(ask("PUT", entries + "k", "{\"result\":" + nested(1'000'000) + "}").status, 422);
+}
+
 TEST_F(CacheApi, DefaultsOfAnEntry) {
   EXPECT_EQ(ask_json("PUT", entries + "k", R"({"result": 1})").at("ttl_seconds").as_int64(), 3600);
 }

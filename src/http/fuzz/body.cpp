@@ -1,4 +1,5 @@
-// Any bytes as a request's JSON body: they are read or refused, and what was read is written and read again the same.
+// Any bytes as a request's JSON body: they are read or refused, and what was read is written and read again the same;
+// of JSON that is kept as it is, the right part.
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -6,7 +7,22 @@
 #include "http/fuzz/sample.hpp"
 #include "http/fuzz/subjects.hpp"
 
+namespace {
+
+void raw_member(std::string_view input) {
+  using namespace millrace::http;
+  const auto kept = read_body<sample::Kept>(input);
+  if (!kept) return;
+  Findings findings("body");
+  const boost::json::value whole = parse_json(input, findings);
+  const boost::json::value part = parse_json(kept->what.text, findings);
+  if (!findings.empty() || part != whole.at("what")) std::abort();
+}
+
+}  // namespace
+
 void millrace::http::fuzz::body(std::string_view input) {
+  raw_member(input);
   const auto first = read_body<sample::Search>(input);
   if (!first) {
     if (first.error().empty() || first.error().size() > Findings::most) std::abort();

@@ -33,6 +33,12 @@ struct Page {
 };
 BOOST_DESCRIBE_STRUCT(Page, (), (limit, after, newest, above, level))
 
+struct Kept {
+  RawJson what;
+  std::optional<std::string> name;
+};
+BOOST_DESCRIBE_STRUCT(Kept, (), (what, name))
+
 struct Answer {
   std::string text;
 };
