@@ -96,7 +96,7 @@ Result<> Service::start() {
     const auto mib = static_cast<std::size_t>(settings_->l1_cache_size_mb);
     cache_ = std::make_shared<cache::IntelligentCacheManager>(mib << 20);
   }
-  auto gateway = gateway::Gateway::start(contexts, settings_, *monitor_);
+  auto gateway = gateway::Gateway::start(contexts, settings_, *monitor_, cache_);
   if (!gateway) return std::unexpected(std::move(gateway).error());
   gateway_ = *std::move(gateway);
   if (auto started = start_http(); !started) return started;

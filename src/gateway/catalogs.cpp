@@ -41,6 +41,28 @@ std::shared_ptr<const pipeline::CatalogSource> Catalogs::of(const std::string& d
   });
 }
 
+/// A view stands for what it reads: it has no rows of its own, so whoever means it is served by the whole database.
+std::vector<cache::Dependency> Catalogs::tables_of(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  std::vector<cache::Dependency> dependencies;
+  for (const auto& [database, catalog] : known_) {
+    const auto snapshot = catalog->current();
+    if (!snapshot) {
+      dependencies.push_back(pipeline::ReadCache::of_everything(database));
+      continue;
+    }
+    for (const auto& relation : snapshot->relations()) {
+      if (relation.name != name && relation.schema + "." + relation.name != name) continue;
+      dependencies.push_back(relation.kind == 'v' ? pipeline::ReadCache::of_everything(database)
+                                                  : pipeline::ReadCache::of_table(database, relation.oid));
+      for (const auto below : snapshot->read_with(relation.oid)) {
+        dependencies.push_back(pipeline::ReadCache::of_table(database, below));
+      }
+    }
+  }
+  return dependencies;
+}
+
 void Catalogs::stop() {
   const std::lock_guard lock(mutex_);
   stopped_ = true;

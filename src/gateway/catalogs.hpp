@@ -22,6 +22,8 @@ class Catalogs {
   ~Catalogs();
 
   std::shared_ptr<const pipeline::CatalogSource> of(const std::string& database);
+  /// Of the tables of this name, with or without a schema, what answers that read them depend on.
+  std::vector<cache::Dependency> tables_of(std::string_view name);
   /// Nothing is known from then on.
   void stop();
 

@@ -87,7 +87,8 @@ asio::awaitable<Result<>> probe_server(asio::io_context* io, std::shared_ptr<Sha
 
 Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> cores,
                                                 std::shared_ptr<const config::Settings> settings,
-                                                QueryPerformanceMonitor& monitor) {
+                                                QueryPerformanceMonitor& monitor,
+                                                std::shared_ptr<cache::IntelligentCacheManager> cache) {
   auto rules = rules_of(settings);
   if (!rules) return std::unexpected(rules.error());
   auto address = address_of(*settings);
@@ -96,13 +97,15 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
   made->shared_ = std::make_shared<Shared>(std::move(*address), limits_of(*settings));
   made->shared_->follow(std::move(*rules));
   made->shared_->mock_seed = mock_seed();
-  if (settings->enable_multi_level_caching) {
-    made->shared_->read_cache = std::make_unique<pipeline::ReadCache>(
-        pipeline::ReadCache::Options{.l1_bytes = static_cast<std::size_t>(settings->l1_cache_size_mb) << 20,
-                                     .ttl = settings->cache_default_ttl_seconds});
+  if (cache) {
+    made->shared_->read_cache = std::make_unique<pipeline::ReadCache>(cache, settings->cache_default_ttl_seconds);
     made->catalogs_ = std::make_unique<Catalogs>(*cores.front(), *made->shared_);
-    made->shared_->read_cache->use(
-        [catalogs = made->catalogs_.get()](const std::string& database) { return catalogs->of(database); });
+    const auto catalogs = made->catalogs_.get();
+    made->shared_->read_cache->use([catalogs](const std::string& database) { return catalogs->of(database); });
+    cache->set_tables_of([catalogs, reads = made->shared_->read_cache.get()](std::string_view table) {
+      reads->begin_use();  // what changes a table is looked for from now on
+      return catalogs->tables_of(table);
+    });
   }
   const sql::ParseLimits parse_limits{.max_bytes = static_cast<std::size_t>(settings->max_parsed_statement_kb) * 1024};
   for (std::size_t index = 0; index < cores.size(); ++index) {
@@ -130,7 +133,9 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
   return made;
 }
 
-Gateway::~Gateway() = default;
+Gateway::~Gateway() {
+  if (shared_ && shared_->read_cache) shared_->read_cache->manager().set_tables_of({});
+}
 
 std::uint16_t Gateway::port() const { return listeners_.front()->port(); }
 

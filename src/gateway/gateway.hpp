@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/pool.hpp"
+#include "cache/intelligent_cache_manager.hpp"
 #include "config/settings.hpp"
 #include "monitor/query_performance_monitor.hpp"
 #include "net/listener.hpp"
@@ -23,10 +24,12 @@ namespace asio = boost::asio;
 /// destructor, which runs when the io_contexts have stopped.
 class Gateway {
  public:
-  /// `cores`: an io_context a thread. Errors: the port can't be bound, a certificate or the user file can't be read.
+  /// `cores`: an io_context a thread. `cache`: null: nothing is answered from memory. Errors: the port can't be bound,
+  /// a certificate or the user file can't be read.
   static Result<std::unique_ptr<Gateway>> start(std::vector<asio::io_context*> cores,
                                                 std::shared_ptr<const config::Settings> settings,
-                                                QueryPerformanceMonitor& monitor);
+                                                QueryPerformanceMonitor& monitor,
+                                                std::shared_ptr<cache::IntelligentCacheManager> cache);
   ~Gateway();
 
   std::uint16_t port() const;

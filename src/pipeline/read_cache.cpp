@@ -18,8 +18,8 @@ std::string identity_of(const Scope& scope) {
 
 }  // namespace
 
-ReadCache::ReadCache(Options options)
-    : l1_(options.l1_bytes, versions_), ttl_(options.ttl), catalogs_([](const std::string&) {
+ReadCache::ReadCache(std::shared_ptr<cache::IntelligentCacheManager> manager, std::chrono::nanoseconds ttl)
+    : manager_(std::move(manager)), ttl_(ttl), catalogs_([](const std::string&) {
         return std::make_shared<const CatalogSource>(CatalogSource{[] { return nullptr; }, [] { return nullptr; }});
       }) {}
 
@@ -48,15 +48,13 @@ std::shared_ptr<const Scope> ReadCache::share(Scope wanted) {
 }
 
 void ReadCache::apply(const Changes& changes, std::string_view database) {
-  if (changes.catalog) versions_.changed(of_catalog(database));
-  if (changes.everything || changes.catalog || (changes.unseen && in_use())) versions_.changed(of_everything(database));
-  for (const auto table : changes.tables) versions_.changed(of_table(database, table));
+  if (changes.catalog) versions().changed(of_catalog(database));
+  if (changes.everything || changes.catalog || (changes.unseen && in_use()))
+    versions().changed(of_everything(database));
+  for (const auto table : changes.tables) versions().changed(of_table(database, table));
 }
 
-void ReadCache::forget_all() {
-  for (cache::Dependency any = 0; any < cache::Versions::count; ++any) versions_.changed(any);
-  l1_.clear();
-}
+void ReadCache::forget_all() { manager_->invalidate(cache::InvalidationScope::global, {}); }
 
 void ReadCache::add_refusals(const std::map<std::string, std::uint64_t, std::less<>>& counted) {
   const std::lock_guard lock(mutex_);

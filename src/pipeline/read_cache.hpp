@@ -10,8 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "cache/l1_cache.hpp"
-#include "cache/versions.hpp"
+#include "cache/intelligent_cache_manager.hpp"
 #include "catalog/snapshot.hpp"
 #include "pipeline/scope.hpp"
 
@@ -35,19 +34,17 @@ struct Changes {
 /// What the pipelines of all cores share to answer reads from memory. Thread-safe.
 class ReadCache {
  public:
-  struct Options {
-    std::size_t l1_bytes = std::size_t{512} << 20;
-    std::chrono::nanoseconds ttl = std::chrono::seconds(60);
-  };
   using Catalogs = std::function<std::shared_ptr<const CatalogSource>(const std::string& database)>;
 
-  explicit ReadCache(Options options);
+  /// `ttl`: how long an answer may be given again, where nobody says.
+  ReadCache(std::shared_ptr<cache::IntelligentCacheManager> manager, std::chrono::nanoseconds ttl);
 
   /// Before the first query.
   void use(Catalogs catalogs) { catalogs_ = std::move(catalogs); }
 
-  cache::Versions& versions() { return versions_; }
-  cache::L1Cache& l1() { return l1_; }
+  cache::IntelligentCacheManager& manager() { return *manager_; }
+  cache::Versions& versions() { return manager_->versions(); }
+  cache::L1Cache& l1() { return manager_->l1(); }
   /// Of answers to come, where nobody says.
   void set_ttl(std::chrono::nanoseconds ttl) { ttl_ = ttl; }
   std::chrono::nanoseconds ttl() const { return ttl_.load(std::memory_order_relaxed); }
@@ -75,8 +72,7 @@ class ReadCache {
   std::map<std::string, std::uint64_t, std::less<>> refusals() const;
 
  private:
-  cache::Versions versions_;
-  cache::L1Cache l1_;
+  const std::shared_ptr<cache::IntelligentCacheManager> manager_;
   std::atomic<std::chrono::nanoseconds> ttl_;
   std::atomic<bool> in_use_ = false;
   Catalogs catalogs_;

@@ -9,8 +9,8 @@
 namespace millrace::sql {
 
 /// The text with its comments taken out, as PostgreSQL's scanner finds them: what a client's tracing writes into them
-/// makes no other statement of it. A space stands for each, so that what it parted stays apart. Answers `text` itself if
-/// it holds none, or a backslash (which may hide where a string ends); else what is written to `buffer`.
+/// makes no other statement of it. A space stands for each, so that what it parted stays apart. Answers `text` itself
+/// if it holds none, or a backslash (which may hide where a string ends); else what is written to `buffer`.
 std::string_view without_comments(std::string_view text, std::string& buffer);
 
 /// What a comment asks of Millrace, in either form:

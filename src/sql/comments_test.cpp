@@ -48,8 +48,8 @@ TEST(Hints, InTheirOwnForm) {
 }
 
 TEST(Hints, InSqlcommentersForm) {
-  const auto hints = hints_of(
-      "SELECT 1 /*action='%2Fa',millrace_tags='a%2Cb',millrace_ttl='60',traceparent='00-5bd6-01'*/");
+  const auto hints =
+      hints_of("SELECT 1 /*action='%2Fa',millrace_tags='a%2Cb',millrace_ttl='60',traceparent='00-5bd6-01'*/");
   EXPECT_EQ(hints.ttl, std::chrono::seconds(60));
   EXPECT_EQ(hints.tags, (std::vector<std::string>{"a", "b"}));
   EXPECT_FALSE(hints_of("SELECT 1 /*millrace_cache='off'*/").cache);
@@ -57,9 +57,10 @@ TEST(Hints, InSqlcommentersForm) {
 
 TEST(Hints, WhatIsNotUnderstoodIsLeftOut) {
   for (const auto* text :
-       {"SELECT '/* millrace: ttl=1 */'", "SELECT 1 -- millrace: ttl=1", "/* millrace: ttl=0 */", "/* millrace: ttl=-1 */",
-        "/* millrace: ttl=1s */", "/* millrace: ttl=99999999999999999999 */", "/* millrace: ttl */", "/* millrace: */",
-        "/* millrace: tags=' */", "/* millrace: cache=maybe */", "/* ttl=5 millrace */", "/*millrace_ttl='5", "millrace"}) {
+       {"SELECT '/* millrace: ttl=1 */'", "SELECT 1 -- millrace: ttl=1", "/* millrace: ttl=0 */",
+        "/* millrace: ttl=-1 */", "/* millrace: ttl=1s */", "/* millrace: ttl=99999999999999999999 */",
+        "/* millrace: ttl */", "/* millrace: */", "/* millrace: tags=' */", "/* millrace: cache=maybe */",
+        "/* ttl=5 millrace */", "/*millrace_ttl='5", "millrace"}) {
     EXPECT_FALSE(hints_of(text).any()) << text;
   }
   EXPECT_TRUE(hints_of("/* millrace: tags='" + std::string(200, 'x') + "' */").tags.empty());

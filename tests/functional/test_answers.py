@@ -1,5 +1,6 @@
 """What is answered from memory: by which messages, for whom, and what makes it ask the server again."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -151,6 +152,35 @@ def test_a_comment_says_for_how_long_and_whether(millrace: Millrace, client: Cli
     before = hits(millrace)
     client.ask(read(41, ""))
     assert hits(millrace) == before
+
+
+def invalidate(millrace: Millrace, scope: str, *patterns: str) -> dict:
+    connection = millrace.http_connection()
+    try:
+        body = json.dumps({"scope": scope, "patterns": patterns})
+        connection.request("POST", "/api/v1/cache/invalidate", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+        return json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("scope", "pattern", "goes"),
+    [("table_based", "people", True), ("table_based", "wide", False), ("tag_based", "reports", True), ("tag_based", "others", False), ("global", None, True)],
+)
+def test_what_is_invalidated_over_rest_is_asked_for_again(
+    millrace: Millrace, client: Client, postgres: PostgreSQL, scope: str, pattern: str | None, goes: bool
+) -> None:
+    warm(millrace)
+    read = query("SELECT name FROM people WHERE id = 44 /* millrace: tags='reports' */")
+    assert is_answered(millrace, client, read)
+    answer = invalidate(millrace, scope, *([pattern] if pattern else []))
+    assert (answer["estimated_impact"] > 0) == goes
+    before = hits(millrace)
+    client.ask(read)
+    assert (hits(millrace) == before) == goes
 
 
 def test_a_comment_asks_for_it_alone(postgres: PostgreSQL, people: None) -> None:
