@@ -54,7 +54,10 @@ struct ServerState {
   static constexpr std::uint64_t unknown = ~std::uint64_t{0};
   std::uint64_t unnamed = 0;  ///< the number of the text in the unnamed statement; 0: none; `unknown`: anybody's
   std::uint64_t use_count = 0;
-  bool used = false;          ///< something ran since the session was as new
+  bool used = false;  ///< something ran since the session was as new
+  /// Something ran that may have set what nobody saw, or made a table that hides another; up to DISCARD ALL.
+  bool unclear = false;
+  std::vector<std::shared_ptr<const void>> unjudged;  ///< sql::Statements that ran while nobody could tell
   bool tainted = false;       ///< holds what DISCARD ALL does not undo: it is closed, not used again
   std::uint64_t holder = 0;   ///< the client that had it last, by a number of its own; 0: none since sequences were new
   bool holder_wrote = false;  ///< and ran what may have advanced a sequence: what currval() says is that client's

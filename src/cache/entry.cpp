@@ -48,6 +48,7 @@ Entry* Entry::make(const NewEntry& made, std::shared_ptr<Ledger> ledger) {
   entry->body_size_ = static_cast<std::uint32_t>(made.body.size());
   entry->rows_ = made.rows;
   entry->fingerprint_ = made.fingerprint;
+  entry->columns_ = made.columns;
   entry->stored_ns_ = made.now_ns;
   entry->expires_ns_ = later(made.now_ns, made.ttl_ns);
   entry->cost_ns_ = made.cost_ns;

@@ -24,6 +24,7 @@ struct NewEntry {
   std::span<const std::string> tags;
   std::uint64_t rows = 0;
   std::uint64_t fingerprint = 0;
+  std::uint64_t columns = 0;  ///< identifies the result's columns; 0: not known
   std::int64_t now_ns = 0;
   std::int64_t ttl_ns = 0;   ///< from now_ns on
   std::int64_t cost_ns = 0;  ///< what it took to have it computed
@@ -61,6 +62,7 @@ class Entry : public PolicyNode {
   bool has_tag(std::string_view tag) const;
   std::uint64_t rows() const { return rows_; }
   std::uint64_t fingerprint() const { return fingerprint_; }  ///< of the statement
+  std::uint64_t columns() const { return columns_; }          ///< identifies the result's columns; 0: not known
   std::int64_t stored_ns() const { return stored_ns_; }       ///< the clock is the caller's: `now_ns()`
   std::int64_t expires_ns() const { return expires_ns_; }     ///< from then on it isn't returned
   std::int64_t cost_ns() const { return cost_ns_; }
@@ -100,6 +102,7 @@ class Entry : public PolicyNode {
   std::int64_t expires_ns_ = 0;
   std::uint64_t rows_ = 0;
   std::uint64_t fingerprint_ = 0;
+  std::uint64_t columns_ = 0;
   std::int64_t stored_ns_ = 0;
   std::int64_t cost_ns_ = 0;
   std::shared_ptr<const void> owner_;

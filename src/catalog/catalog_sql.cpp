@@ -176,7 +176,8 @@ constexpr std::string_view content[] = {
     "SELECT 'role_setting', s.setrole, s.setdatabase <> 0, setting FROM pg_db_role_setting s"
     " CROSS JOIN LATERAL unnest(s.setconfig) setting"
     " WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))"
-    " AND (starts_with(setting, 'search_path=') OR starts_with(setting, 'default_transaction_isolation='));",
+    " AND (starts_with(setting, 'search_path=') OR starts_with(setting, 'role=') OR starts_with(setting, "
+    "'default_transaction_isolation='));",
 };
 
 }  // namespace

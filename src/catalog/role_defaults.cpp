@@ -31,6 +31,8 @@ void RoleDefaults::own(std::string_view name, std::string_view value, std::strin
 void RoleDefaults::set(Oid role, bool in_database, std::string_view setting) {
   const auto equals = setting.find('=');
   if (equals == std::string_view::npos) return;
+  // Then "$user" is another's.
+  if (setting.substr(0, equals) == "role") becomes_another_.insert({role, in_database});
   const auto which = find(setting.substr(0, equals));
   if (which) set_[{role, in_database}][*which] = setting.substr(equals + 1);
 }
@@ -46,7 +48,11 @@ std::optional<std::string> RoleDefaults::value(Oid role, Name name) const {
 
 void RoleDefaults::give(SnapshotBuilder& to) const {
   if (!known_) return;
+  const auto becomes_another = [this](Oid role) {
+    return becomes_another_.contains({role, true}) || becomes_another_.contains({role, false});
+  };
   for (const auto& [oid, name] : roles_) {
+    if (becomes_another(oid) || becomes_another(0)) continue;
     auto path = value(oid, search_path);
     auto level = value(oid, isolation);
     if (path && level)

@@ -3,6 +3,7 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,7 @@ class RoleDefaults {
   bool known_ = true;
   Values server_;
   std::map<std::pair<Oid, bool>, Values> set_;
+  std::set<std::pair<Oid, bool>> becomes_another_;  ///< whose sessions begin with SET ROLE
   std::vector<std::pair<Oid, std::string>> roles_;
 };
 

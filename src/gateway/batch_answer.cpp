@@ -58,6 +58,7 @@ bool BatchAnswer::take(const ClientReader::Item& item) {
       return !portal_ && item.total == header_size;
     case frontend::sync:
       if (item.total != header_size) return false;
+      if (status_ != 'I' && portal_ && !portal_->executed) return false;  // it may be, later
       if (status_ == 'I') {
         portal_.reset();
         portal_changed_ = true;
@@ -72,12 +73,16 @@ bool BatchAnswer::take(const ClientReader::Item& item) {
 /// What a name stands for now.
 std::optional<BatchAnswer::Named> BatchAnswer::find(std::string_view name) {
   for (auto& parsed : parsed_) {
-    if (parsed.name == name) return Named{parsed.statement, parsed.query_and_types, &parsed};
+    if (parsed.name == name) return Named{parsed.statement, parsed.query_and_types, &parsed, parsed.columns};
   }
   if (std::ranges::find(closed_, name) != closed_.end()) return std::nullopt;
   const Prepared* const prepared = session_.names.find(name);
   if (prepared == nullptr) return std::nullopt;
-  return Named{prepared->statement, prepared->text ? std::string_view(prepared->text->query_and_types) : "", nullptr};
+  const auto& text = prepared->text;
+  // What it was read as under other settings, or by a client of its own, is another question.
+  const bool is_usual = text && text->shared && text->meaning == session_.settings.meaning();
+  return Named{prepared->statement, is_usual ? std::string_view(text->query_and_types) : "", nullptr,
+               prepared->columns};
 }
 
 bool BatchAnswer::parse(Bytes body) {
@@ -89,6 +94,9 @@ bool BatchAnswer::parse(Bytes body) {
     if (!drop_parsed("")) return false;
   } else if (session_.names.is_taken(message->name) || find(message->name)) {
     return false;
+  }
+  for (std::size_t at = 0; at < message->type_oids.size(); ++at) {
+    if (message->type_oids[at] >= catalog::first_normal_oid) return false;
   }
   const bool known = steps_transaction(statement) && message->type_oids.size() == 0;
   if (!known && !steps_transaction(statement) && !pipeline::may_only_read(*statement)) return false;
@@ -119,6 +127,7 @@ bool BatchAnswer::bind(const ClientReader::Item& item) {
         {.kind = Question::Kind::execute, .text = named->query_and_types, .parameters = pgwire::as_text(parameters)},
         now_);
     if (!portal_->entry) return false;
+    if (named->columns != 0 && named->columns != portal_->entry->columns()) return false;
     if (named->parsed != nullptr) named->parsed->known = true;
   }
   pgwire::append_bind_complete(*out_);

@@ -37,6 +37,8 @@ class BatchAnswer {
   /// `in` begins with the batch. Answers how many bytes of it were answered, and appends the answer to `out`; 0: it
   /// can't be, and nothing has changed.
   std::size_t answer(pgwire::Bytes in, std::string& out);
+  /// Whether the unnamed portal isn't the server's any more.
+  bool changes_portal() const { return portal_changed_; }
   /// What it has executed.
   const Exchanges& exchanges() const { return exchanges_; }
 
@@ -57,6 +59,7 @@ class BatchAnswer {
     StatementPtr statement;
     std::string_view query_and_types;  ///< "": not known
     Parsed* parsed = nullptr;          ///< in this batch
+    std::uint64_t columns = 0;         ///< as the client was told them
   };
 
   std::size_t give_up(std::size_t before);

@@ -23,22 +23,39 @@ Catalogs::~Catalogs() {
   workers_.join();
 }
 
-std::shared_ptr<const pipeline::CatalogSource> Catalogs::of(const std::string& database) {
-  const std::lock_guard lock(mutex_);
-  auto& known = known_[database];
-  if (!known && !stopped_) {
-    auto query = [io = &io_, shared = &shared_, database](std::string sql, std::vector<std::string> parameters) {
-      return ask(io, shared, database, std::move(sql), std::move(parameters));
-    };
-    auto changed = [cache = shared_.read_cache.get(), catalog = pipeline::ReadCache::of_catalog(database)] {
-      cache->versions().changed(catalog);
-    };
-    known = catalog::Catalog::start(io_, workers_.get_executor(), std::move(query), std::move(changed), database);
-  }
+std::shared_ptr<const pipeline::CatalogSource> Catalogs::of(const std::string& database, bool starts) {
+  if (starts) start(database);
   return std::make_shared<const pipeline::CatalogSource>(pipeline::CatalogSource{
-      .current = [known] { return known ? known->current() : nullptr; },
-      .hold = [known] { return known ? known->hold() : nullptr; },
+      .current =
+          [this, database] {
+            const auto known = find(database);
+            return known ? known->current() : nullptr;
+          },
+      .hold =
+          [this, database] {
+            const auto known = find(database);
+            return known ? known->hold() : nullptr;
+          },
   });
+}
+
+std::shared_ptr<catalog::Catalog> Catalogs::find(const std::string& database) {
+  const std::lock_guard lock(mutex_);
+  const auto found = known_.find(database);
+  return found == known_.end() ? nullptr : found->second;
+}
+
+void Catalogs::start(const std::string& database) {
+  const std::lock_guard lock(mutex_);
+  if (stopped_ || known_.contains(database)) return;
+  auto query = [io = &io_, shared = &shared_, database](std::string sql, std::vector<std::string> parameters) {
+    return ask(io, shared, database, std::move(sql), std::move(parameters));
+  };
+  auto changed = [cache = shared_.read_cache.get(), catalog = pipeline::ReadCache::of_catalog(database)] {
+    cache->versions().changed(catalog);
+  };
+  known_[database] =
+      catalog::Catalog::start(io_, workers_.get_executor(), std::move(query), std::move(changed), database);
 }
 
 /// A view stands for what it reads: it has no rows of its own, so whoever means it is served by the whole database.

@@ -21,13 +21,17 @@ class Catalogs {
   Catalogs(boost::asio::io_context& io, Shared& shared) : io_(io), shared_(shared) {}
   ~Catalogs();
 
-  std::shared_ptr<const pipeline::CatalogSource> of(const std::string& database);
+  /// `starts`: its catalogs are read and watched from now on; else nothing is known of them, unless they are already.
+  std::shared_ptr<const pipeline::CatalogSource> of(const std::string& database, bool starts);
   /// Of the tables of this name, with or without a schema, what answers that read them depend on.
   std::vector<cache::Dependency> tables_of(std::string_view name);
   /// Nothing is known from then on.
   void stop();
 
  private:
+  void start(const std::string& database);
+  std::shared_ptr<catalog::Catalog> find(const std::string& database);
+
   boost::asio::io_context& io_;
   Shared& shared_;
   std::mutex mutex_;

@@ -30,6 +30,8 @@ class ClientReader {
   /// What `in` begins with. It is read again unless it is `taken`; what is passing is taken already.
   Found read(pgwire::Bytes in, Item& item);
   void take(const Item& item);
+  /// What it was asked about was answered without being taken: what `needs_server` has seen of it is gone.
+  void answered() { waiting_ = 0; }
 
   /// Whether it is time to get a server connection: a client that begins a message, or a batch, and falls silent must
   /// not hold one, so what only prepares waits for what is to be answered (up to 64 KiB). `in` begins with what was

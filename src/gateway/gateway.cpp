@@ -101,7 +101,8 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
     made->shared_->read_cache = std::make_unique<pipeline::ReadCache>(cache, settings->cache_default_ttl_seconds);
     made->catalogs_ = std::make_unique<Catalogs>(*cores.front(), *made->shared_);
     const auto catalogs = made->catalogs_.get();
-    made->shared_->read_cache->use([catalogs](const std::string& database) { return catalogs->of(database); });
+    made->shared_->read_cache->use(
+        [catalogs](const std::string& database, bool starts) { return catalogs->of(database, starts); });
     cache->set_tables_of([catalogs, reads = made->shared_->read_cache.get()](std::string_view table) {
       reads->begin_use();  // what changes a table is looked for from now on
       return catalogs->tables_of(table);
@@ -180,11 +181,14 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
                     s.server_connect_timeout_seconds);
   };
   shared_->follow(std::move(*rules));
+  shared_->pools.reconfigure(std::move(*address), way(*before) != way(*settings), limits_of(*settings));
   if (shared_->read_cache) {
     shared_->read_cache->set_ttl(settings->cache_default_ttl_seconds);
-    if (way(*before) != way(*settings)) shared_->read_cache->forget_all();
+    if (way(*before) != way(*settings)) {
+      shared_->read_cache->begin_epoch();
+      shared_->read_cache->forget_all();
+    }
   }
-  shared_->pools.reconfigure(std::move(*address), way(*before) != way(*settings), limits_of(*settings));
   for (const auto& core : cores_) {
     asio::post(core->io, [core = core.get(), threshold = settings->slow_query_threshold_ms] {
       core->pipeline.set_slow_threshold(threshold);

@@ -72,7 +72,10 @@ class Relay {
   };
   FromServer from_server(pgwire::Bytes in, std::int64_t now);
 
-  void attach(backend::ServerState& server) { writer_.attach(server, id_); }
+  void attach(backend::ServerState& server) {
+    writer_.attach(server, id_);
+    if (scope_.has_cache()) attached_epoch_ = pipeline_.cache()->epoch();
+  }
   void detach();
 
   /// The server connection is gone, or given up: what was under way has ended.
@@ -108,6 +111,10 @@ class Relay {
 
   /// Of this client; never 0.
   std::uint64_t id() const { return id_; }
+  /// Whether the client has its reads answered from memory where it can be.
+  bool wants_memory() const { return scope_.wanted() || hinted_; }
+  /// `from_client` has left messages that are there, as the client has much to take first: call it again then.
+  bool stopped_short() const { return stopped_short_; }
   /// Why the client keeps its server connection; empty: it doesn't.
   const std::string& pinned() const { return session_.pin.why(); }
   SessionSettings& settings() { return session_.settings; }
@@ -140,6 +147,8 @@ class Relay {
   std::size_t answer_batch(const Item& item, pgwire::Bytes rest);
   bool reads_committed(const pipeline::Scope& scope);
   const pipeline::Scope* scope_of_session();
+  bool server_is_clear(const pipeline::Scope& scope);
+  void forget_servers_portal();
   const pipeline::Scope* scope_for_answers(bool wanted);
   const pipeline::Scope* scope_for_fills(bool wanted);
   bool wants_answer(std::string_view text);
@@ -197,11 +206,13 @@ class Relay {
   ServerWriter writer_;
 
   SessionScope scope_;
-  pipeline::Changes changes_;       ///< of what was sent and isn't known to be committed
-  bool binds_unseen_ = false;       ///< a portal may be of a statement that isn't known
-  bool names_are_unclear_ = false;  ///< which tables its names mean may have been set, unseen
-  bool hinted_ = false;             ///< a comment has asked for what the session doesn't
-  bool doubt_ = false;              ///< something is under way, or ran in this transaction, that may not only read
+  pipeline::Changes changes_;         ///< of what was sent and isn't known to be committed
+  std::uint64_t attached_epoch_ = 0;  ///< of the cache, when the server connection was attached
+  bool portal_is_here_ = false;       ///< the unnamed portal was made, or dropped, without the server
+  bool binds_unseen_ = false;         ///< a portal may be of a statement that isn't known
+  bool names_are_unclear_ = false;    ///< which tables its names mean may have been set, unseen
+  bool hinted_ = false;               ///< a comment has asked for what the session doesn't
+  bool doubt_ = false;                ///< something is under way, or ran in this transaction, that may not only read
   std::shared_ptr<pipeline::Fill> bound_;  ///< of the unnamed portal that this batch has bound
   std::uint64_t committed_at_ = 0;         ///< a version of the catalog
   bool commits_are_seen_ = false;          ///< as of `committed_at_`
@@ -217,6 +228,7 @@ class Relay {
   char server_stream_type_ = 0;
 
   Passage to_server_, to_client_;
+  bool stopped_short_ = false;
   std::string answers_;   ///< to the client, to what the server isn't asked
   std::string instead_;   ///< to the client, instead of the server's message at hand
   bool dropped_ = false;  ///< the server's message at hand isn't passed on

@@ -23,6 +23,14 @@ bool begins_batch(char type) {
   }
 }
 
+/// Of statements that ran on a server connection while the catalog wasn't known.
+constexpr std::size_t most_unjudged = 64;
+
+bool pins(const sql::Statement& statement) {
+  return std::ranges::any_of(
+      statement.changes, [](const sql::SessionChange& change) { return change.what == sql::SessionChange::What::pin; });
+}
+
 }  // namespace
 
 /// Whether a transaction that begins without options sees what is committed before each of its statements.
@@ -41,15 +49,34 @@ const pipeline::Scope* Relay::scope_of_session() {
   return scope_.of(session_.settings.current());
 }
 
+/// Whether the server connection, if there is one, is as a new one with the client's settings would be.
+bool Relay::server_is_clear(const pipeline::Scope& scope) {
+  if (!writer_.attached()) return true;
+  auto& state = server();
+  if (attached_epoch_ != pipeline_.cache()->epoch() || state.unclear) return false;
+  for (const auto& ran : std::exchange(state.unjudged, {})) {
+    const auto statement = std::static_pointer_cast<const sql::Statement>(ran);
+    if (!pipeline_.is_seen_through(scope, statement).value_or(false)) state.unclear = true;
+  }
+  return !state.unclear;
+}
+
+/// The server may still have an unnamed portal that the client has no more.
+void Relay::forget_servers_portal() {
+  if (!std::exchange(portal_is_here_, false)) return;
+  pgwire::append_close(writer_.before, 'P', "");
+  replies_.owe(Reply::Kind::close, now_).shown = Reply::Shown::errors;
+}
+
 /// Null: an answer of this session isn't to be kept. What of the same transaction ran before only read, and it sees
 /// what is committed.
 const pipeline::Scope* Relay::scope_for_fills(bool wanted) {
   const pipeline::Scope* const scope = scope_of_session();
-  if (scope == nullptr || !session_.moves || !wanted || !scope->why_not.empty() || session_.pin.is_set() || doubt_ ||
-      replies_.status == 'E') {
+  if (scope == nullptr || !session_.moves || !wanted || names_are_unclear_ || !scope->why_not.empty() ||
+      session_.pin.is_set() || doubt_ || replies_.status == 'E') {
     return nullptr;
   }
-  return reads_committed(*scope) ? scope : nullptr;
+  return reads_committed(*scope) && server_is_clear(*scope) ? scope : nullptr;
 }
 
 /// Null: nothing is answered from memory at present. What is under way would have to be answered before.
@@ -62,13 +89,17 @@ const pipeline::Scope* Relay::scope_for_answers(bool wanted) {
 bool Relay::wants_answer(std::string_view text) {
   if (scope_.of(session_.settings.current()) == nullptr) return false;
   const bool wanted = asks_for_answers(text.substr(0, text.find('\0'))).value_or(scope_.wanted());
-  hinted_ |= wanted && !scope_.wanted();
+  if (wanted && !scope_.wanted()) {
+    hinted_ = true;
+    scope_.ask_by_comment();
+  }
   return wanted;
 }
 
 void Relay::answer_query(pipeline::Exchange exchange, const cache::Entry& entry) {
   session_.names.unnamed.reset();
   session_.names.unnamed_portal.reset();
+  portal_is_here_ = true;
   const std::size_t before = answers_.size();
   answers_.append(entry.head()).append(entry.body());
   const bool in_transaction = !session_.held_begin.empty() || (writer_.attached() && replies_.status == 'T');
@@ -92,6 +123,7 @@ std::size_t Relay::answer_batch(const Item& item, Bytes rest) {
   BatchAnswer batch(pipeline_, session_, writer_,
                     {.scope = *scope, .wanted = scope_.wanted(), .status = in_transaction ? 'T' : 'I', .now = now_});
   const std::size_t used = batch.answer(rest, answers_);
+  if (used > 0 && batch.changes_portal()) portal_is_here_ = true;
   for (const auto& exchange : batch.exchanges()) {
     Reply reply;
     reply.exchange = exchange;
@@ -116,8 +148,19 @@ void Relay::note_for_cache(const StatementPtr& statement) {
   const auto& scope = *scope_.of(session_.settings.current());
   const bool steps = statement && !statement->transaction_tag.empty();
   if (!doubt_ && !steps) doubt_ = !(scope_.wanted() || hinted_) || !pipeline_.only_reads(scope, statement);
-  if (!session_.moves && statement && change_of(*statement).names) names_are_unclear_ = true;
-  const bool clear = !names_are_unclear_ && !session_.settings.changes_of_meaning().any() && !session_.pin.is_set();
+  if (!session_.moves && (!statement || change_of(*statement).names || pins(*statement))) names_are_unclear_ = true;
+  if (!statement) {
+    server().unclear = true;
+  } else if (const auto seen = pipeline_.is_seen_through(scope, statement); !seen) {
+    auto& unjudged = server().unjudged;
+    const bool is_there = std::ranges::find(unjudged, std::shared_ptr<const void>(statement)) != unjudged.end();
+    if (!is_there && unjudged.size() >= most_unjudged) server().unclear = true;
+    if (!is_there && unjudged.size() < most_unjudged) unjudged.push_back(statement);
+  } else if (!*seen) {
+    server().unclear = true;
+  }
+  const bool clear = !names_are_unclear_ && !server().unclear && attached_epoch_ == pipeline_.cache()->epoch() &&
+                     !session_.settings.changes_of_meaning().any() && !session_.pin.is_set();
   pipeline_.add_changes(changes_, scope, statement, clear);
 }
 

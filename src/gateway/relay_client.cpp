@@ -19,6 +19,9 @@ std::string_view text_of(const ClientReader::Item& query) {
   return query.whole() ? pgwire::decode_query(query.body()).value_or("") : "";
 }
 
+/// Once so many bytes are to go to the client, it is first to take them.
+constexpr std::size_t most_answers = 64 * 1024;
+
 /// Names of statements and portals longer than this are passed on without being understood.
 constexpr std::size_t max_names = 64 * 1024;
 
@@ -35,6 +38,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
   stop_ = Next::more;
   to_server_.begin(in);
   answers_.clear();
+  stopped_short_ = false;
   std::size_t at = 0;
   for (Item item; stop_ == Next::more;) {
     const Bytes rest = in.subspan(at);
@@ -49,6 +53,9 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     if (const std::size_t answered = answer_batch(item, rest); answered > 0) {
       to_server_.leave_out(at, at + answered);
       at += answered;
+      reader_.answered();
+      if (answers_.size() >= most_answers) stopped_short_ = at < in.size();
+      if (stopped_short_) break;
       continue;
     }
     const auto decided = decide(item);
@@ -56,6 +63,9 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     if (decided == Decided::answered) {
       to_server_.leave_out(at, at + item.total);
       at += item.total;
+      reader_.answered();
+      if (answers_.size() >= most_answers) stopped_short_ = at < in.size();
+      if (stopped_short_) break;
       continue;
     }
     if (!writer_.attached()) {
@@ -262,6 +272,10 @@ bool Relay::on_parse(const Item& item) {
   }
   const StatementPtr statement = understand(parse->query);
   if (!statement) return false;
+  for (std::size_t at = 0; at < parse->type_oids.size(); ++at) {
+    // A domain's checks may call anything.
+    if (parse->type_oids[at] >= catalog::first_normal_oid) names_are_unclear_ = true;
+  }
   const bool named = !parse->name.empty();
   const std::string_view query_and_types = pgwire::as_text(item.body().subspan(parse->name.size() + 1));
   if (named && session_.names.is_statement_under_way(parse->name)) return settle();
@@ -376,7 +390,7 @@ bool Relay::on_bind(const Item& item) {
   if (names->portal.empty()) {
     bound_.reset();
     pipeline::Exchange bound;
-    if (reply.text) {
+    if (reply.text && reply.text->shared && reply.text->meaning == session_.settings.meaning()) {
       begin_fill(bound,
                  {.kind = pipeline::Question::Kind::execute,
                   .text = reply.text->query_and_types,
@@ -384,6 +398,8 @@ bool Relay::on_bind(const Item& item) {
                  item.whole() ? statement : nullptr);
     }
     bound_ = std::move(bound.fill);
+    if (bound_) bound_->columns = prepared->columns;
+    portal_is_here_ = false;
   }
   session_.names.bind(names->portal, std::move(statement), reply);
   return true;
@@ -405,14 +421,16 @@ bool Relay::on_describe(const Item& item) {
       if (compared == Columns::same) text = prepared->text;
     }
   }
+  if (target && target->what == 'P' && target->name.empty()) forget_servers_portal();
   Reply& reply = replies_.owe(Kind::describe, now_);
   if (compared == Columns::differ) reply.refusal = Reply::Refusal::columns_differ;
   if (text) {
     reply.name = target->name;
     reply.text = std::move(text);
-    begin_fill(reply.exchange,
-               {.kind = pipeline::Question::Kind::columns, .text = reply.text->query_and_types, .parameters = {}},
-               reply.text->statement);
+    if (reply.text->shared && reply.text->meaning == session_.settings.meaning())
+      begin_fill(reply.exchange,
+                 {.kind = pipeline::Question::Kind::columns, .text = reply.text->query_and_types, .parameters = {}},
+                 reply.text->statement);
   }
   if (target && target->what == 'P' && target->name.empty()) reply.exchange.fill = bound_;
   return true;
@@ -422,12 +440,15 @@ bool Relay::on_execute(const Item& item) {
   replies_.unsynced = true;
   StatementPtr statement;
   std::shared_ptr<pipeline::Fill> fill;
+  bool statement_of_unnamed = false;
   if (const auto execute = pgwire::decode_execute(item.body())) {
     if (session_.names.is_portal_under_way(execute->portal)) return settle();
     statement = session_.names.statement_of_portal(execute->portal);
-    if (execute->portal.empty()) fill = std::exchange(bound_, nullptr);
+    statement_of_unnamed = execute->portal.empty();
+    if (statement_of_unnamed) fill = std::exchange(bound_, nullptr);
   }
   server().used = true;
+  if (statement_of_unnamed) forget_servers_portal();
   if (statement) {
     if (writer_.depends_on_names(*statement) && !replies_.empty() && !replies_.copy_in) return settle();
     writer_.name_on_server(*statement);

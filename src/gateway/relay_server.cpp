@@ -305,7 +305,9 @@ void Relay::add_to_fill(pipeline::Fill& fill, const Reply& reply, char type, Byt
     case backend_type::no_data:
       return reply.text ? fill.add_body(bytes) : fill.drop();
     case backend_type::row_description:
-      return describes && reply.text ? fill.add_body(bytes) : fill.add_head(bytes);
+      if (describes && reply.text) return fill.add_body(bytes);
+      // Of a second Describe, or a part of the first.
+      return fill.head.empty() || server_stream_left_ > 0 ? fill.add_head(bytes) : fill.drop();
     case backend_type::data_row:
     case backend_type::command_complete:
       return fill.add_body(bytes);

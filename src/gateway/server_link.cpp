@@ -76,7 +76,7 @@ void ServerLink::decline() {
 /// Nothing has to be done to it before the client may have it.
 bool ServerLink::is_as_left(const backend::ServerState& server) const {
   const auto same = [](const auto& a, const auto& b) { return a == b || (a && b && *a == *b); };
-  return same(server.settings, relay_.settings().current()) &&
+  return !(server.unclear && relay_.wants_memory()) && same(server.settings, relay_.settings().current()) &&
          same(server.placeholders, relay_.settings().placeholders()) && !has_foreign_sequences(server);
 }
 
@@ -88,7 +88,13 @@ bool ServerLink::has_foreign_sequences(const backend::ServerState& server) const
 asio::awaitable<std::expected<void, Error>> ServerLink::make_as_left(backend::ServerConnection& connection) {
   auto& state = connection.state();
   const auto& settings = relay_.settings();
-  auto steps = replay(state, settings.current().get(), settings.placeholders());
+  std::vector<ReplayStep> steps;
+  const bool clears = state.unclear && relay_.wants_memory();
+  if (clears) {
+    steps = {{.sql = "RESET SESSION AUTHORIZATION"}, {.sql = "RESET ALL"}, {.sql = "DISCARD TEMP"}};
+    state.settings.reset();
+  }
+  std::ranges::move(replay(state, settings.current().get(), settings.placeholders()), std::back_inserter(steps));
   const bool foreign_sequences = has_foreign_sequences(state);
   if (foreign_sequences) steps.push_back({.sql = "DISCARD SEQUENCES"});
   for (const auto& step : steps) {
@@ -99,6 +105,7 @@ asio::awaitable<std::expected<void, Error>> ServerLink::make_as_left(backend::Se
         .sqlstate = done || done.error().sqlstate.empty() ? "08006" : done.error().sqlstate});
   }
   if (foreign_sequences) state.holder = 0;
+  if (clears) state.unclear = false;
   state.settings = settings.current();
   state.placeholders = settings.placeholders();
   co_return std::expected<void, Error>{};
@@ -182,7 +189,8 @@ asio::awaitable<void> ServerLink::tidy(bool session_state) {
     state.unneeded.clear();
     state.unnamed = 0;
     state.holder = 0;
-    state.used = false;
+    state.used = state.unclear = false;
+    state.unjudged.clear();
   }
   if (clean) {
     pool_->give_back(connection);

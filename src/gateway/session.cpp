@@ -116,6 +116,7 @@ bool Session::too_far_ahead() {
 }
 
 void Session::read_and_pass() {
+  if (relay_->stopped_short() && !finished_ && !too_far_ahead() && !go_on(pass_on())) return;
   while (!finished_ && !too_far_ahead()) {
     if (!input_.reserve_for_next_read(!relay_->query_under_way())) {
       log::warn("too much memory is held by messages that are half sent",
@@ -205,6 +206,10 @@ Session::Passed Session::pass_on() {
     if (link_->has_unsent()) return Passed::waits;
     switch (next_) {
       case Relay::Next::more:
+        if (relay_->stopped_short()) {
+          if (too_far_ahead()) return Passed::all;  // until the client has taken it
+          break;
+        }
         if (relay_->releasable()) link_->release();  // after a message that isn't answered, such as Flush
         return Passed::all;
       case Relay::Next::need_server:
@@ -291,7 +296,13 @@ std::size_t Session::on_server_bytes(std::span<std::byte> bytes) {
     return bytes.size();
   }
   if (!relay_->asking()) answered_.set();
-  if (relay_->take_new_sessions_differ()) core_.shared.pools.retire();
+  if (relay_->take_new_sessions_differ()) {
+    core_.shared.pools.retire();
+    if (core_.shared.read_cache) {
+      core_.shared.read_cache->begin_epoch();
+      core_.shared.read_cache->forget_all();
+    }
+  }
   if (phase_ == Phase::ending) {
     progress_.set();
   } else if (relay_->releasable() && step.used == bytes.size() && !link_->has_unsent()) {

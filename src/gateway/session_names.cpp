@@ -62,7 +62,7 @@ bool SessionNames::is_portal_under_way(std::string_view name) const {
 }
 
 void SessionNames::touch(NameMap<Touch>& touched, std::string_view name, Touch touch) {
-  if (!moves_) return;
+  if (!moves_ || touch.number == 0) return;  // what wasn't sent isn't under way
   if (touched.size() > 2 * replies_.size() + 64) {
     const std::uint64_t oldest = replies_.all().front().number;
     boost::unordered::erase_if(touched, [oldest](const auto& entry) { return entry.second.number < oldest; });

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "sql/comments.hpp"
+#include "sql/statement.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -14,15 +15,14 @@ bool is_never_seen(std::string_view setting) {
   constexpr std::array<std::string_view, 8> names = {
       "application_name",     "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
       "idle_session_timeout", "log_min_messages",  "work_mem",     "statement_log_sample_rate"};
-  return std::ranges::find(names, setting) != names.end();
+  // Nothing that is answered from memory reads a custom setting.
+  return std::ranges::find(names, setting) != names.end() || setting.contains('.');
 }
 
 /// How a session's transactions see others' changes.
 bool is_of_transactions(std::string_view setting) {
   return setting.starts_with("default_transaction_") || setting.starts_with("transaction_");
 }
-
-bool is_eventual(std::string_view value) { return value == "eventual" || value == "'eventual'"; }
 
 }  // namespace
 
@@ -41,13 +41,10 @@ namespace {
 /// (pg_split_opts): at white space, where a backslash takes the next character for itself. Null: it holds something
 /// else.
 std::optional<backend::ParameterList> settings_of(const backend::ParameterList& startup) {
+  // What the options set is set first, wherever they stand.
   backend::ParameterList settings;
   for (const auto& [name, value] : startup) {
-    if (name == "user" || name == "database") continue;
-    if (name != "options") {
-      settings.emplace_back(name, value);
-      continue;
-    }
+    if (name != "options") continue;
     std::vector<std::string> words;
     bool in_word = false;
     for (std::size_t at = 0; at < value.size(); ++at) {
@@ -75,6 +72,9 @@ std::optional<backend::ParameterList> settings_of(const backend::ParameterList& 
       settings.emplace_back(std::move(setting), word.substr(equals + 1));
     }
   }
+  for (const auto& [name, value] : startup) {
+    if (name != "user" && name != "database" && name != "options") settings.emplace_back(name, value);
+  }
   for (auto& [name, value] : settings) {
     for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   }
@@ -95,7 +95,7 @@ bool wants_answers(const backend::ParameterList& startup, bool wanted) {
   const auto settings = settings_of(startup);
   if (!settings) return false;
   for (const auto& [name, value] : *settings) {
-    if (name == consistency) wanted = is_eventual(value);
+    if (name == consistency) wanted = value == "eventual";
   }
   return wanted;
 }
@@ -104,7 +104,7 @@ pipeline::Scope SessionScope::make(const backend::Settings* settings) {
   pipeline::Scope scope{.database = std::string(database_), .user = std::string(user_)};
   wants_ = wants_answers(*startup_, wanted_);
   const auto set = [&](std::string_view name, std::string_view text) {
-    if (is_never_seen(name) || name == consistency) return;
+    if (is_never_seen(name)) return;
     scope.settings.append(name).append(1, '\0').append(text).append(1, '\0');
     if (is_of_transactions(name)) scope.why_not = "the client has set how its transactions see those of others";
   };
@@ -122,9 +122,21 @@ pipeline::Scope SessionScope::make(const backend::Settings* settings) {
   if (settings != nullptr) {
     for (const auto& change : *settings) {
       set(change.name, change.text);
-      if (change.name == "search_path" || change.name == "role") scope.search_path.reset();
-      if (change.name == consistency) wants_ = change.text.ends_with("'eventual'");
+      if (change.name == "role") scope.search_path.reset();
+      if (change.name != "search_path" && change.name != consistency) continue;
+      const auto statement = sql::parse(change.text);
+      const std::string value = statement->changes.size() == 1 ? statement->changes.front().value : "";
+      if (change.name == consistency) wants_ = value == "eventual";
+      if (change.name != "search_path") continue;
+      scope.search_path.reset();
+      if (!value.empty()) scope.search_path = {.is_default = false, .list = value};
     }
+  }
+  scope.wanted = wants_ || asked_by_comment_;
+  if (!scope.wanted) {
+    // It only says what the client's writes change: for all that have set nothing that matters to that it is the same.
+    scope.settings = scope.search_path ? (scope.search_path->is_default ? "" : scope.search_path->list) : "?";
+    scope.why_not = "it isn't wanted";
   }
   return scope;
 }

@@ -27,6 +27,10 @@ class SessionScope {
   bool has_cache() const { return cache_ != nullptr; }
   /// Null: there is no cache.
   const pipeline::Scope* of(const std::shared_ptr<const backend::Settings>& settings);
+  /// A comment has asked for what the session doesn't: from now on its scope is one for answers.
+  void ask_by_comment() {
+    if (!std::exchange(asked_by_comment_, true)) known_.reset();
+  }
   /// Whether the client wants its reads answered from memory, as of the last `of`.
   bool wanted() const { return wants_; }
 
@@ -38,6 +42,7 @@ class SessionScope {
   const std::shared_ptr<const backend::ParameterList> startup_;
   const bool wanted_;
   bool wants_ = false;
+  bool asked_by_comment_ = false;
   std::shared_ptr<const backend::Settings> known_for_;
   std::shared_ptr<const pipeline::Scope> known_;
 };

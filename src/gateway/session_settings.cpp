@@ -145,6 +145,8 @@ std::string SessionSettings::start_to_set_again(const sql::Statement& statement)
 }
 
 void SessionSettings::on_discard_all(backend::ServerState& server) {
+  server.unclear = false;
+  server.unjudged.clear();
   settings_ = server.settings = start_;  // set again behind it
   of_batch_.clear();
   of_transaction_.clear();

@@ -13,6 +13,15 @@ using sql::References;
 
 constexpr int kMaxDepthOfViews = 16;
 
+/// Whether making a value of it calls nothing of a user's: a domain may lie in arrays and rows.
+bool checks_nothing(const catalog::Type& type, const catalog::Snapshot& snapshot) {
+  if (type.element != 0 && type.category == 'A') {
+    const auto* element = snapshot.type(type.element);
+    return element != nullptr && element->category != 'A' && checks_nothing(*element, snapshot);
+  }
+  return type.built_in || type.kind == 'e';
+}
+
 /// Whether nothing that is called while the statement runs can change rows, other than the statement's own targets.
 class Calls {
  public:
@@ -34,6 +43,8 @@ class Calls {
   bool function(std::string_view name) const {
     const auto* functions = snapshot_.functions(name);
     if (functions == nullptr) return false;
+    // What is built in and isn't volatile can't change rows itself; but what runs a query may call others.
+    if (functions->built_in && functions->volatility != 'v' && !name.contains("_to_xml")) return true;
     return functions->volatility == 'i' || (functions->all_immutable_or_built_in && changes_no_rows(name));
   }
 
@@ -45,7 +56,8 @@ class Calls {
   /// A domain's constraints may call anything.
   bool type(std::string_view name) const {
     const auto types = snapshot_.types(name);
-    return !types.empty() && std::ranges::none_of(types, [](const auto& type) { return type.kind == 'd'; });
+    return !types.empty() &&
+           std::ranges::all_of(types, [this](const auto& type) { return checks_nothing(type, snapshot_); });
   }
 
   bool field(std::string_view name) const {
@@ -96,7 +108,7 @@ bool is_known(const sql::Statement& statement) {
 bool has_domains(const catalog::Relation& table, const catalog::Snapshot& snapshot) {
   return std::ranges::any_of(table.columns, [&](const catalog::Column& column) {
     const auto* type = snapshot.type(column.type);
-    return type == nullptr || type->kind == 'd';
+    return type == nullptr || !checks_nothing(*type, snapshot);
   });
 }
 

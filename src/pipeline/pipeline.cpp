@@ -96,8 +96,8 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
     return refuse("constant_of_time");
   cache_->begin_use();
   auto& versions = cache_->versions();
-  std::vector<cache::Seen> seen = {versions.see(scope.catalog)};  // before the catalog itself is looked at
-  if (question.kind != Question::Kind::columns) seen.push_back(versions.see(scope.everything));
+  // Before the catalog itself is looked at.
+  std::vector<cache::Seen> seen = {versions.see(scope.catalog), versions.see(scope.everything)};
   const auto catalog = scope.source->current();
   if (!catalog) return refuse("catalog_unknown");
   const Judgement& judgement = judgements_.of(statement, scope, *catalog);
@@ -131,7 +131,8 @@ void Pipeline::complete(const Fill& fill, std::int64_t now) {
                        .tags = fill.tags,
                        .rows = fill.rows,
                        .fingerprint = fill.fingerprint,
-                       .now_ns = now,
+                       .columns = fill.columns,
+                       .now_ns = fill.started_ns,
                        .ttl_ns = fill.ttl_ns,
                        .cost_ns = now - fill.started_ns,
                        .owner = {}});
@@ -156,11 +157,10 @@ enum class Reach : std::uint8_t { nothing, data, everything, catalog };
 Reach reach_of(const sql::Statement& statement) {
   using Kind = sql::StatementKind;
   constexpr auto nothing = bit(Kind::empty) | bit(Kind::transaction) | bit(Kind::set) | bit(Kind::show) |
-                           bit(Kind::prepare) |                        // what it prepares is run by EXECUTE
-                           bit(Kind::deallocate) | bit(Kind::fetch) |  // what it runs was declared
-                           bit(Kind::close_cursor) | bit(Kind::listen) | bit(Kind::unlisten) | bit(Kind::notify) |
-                           bit(Kind::discard) | bit(Kind::lock);
-  constexpr auto everything = bit(Kind::truncate) | bit(Kind::declare_cursor) | bit(Kind::explain);
+                           bit(Kind::prepare) |  // what it prepares is run by EXECUTE
+                           bit(Kind::deallocate) | bit(Kind::close_cursor) | bit(Kind::listen) | bit(Kind::unlisten) |
+                           bit(Kind::notify) | bit(Kind::discard) | bit(Kind::lock);
+  constexpr auto everything = bit(Kind::truncate) | bit(Kind::declare_cursor) | bit(Kind::fetch) | bit(Kind::explain);
   const auto finishes_prepared = [](sql::TransactionStep step) { return step == sql::TransactionStep::other; };
   if (std::ranges::any_of(statement.steps, finishes_prepared)) return Reach::catalog;
   if (statement.kinds == 0 && statement.kind != Kind::empty) return Reach::catalog;
@@ -176,16 +176,34 @@ Reach reach_of(const sql::Statement& statement) {
   return (statement.kinds & sql::kinds_with_references) != 0 ? Reach::data : Reach::nothing;
 }
 
+std::optional<bool> Pipeline::is_seen_through(const Scope& scope, const StatementPtr& statement) {
+  const Reach reach = reach_of(*statement);
+  if (reach == Reach::nothing) return true;
+  using Kind = sql::StatementKind;
+  constexpr auto opaque = bit(Kind::call) | bit(Kind::do_block) | bit(Kind::execute) | bit(Kind::unparsed);
+  if ((statement->kinds & opaque) != 0 || statement->kinds == 0) return false;
+  if (reach != Reach::data) return true;
+  const auto catalog = scope.source->current();
+  if (!catalog) return std::nullopt;
+  return judgements_.of(statement, scope, *catalog).changes.has_value();
+}
+
 void Pipeline::add_changes(Changes& changes, const Scope& scope, const StatementPtr& statement, bool names_are_clear) {
   const Reach reach = statement ? reach_of(*statement) : Reach::catalog;
   if (reach == Reach::nothing) return;
-  if (reach == Reach::catalog && !changes.catalog) changes.catalog = scope.source->hold();
+  if (reach == Reach::catalog) {
+    changes.everything = true;
+    if (!changes.catalog) changes.catalog = scope.source->hold();
+  }
   if (!cache_->in_use()) {
     changes.unseen = true;
     return;
   }
   const auto catalog = reach == Reach::data ? scope.source->current() : nullptr;
-  if (!catalog || (!names_are_clear && !may_only_read(*statement))) {
+  const auto names_tables = [](const sql::References& references) {
+    return !references.reads.empty() || !references.writes.empty();
+  };
+  if (!catalog || (!names_are_clear && names_tables(*statement->references))) {
     changes.everything = true;
     return;
   }

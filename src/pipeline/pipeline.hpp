@@ -45,6 +45,9 @@ class Pipeline {
   bool only_reads(const Scope& scope, const StatementPtr& statement);
   /// Whether a transaction that begins without options sees what is committed before each of its statements.
   bool reads_committed(const Scope& scope);
+  /// Whether all that it calls is known to set nothing, and to make nothing, that outlives it and isn't seen. Null: the
+  /// catalog isn't known at present.
+  std::optional<bool> is_seen_through(const Scope& scope, const StatementPtr& statement);
   /// Adds what it may change, before it is sent. `statement`: null: not known. `names_are_clear`: they mean what they
   /// do in a session of this scope.
   void add_changes(Changes& changes, const Scope& scope, const StatementPtr& statement, bool names_are_clear);

@@ -7,9 +7,10 @@ namespace {
 
 /// A client can make as many as it likes by what it sets: then all begin anew, under new numbers.
 constexpr std::size_t max_scopes = 10'000;
+constexpr std::size_t max_scopes_bytes = std::size_t{16} << 20;
 
 std::string identity_of(const Scope& scope) {
-  std::string identity;
+  std::string identity(1, scope.wanted ? '+' : '-');
   for (const std::string_view part : {std::string_view(scope.database), std::string_view(scope.user)}) {
     identity.append(part).append(1, '\0');
   }
@@ -19,7 +20,7 @@ std::string identity_of(const Scope& scope) {
 }  // namespace
 
 ReadCache::ReadCache(std::shared_ptr<cache::IntelligentCacheManager> manager, std::chrono::nanoseconds ttl)
-    : manager_(std::move(manager)), ttl_(ttl), catalogs_([](const std::string&) {
+    : manager_(std::move(manager)), ttl_(ttl), catalogs_([](const std::string&, bool) {
         return std::make_shared<const CatalogSource>(CatalogSource{[] { return nullptr; }, [] { return nullptr; }});
       }) {}
 
@@ -41,9 +42,13 @@ std::shared_ptr<const Scope> ReadCache::share(Scope wanted) {
   auto identity = identity_of(wanted);
   const std::lock_guard lock(mutex_);
   if (const auto found = scopes_.find(identity); found != scopes_.end()) return found->second;
-  if (scopes_.size() >= max_scopes) scopes_.clear();
+  scopes_bytes_ += 2 * identity.size() + sizeof(Scope);
+  if (scopes_.size() >= max_scopes || scopes_bytes_ > max_scopes_bytes) {
+    scopes_.clear();
+    scopes_bytes_ = 0;
+  }
   wanted.number = ++last_scope_;
-  wanted.source = catalogs_(wanted.database);
+  wanted.source = catalogs_(wanted.database, wanted.wanted);
   return scopes_.emplace(std::move(identity), std::make_shared<const Scope>(std::move(wanted))).first->second;
 }
 

@@ -34,7 +34,8 @@ struct Changes {
 /// What the pipelines of all cores share to answer reads from memory. Thread-safe.
 class ReadCache {
  public:
-  using Catalogs = std::function<std::shared_ptr<const CatalogSource>(const std::string& database)>;
+  /// `starts`: whether they are to be read and watched from now on.
+  using Catalogs = std::function<std::shared_ptr<const CatalogSource>(const std::string& database, bool starts)>;
 
   /// `ttl`: how long an answer may be given again, where nobody says.
   ReadCache(std::shared_ptr<cache::IntelligentCacheManager> manager, std::chrono::nanoseconds ttl);
@@ -59,6 +60,9 @@ class ReadCache {
   void begin_use() {
     if (!in_use()) in_use_.store(true, std::memory_order_seq_cst);
   }
+  /// Grows when new server connections may begin otherwise than those that are open: a role's defaults, another server.
+  std::uint64_t epoch() const { return epoch_.load(std::memory_order_acquire); }
+  void begin_epoch() { epoch_.fetch_add(1, std::memory_order_acq_rel); }
   /// Of another server, say: nothing of what is kept is answered any more.
   void forget_all();
 
@@ -75,11 +79,13 @@ class ReadCache {
   const std::shared_ptr<cache::IntelligentCacheManager> manager_;
   std::atomic<std::chrono::nanoseconds> ttl_;
   std::atomic<bool> in_use_ = false;
+  std::atomic<std::uint64_t> epoch_ = 0;
   Catalogs catalogs_;
 
   mutable std::mutex mutex_;
   std::uint32_t last_scope_ = 0;
   std::map<std::string, std::shared_ptr<const Scope>, std::less<>> scopes_;
+  std::size_t scopes_bytes_ = 0;
   std::map<std::string, std::uint64_t, std::less<>> refusals_;
 };
 

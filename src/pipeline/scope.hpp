@@ -26,6 +26,7 @@ struct CatalogSource {
 /// Sessions of one scope get the same answer to the same question: all that an answer may depend on besides the
 /// question and the data is the same for them. Immutable and shared. Each part says which wrong answer it prevents.
 struct Scope {
+  bool wanted = false;       ///< answers from memory are; else it only says what its writes change
   std::uint32_t number = 0;  ///< stands for all of it in keys; never given twice
 
   std::string database;  ///< another database's table of the same name

@@ -220,16 +220,16 @@ static void report_value_function(struct pg_references* references, const SQLVal
 static void report_lock(struct pg_references* references, const LockingClause* lock) {
   switch (lock->strength) {
     case LCS_FORKEYSHARE:
-      not_known(references, "FOR KEY SHARE");
+      report(references, PG_TREE_CLOCK, "FOR KEY SHARE", NULL);
       break;
     case LCS_FORSHARE:
-      not_known(references, "FOR SHARE");
+      report(references, PG_TREE_CLOCK, "FOR SHARE", NULL);
       break;
     case LCS_FORNOKEYUPDATE:
-      not_known(references, "FOR NO KEY UPDATE");
+      report(references, PG_TREE_CLOCK, "FOR NO KEY UPDATE", NULL);
       break;
     default:
-      not_known(references, "FOR UPDATE");
+      report(references, PG_TREE_CLOCK, "FOR UPDATE", NULL);
       break;
   }
 }

@@ -449,6 +449,42 @@ static bool holds_temporary_schema(const List* values) {
   return false;
 }
 
+/// A list of strings as identifiers in quotes, which is how PostgreSQL keeps search_path. NULL: it has other values, or
+/// is long.
+static const char* quoted_list(const List* values, char* buffer, size_t size) {
+  size_t at = 0;
+  ListCell* cell;
+  foreach (cell, values) {
+    const Node* value = lfirst(cell);
+    if (value == NULL || !IsA(value, A_Const)) return NULL;
+    const A_Const* constant = (const A_Const*)value;
+    if (constant->isnull || !IsA(&constant->val.node, String)) return NULL;
+    if (at + 4 >= size) return NULL;
+    if (at > 0) buffer[at++] = ',';
+    buffer[at++] = '"';
+    for (const char* text = constant->val.sval.sval; *text != '\0'; ++text) {
+      if (at + 4 >= size) return NULL;
+      if (*text == '"') buffer[at++] = '"';
+      buffer[at++] = *text;
+    }
+    buffer[at++] = '"';
+  }
+  buffer[at] = '\0';
+  return buffer;
+}
+
+static void report_value(struct walk* walk, const VariableSetStmt* set) {
+  char buffer[1024];
+  const char* value = NULL;
+  if (strcasecmp(set->name, "search_path") == 0) {
+    value = quoted_list(set->args, buffer, sizeof buffer);
+  } else if (list_length(set->args) == 1 && IsA(linitial(set->args), A_Const)) {
+    const A_Const* constant = linitial(set->args);
+    if (!constant->isnull && IsA(&constant->val.node, String)) value = constant->val.sval.sval;
+  }
+  walk->visitor->fact(walk->visitor->context, PG_TREE_SET_VALUE, set->name, value);
+}
+
 static void report_set(struct walk* walk, const VariableSetStmt* set) {
   if (holds_temporary_schema(set->args)) report(walk, PG_TREE_TEMPORARY_SCHEMA, NULL);
   if (set->is_local) {
@@ -457,7 +493,7 @@ static void report_set(struct walk* walk, const VariableSetStmt* set) {
   }
   switch (set->kind) {
     case VAR_SET_VALUE:
-      report(walk, PG_TREE_SET_VALUE, set->name);
+      report_value(walk, set);
       break;
     case VAR_SET_CURRENT:
       report(walk, PG_TREE_SET_CURRENT, set->name);

@@ -50,7 +50,7 @@ enum pg_tree_root {
 
 enum pg_tree_fact {
   // Facts of a statement's root.
-  PG_TREE_SET_VALUE,       ///< SET name = ...
+  PG_TREE_SET_VALUE,       ///< SET name = ...; `value`: a single string, or search_path as a list of quoted identifiers
   PG_TREE_SET_CURRENT,     ///< SET name FROM CURRENT
   PG_TREE_SET_LOCAL,       ///< SET LOCAL, SET TRANSACTION, SET CONSTRAINTS
   PG_TREE_SET_DEFAULT_TX,  ///< SET SESSION CHARACTERISTICS, one a mode: name is "transaction_isolation", ...; `value`

@@ -21,7 +21,7 @@ struct References {
   /// session's settings. Else the first that isn't, in words for people: "FOR UPDATE", "TABLESAMPLE",
   /// "CURRENT_TIMESTAMP", "XMLTABLE".
   std::string not_known;
-  bool only_clock = false;  ///< `not_known` is CURRENT_TIMESTAMP or its kin, and nothing else isn't known
+  bool only_clock = false;  ///< `not_known` is CURRENT_TIMESTAMP or its kin, or a lock of rows; all else is known
 
   std::vector<Name> reads;        ///< relations that are read, in whatever subquery
   std::vector<Name> writes;       ///< targets of INSERT, UPDATE, DELETE, MERGE, COPY FROM, also in WITH

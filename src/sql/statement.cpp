@@ -130,7 +130,7 @@ class Reader {
   void take(pg_tree_fact fact, std::string_view name, std::string_view value) {
     switch (fact) {
       case PG_TREE_SET_VALUE:
-        return set(name);
+        return set(name, value);
       case PG_TREE_SET_CURRENT:
         return pin("set from current");
       case PG_TREE_SET_LOCAL:
@@ -234,7 +234,7 @@ class Reader {
   void step(TransactionStep step) { statement_.steps.push_back(step); }
   void transaction_tag(std::string_view tag) { statement_.transaction_tag = statement_.statements == 1 ? tag : ""; }
 
-  void set(std::string_view name) {
+  void set(std::string_view name, std::string_view value) {
     std::string setting = lower(name);
     if (ends_with_transaction(setting)) {
       statement_.in_transaction_block_only = true;
@@ -244,6 +244,7 @@ class Reader {
       pin("random seed");
     } else {
       change(What::set, std::move(setting), slice());
+      statement_.changes.back().value = value;
     }
   }
 

@@ -68,6 +68,8 @@ struct SessionChange {
   What what;
   std::string name;
   std::string text;
+  /// Of `set`, where it is a single string; of search_path, a list of identifiers in quotes. "": something else.
+  std::string value = {};
 };
 
 /// How the text moves the transaction, in the order of the text. COMMIT AND CHAIN is two steps: commit, begin.

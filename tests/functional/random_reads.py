@@ -226,7 +226,7 @@ class Walk:
     def step(self, number: int) -> Difference | None:
         pair = self.random.choice(self.pairs)
         kind = self.random.choices(
-            ["read", "write", "transaction", "setting", "ddl", "reconnect", "deallocate"], [85, 5, 4, 1.5, 0.4, 0.5, 0.5]
+            ["read", "write", "transaction", "setting", "ddl", "reconnect", "deallocate"], [85, 5, 4, 1.5, 0.4, 3, 0.5]
         )[0]
         if pair.status == "E" or (pair.status == "T" and self.random.random() < 0.2):
             said = [query(self.random.choice(["COMMIT", "ROLLBACK"]))]

@@ -26,4 +26,5 @@ def test_answers_from_memory_are_those_of_the_server(postgres: PostgreSQL, pool_
         hits = millrace.metric("statements_answered_from_memory_total")
     assert not differ, "\n".join([*said[-30:], *map(str, differ)])
     assert had == STEPS
-    assert hits > STEPS / 50, "next to nothing was answered from memory, so the test would show nothing"
+    # In session mode a client that has called what may do anything isn't answered until it connects anew.
+    assert hits > (STEPS / 50 if pool_mode == "transaction" else 3), "next to nothing was answered from memory, so the test would show nothing"

@@ -243,7 +243,7 @@ class Session {
   }
 
   bool run_sql(const sql::Statement& statement, Reply& reply) {
-    for (const auto& [what, name, _] : statement.changes) {
+    for (const auto& [what, name, text, value] : statement.changes) {
       switch (what) {
         case What::prepare:
           if (server_.statements.contains(name) || !server_.in_sql.insert(name).second) return false;
