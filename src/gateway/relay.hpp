@@ -153,6 +153,7 @@ class Relay {
   const pipeline::Scope* scope_for_fills(bool wanted);
   bool wants_answer(std::string_view text);
   void begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question, const StatementPtr& statement);
+  void judge_for_server(const pipeline::Scope& scope, const StatementPtr& statement);
   void note_for_cache(const StatementPtr& statement);
   void want_server(pgwire::Bytes rest, const Item& item);
   bool take(const Item& item);

@@ -142,6 +142,23 @@ void Relay::begin_fill(pipeline::Exchange& exchange, const pipeline::Question& q
   exchange.cache = exchange.fill ? CacheUse::miss : CacheUse::bypass;
 }
 
+/// Whether what it runs may leave something on the server connection that nobody sees.
+void Relay::judge_for_server(const pipeline::Scope& scope, const StatementPtr& statement) {
+  auto& state = server();
+  if (state.unclear) return;
+  // Where nobody wants answers from memory, nobody looks.
+  const bool looks = statement && pipeline_.cache()->in_use();
+  const auto seen = looks ? pipeline_.is_seen_through(scope, statement) : std::optional(false);
+  if (seen) {
+    state.unclear = !*seen;
+    return;
+  }
+  const std::shared_ptr<const void> ran = statement;
+  if (std::ranges::find(state.unjudged, ran) != state.unjudged.end()) return;
+  state.unclear = state.unjudged.size() >= most_unjudged;
+  state.unjudged.push_back(ran);
+}
+
 /// It is executed. Null: it isn't known.
 void Relay::note_for_cache(const StatementPtr& statement) {
   if (!scope_.has_cache()) return;
@@ -149,16 +166,7 @@ void Relay::note_for_cache(const StatementPtr& statement) {
   const bool steps = statement && !statement->transaction_tag.empty();
   if (!doubt_ && !steps) doubt_ = !(scope_.wanted() || hinted_) || !pipeline_.only_reads(scope, statement);
   if (!session_.moves && (!statement || change_of(*statement).names || pins(*statement))) names_are_unclear_ = true;
-  if (!statement) {
-    server().unclear = true;
-  } else if (const auto seen = pipeline_.is_seen_through(scope, statement); !seen) {
-    auto& unjudged = server().unjudged;
-    const bool is_there = std::ranges::find(unjudged, std::shared_ptr<const void>(statement)) != unjudged.end();
-    if (!is_there && unjudged.size() >= most_unjudged) server().unclear = true;
-    if (!is_there && unjudged.size() < most_unjudged) unjudged.push_back(statement);
-  } else if (!*seen) {
-    server().unclear = true;
-  }
+  judge_for_server(scope, statement);
   const bool clear = !names_are_unclear_ && !server().unclear && attached_epoch_ == pipeline_.cache()->epoch() &&
                      !session_.settings.changes_of_meaning().any() && !session_.pin.is_set();
   pipeline_.add_changes(changes_, scope, statement, clear);

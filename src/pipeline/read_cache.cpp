@@ -37,6 +37,7 @@ cache::Dependency ReadCache::of_everything(std::string_view database) {
 cache::Dependency ReadCache::of_tag(std::string_view tag) { return cache::Versions::of(fmt::format("tag:{}", tag)); }
 
 std::shared_ptr<const Scope> ReadCache::share(Scope wanted) {
+  if (wanted.wanted) begin_use();
   wanted.catalog = of_catalog(wanted.database);
   wanted.everything = of_everything(wanted.database);
   auto identity = identity_of(wanted);
