@@ -43,6 +43,7 @@ std::size_t BatchAnswer::give_up(std::size_t before) {
 }
 
 bool BatchAnswer::take(const ClientReader::Item& item) {
+  if (portal_ && portal_->owes_head && item.type != frontend::execute) return false;
   switch (item.type) {
     case frontend::parse:
       return parse(item.body());
@@ -58,7 +59,8 @@ bool BatchAnswer::take(const ClientReader::Item& item) {
       return !portal_ && item.total == header_size;
     case frontend::sync:
       if (item.total != header_size) return false;
-      if (status_ != 'I' && portal_ && !portal_->executed) return false;  // it may be, later
+      // It may be executed later, or go on.
+      if (status_ != 'I' && portal_ && (!portal_->executed || portal_->suspended)) return false;
       if (status_ == 'I') {
         portal_.reset();
         portal_changed_ = true;
@@ -115,23 +117,38 @@ bool BatchAnswer::bind(const ClientReader::Item& item) {
   if (!named || !named->statement) return false;
   const Bytes parameters = item.body().subspan(names->length());
   portal_changed_ = true;
-  portal_ = Portal{.statement = named->statement, .entry = {}, .bytes_in = item.total};
+  portal_ = Portal{.statement = named->statement, .bytes_in = item.total};
   if (steps_transaction(named->statement)) {
     const auto message = pgwire::decode_bind(item.body());
     if (!message || message->values.size() != 0) return false;
+    portal_->steps = true;
   } else {
     const std::string_view text = named->query_and_types;
     if (text.empty() || !asks_for_answers(text.substr(0, text.find('\0'))).value_or(wanted_)) return false;
-    portal_->entry = pipeline_.look_up(
-        scope_,
-        {.kind = Question::Kind::execute, .text = named->query_and_types, .parameters = pgwire::as_text(parameters)},
-        now_);
-    if (!portal_->entry) return false;
-    if (named->columns != 0 && named->columns != portal_->entry->columns()) return false;
-    if (named->parsed != nullptr) named->parsed->known = true;
+    portal_->query_and_types = text;
+    portal_->parameters = pgwire::as_text(parameters);
+    portal_->columns = named->columns;
   }
   pgwire::append_bind_complete(*out_);
   return true;
+}
+
+/// What is known of the portal's answer, up to where it stops; 0: to its end.
+cache::EntryPtr BatchAnswer::look_up(std::uint32_t first_rows) {
+  auto entry = pipeline_.look_up(scope_,
+                                 {.kind = Question::Kind::execute,
+                                  .text = portal_->query_and_types,
+                                  .parameters = portal_->parameters,
+                                  .first_rows = first_rows},
+                                 now_);
+  if (!entry || (portal_->columns != 0 && portal_->columns != entry->columns())) return {};
+  for (auto& parsed : parsed_) parsed.known |= parsed.query_and_types == portal_->query_and_types;
+  return entry;
+}
+
+bool BatchAnswer::have_whole() {
+  if (!portal_->entry) portal_->entry = look_up(0);
+  return static_cast<bool>(portal_->entry);
 }
 
 bool BatchAnswer::describe(Bytes body) {
@@ -139,12 +156,13 @@ bool BatchAnswer::describe(Bytes body) {
   if (!target) return false;
   if (target->what == 'P') {
     if (!target->name.empty() || !portal_) return false;
-    if (!portal_->entry) {
+    if (portal_->steps) {
       pgwire::append_no_data(*out_);
       return true;
     }
-    out_->append(portal_->entry->head());
-    return !portal_->entry->head().empty();
+    if (portal_->executed) return false;
+    portal_->owes_head = true;  // until it is known how many rows are wanted
+    return true;
   }
   const auto named = find(target->name);
   if (!named || !named->statement) return false;
@@ -172,18 +190,53 @@ bool BatchAnswer::execute(const ClientReader::Item& item) {
   pipeline::Exchange exchange{.statement = portal_->statement, .started = now_, .first_byte = now_};
   exchange.bytes_in = portal_->bytes_in + item.total;
   const std::size_t before = out_->size();
-  if (portal_->entry) {
-    // One that stops at its last row can't know that it is the last.
-    if (message->max_rows > 0 && portal_->entry->rows() >= static_cast<std::uint64_t>(message->max_rows)) return false;
-    out_->append(portal_->entry->body());
-    exchange.rows = portal_->entry->rows();
+  if (portal_->steps) {
+    if (!step_transaction(*portal_->statement)) return false;
+  } else {
+    const auto most = static_cast<std::uint32_t>(std::max(message->max_rows, 0));
+    const auto rows = append_rows(most);
+    if (!rows) return false;
+    exchange.rows = *rows;
     exchange.cache = CacheUse::hit;
-  } else if (!step_transaction(*portal_->statement)) {
-    return false;
   }
   exchange.bytes_out = out_->size() - before;
   exchanges_.push_back(std::move(exchange));
   return true;
+}
+
+/// If it was asked for. False: it isn't known.
+bool BatchAnswer::append_head(const cache::Entry& entry) {
+  if (!portal_->owes_head) return true;
+  portal_->owes_head = false;
+  out_->append(entry.head());
+  return !entry.head().empty();
+}
+
+/// How many, up to `most`; 0: all. Null: they aren't known.
+std::optional<std::uint64_t> BatchAnswer::append_rows(std::uint32_t most) {
+  if (most != 0 && !portal_->entry) {
+    if (const auto first = look_up(most)) {
+      if (!append_head(*first)) return std::nullopt;
+      portal_->suspended = true;
+      out_->append(first->body());
+      return first->rows();
+    }
+  }
+  if (!have_whole() || !append_head(*portal_->entry)) return std::nullopt;
+  const std::string_view all = portal_->entry->body();
+  // One that stops at its last row can't know that it is the last.
+  portal_->suspended = most != 0 && portal_->entry->rows() >= most;
+  if (!portal_->suspended) {
+    out_->append(all);
+    return portal_->entry->rows();
+  }
+  std::size_t end = 0;
+  for (std::uint32_t row = 0; row < most; ++row) {
+    end += pgwire::load_header(std::as_bytes(std::span(all)).subspan(end)).total();
+  }
+  out_->append(all.substr(0, end));
+  pgwire::append_portal_suspended(*out_);
+  return most;
 }
 
 /// False: nobody knows whether it could be prepared.
@@ -201,7 +254,7 @@ bool BatchAnswer::step_transaction(const sql::Statement& statement) {
   if (begins ? status_ != 'I' : !begin_held_) return false;
   begin_held_ = begins;
   status_ = begins ? 'T' : 'I';
-  begin_ = begins ? std::string_view(statement.transaction_tag) : std::string_view();
+  begin_ = begins ? statement.begin_text() : "";
   ended_transaction_ |= !begins;
   pgwire::append_command_complete(*out_, statement.transaction_tag);
   return true;
@@ -244,7 +297,7 @@ void BatchAnswer::apply() {
     names.parse(parsed.name, {parsed.statement, std::move(text), parsed.columns}, done);
   }
   if (portal_changed_) names.unnamed_portal = portal_ ? portal_->statement : nullptr;
-  if (ended_transaction_ || !begin_.empty()) session_.held_begin = begin_;
+  if (ended_transaction_ || !begin_.empty()) session_.held_begin = std::move(begin_);
 }
 
 }  // namespace millrace::gateway

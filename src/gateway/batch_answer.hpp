@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include <boost/container/small_vector.hpp>
@@ -51,15 +52,19 @@ class BatchAnswer {
   };
   struct Portal {
     StatementPtr statement;
-    cache::EntryPtr entry;  ///< null: a step of a transaction
     std::size_t bytes_in = 0;
-    bool executed = false;
+    bool steps = false;                                      ///< it begins or ends a transaction; else:
+    std::string_view query_and_types = {}, parameters = {};  ///< what it asks
+    std::uint64_t columns = 0;                               ///< as the client was told them
+    cache::EntryPtr entry = {};                              ///< the whole answer; null: not looked up
+    bool owes_head = false;                                  ///< it was described
+    bool executed = false, suspended = false;
   };
   struct Named {
     StatementPtr statement;
     std::string_view query_and_types;  ///< "": not known
     Parsed* parsed = nullptr;          ///< in this batch
-    std::uint64_t columns = 0;         ///< as the client was told them
+    std::uint64_t columns = 0;         ///< likewise
   };
 
   std::size_t give_up(std::size_t before);
@@ -68,6 +73,10 @@ class BatchAnswer {
   bool bind(const ClientReader::Item& item);
   bool describe(pgwire::Bytes body);
   bool execute(const ClientReader::Item& item);
+  bool append_head(const cache::Entry& entry);
+  std::optional<std::uint64_t> append_rows(std::uint32_t most);
+  cache::EntryPtr look_up(std::uint32_t first_rows);
+  bool have_whole();
   bool close(pgwire::Bytes body);
   bool drop_parsed(std::string_view name);
   std::optional<Named> find(std::string_view name);
@@ -82,7 +91,7 @@ class BatchAnswer {
   const std::int64_t now_;
   char status_;
   bool begin_held_;
-  std::string_view begin_;  ///< the tag of the BEGIN that is held
+  std::string begin_;  ///< the BEGIN that is held
   bool ended_transaction_ = false;
 
   std::string* out_ = nullptr;

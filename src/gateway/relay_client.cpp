@@ -112,7 +112,7 @@ Relay::Decided Relay::decide(const Item& item) {
 void Relay::answer_transaction(const pipeline::Exchange& exchange) {
   const bool begins = session_.held_begin.empty();
   const std::string& tag = exchange.statement->transaction_tag;
-  session_.held_begin = begins ? tag : "";
+  session_.held_begin = begins ? exchange.statement->begin_text() : "";
   if (!begins) session_.names.portals.clear();
   session_.names.unnamed.reset();
   session_.names.unnamed_portal.reset();
@@ -446,6 +446,7 @@ bool Relay::on_execute(const Item& item) {
     statement = session_.names.statement_of_portal(execute->portal);
     statement_of_unnamed = execute->portal.empty();
     if (statement_of_unnamed) fill = std::exchange(bound_, nullptr);
+    if (fill) fill->first_rows = static_cast<std::uint32_t>(std::max(execute->max_rows, 0));
   }
   server().used = true;
   if (statement_of_unnamed) forget_servers_portal();

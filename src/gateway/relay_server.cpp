@@ -140,11 +140,15 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
       if (!complete || !of_statement) return false;
       reply->exchange.rows += complete->rows.value_or(0);
       on_tag(complete->tag, *reply);
+      if (reply->exchange.fill) reply->exchange.fill->first_rows = 0;
       if (reply->kind == Kind::execute) complete_fill(*reply);
       return on_statement_end();
     }
-    case backend_type::empty_query_response:
     case backend_type::portal_suspended:
+      if (!of_statement) return false;
+      complete_fill(*reply);
+      return on_statement_end();
+    case backend_type::empty_query_response:
       return of_statement && on_statement_end();
     case backend_type::error_response:
       return on_error(body, total);
@@ -310,6 +314,7 @@ void Relay::add_to_fill(pipeline::Fill& fill, const Reply& reply, char type, Byt
       return fill.head.empty() || server_stream_left_ > 0 ? fill.add_head(bytes) : fill.drop();
     case backend_type::data_row:
     case backend_type::command_complete:
+    case backend_type::portal_suspended:
       return fill.add_body(bytes);
     case backend_type::ready_for_query:
       return;
@@ -321,7 +326,7 @@ void Relay::add_to_fill(pipeline::Fill& fill, const Reply& reply, char type, Byt
 void Relay::complete_fill(Reply& reply) {
   const auto fill = std::exchange(reply.exchange.fill, nullptr);
   if (!fill || reply.failed) return;
-  fill->rows = reply.exchange.rows;
+  fill->rows = fill->first_rows != 0 ? fill->first_rows : reply.exchange.rows;
   pipeline_.complete(*fill, now_);
 }
 

@@ -21,7 +21,7 @@ struct SessionState {
   Pin pin;
   SessionNames names;
   SessionSettings settings;
-  std::string held_begin;  ///< a BEGIN that was answered and is sent when the server is needed; "": none
+  std::string held_begin;  ///< the text of a BEGIN that was answered and is sent when the server is needed; "": none
 };
 
 }  // namespace millrace::gateway

@@ -55,8 +55,9 @@ struct Question {
     columns,  ///< how the server describes a statement with this text and these parameter types
   };
   Kind kind = Kind::query;
-  std::string_view text;        ///< of a Query; of a Parse message all that follows the statement's name
-  std::string_view parameters;  ///< of a Bind message all that follows the names: formats, values, formats of results
+  std::string_view text;         ///< of a Query; of a Parse message all that follows the statement's name
+  std::string_view parameters;   ///< of a Bind message all that follows the names: formats, values, formats of results
+  std::uint32_t first_rows = 0;  ///< of `execute`: up to where the portal stops after so many; 0: to its end
 };
 
 /// What of the client's session `Pipeline::decide` looks at.

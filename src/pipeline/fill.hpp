@@ -26,7 +26,8 @@ struct Fill {
   std::string head;  ///< RowDescription
   std::string body;
   std::uint64_t rows = 0;
-  std::uint64_t columns = 0;  ///< of the result, as the gateway identifies them; 0: not known
+  std::uint32_t first_rows = 0;  ///< the answer ends where the portal has stopped after so many; 0: at its end
+  std::uint64_t columns = 0;     ///< of the result, as the gateway identifies them; 0: not known
   bool dropped = false;
 
   void add_head(std::string_view bytes) { add(head, bytes); }

@@ -67,15 +67,21 @@ Verdict Pipeline::decide(const Exchange& exchange, std::string_view text, const 
   return {.what = What::answer, .entry = std::move(entry)};
 }
 
+// A key begins with four-byte numbers: scope, kind and length of the text, first_rows.
+constexpr std::size_t first_rows_at = 8;
+
+std::string_view bytes_of(const std::uint32_t& number) {
+  return {reinterpret_cast<const char*>(&number), sizeof number};
+}
+
 std::string_view Pipeline::make_key(const Scope& scope, const Question& question) {
-  const auto append_number = [this](std::uint32_t number) {
-    key_.append(reinterpret_cast<const char*>(&number), sizeof number);
-  };
+  const auto append_number = [this](std::uint32_t number) { key_.append(bytes_of(number)); };
   const std::string_view query = question.text.substr(0, question.text.find('\0'));
   const std::string_view plain = sql::without_comments(query, plain_);
   key_.clear();
   append_number(scope.number);
   append_number(static_cast<std::uint32_t>(plain.size() << 2) | static_cast<std::uint32_t>(question.kind));
+  append_number(question.first_rows);
   key_.append(plain).append(question.text.substr(query.size())).append(question.parameters);
   return key_;
 }
@@ -121,8 +127,12 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   return fill;
 }
 
-void Pipeline::complete(const Fill& fill, std::int64_t now) {
+void Pipeline::complete(Fill& fill, std::int64_t now) {
   if (fill.dropped) return judgements_.count_refusal("too_large");
+  if (fill.first_rows != 0) {
+    fill.key.replace(first_rows_at, sizeof fill.first_rows, bytes_of(fill.first_rows));
+    fill.hash = cache::hash_of(fill.key);
+  }
   cache_->l1().insert({.key = fill.key,
                        .hash = fill.hash,
                        .head = fill.head,

@@ -40,7 +40,7 @@ class Pipeline {
   std::shared_ptr<Fill> begin_fill(const Scope& scope, const Question& question, const StatementPtr& statement,
                                    std::int64_t now);
   /// All of it has come, without an error.
-  void complete(const Fill& fill, std::int64_t now);
+  void complete(Fill& fill, std::int64_t now);
   /// Whether it only reads, and only what may be cached.
   bool only_reads(const Scope& scope, const StatementPtr& statement);
   /// Whether a transaction that begins without options sees what is committed before each of its statements.

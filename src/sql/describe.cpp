@@ -73,7 +73,8 @@ std::string describe(const Statement& statement) {
     out += ", ";
     out += name(step);
   }
-  if (!statement.transaction_tag.empty()) out += " = " + statement.transaction_tag;
+  if (!statement.transaction_tag.empty())
+    out.append(" = ").append(statement.transaction_tag).append(statement.begin_modes);
   return out;
 }
 

@@ -385,13 +385,46 @@ static enum pg_tree_root root_of(const Node* statement) {
   }
 }
 
+/// A constant as text, or null. Integers are the 0 and 1 of the modes of transactions.
+static const char* constant_text(const Node* node) {
+  if (node == NULL || !IsA(node, A_Const)) return NULL;
+  const A_Const* constant = (const A_Const*)node;
+  if (constant->isnull) return NULL;
+  if (IsA(&constant->val.node, String)) return constant->val.sval.sval;
+  if (IsA(&constant->val.node, Integer)) return constant->val.ival.ival != 0 ? "on" : "off";
+  return NULL;
+}
+
+/// Of a BEGIN, as its text goes on: "" if it has none. Null: modes that only a server can judge, which are all but READ
+/// COMMITTED and READ ONLY (a standby refuses READ WRITE).
+static const char* plain_modes(const List* modes) {
+  static const char* const texts[] = {"", " ISOLATION LEVEL READ COMMITTED", " READ ONLY",
+                                      " ISOLATION LEVEL READ COMMITTED READ ONLY"};
+  unsigned found = 0;
+  ListCell* cell;
+  foreach (cell, modes) {
+    const DefElem* mode = lfirst(cell);
+    const char* value = constant_text(mode->arg);
+    unsigned bit = 0;
+    if (value != NULL && strcmp(mode->defname, "transaction_isolation") == 0 && strcmp(value, "read committed") == 0) {
+      bit = 1;
+    } else if (value != NULL && strcmp(mode->defname, "transaction_read_only") == 0 && strcmp(value, "on") == 0) {
+      bit = 2;
+    }
+    if (bit == 0 || (found & bit) != 0) return NULL;
+    found |= bit;
+  }
+  return texts[found];
+}
+
 static void report_transaction(struct walk* walk, const TransactionStmt* transaction) {
+  const char* modes = plain_modes(transaction->options);
   switch (transaction->kind) {
     case TRANS_STMT_BEGIN:
-      report(walk, PG_TREE_BEGIN, transaction->options == NIL ? "BEGIN" : NULL);
+      walk->visitor->fact(walk->visitor->context, PG_TREE_BEGIN, modes != NULL ? "BEGIN" : NULL, modes);
       break;
     case TRANS_STMT_START:
-      report(walk, PG_TREE_BEGIN, transaction->options == NIL ? "START TRANSACTION" : NULL);
+      walk->visitor->fact(walk->visitor->context, PG_TREE_BEGIN, modes != NULL ? "START TRANSACTION" : NULL, modes);
       break;
     case TRANS_STMT_COMMIT:
       report(walk, PG_TREE_COMMIT, transaction->chain ? NULL : "COMMIT");
@@ -417,16 +450,6 @@ static void report_transaction(struct walk* walk, const TransactionStmt* transac
       break;
   }
   if (transaction->chain) report(walk, PG_TREE_CHAIN, NULL);
-}
-
-/// A constant as text, or null. Integers are the 0 and 1 of the modes of transactions.
-static const char* constant_text(const Node* node) {
-  if (node == NULL || !IsA(node, A_Const)) return NULL;
-  const A_Const* constant = (const A_Const*)node;
-  if (constant->isnull) return NULL;
-  if (IsA(&constant->val.node, String)) return constant->val.sval.sval;
-  if (IsA(&constant->val.node, Integer)) return constant->val.ival.ival != 0 ? "on" : "off";
-  return NULL;
 }
 
 static void report_modes(struct walk* walk, const List* modes) {

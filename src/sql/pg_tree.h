@@ -60,7 +60,7 @@ enum pg_tree_fact {
   PG_TREE_DISCARD_TEMPORARY,
   PG_TREE_DEALLOCATE_NAME,
   PG_TREE_DEALLOCATE_ALL,
-  PG_TREE_BEGIN,     ///< name: the tag of its answer, if it has no options; so with the next two
+  PG_TREE_BEGIN,     ///< name: the tag of its answer, if it has plain modes at most: value; so with the next two
   PG_TREE_COMMIT,    ///< without AND CHAIN
   PG_TREE_ROLLBACK,  ///< likewise
   PG_TREE_CHAIN,     ///< after COMMIT or ROLLBACK: AND CHAIN

@@ -156,6 +156,7 @@ class Reader {
         return change(What::deallocate_all);
       case PG_TREE_BEGIN:
         transaction_tag(name);
+        statement_.begin_modes = statement_.transaction_tag.empty() ? "" : value;
         return step(TransactionStep::begin);
       case PG_TREE_COMMIT:
         transaction_tag(name);

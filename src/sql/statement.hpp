@@ -107,12 +107,16 @@ struct Statement {
   /// What SET LOCAL and set_config() set; "": something that the text doesn't name.
   std::vector<std::string> other_settings;
   std::vector<TransactionStep> steps;
-  /// Of a BEGIN, START TRANSACTION, COMMIT or ROLLBACK without options, in any spelling: the tag of its answer. Else
-  /// "".
+  /// Of a BEGIN, START TRANSACTION, COMMIT or ROLLBACK, in any spelling: the tag of its answer. "": of anything else,
+  /// and with options other than `begin_modes`.
   std::string transaction_tag;
+  std::string_view begin_modes;  ///< " ISOLATION LEVEL READ COMMITTED" and " READ ONLY", behind the tag; lives for ever
   /// Of all of SELECT (not SELECT INTO), INSERT, UPDATE, DELETE, MERGE and COPY in the text. Null: it holds none.
   std::shared_ptr<const References> references;
   std::string why_unparsed;  ///< for kind unparsed: the parser's message, or the limit that was met
+
+  /// Of a BEGIN that has a tag: a text that does the same.
+  std::string begin_text() const { return transaction_tag + std::string(begin_modes); }
 };
 
 /// Limits on the text that is given to the parser. What is over them is `unparsed`.

@@ -62,6 +62,9 @@ BATCHES = {
     "no rows": [query("SELECT name FROM people WHERE id = -1")],
     "a NULL": [parse(SQL), bind([None]), describe("P"), execute(), SYNC],
     "fewer rows than asked for": [parse(SQL), bind(["6"]), describe("P"), execute(rows=50), SYNC],
+    "only the first row": [parse(SQL), bind(["10"]), execute(rows=1), SYNC],
+    "only the first rows": [parse("SELECT id FROM people ORDER BY id"), bind(), describe("P"), execute(rows=3), SYNC],
+    "the first of no rows": [parse(SQL), bind(["-2"]), describe("P"), execute(rows=1), SYNC],
     "two in a batch": [parse(SQL), bind(["7"]), describe("P"), execute(), bind(["8"]), execute(), SYNC],
 }  # fmt: skip
 
@@ -149,20 +152,53 @@ def test_many_answers_at_once_are_taken_by_and_by(millrace: Millrace, client: Cl
     assert len(client.until("Z", 300)) == 300 * one
 
 
+def test_the_first_rows_of_what_is_known_whole(millrace: Millrace, client: Client, postgres: PostgreSQL) -> None:
+    sql = "SELECT id, name FROM people WHERE id < 6 ORDER BY id"
+    assert is_answered(millrace, client, parse(sql), bind(), describe("P"), execute(), SYNC)
+    before = hits(millrace)
+    with connect(postgres, database="cached") as direct:
+        for rows in (1, 2, 5, 6):
+            first = [parse(sql), bind(), describe("P"), execute(rows=rows), SYNC]
+            assert [str(one) for one in client.ask(*first)] == [str(one) for one in direct.ask(*first)]
+    assert hits(millrace) == before + 4
+
+
+def test_a_portal_that_stops_in_a_transaction_goes_on(millrace: Millrace, client: Client, postgres: PostgreSQL) -> None:
+    sql = "SELECT id, name FROM people WHERE id > 40 ORDER BY id"
+    with connect(postgres, database="cached") as direct:
+        for _ in range(3):
+            for batch in (
+                [parse("BEGIN"), bind(), execute(), SYNC],
+                [parse(sql), bind(), describe("P"), execute(rows=4), SYNC],
+                [execute(rows=4), SYNC],
+                [execute(), SYNC],
+                [query("COMMIT")],
+            ):
+                assert [str(one) for one in client.ask(*batch)] == [str(one) for one in direct.ask(*batch)]
+
+
+@pytest.mark.parametrize("begin", ["BEGIN", "BEGIN ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ ONLY"])
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
-def test_a_transaction_of_an_orm_needs_no_server(millrace: Millrace, client: Client, extended: bool) -> None:
+def test_a_transaction_of_an_orm_needs_no_server(millrace: Millrace, client: Client, extended: bool, begin: str) -> None:
     def say(sql: str) -> list[str]:
         return [str(one) for one in client.ask(*([parse(sql), bind(), describe("P"), execute(), SYNC] if extended else [query(sql)]))]
 
     read = f"SELECT name FROM people WHERE id = {11 + extended}"
-    heard = [[say("BEGIN"), say(read), say("COMMIT")] for _ in range(3)]
+    heard = [[say(begin), say(read), say("COMMIT")] for _ in range(3)]
     assert heard[0] == heard[1] == heard[2]
     with connect(millrace, database="cached") as another:
         before = hits(millrace)
         client, another = another, client
-        assert [say("BEGIN"), say(read), say("COMMIT")] == heard[0]
+        assert [say(begin), say(read), say("COMMIT")] == heard[0]
         assert hits(millrace) == before + 1
         client, another = another, client
+
+
+def test_a_transaction_that_was_to_read_only_does_so(client: Client) -> None:
+    client.ask(query("BEGIN READ ONLY"))
+    client.ask(query("SELECT name FROM people WHERE id = 19"))
+    assert client.ask_or_error("UPDATE people SET name = 'x' WHERE id = 19").sqlstate == "25006"
+    client.ask(query("ROLLBACK"))
 
 
 def test_own_and_others_writes_through_millrace_are_seen(millrace: Millrace, client: Client) -> None:

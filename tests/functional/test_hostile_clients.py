@@ -337,16 +337,16 @@ def test_too_many_clients(millrace: Millrace) -> None:
 
 def test_too_many_that_say_nothing(millrace: Millrace) -> None:
     """Connections count before they have said who they are; a cancel request has room."""
-    with connect(millrace) as asking:
+    with connect(millrace) as asking, contextlib.ExitStack() as silent:
         asking.send(query("SELECT pg_sleep(30)"))
-        silent = [opened(millrace) for _ in range(CLIENTS * 2 + 30)]
-        try:
+        for attempt in range(5):
             start = time.monotonic()
-            assert gone_with(silent[-1]) == "53300"
-            assert time.monotonic() - start < LOGIN_TIMEOUT - 0.5
-        finally:
-            for client in silent:
-                client.close()
+            last = [silent.enter_context(opened(millrace)) for _ in range(CLIENTS * 2 + 30)][-1]
+            end = gone_with(last)
+            if time.monotonic() - start < LOGIN_TIMEOUT - 0.5:  # else the first may have been given up meanwhile
+                break
+        assert end == "53300", f"after {attempt + 1} attempts"
+        silent.close()
         eventually(lambda: cancelled(millrace, asking), 10, "the query to be cancelled")
 
 
