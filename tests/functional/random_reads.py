@@ -235,7 +235,7 @@ class Walk:
         elif kind == "write":
             said = self.messages(pair, *self.random.choice(WRITES))
         elif kind == "transaction":
-            text = self.random.choice(["BEGIN", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT s", "ROLLBACK TO s", "BEGIN ISOLATION LEVEL REPEATABLE READ"])
+            text = self.random.choice(["BEGIN", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT s", "ROLLBACK TO s", "BEGIN ISOLATION LEVEL REPEATABLE READ", "BEGIN READ ONLY", "BEGIN ISOLATION LEVEL READ COMMITTED"])
             said = [query(text)] if self.random.random() < 0.6 else [parse(text), bind(), describe("P"), execute(), SYNC]
         elif kind == "setting":
             text = self.random.choice(SETTINGS)
