@@ -135,12 +135,12 @@ bool BatchAnswer::bind(const ClientReader::Item& item) {
 
 /// What is known of the portal's answer, up to where it stops; 0: to its end.
 cache::EntryPtr BatchAnswer::look_up(std::uint32_t first_rows) {
-  auto entry = pipeline_.look_up(scope_,
-                                 {.kind = Question::Kind::execute,
-                                  .text = portal_->query_and_types,
-                                  .parameters = portal_->parameters,
-                                  .first_rows = first_rows},
-                                 now_);
+  const Question question{.kind = Question::Kind::execute,
+                          .text = portal_->query_and_types,
+                          .parameters = portal_->parameters,
+                          .first_rows = first_rows};
+  auto entry = pipeline_.look_up(scope_, question, now_);
+  if (!entry && first_rows == 0) missed_ = question;
   if (!entry || (portal_->columns != 0 && portal_->columns != entry->columns())) return {};
   for (auto& parsed : parsed_) parsed.known |= parsed.query_and_types == portal_->query_and_types;
   return entry;

@@ -40,6 +40,8 @@ class BatchAnswer {
   std::size_t answer(pgwire::Bytes in, std::string& out);
   /// Whether the unnamed portal isn't the server's any more.
   bool changes_portal() const { return portal_changed_; }
+  /// What it was asked and that isn't known: why it gave up. Null: for another reason. Valid as long as the input.
+  const std::optional<pipeline::Question>& missed() const { return missed_; }
   /// What it has executed.
   const Exchanges& exchanges() const { return exchanges_; }
 
@@ -99,6 +101,7 @@ class BatchAnswer {
   boost::container::small_vector<std::string_view, 2> closed_;
   std::optional<Portal> portal_;  ///< the unnamed one
   bool portal_changed_ = false;
+  std::optional<pipeline::Question> missed_;
   Exchanges exchanges_;
 };
 

@@ -253,6 +253,8 @@ asio::awaitable<void> QueryRun::send() {
         relay_.take_to_parse();
         relay_.parsed(statement_);
         break;
+      case Relay::Next::flight:  // it asks itself
+        break;
       case Relay::Next::answer:
         while (link_ && !finished_ && relay_.asking()) co_await progress_.wait(for_ever);
         if (!link_) co_return;

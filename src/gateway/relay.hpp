@@ -53,6 +53,7 @@ class Relay {
     need_server,  ///< attach a server connection, then call again
     parse,        ///< have `take_to_parse` parsed elsewhere, say what is `parsed`, then call again
     answer,       ///< call again when the server has answered: `asking` says whether it is still to come
+    flight,       ///< somebody else asks the server the same: call again when `flight` has landed, or is late
     terminate,    ///< the client said goodbye
     broken,       ///< the client broke the protocol: `error`
   };
@@ -106,6 +107,8 @@ class Relay {
   /// Whether the next message must wait until the server has answered what was sent: what it is sent as depends on
   /// that.
   bool asking() const { return replies_.awaited; }
+  /// For Next::flight: of pipeline::Flights.
+  std::uint64_t flight() const { return flight_; }
   /// How many messages wait for an answer.
   std::size_t backlog() const { return replies_.size(); }
 
@@ -132,7 +135,7 @@ class Relay {
   /// A statement was executed that changes what new sessions start with, such as ALTER ROLE; cleared by asking.
   bool take_new_sessions_differ() { return std::exchange(new_sessions_differ_, false); }
   /// The client waited for the server connection that it gets.
-  void count_wait(std::int64_t ns) { waited_ns_ = ns; }
+  void count_wait(std::int64_t ns) { waited_ns_ += ns; }
   /// For a client that rests: what it once needed more of goes back. Answers how many bytes about.
   std::size_t give_back_memory();
 
@@ -145,6 +148,9 @@ class Relay {
   void answer_transaction(const pipeline::Exchange& exchange);
   void answer_query(pipeline::Exchange exchange, const cache::Entry& entry);
   std::size_t answer_batch(const Item& item, pgwire::Bytes rest);
+  void look_for_flight(const pipeline::Scope& scope, const pipeline::Question& question);
+  bool waits_for_flight();
+  void on_way();
   bool reads_committed(const pipeline::Scope& scope);
   const pipeline::Scope* scope_of_session();
   bool server_is_clear(const pipeline::Scope& scope);
@@ -217,6 +223,9 @@ class Relay {
   std::shared_ptr<pipeline::Fill> bound_;  ///< of the unnamed portal that this batch has bound
   std::uint64_t committed_at_ = 0;         ///< a version of the catalog
   bool commits_are_seen_ = false;          ///< as of `committed_at_`
+
+  std::uint64_t flight_ = 0;         ///< that the message at hand may wait for; 0: none
+  std::int64_t flight_awaited_ = 0;  ///< since when it does, or did; 0: it didn't
 
   std::int64_t now_ = 0;
   std::int64_t waited_ns_ = 0;

@@ -112,6 +112,26 @@ void Relay::answer_query(pipeline::Exchange exchange, const cache::Entry& entry)
   ended(reply);
 }
 
+/// It isn't known here what the message at hand asks: somebody else may be asking the server the same.
+void Relay::look_for_flight(const pipeline::Scope& scope, const pipeline::Question& question) {
+  // In a transaction of the server's, the leader may be waiting for locks that this client holds.
+  const bool holds_locks = writer_.attached() && replies_.status != 'I';
+  if (flight_awaited_ == 0 && !holds_locks) flight_ = pipeline_.flight_of(scope, question);
+}
+
+/// Once for each message.
+bool Relay::waits_for_flight() {
+  if (flight_ == 0) return false;
+  if (flight_awaited_ == 0) {
+    flight_awaited_ = now_;
+    stop_ = Next::flight;
+    return true;
+  }
+  flight_ = 0;
+  waited_ns_ += now_ - flight_awaited_;
+  return false;
+}
+
 /// So many bytes of the batch that the item begins; 0: it isn't answered here.
 std::size_t Relay::answer_batch(const Item& item, Bytes rest) {
   if (!begins_batch(item.type) || !scope_.has_cache()) return 0;
@@ -123,10 +143,12 @@ std::size_t Relay::answer_batch(const Item& item, Bytes rest) {
   BatchAnswer batch(pipeline_, session_, writer_,
                     {.scope = *scope, .wanted = scope_.wanted(), .status = in_transaction ? 'T' : 'I', .now = now_});
   const std::size_t used = batch.answer(rest, answers_);
+  if (batch.missed()) look_for_flight(*scope, *batch.missed());
   if (used > 0 && batch.changes_portal()) portal_is_here_ = true;
   for (const auto& exchange : batch.exchanges()) {
     Reply reply;
     reply.exchange = exchange;
+    if (flight_awaited_ != 0) reply.exchange.waited = now_ - flight_awaited_;
     ended(reply);
   }
   return used;

@@ -54,6 +54,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       to_server_.leave_out(at, at + answered);
       at += answered;
       reader_.answered();
+      on_way();
       if (answers_.size() >= most_answers) stopped_short_ = at < in.size();
       if (stopped_short_) break;
       continue;
@@ -64,10 +65,12 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       to_server_.leave_out(at, at + item.total);
       at += item.total;
       reader_.answered();
+      on_way();
       if (answers_.size() >= most_answers) stopped_short_ = at < in.size();
       if (stopped_short_) break;
       continue;
     }
+    if (waits_for_flight()) break;
     if (!writer_.attached()) {
       want_server(rest, item);
       break;
@@ -80,16 +83,26 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     at += item.message.size();
     to_server_.put(at, writer_.behind);
     reader_.take(item);
-    understood_.reset();
+    on_way();
   }
   return {at, to_server_.out(at), std::as_bytes(std::span(answers_)), stop_};
+}
+
+/// The message at hand is answered, or sent.
+void Relay::on_way() {
+  understood_.reset();
+  flight_ = 0;
+  flight_awaited_ = 0;
 }
 
 /// What is to become of a Query, whether there is a server connection or not; all else is sent.
 Relay::Decided Relay::decide(const Item& item) {
   if (item.type != frontend::query || replies_.skipping) return Decided::send;
-  const pipeline::Exchange exchange{
-      .statement = statement_of(item), .started = now_, .first_byte = now_, .bytes_in = item.total};
+  const pipeline::Exchange exchange{.statement = statement_of(item),
+                                    .started = now_,
+                                    .waited = flight_awaited_ == 0 ? 0 : now_ - flight_awaited_,
+                                    .first_byte = now_,
+                                    .bytes_in = item.total};
   if (stop_ == Next::parse) return Decided::wait;
   using What = pipeline::Verdict::What;
   const std::string_view text = text_of(item);
@@ -99,13 +112,16 @@ Relay::Decided Relay::decide(const Item& item) {
       .begin_held = !session_.held_begin.empty(),
       .scope = scope};
   const auto verdict = pipeline_.decide(exchange, text, view);
-  if (verdict.what == What::send) return Decided::send;
+  if (verdict.what == What::send) {
+    if (scope != nullptr)
+      look_for_flight(*scope, {.kind = pipeline::Question::Kind::query, .text = text, .parameters = {}});
+    return Decided::send;
+  }
   if (verdict.what == What::answer) {
     answer_query(exchange, *verdict.entry);
   } else {
     answer_transaction(exchange);
   }
-  understood_.reset();
   return Decided::answered;
 }
 

@@ -78,7 +78,8 @@ void Session::on_readable() {
   if (finished_) return;
   if (!waits_) {
     read_and_pass();
-  } else if (next_ == Relay::Next::need_server || next_ == Relay::Next::answer || next_ == Relay::Next::parse) {
+  } else if (next_ == Relay::Next::need_server || next_ == Relay::Next::answer || next_ == Relay::Next::parse ||
+             next_ == Relay::Next::flight) {
     notice_end();
   }
 }
@@ -202,6 +203,7 @@ Session::Passed Session::pass_on() {
         asio::co_spawn(core_.io, cancel_now(shared_from_this()), asio::detached);
       }
     }
+    if (step.used > 0 && step.forward.empty()) cancel_wanted_ = false;  // it was answered here
     input_.consume(step.used);
     if (link_->has_unsent()) return Passed::waits;
     switch (next_) {
@@ -217,6 +219,9 @@ Session::Passed Session::pass_on() {
         if (!link_->try_take()) return Passed::waits;
         attach();
         break;
+      case Relay::Next::flight:
+        if (relay_->releasable()) link_->release();
+        return Passed::waits;
       case Relay::Next::parse:
       case Relay::Next::answer:
         return Passed::waits;
@@ -245,9 +250,27 @@ asio::awaitable<bool> Session::wait_for_next() {
     case Relay::Next::answer:
       while (*link_ && !finished_ && relay_->asking()) co_await answered_.wait(std::chrono::hours(24));
       co_return !client_gone_ && !finished_;  // the server connection may have been given back meanwhile
+    case Relay::Next::flight:
+      co_return co_await wait_for_flight();
     default:
       co_return !client_gone_;
   }
+}
+
+asio::awaitable<bool> Session::wait_for_flight() {
+  answered_.clear();
+  // It is called on another thread, on which the session mustn't end.
+  auto landed = [weak = weak_from_this(), &io = core_.io] {
+    if (weak.expired()) return;
+    asio::post(io, [weak] {
+      if (const auto self = weak.lock()) self->answered_.set();
+    });
+  };
+  using pipeline::Flights;
+  if (core_.shared.read_cache->flights().wait(relay_->flight(), std::move(landed))) {
+    co_await answered_.wait(Flights::longest_wait);
+  }
+  co_return !client_gone_ && !finished_;
 }
 
 asio::awaitable<bool> Session::wait_for_parse() {
@@ -422,7 +445,9 @@ asio::awaitable<void> Session::carry_cancel() {
     const auto& session = replication->session();
     co_await backend::cancel(core_.io, replication->address(), session.process_id, session.secret_key);
   } else if (!link_ || !co_await link_->cancel()) {
-    cancel_wanted_ = waits_ && next_ == Relay::Next::need_server;  // the query still waits for a server connection
+    // The query still waits, and is cancelled once the server has it.
+    cancel_wanted_ = waits_ && (next_ == Relay::Next::need_server || next_ == Relay::Next::flight);
+    if (cancel_wanted_ && next_ == Relay::Next::flight) answered_.set();
   }
 }
 

@@ -80,6 +80,7 @@ class Session final : public backend::ServerConnection::Sink,
   asio::awaitable<bool> wait_for_next();
   asio::awaitable<bool> wait_for_server();
   asio::awaitable<bool> wait_for_parse();
+  asio::awaitable<bool> wait_for_flight();
   void attach();
   void finish();
   bool too_far_ahead();
@@ -129,7 +130,7 @@ class Session final : public backend::ServerConnection::Sink,
   TimePoint started_;
   TimePoint last_heard_;
   net::Signal over_;      ///< it is to end
-  net::Signal answered_;  ///< the relay asks nothing more, or there is nobody to answer
+  net::Signal answered_;  ///< the relay asks nothing more, or there is nobody to answer; a flight has landed
   net::Signal progress_;  ///< while it ends: the server has answered something
   CancelsInTurn cancels_;
   bool cancel_wanted_ = false;                              ///< of the query that waits for a server connection

@@ -23,6 +23,8 @@ class Signal {
     co_return std::exchange(set_, false);
   }
 
+  void clear() { set_ = false; }
+
   void set() {
     set_ = true;
     timer_.cancel();

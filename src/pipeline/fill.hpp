@@ -29,11 +29,13 @@ struct Fill {
   std::uint32_t first_rows = 0;  ///< the answer ends where the portal has stopped after so many; 0: at its end
   std::uint64_t columns = 0;     ///< of the result, as the gateway identifies them; 0: not known
   bool dropped = false;
+  std::shared_ptr<const void> flight = {};  ///< of Flights: others wait for it; null: for somebody else's
 
   void add_head(std::string_view bytes) { add(head, bytes); }
   void add_body(std::string_view bytes) { add(body, bytes); }
   void drop() {
     dropped = true;
+    flight.reset();
     head = {};
     body = {};
   }

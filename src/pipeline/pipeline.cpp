@@ -91,6 +91,11 @@ cache::EntryPtr Pipeline::look_up(const Scope& scope, const Question& question, 
   return cache_->l1().find(key, cache::hash_of(key), now);
 }
 
+std::uint64_t Pipeline::flight_of(const Scope& scope, const Question& question) {
+  const std::uint64_t key = cache::hash_of(make_key(scope, question));
+  return cache_->flights().is_led(key) ? key : 0;
+}
+
 std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& question, const StatementPtr& statement,
                                            std::int64_t now) {
   const auto refuse = [this](std::string_view code) {
@@ -117,6 +122,7 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   fill->seen = std::move(seen);
   fill->key = make_key(scope, question);
   fill->hash = cache::hash_of(fill->key);
+  if (question.kind != Question::Kind::columns) fill->flight = cache_->flights().lead(fill->hash);
   fill->fingerprint = statement->fingerprint;
   fill->started_ns = now;
   fill->ttl_ns = std::chrono::nanoseconds(hints.ttl.value_or(std::chrono::seconds(0))).count();

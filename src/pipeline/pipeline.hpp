@@ -36,6 +36,8 @@ class Pipeline {
   ReadCache* cache() const { return cache_; }
   /// Null: there is none, or it isn't fresh.
   cache::EntryPtr look_up(const Scope& scope, const Question& question, std::int64_t now);
+  /// The flight (of `Flights`) by which somebody else asks the server this, for everything; 0: nobody does.
+  std::uint64_t flight_of(const Scope& scope, const Question& question);
   /// Before the statement is sent: null: its answer isn't to be kept, which is counted by its reason.
   std::shared_ptr<Fill> begin_fill(const Scope& scope, const Question& question, const StatementPtr& statement,
                                    std::int64_t now);

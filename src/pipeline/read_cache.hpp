@@ -12,6 +12,7 @@
 
 #include "cache/intelligent_cache_manager.hpp"
 #include "catalog/snapshot.hpp"
+#include "pipeline/flights.hpp"
 #include "pipeline/scope.hpp"
 
 namespace millrace::pipeline {
@@ -46,6 +47,7 @@ class ReadCache {
   cache::IntelligentCacheManager& manager() { return *manager_; }
   cache::Versions& versions() { return manager_->versions(); }
   cache::L1Cache& l1() { return manager_->l1(); }
+  Flights& flights() { return flights_; }
   /// Of answers to come, where nobody says.
   void set_ttl(std::chrono::nanoseconds ttl) { ttl_ = ttl; }
   std::chrono::nanoseconds ttl() const { return ttl_.load(std::memory_order_relaxed); }
@@ -81,6 +83,7 @@ class ReadCache {
   std::atomic<bool> in_use_ = false;
   std::atomic<std::uint64_t> epoch_ = 0;
   Catalogs catalogs_;
+  Flights flights_;
 
   mutable std::mutex mutex_;
   std::uint32_t last_scope_ = 0;

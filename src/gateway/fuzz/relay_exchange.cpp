@@ -90,6 +90,8 @@ class Exchange {
           relay_.parsed(sql::parse(to_parse));
           break;
         }
+        case Relay::Next::flight:
+          break;
         case Relay::Next::answer:
           require(relay_.asking() && relay_.query_under_way());
           waits_for_answer_ = true;

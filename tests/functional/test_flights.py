@@ -1,0 +1,170 @@
+"""Several clients that ask the same at once: one asks the server, and the others wait for its answer."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import wire
+from random_reads import warm
+from wire import SYNC, Client, bind, connect, describe, eventually, execute, parse, query
+
+from harness import Millrace, PostgreSQL
+
+LONGEST_WAIT = 5
+
+
+@pytest.fixture(scope="module")
+def postgres_with_tables(postgres: PostgreSQL) -> PostgreSQL:
+    postgres.admin("CREATE DATABASE cached")
+    postgres.admin(
+        "CREATE TABLE people (id int PRIMARY KEY, name text); INSERT INTO people SELECT i, 'n' || i FROM generate_series(1, 500) i;"
+        "CREATE TABLE wide AS SELECT i, repeat('x', 1000) v FROM generate_series(1, 9000) i",
+        database="cached",
+    )
+    return postgres
+
+
+@pytest.fixture(scope="module")
+def millrace(postgres_with_tables: PostgreSQL, pool_mode: str) -> Iterator[Millrace]:
+    settings = {"POOL_MODE": pool_mode, "POOL_SIZE": 12, "CACHE_CONSISTENCY_LEVEL": "eventual", "IO_THREADS": 3}
+    with Millrace(postgres_with_tables, settings) as server:
+        warm(server)
+        yield server
+
+
+@pytest.fixture
+def clients(millrace: Millrace) -> Iterator[list[Client]]:
+    several = [connect(millrace, database="cached") for _ in range(8)]
+    yield several
+    for client in several:
+        client.close()
+
+
+class Gate:
+    """While it is shut, nobody reads the table."""
+
+    def __init__(self, postgres: PostgreSQL) -> None:
+        self.holder, self.watcher = (connect(postgres, database="cached") for _ in range(2))
+        self.holder.ask(query("BEGIN"))
+        self.holder.ask(query("LOCK TABLE people IN ACCESS EXCLUSIVE MODE"))
+
+    def waiting(self, text: str) -> int:
+        """How many are at the gate with this in their text."""
+        found = self.watcher.one(f"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{text}%'")
+        return int(found or 0)
+
+    def open(self) -> None:
+        self.holder.close()
+
+
+@pytest.fixture
+def gate(postgres_with_tables: PostgreSQL) -> Iterator[Gate]:
+    shut = Gate(postgres_with_tables)
+    yield shut
+    shut.open()
+    shut.watcher.close()
+
+
+def batches(text: str) -> dict[str, list[bytes]]:
+    return {
+        "simple": [query(text)],
+        "extended": [parse(text), bind(), describe("P"), execute(), SYNC],
+        "first rows": [parse(text), bind(), describe("P"), execute(rows=1), SYNC],
+    }
+
+
+def counts(millrace: Millrace) -> tuple[float, float]:
+    return (
+        millrace.metric("statements_answered_from_memory_total"),
+        millrace.metric("statements_missed_in_memory_total"),
+    )
+
+
+@pytest.mark.parametrize("way", batches(""))
+def test_one_asks_for_all(millrace: Millrace, clients: list[Client], gate: Gate, way: str) -> None:
+    messages = batches(f"SELECT 'one for all {way}', count(*) FROM people")[way]
+    hits, misses = counts(millrace)
+    for client in clients:
+        client.send(*messages)
+    eventually(lambda: gate.waiting(f"one for all {way}") > 0)
+    time.sleep(0.3)
+    assert gate.waiting(f"one for all {way}") == 1
+    gate.open()
+    answers = [[str(one) for one in client.until()] for client in clients]
+    assert all(answer == answers[0] for answer in answers)
+    assert any("500" in one for one in answers[0]) and answers[0][-1] == "ReadyForQuery I"
+    assert counts(millrace) == (hits + len(clients) - 1, misses + 1)
+
+
+def test_who_leads_may_go(clients: list[Client], gate: Gate) -> None:
+    leader, *others = clients
+    leader.send(query("SELECT 'leader', count(*) FROM people"))
+    eventually(lambda: gate.waiting("leader") == 1)
+    for client in others:
+        client.send(query("SELECT 'leader', count(*) FROM people"))
+    time.sleep(0.2)
+    assert gate.waiting("leader") == 1
+    leader.reset()
+    eventually(lambda: gate.waiting("leader") == len(others))
+    gate.open()
+    for client in others:
+        assert client.until()[-1].kind == "Z"
+
+
+def test_who_waits_may_go_or_cancel(millrace: Millrace, clients: list[Client], gate: Gate) -> None:
+    leader, gone, cancels, stays = clients[:4]
+    for client in (leader, gone, cancels, stays):
+        client.send(query("SELECT 'waits', count(*) FROM people"))
+    eventually(lambda: gate.waiting("waits") > 0)
+    time.sleep(0.2)
+    gone.reset()
+    start = time.monotonic()
+    wire.cancel_request(millrace.host, millrace.port, cancels.key)
+    answer = cancels.until()
+    gate.open()
+    assert [one.sqlstate for one in answer if one.kind == "E"] == ["57014"]
+    assert time.monotonic() - start < LONGEST_WAIT - 1
+    assert all(client.until()[-1].kind == "Z" for client in (leader, stays))
+
+
+def test_a_leader_that_is_late_is_not_waited_for(clients: list[Client], gate: Gate) -> None:
+    for client in clients[:3]:
+        client.send(query("SELECT 'late', count(*) FROM people"))
+    eventually(lambda: gate.waiting("late") == 3, LONGEST_WAIT * 2 + 5)
+    gate.open()
+    for client in clients[:3]:
+        assert client.until()[-1].kind == "Z"
+
+
+def test_nobody_waits_for_what_is_too_large_to_be_kept(clients: list[Client]) -> None:
+    """More than a client's socket takes: the leader comes to no end as long as it takes nothing."""
+    leader, *others = clients
+    leader.send(query("SELECT * FROM wide"))
+    time.sleep(0.5)
+    start = time.monotonic()
+    for client in others:
+        client.send(query("SELECT * FROM wide"))
+    for client in others:
+        assert client.until()[-1].kind == "Z"
+    assert time.monotonic() - start < LONGEST_WAIT
+    leader.until()
+
+
+def test_own_transaction_asks_itself(clients: list[Client], postgres: PostgreSQL) -> None:
+    """Whoever has a transaction open on the server may hold the lock that the leader is waiting for."""
+    one, leader = clients[:2]
+    one.ask(query("BEGIN"))
+    one.ask(query("SELECT now(), count(*) FROM people"))
+    with connect(postgres, database="cached") as ddl:
+        ddl.send(query("LOCK TABLE people IN ACCESS EXCLUSIVE MODE NOWAIT"))
+        assert any(message.kind == "E" for message in ddl.until())
+        ddl.send(query("BEGIN; LOCK TABLE people IN ACCESS EXCLUSIVE MODE"))
+        eventually(lambda: one.one("SELECT count(*) FROM pg_locks WHERE NOT granted") == "1")
+        leader.send(query("SELECT 'own', count(*) FROM people"))
+        eventually(lambda: one.one("SELECT count(*) FROM pg_locks WHERE NOT granted") == "2")
+        start = time.monotonic()
+        one.ask(query("SELECT 'own', count(*) FROM people"))
+        assert time.monotonic() - start < LONGEST_WAIT - 1
+        one.ask(query("COMMIT"))
+        ddl.until()
+    leader.until()
