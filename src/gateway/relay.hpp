@@ -150,6 +150,7 @@ class Relay {
   std::size_t answer_batch(const Item& item, pgwire::Bytes rest);
   void look_for_flight(const pipeline::Scope& scope, const pipeline::Question& question);
   bool waits_for_flight();
+  bool is_untouched() const;
   void on_way();
   bool reads_committed(const pipeline::Scope& scope);
   const pipeline::Scope* scope_of_session();

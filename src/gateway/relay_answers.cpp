@@ -119,6 +119,12 @@ void Relay::look_for_flight(const pipeline::Scope& scope, const pipeline::Questi
   if (flight_awaited_ == 0 && !holds_locks) flight_ = pipeline_.flight_of(scope, question);
 }
 
+/// The client has nothing that a RESET ALL, say, would undo.
+bool Relay::is_untouched() const {
+  return !session_.stays && !writer_.attached() && session_.held_begin.empty() && !session_.pin.is_set() &&
+         session_.settings.are_as_begun();
+}
+
 /// Once for each message.
 bool Relay::waits_for_flight() {
   if (flight_ == 0) return false;

@@ -110,6 +110,7 @@ Relay::Decided Relay::decide(const Item& item) {
   const pipeline::SessionView view{
       .holds_begin = session_.stays ? scope != nullptr && replies_.status == 'I' : !writer_.attached(),
       .begin_held = !session_.held_begin.empty(),
+      .untouched = is_untouched(),
       .scope = scope};
   const auto verdict = pipeline_.decide(exchange, text, view);
   if (verdict.what == What::send) {
@@ -262,11 +263,11 @@ bool Relay::on_query(const Item& item) {
   if (writer_.depends_on_names(*statement) && !replies_.empty() && !replies_.copy_in) return settle();
   writer_.discard_sequences(*statement, false);
   const bool may_be_skipped = writer_.give_names(*statement);
-  note(*statement);
   Reply& reply = replies_.owe(Kind::query, now_);
   reply.exchange.statement = statement;
   begin_fill(reply.exchange, {.kind = pipeline::Question::Kind::query, .text = text_of(item), .parameters = {}},
              statement);
+  note(*statement);
   note_for_cache(statement);
   session_.names.query(reply);
   writer_.unnamed_becomes(0, reply);

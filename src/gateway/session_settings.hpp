@@ -42,6 +42,10 @@ class SessionSettings {
   void start_with(std::shared_ptr<const backend::Settings> start) { settings_ = start_ = std::move(start); }
   const std::shared_ptr<const backend::Settings>& start() const { return start_; }
   const std::shared_ptr<const backend::Settings>& current() const { return settings_; }
+  bool are_as_begun() const {
+    static const backend::Settings none;
+    return (settings_ ? *settings_ : none) == (start_ ? *start_ : none);
+  }
   /// Those that the client has made: it can tell them from settings that were never set.
   const backend::PlaceholderNames& placeholders() const { return placeholders_; }
   /// A client that begins with setting a custom setting can't tell whether it was there before.

@@ -64,6 +64,7 @@ struct Question {
 struct SessionView {
   bool holds_begin = false;      ///< a BEGIN may wait until the server is needed
   bool begin_held = false;       ///< a BEGIN was answered that no server has seen
+  bool untouched = false;        ///< the session is as it began, and has nothing on a server connection
   const Scope* scope = nullptr;  ///< null: what it reads isn't answered from memory at present
 };
 

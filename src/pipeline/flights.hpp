@@ -12,7 +12,8 @@ namespace millrace::pipeline {
 /// Thread-safe.
 class Flights {
  public:
-  /// Whoever waits longer asks the server itself: the leader may be blocked by a lock, or by a client that takes nothing.
+  /// Whoever waits longer asks the server itself: the leader may be blocked by a lock, or by a client that takes
+  /// nothing.
   static constexpr auto longest_wait = std::chrono::seconds(5);
 
   Flights();

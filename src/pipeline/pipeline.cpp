@@ -1,6 +1,7 @@
 #include "pipeline/pipeline.hpp"
 
 #include "base/log.hpp"
+#include "pipeline/tidying.hpp"
 #include "sql/comments.hpp"
 #include "sql/references.hpp"
 
@@ -60,7 +61,8 @@ Verdict Pipeline::decide(const Exchange& exchange, std::string_view text, const 
     const bool warns = begins == session.begin_held;  // which is for the server to say
     return {.what = session.holds_begin && !warns ? What::answer_transaction : What::send};
   }
-  if (session.scope == nullptr || !may_only_read(*statement)) return {};
+  if (session.scope == nullptr) return {};
+  if (!may_only_read(*statement) && !(session.untouched && only_tidies(*statement))) return {};
   auto entry =
       look_up(*session.scope, {.kind = Question::Kind::query, .text = text, .parameters = {}}, exchange.started);
   if (!entry || entry->head().empty()) return {};
@@ -102,7 +104,8 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
     judgements_.count_refusal(code);
     return nullptr;
   };
-  if (!may_only_read(*statement)) return refuse("not_a_read");
+  const bool tidies = only_tidies(*statement);
+  if (!tidies && !may_only_read(*statement)) return refuse("not_a_read");
   if (sql::mentions_moments(question.text) || sql::mentions_moments(question.parameters))
     return refuse("constant_of_time");
   cache_->begin_use();
@@ -111,7 +114,9 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   std::vector<cache::Seen> seen = {versions.see(scope.catalog), versions.see(scope.everything)};
   const auto catalog = scope.source->current();
   if (!catalog) return refuse("catalog_unknown");
-  const Judgement& judgement = judgements_.of(statement, scope, *catalog);
+  static const Judgement nothing_read;
+  if (tidies && !tidies_as_known(*statement, *catalog)) return refuse("function");
+  const Judgement& judgement = tidies ? nothing_read : judgements_.of(statement, scope, *catalog);
   if (!judgement.read.code.empty()) return refuse(judgement.read.code);
   const auto hints = sql::hints_of(question.text.substr(0, question.text.find('\0')));
   auto fill = std::make_shared<Fill>();

@@ -201,6 +201,30 @@ def test_a_transaction_that_was_to_read_only_does_so(client: Client) -> None:
     client.ask(query("ROLLBACK"))
 
 
+RESET = "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;"  # as asyncpg's pool says it
+
+
+def test_resetting_what_is_as_it_began_needs_no_server(millrace: Millrace, client: Client, postgres: PostgreSQL, pool_mode: str) -> None:
+    with connect(postgres, database="cached") as direct:
+        expected = [str(one) for one in direct.ask(query(RESET))]
+    said = [[str(one) for one in client.ask(query(RESET))] for _ in range(3)]
+    assert said == [expected] * 3
+    before = hits(millrace)
+    client.ask(query(RESET))
+    assert hits(millrace) == before + (pool_mode == "transaction")
+
+    zone = client.one("SHOW timezone")
+    client.ask(query("SET TIME ZONE 'Asia/Tokyo'"))
+    client.ask(query(RESET))
+    assert client.one("SHOW timezone") == zone
+    client.ask(query("SELECT pg_advisory_lock(77)"))
+    client.ask(query(RESET))
+    assert client.one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "0"
+    client.ask(query("BEGIN"))
+    assert client.ask(query(RESET))[-1].body == b"T"
+    client.ask(query("ROLLBACK"))
+
+
 def test_own_and_others_writes_through_millrace_are_seen(millrace: Millrace, client: Client) -> None:
     read = query("SELECT name FROM people WHERE id = 20")
     for writer in (client, connect(millrace, database="cached")):
