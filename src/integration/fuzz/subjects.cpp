@@ -1,0 +1,59 @@
+#include "integration/fuzz/subjects.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "integration/replication_messages.hpp"
+#include "integration/transactions.hpp"
+
+namespace millrace::integration::fuzz {
+namespace {
+
+void require(bool rule) {
+  if (!rule) std::abort();
+}
+
+void check(const Transaction& done) {
+  require(std::ranges::is_sorted(done.tables) && std::ranges::is_sorted(done.truncated));
+  require(done.all_changes || done.changes.empty());
+  require(done.changes.size() <= done.rows);
+  if (done.everything) return;
+  require(std::ranges::includes(done.tables, done.truncated));
+  for (const auto& change : done.changes) {
+    require(change.table != nullptr && std::ranges::binary_search(done.tables, change.table->oid));
+    for (const Row* row : {&change.old_row, &change.row}) {
+      for (std::size_t column = 0; column < row->size(); ++column) (void)row->value(column);
+    }
+  }
+}
+
+}  // namespace
+
+void transactions(pgwire::Bytes input) {
+  constexpr std::uint16_t cut = 0x8000;
+  const TransactionLimits limits{.bytes = 1000, .all_bytes = 1500, .tables = 8, .large_transactions = 4};
+  Transactions transactions(limits);
+  while (input.size() >= 2) {
+    const auto head = pgwire::load_u16(input.data());
+    input = input.subspan(2);
+    const auto length = std::min<std::size_t>(head & ~cut, input.size());
+    const auto fed = transactions.feed(input.first(length), (head & cut) == 0);
+    input = input.subspan(length);
+    if (!fed) {
+      require(fed.error().sqlstate == "08P01");
+      return;
+    }
+    if (*fed) check(**fed);
+    require(transactions.bytes() <= limits.all_bytes);
+    require(!transactions.between_transactions() || transactions.bytes() == 0);
+  }
+}
+
+void copy_data(pgwire::Bytes input) {
+  const auto decoded = decode_copy_data(input);
+  if (!decoded) return require(decoded.error().sqlstate == "08P01");
+  if (const auto* data = std::get_if<XLogData>(&*decoded))
+    require(data->data.size() + xlog_data_header == input.size());
+}
+
+}  // namespace millrace::integration::fuzz
