@@ -116,7 +116,7 @@ class Transactions {
   void roll_back(Open& open, Xid sub_xid);
   Transaction finish(Open open, Lsn commit_lsn, Lsn end_lsn, pgoutput::Timestamp time);
 
-  const TransactionLimits limits_;
+  TransactionLimits limits_;
   std::map<Oid, std::shared_ptr<const Table>> tables_;
   std::optional<Open> current_;
   std::map<Xid, Open> large_;

@@ -1,0 +1,133 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/server_connection.hpp"
+#include "base/clock.hpp"
+#include "integration/publications.hpp"
+#include "integration/replication_link.hpp"
+#include "integration/stream_status.hpp"
+#include "integration/transactions.hpp"
+#include "net/signal.hpp"
+
+namespace millrace::integration {
+
+/// What a ChangeStream needs, and whom it tells. All are called on its io_context's thread.
+struct ChangeStreamParts {
+  using Rows = Result<std::vector<backend::ServerConnection::Row>>;
+  using Opened = std::expected<std::shared_ptr<backend::ServerConnection>, backend::LoginError>;
+
+  /// Opens a connection of its own to the database, with `replication=database`.
+  std::function<boost::asio::awaitable<Opened>()> open;
+  /// Runs a simple query in the database, on another connection.
+  std::function<boost::asio::awaitable<Rows>(std::string sql)> query;
+
+  // None must call back.
+  std::function<void(const Transaction& transaction)> committed;
+  /// Changes may have been missed: of any table, or of these, which are followed from now on.
+  std::function<void()> everything_may_have_changed;
+  std::function<void(std::span<const Oid> tables)> tables_may_have_changed;
+};
+
+/// How often what is done. Tests are in more of a hurry.
+struct StreamPace {
+  /// Between looks at which tables there are, and how far the server is.
+  std::chrono::milliseconds look{2000};
+  std::chrono::milliseconds first_retry{500}, last_retry{30000};
+  /// A look that took long is followed by a pause of so many times its time.
+  int rest = 50;
+  /// The server is asked for a sign of life, and taken for lost without one.
+  std::chrono::milliseconds ask{10000}, lost{30000};
+};
+
+/// Tells what is committed in one database, by whomever, within milliseconds: PostgreSQL's logical decoding, in a slot
+/// of Millrace's own that ends with its connection.
+///
+/// Before it is live, and after each gap, it says that everything may have changed. A table that comes later is
+/// followed from the next look on; then it says that the table may have changed. Nothing that an application does fails
+/// or waits for it, with one exception: while a table is in the publication that publishes updates, and loses its
+/// replica identity, its UPDATEs and DELETEs fail until the next look.
+class ChangeStream : public std::enable_shared_from_this<ChangeStream> {
+ public:
+  /// Begins at once, on `io`'s thread. `database`: its name, for status and log.
+  static std::shared_ptr<ChangeStream> start(boost::asio::io_context& io, ChangeStreamParts parts, std::string database,
+                                             StreamPace pace = {});
+
+  /// Thread-safe.
+  StreamStatus status() const;
+  /// A table may have come, or have become another: looks soon. Thread-safe.
+  void look();
+  /// Begins anew on a new connection: the server may be another. Thread-safe.
+  void reconnect();
+  /// Ends it, and drops the publications if nobody else needs them; `done` is called once, on its thread, after some
+  /// seconds at most. Thread-safe.
+  void stop(std::function<void()> done);
+
+ private:
+  ChangeStream(boost::asio::io_context& io, ChangeStreamParts parts, std::string database, StreamPace pace);
+
+  boost::asio::awaitable<void> run();
+  /// Until it can't be followed any more; why.
+  boost::asio::awaitable<Obstacle> follow();
+  boost::asio::awaitable<std::optional<Obstacle>> prepare();
+  boost::asio::awaitable<std::optional<Obstacle>> begin();
+  boost::asio::awaitable<std::optional<Obstacle>> keep_up();
+  /// One look at the publications; makes them what they must be.
+  boost::asio::awaitable<std::optional<Obstacle>> look_once();
+  boost::asio::awaitable<void> mend_tables();
+  boost::asio::awaitable<bool> mend(TableToMend::What what, std::span<const TableToMend> tables);
+  boost::asio::awaitable<void> notice_members();
+  boost::asio::awaitable<void> drop_publications();
+  void tell_what_is_new();
+
+  Result<> on_data(const XLogData& data, bool whole);
+  void on_keep_alive(const KeepAlive& alive);
+  void received(Lsn end);
+  void disconnect();
+  void set_unavailable(const Obstacle& obstacle);
+
+  boost::asio::io_context& io_;
+  const ChangeStreamParts parts_;
+  const StreamPace pace_;
+  net::Signal wake_;
+  bool stopped_ = false, ended_ = false;
+  std::vector<std::function<void()>> on_stopped_;
+
+  std::shared_ptr<backend::ServerConnection> connection_;
+  std::uint32_t process_id_ = 0;  ///< of the last connection, in PostgreSQL
+  std::shared_ptr<ReplicationLink> link_;
+  Transactions transactions_;
+  Lsn received_ = 0;
+  std::chrono::milliseconds retry_;
+  TimePoint asked_at_;
+  bool look_asked_ = false;
+  TimePoint mend_after_;               ///< what failed is tried again then
+  std::uint64_t told_unfollowed_ = 0;  ///< how many there were when they were told
+
+  // As of the last look.
+  Overview overview_;
+  std::string identity_;  ///< of the publications that the slot was made for
+  std::string members_text_;
+  std::map<Oid, std::string> members_;
+  /// Followed since a moment; what ran then may have changed it before. Told once that has ended.
+  struct New {
+    std::uint64_t before;  ///< transactions
+    bool everything;
+    std::vector<Oid> tables;
+  };
+  std::vector<New> new_;
+
+  mutable std::mutex mutex_;
+  StreamStatus status_;
+  std::string logged_;  ///< the reason that the log was told
+};
+
+}  // namespace millrace::integration
