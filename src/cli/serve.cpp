@@ -123,6 +123,7 @@ Result<> Service::start_http() {
                               .monitor = monitor_,
                               .probe_postgresql = [this] { return probe_postgresql(); },
                               .cache = cache_,
+                              .change_streams = [this] { return gateway_->change_streams(); },
                               .api_keys = {.hashes = http::split_hashes(settings_->api_key_hashes),
                                            .only_loopback = is_loopback(settings_->http_host)}};
   auto server = http::Server::start(cores_.contexts(), std::move(options), http::api(sources));

@@ -222,12 +222,18 @@ std::vector<Group> groups() {
             "Cache the combined results of hybrid queries."},
            {"CACHE_CONSISTENCY_LEVEL", choice<&Settings::cache_consistency_level>(consistency_levels), reload,
             "How fresh an answer from the cache must be, where a client doesn't say (`millrace.consistency`). With "
-            "`eventual`, what is written through Millrace counts at once, what is written past it after "
-            "CACHE_DEFAULT_TTL_SECONDS at the latest; the other levels aren't there yet: they are answered by "
+            "`eventual`, what is written through Millrace counts at once, what is written past it within milliseconds "
+            "where "
+            "there is a change stream, else after CACHE_DEFAULT_TTL_SECONDS at the latest; the other levels aren't "
+            "there yet: they are answered by "
             "PostgreSQL."},
            {"CACHE_DEFAULT_TTL_SECONDS", Duration{&Settings::cache_default_ttl_seconds, 1, 31536000}, reload,
             "How long an answer may be given again from the cache with the level `eventual`, where a statement doesn't "
             "say (`/* millrace: ttl=60 */`)."},
+           {"ENABLE_CHANGE_STREAM", Switch{&Settings::enable_change_stream}, restart,
+            "Whether Millrace follows what is committed in PostgreSQL, by whomever, so that nothing stays in the cache "
+            "that was changed past it. It takes `wal_level = logical`, a temporary replication slot for each database "
+            "and two publications; where the server doesn't allow it, the status says what to run."},
            {"CACHE_INVALIDATION_BATCH_SIZE", Count{&Settings::cache_invalidation_batch_size, 1, 1000000}, cache,
             "How many invalidations are worked off together."},
            {"ENABLE_CACHE_CONSISTENCY_MONITORING", Switch{&Settings::enable_cache_consistency_monitoring}, cache,

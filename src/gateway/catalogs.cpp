@@ -51,11 +51,14 @@ void Catalogs::start(const std::string& database) {
   auto query = [io = &io_, shared = &shared_, database](std::string sql, std::vector<std::string> parameters) {
     return ask(io, shared, database, std::move(sql), std::move(parameters));
   };
-  auto changed = [cache = shared_.read_cache.get(), catalog = pipeline::ReadCache::of_catalog(database)] {
-    cache->versions().changed(catalog);
+  auto changed = [this, database, catalog = pipeline::ReadCache::of_catalog(database)] {
+    shared_.read_cache->versions().changed(catalog);
+    streams_.look(database);
   };
-  known_[database] =
+  const auto catalog =
       catalog::Catalog::start(io_, workers_.get_executor(), std::move(query), std::move(changed), database);
+  known_[database] = catalog;
+  streams_.start(database, catalog);
 }
 
 /// A view stands for what it reads: it has no rows of its own, so whoever means it is served by the whole database.

@@ -162,7 +162,7 @@ void Gateway::tick(Core& core) {
     counters.servers_closed.set(counts.closed);
     counters.servers_moved.set(counts.moved);
     counters.servers_failed.set(counts.failed);
-    if (shared_->draining && shared_->clients == 0 && drained_) std::exchange(drained_, nullptr)();
+    if (shared_->draining && shared_->clients == 0 && drained_) end_streams(std::exchange(drained_, nullptr));
   }
   timers_[index]->expires_after(tick_interval);
   timers_[index]->async_wait([this, &core](boost::system::error_code error) {
@@ -187,6 +187,7 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
     if (way(*before) != way(*settings)) {
       shared_->read_cache->begin_epoch();
       shared_->read_cache->forget_all();
+      catalogs_->streams().reconnect();
     }
   }
   for (const auto& core : cores_) {
@@ -220,6 +221,15 @@ void Gateway::stop() {
       for (Session* session : sessions) session->shut_down(true);
     });
   }
+}
+
+void Gateway::end_streams(std::function<void()> then) {
+  if (!catalogs_) return then();
+  catalogs_->streams().stop(std::move(then));
+}
+
+std::vector<integration::StreamStatus> Gateway::change_streams() const {
+  return catalogs_ ? catalogs_->streams().status() : std::vector<integration::StreamStatus>();
 }
 
 backend::Pool::Counts Gateway::servers() const { return shared_->pools.counts(); }

@@ -9,6 +9,7 @@
 #include "backend/pool.hpp"
 #include "cache/intelligent_cache_manager.hpp"
 #include "config/settings.hpp"
+#include "integration/stream_status.hpp"
 #include "monitor/query_performance_monitor.hpp"
 #include "net/listener.hpp"
 
@@ -44,6 +45,8 @@ class Gateway {
   void stop();
 
   backend::Pool::Counts servers() const;
+  /// One for each database whose answers are kept.
+  std::vector<integration::StreamStatus> change_streams() const;
 
   /// Whether the server can be reached and logged in to as DATABASE_URL's user. May be awaited on any io_context.
   asio::awaitable<Result<>> probe();
@@ -51,6 +54,7 @@ class Gateway {
  private:
   Gateway() = default;
   void tick(Core& core);
+  void end_streams(std::function<void()> then);
 
   std::shared_ptr<Shared> shared_;
   std::unique_ptr<Catalogs> catalogs_;

@@ -5,6 +5,7 @@
 #include "http/metrics.hpp"
 #include "http/optimization_health.hpp"
 #include "http/optimization_status.hpp"
+#include "http/stream_metrics.hpp"
 
 namespace millrace::http {
 namespace {
@@ -15,14 +16,27 @@ constexpr std::string_view doubled_prefix = "/api/v1/optimization/optimization";
 
 std::string under(std::string_view base, std::string_view name) { return std::string(base) + std::string(name); }
 
+/// The first that isn't live says why.
+Result<> health_of_streams(const std::vector<integration::StreamStatus>& streams) {
+  if (streams.empty()) return fail("no change stream: nothing is kept of any database, or ENABLE_CHANGE_STREAM is off");
+  for (const auto& stream : streams) {
+    if (stream.state == integration::StreamState::live) continue;
+    auto why = "database " + stream.database + ": " + stream.reason.value_or("the change stream begins");
+    if (stream.remedy) why += "; in PostgreSQL: " + *stream.remedy;
+    return fail(std::move(why));
+  }
+  return {};
+}
+
 asio::awaitable<OptimizationStatus> status(Sources sources) {
-  co_return optimization_status(sources.monitor->snapshot(), sources.version);
+  co_return optimization_status(sources.monitor->snapshot(), sources.version, sources.change_streams());
 }
 
 asio::awaitable<OptimizationHealth> health(Sources sources) {
   const Result<> postgresql = co_await sources.probe_postgresql();
   const Result<> cache = sources.cache ? Result<>() : fail("ENABLE_MULTI_LEVEL_CACHING is off");
-  co_return optimization_health(postgresql, cache, std::chrono::system_clock::now());
+  co_return optimization_health(postgresql, cache, health_of_streams(sources.change_streams()),
+                                std::chrono::system_clock::now());
 }
 
 }  // namespace
@@ -53,7 +67,8 @@ std::shared_ptr<const Router> api(const Sources& sources) {
              .media_type = "text/plain; version=0.0.4; charset=utf-8",
              .open = true},
             [sources] {
-              return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version, sources.cache.get())});
+              return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version, sources.cache.get()) +
+                                    stream_metrics_text(sources.change_streams())});
             });
   add_cache(table, sources.cache);
   return table.router("Millrace", sources.version);

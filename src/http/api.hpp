@@ -4,11 +4,13 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.hpp"
 #include "cache/intelligent_cache_manager.hpp"
 #include "http/api_keys.hpp"
 #include "http/router.hpp"
+#include "integration/stream_status.hpp"
 #include "monitor/query_performance_monitor.hpp"
 
 namespace millrace::http {
@@ -23,6 +25,10 @@ struct Sources {
   std::function<asio::awaitable<Result<>>()> probe_postgresql;
 
   std::shared_ptr<cache::IntelligentCacheManager> cache = {};  ///< null: caching is off
+  /// How it is with the change streams: one a database whose answers are kept. Thread-safe.
+  std::function<std::vector<integration::StreamStatus>()> change_streams = [] {
+    return std::vector<integration::StreamStatus>();
+  };
   ApiKeys api_keys = {};
 };
 

@@ -217,7 +217,7 @@ TEST(Api, StatusHasTheKeysThatClientsKnow) {
 }
 
 TEST(Api, PercentilesAreNullWithoutQueries) {
-  const OptimizationStatus status = optimization_status(monitor()->snapshot(), "1");
+  const OptimizationStatus status = optimization_status(monitor()->snapshot(), "1", {});
   EXPECT_EQ(status.wire.queries.p50_ms, std::nullopt);
   EXPECT_EQ(status.wire.queries.per_second, 0);
 }

@@ -21,7 +21,8 @@ OverallStatus overall(double score) {
 
 }  // namespace
 
-OptimizationHealth optimization_health(const Result<>& postgresql, const Result<>& cache, Timestamp now) {
+OptimizationHealth optimization_health(const Result<>& postgresql, const Result<>& cache, const Result<>& integration,
+                                       Timestamp now) {
   const std::string absent = "not in this version";
   OptimizationHealth health{
       .services = {.postgresql = postgresql ? available() : unavailable(postgresql.error().message),
@@ -29,7 +30,7 @@ OptimizationHealth optimization_health(const Result<>& postgresql, const Result<
                    .cache_manager = cache ? available() : unavailable(cache.error().message),
                    .performance_monitor = available(),
                    .query_executor = unavailable(absent),
-                   .cache_integration = unavailable(absent)},
+                   .cache_integration = integration ? available() : unavailable(integration.error().message)},
       .checked_at = now,
       .warnings = {}};
   health.health_score = health.services.postgresql.available ? postgresql_points : 0;

@@ -22,7 +22,8 @@ WireQueries queries_of(const MonitorSnapshot& snapshot) {
 
 }  // namespace
 
-OptimizationStatus optimization_status(const MonitorSnapshot& snapshot, std::string version) {
+OptimizationStatus optimization_status(const MonitorSnapshot& snapshot, std::string version,
+                                       std::vector<integration::StreamStatus> change_streams) {
   const WireTotals& wire = snapshot.wire;
   OptimizationStatus status;
   status.wire = {.version = std::move(version),
@@ -39,6 +40,7 @@ OptimizationStatus optimization_status(const MonitorSnapshot& snapshot, std::str
                              .closed = wire.servers_closed,
                              .failed = wire.servers_failed},
                  .queries = queries_of(snapshot)};
+  status.change_streams = std::move(change_streams);
   status.warnings = {
       "optimization engine: not in this version; queries pass through as they are, and its figures are null",
       "executor: not in this version; there is no circuit breaker, no thread pool and no clean-up to report",

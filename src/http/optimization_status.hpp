@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "http/json_types.hpp"
+#include "integration/stream_status.hpp"
 #include "monitor/query_performance_monitor.hpp"
 
 /// The answer of `GET /api/v1/optimization/status`. What this version doesn't have is false or null, and `warnings`
@@ -81,12 +82,14 @@ struct OptimizationStatus {
   OptimizationCounts optimization_counts;
   ServiceState service_health;
   WireState wire;
+  std::vector<integration::StreamStatus> change_streams;  ///< one a database whose answers are kept
   std::vector<std::string> warnings;
 };
 BOOST_DESCRIBE_STRUCT(OptimizationStatus, (),
                       (status, optimization_engine_available, cache_stats, optimization_counts, service_health, wire,
-                       warnings))
+                       change_streams, warnings))
 
-OptimizationStatus optimization_status(const MonitorSnapshot& snapshot, std::string version);
+OptimizationStatus optimization_status(const MonitorSnapshot& snapshot, std::string version,
+                                       std::vector<integration::StreamStatus> change_streams);
 
 }  // namespace millrace::http

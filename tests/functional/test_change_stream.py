@@ -1,0 +1,398 @@
+"""What is changed past Millrace is seen through it at once, without any time to live; and nobody is hurt by that."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from wire import Client, connect, eventually, query
+
+from harness import Millrace, PostgreSQL
+
+# Where commits don't wait for the log, it is told up to wal_writer_delay later.
+LOGICAL = {"wal_level": "logical", "synchronous_commit": "on", "max_prepared_transactions": 5, "logical_decoding_work_mem": "64kB", "wal_sender_timeout": "5s"}
+SETTINGS = {"CACHE_CONSISTENCY_LEVEL": "eventual", "AUTH_TYPE": "trust", "CACHE_DEFAULT_TTL_SECONDS": 3600}
+SCHEMA = """
+CREATE TABLE people (id int PRIMARY KEY, name text, note text);
+INSERT INTO people SELECT i, 'n' || i, repeat('x', 10) FROM generate_series(1, 100) i;
+CREATE TABLE pets (id int PRIMARY KEY, owner int REFERENCES people ON DELETE CASCADE ON UPDATE CASCADE);
+INSERT INTO pets SELECT i, i FROM generate_series(1, 100) i;
+CREATE TABLE parts (id int, region text, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE parts_a PARTITION OF parts FOR VALUES IN ('a');
+CREATE TABLE parts_b PARTITION OF parts FOR VALUES IN ('b');
+CREATE TABLE animals (id int PRIMARY KEY, name text);
+CREATE TABLE cats (lives int, PRIMARY KEY (id)) INHERITS (animals);
+CREATE TABLE plain (id int, v int);
+INSERT INTO plain VALUES (1, 1);
+CREATE TABLE late_key (id int, v int, PRIMARY KEY (id) DEFERRABLE);
+INSERT INTO late_key VALUES (1, 1);
+CREATE TABLE whole (id int, v text);
+ALTER TABLE whole REPLICA IDENTITY FULL;
+INSERT INTO whole VALUES (1, repeat('a', 10));
+CREATE TABLE by_index (id int NOT NULL UNIQUE, v int);
+ALTER TABLE by_index REPLICA IDENTITY USING INDEX by_index_id_key;
+INSERT INTO by_index VALUES (1, 1);
+CREATE TABLE large (id int PRIMARY KEY, v text);
+INSERT INTO large SELECT i, 'v' FROM generate_series(1, 10) i;
+"""
+
+
+def streams(millrace: Millrace) -> list[dict[str, Any]]:
+    connection = millrace.http_connection()
+    try:
+        connection.request("GET", "/api/v1/optimization/status")
+        return json.loads(connection.getresponse().read())["change_streams"]
+    finally:
+        connection.close()
+
+
+def stream(millrace: Millrace, database: str = "postgres") -> dict[str, Any]:
+    return next((one for one in streams(millrace) if one["database"] == database), {})
+
+
+def is_live(millrace: Millrace) -> bool:
+    """And has followed all tables for long enough."""
+    now = stream(millrace)
+    return now.get("state") == "live"
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgreSQL]:
+    with PostgreSQL(config=LOGICAL) as server:
+        server.admin(SCHEMA)
+        yield server
+
+
+def warm(millrace: Millrace) -> None:
+    with connect(millrace) as client:
+        client.ask(query("SELECT 1 FROM people WHERE id = 1"))
+    eventually(lambda: is_live(millrace), seconds=20)
+
+
+@pytest.fixture(scope="module")
+def millrace(postgres: PostgreSQL) -> Iterator[Millrace]:
+    with Millrace(postgres, SETTINGS) as server:
+        warm(server)
+        time.sleep(1)  # the tables are told once more when all that ran before has ended
+        yield server
+
+
+@pytest.fixture
+def client(millrace: Millrace) -> Iterator[Client]:
+    with connect(millrace) as one:
+        yield one
+
+
+def hits(millrace: Millrace) -> float:
+    return millrace.metric("statements_answered_from_memory_total")
+
+
+def kept(millrace: Millrace, client: Client, sql: str, **log_in: str) -> str:
+    """What it answers, once that comes from memory.
+
+    On connections of its own until then: who has read a table that isn't known yet may have done anything.
+    """
+    answer: list[str] = []
+
+    def is_answered() -> bool:
+        with connect(millrace, **log_in) as first:
+            first.ask(query(sql))
+            before = hits(millrace)
+            answer[:] = [first.one(sql)]
+            return hits(millrace) > before
+
+    eventually(is_answered, seconds=10)
+    assert client.one(sql) == answer[0]
+    return answer[0]
+
+
+def sees(millrace: Millrace, client: Client, sql: str, change: Callable[[], object], *, seconds: float = 1, **log_in: str) -> None:
+    """The read was answered from memory, and is another within that time after the change."""
+    before = kept(millrace, client, sql, **log_in)
+    change()
+    eventually(lambda: client.one(sql) != before, seconds=seconds)
+
+
+CHANGES = {
+    "insert": ("SELECT count(*) FROM people", "INSERT INTO people VALUES (1000, 'new')"),
+    "update": ("SELECT name FROM people WHERE id = 2", "UPDATE people SET name = 'other' WHERE id = 2"),
+    "update of the key": ("SELECT count(*) FROM people WHERE id = 3", "UPDATE people SET id = 3000 WHERE id = 3"),
+    "delete": ("SELECT count(*) FROM people", "DELETE FROM people WHERE id = 4"),
+    "cascade": ("SELECT count(*) FROM pets", "DELETE FROM people WHERE id = 5"),
+    "cascade of an update": ("SELECT count(*) FROM pets WHERE owner = 6", "UPDATE people SET id = 6000 WHERE id = 6"),
+    "copy": ("SELECT count(*) FROM people", "COPY people (id) FROM PROGRAM 'seq 2000 2010'"),
+    "leaf": ("SELECT count(*) FROM parts", "INSERT INTO parts_a VALUES (1, 'a')"),
+    "root": ("SELECT count(*) FROM parts_b", "INSERT INTO parts VALUES (1, 'b')"),
+    "from leaf to leaf": ("SELECT count(*) FROM parts_a", "UPDATE parts SET region = 'a', id = 2 WHERE region = 'b'"),
+    "truncate of a leaf": ("SELECT count(*) FROM parts", "TRUNCATE parts_a"),
+    "inherited": ("SELECT count(*) FROM animals", "INSERT INTO cats VALUES (2, 'tom', 9)"),
+    "parent's row": ("SELECT count(*) FROM animals", "INSERT INTO animals VALUES (3, 'fish')"),
+    "update in a child": ("SELECT name FROM animals WHERE id = 2", "UPDATE animals SET name = 'tim' WHERE id = 2"),
+    "truncate with children": ("SELECT count(*) FROM animals", "TRUNCATE animals"),
+    "insert without identity": ("SELECT count(*) FROM plain", "INSERT INTO plain VALUES (2, 2)"),
+    "truncate without identity": ("SELECT count(*) FROM plain", "TRUNCATE plain"),
+    "identity full": ("SELECT v FROM whole WHERE id = 1", "UPDATE whole SET v = 'b' WHERE id = 1"),
+    "delete, identity full": ("SELECT count(*) FROM whole", "DELETE FROM whole"),
+    "identity by index": ("SELECT v FROM by_index WHERE id = 1", "UPDATE by_index SET v = 2"),
+    "toast": ("SELECT length(note) FROM people WHERE id = 7", "UPDATE people SET note = repeat(md5(id::text), 100000) WHERE id = 7"),
+    "beside unchanged toast": ("SELECT name FROM people WHERE id = 7", "UPDATE people SET name = 'toasted' WHERE id = 7"),
+    "large": ("SELECT count(*) FROM large", "INSERT INTO large SELECT i, repeat('v', 100) FROM generate_series(100, 20000) i"),
+    "a megabyte in a row": ("SELECT length(v) FROM large WHERE id = 1", "UPDATE large SET v = (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 50000) i) WHERE id = 1"),
+    "truncate": ("SELECT count(*) FROM large", "TRUNCATE large"),
+    "schema of its own": ("SELECT count(*) FROM people", "CREATE SCHEMA later; INSERT INTO people VALUES (5000)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sql, change", CHANGES.values(), ids=CHANGES)
+def test_a_change_past_millrace_is_seen_at_once(millrace: Millrace, postgres: PostgreSQL, client: Client, sql: str, change: str) -> None:
+    sees(millrace, client, sql, lambda: postgres.admin(change))
+
+
+def test_it_takes_milliseconds(millrace: Millrace, postgres: PostgreSQL, client: Client) -> None:
+    took = []
+    for number in range(20):
+        sql = "SELECT name FROM people WHERE id = 10"
+        kept(millrace, client, sql)
+        postgres.admin(f"UPDATE people SET name = 'at {number}' WHERE id = 10")
+        began = time.monotonic()
+        while client.one(sql) != f"at {number}":
+            assert time.monotonic() < began + 5
+        took.append(time.monotonic() - began)
+    assert sorted(took)[10] < 0.1
+
+
+def test_what_is_not_committed_is_not_told(millrace: Millrace, postgres: PostgreSQL, client: Client) -> None:
+    """Large enough to be streamed before its end; a savepoint and the whole are rolled back."""
+    sql = "SELECT count(*) FROM pets"
+    before = kept(millrace, client, sql)
+    rows = stream(millrace)["transactions"]
+    with connect(postgres) as writer:
+        writer.ask(query("BEGIN; INSERT INTO people SELECT i FROM generate_series(100000, 120000) i"))
+        writer.ask(query("SAVEPOINT s; DELETE FROM pets; ROLLBACK TO s"))
+        writer.ask(query("INSERT INTO large SELECT i FROM generate_series(30000, 50000) i"))
+        time.sleep(0.3)
+        found = hits(millrace)
+        assert client.one(sql) == before
+        assert hits(millrace) == found + 1
+        writer.ask(query("ROLLBACK"))
+    time.sleep(0.3)
+    assert client.one(sql) == before
+    assert hits(millrace) == found + 2
+    assert stream(millrace)["transactions"] == rows
+
+
+def test_a_large_transaction_counts_from_its_commit_on(millrace: Millrace, postgres: PostgreSQL, client: Client) -> None:
+    sql = "SELECT count(*) FROM large"
+    with connect(postgres) as writer:
+        before = kept(millrace, client, sql)
+        writer.ask(query("BEGIN; INSERT INTO large SELECT i, repeat('w', 50) FROM generate_series(60000, 80000) i"))
+        writer.ask(query("SAVEPOINT s; INSERT INTO large SELECT -i FROM generate_series(1, 5000) i; ROLLBACK TO s"))
+        assert client.one(sql) == before
+        writer.ask(query("COMMIT"))
+        eventually(lambda: client.one(sql) != before, seconds=2)
+    assert client.one(sql) == postgres.admin(sql)
+
+
+def test_two_phase_commit(millrace: Millrace, postgres: PostgreSQL, client: Client) -> None:
+    sql = "SELECT count(*) FROM people"
+    with connect(postgres) as writer:
+        before = kept(millrace, client, sql)
+        writer.ask(query("BEGIN"))
+        writer.ask(query("INSERT INTO people VALUES (7777)"))
+        writer.ask(query("PREPARE TRANSACTION 'p'"))
+        time.sleep(0.2)
+        assert client.one(sql) == before
+        writer.ask(query("COMMIT PREPARED 'p'"))
+        eventually(lambda: client.one(sql) != before, seconds=1)
+
+
+def test_updates_of_tables_without_identity_never_fail(millrace: Millrace, postgres: PostgreSQL) -> None:
+    for table in ("plain", "late_key"):
+        postgres.admin(f"INSERT INTO {table} VALUES (9, 9); UPDATE {table} SET v = 5 WHERE id = 9; DELETE FROM {table} WHERE id = 9")
+    told = {one["table"]: one for one in stream(millrace)["unfollowed"]}
+    assert told["public.plain"]["reason"] == "no replica identity"
+    assert told["public.plain"]["remedy"] == "ALTER TABLE public.plain REPLICA IDENTITY FULL"
+    assert "public.late_key" in told
+    assert "public.people" not in told
+
+
+def follows(postgres: PostgreSQL, table: str) -> bool:
+    return postgres.admin(f"SELECT count(*) FROM pg_publication_tables WHERE pubname = 'millrace_changes' AND tablename = '{table}'") == "1"
+
+
+def test_tables_that_come_later(millrace: Millrace, postgres: PostgreSQL, client: Client) -> None:
+    postgres.admin("CREATE TABLE later_one (id int PRIMARY KEY, v int); INSERT INTO later_one VALUES (1, 1)")
+    postgres.admin("CREATE TABLE parts_c PARTITION OF parts FOR VALUES IN ('c')")
+    eventually(lambda: follows(postgres, "later_one") and follows(postgres, "parts_c"), seconds=10)
+    time.sleep(1)
+    sees(millrace, client, "SELECT v FROM later_one", lambda: postgres.admin("UPDATE later_one SET v = 2"))
+    sees(millrace, client, "SELECT count(*) FROM parts", lambda: postgres.admin("INSERT INTO parts_c VALUES (1, 'c')"))
+
+
+def test_what_changed_before_a_table_was_followed_is_seen(millrace: Millrace, postgres: PostgreSQL, client: Client) -> None:
+    """A transaction that wrote to it before it was published, and ends after: none of that is told."""
+    postgres.admin("CREATE TABLE unfollowed_yet (id int PRIMARY KEY, v int); INSERT INTO unfollowed_yet VALUES (1, 1)")
+    with connect(postgres) as writer:
+        writer.ask(query("BEGIN"))
+        writer.ask(query("UPDATE unfollowed_yet SET v = 2"))
+        eventually(lambda: follows(postgres, "unfollowed_yet"), seconds=10)
+        assert kept(millrace, client, "SELECT v FROM unfollowed_yet") == "1"
+        writer.ask(query("COMMIT"))
+        eventually(lambda: client.one("SELECT v FROM unfollowed_yet") == "2", seconds=5)
+
+
+def test_a_table_that_loses_its_identity_is_soon_writable(millrace: Millrace, postgres: PostgreSQL) -> None:
+    postgres.admin("CREATE TABLE loses (id int CONSTRAINT loses_key PRIMARY KEY, v int)")
+    eventually(lambda: follows(postgres, "loses"), seconds=10)
+    with connect(millrace) as client:
+        client.ask(query("ALTER TABLE loses DROP CONSTRAINT loses_key"))
+
+    def is_written() -> bool:
+        with connect(postgres) as writer:
+            return "E" not in [one.kind for one in writer.ask(query("UPDATE loses SET v = 1"))]
+
+    eventually(is_written, seconds=5)
+    assert not follows(postgres, "loses")
+    postgres.admin("ALTER TABLE loses ADD PRIMARY KEY (id)")
+    eventually(lambda: follows(postgres, "loses"), seconds=15)
+
+
+def test_a_lock_on_a_table_holds_up_nobody(millrace: Millrace, postgres: PostgreSQL, client: Client) -> None:
+    """ADD TABLE would wait behind it: Millrace doesn't."""
+    with connect(postgres) as holder:
+        holder.ask(query("BEGIN; CREATE TABLE held (id int PRIMARY KEY)"))
+        holder.ask(query("COMMIT; BEGIN; LOCK TABLE held IN SHARE UPDATE EXCLUSIVE MODE"))
+        time.sleep(3)
+        assert not follows(postgres, "held")
+        sees(millrace, client, "SELECT name FROM people WHERE id = 20", lambda: postgres.admin("UPDATE people SET name = 'held' WHERE id = 20"))
+        assert postgres.admin("SELECT count(*) FROM pg_locks WHERE NOT granted") == "0"
+        holder.ask(query("COMMIT"))
+    eventually(lambda: follows(postgres, "held"), seconds=20)
+
+
+def test_a_table_that_was_changed_by_ddl_is_read_anew(millrace: Millrace, postgres: PostgreSQL, client: Client) -> None:
+    postgres.admin("CREATE TABLE shape (id int PRIMARY KEY, v int); INSERT INTO shape VALUES (1, 1)")
+    eventually(lambda: follows(postgres, "shape"), seconds=10)
+    sees(millrace, client, "SELECT v FROM shape", lambda: postgres.admin("ALTER TABLE shape ALTER v TYPE text USING 'text'; UPDATE shape SET id = 2"), seconds=2)
+
+
+def test_a_publication_that_was_dropped_is_made_again(millrace: Millrace, postgres: PostgreSQL, client: Client) -> None:
+    starts = stream(millrace)["starts"]
+    postgres.admin("DROP PUBLICATION millrace_changes; UPDATE people SET name = 'meanwhile' WHERE id = 21")
+    eventually(lambda: is_live(millrace) and stream(millrace)["starts"] > starts, seconds=20)
+    sees(millrace, client, "SELECT name FROM people WHERE id = 21", lambda: postgres.admin("UPDATE people SET name = 'again' WHERE id = 21"))
+
+
+def test_a_connection_that_was_cut_begins_anew_and_nothing_stays(millrace: Millrace, postgres: PostgreSQL, client: Client) -> None:
+    starts = stream(millrace)["starts"]
+    sql = "SELECT name FROM people WHERE id = 22"
+    kept(millrace, client, sql)
+    postgres.admin("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots; UPDATE people SET name = 'in the gap' WHERE id = 22")
+    eventually(lambda: client.one(sql) == "in the gap", seconds=10)
+    eventually(lambda: is_live(millrace) and stream(millrace)["starts"] > starts, seconds=20)
+    assert postgres.admin("SELECT count(*) FROM pg_replication_slots") == "1"
+
+
+def test_the_log_that_the_slot_holds_is_given_back(millrace: Millrace, postgres: PostgreSQL) -> None:
+    """By what isn't published, too."""
+    postgres.admin("CREATE DATABASE elsewhere")
+    postgres.admin("CREATE TABLE noise AS SELECT repeat('z', 1000) FROM generate_series(1, 20000)", database="elsewhere")
+    postgres.admin("CHECKPOINT")
+    behind = "SELECT pg_current_wal_lsn() - confirmed_flush_lsn < 100000 FROM pg_replication_slots"
+    eventually(lambda: postgres.admin(behind) == "t", seconds=10)
+
+
+def test_metrics_and_health_tell(millrace: Millrace) -> None:
+    assert millrace.metric("change_stream_live", database="postgres") == 1
+    assert millrace.metric("change_stream_transactions_total", database="postgres") > 10
+    assert millrace.metric("change_stream_rows_total", database="postgres") > 10
+    connection = millrace.http_connection()
+    connection.request("GET", "/health")
+    assert json.loads(connection.getresponse().read())["services"]["cache_integration"]["available"]
+
+
+def test_postgresql_restarts() -> None:
+    with PostgreSQL(config=LOGICAL) as postgres:
+        postgres.admin(SCHEMA)
+        with Millrace(postgres, SETTINGS) as millrace:
+            warm(millrace)
+            postgres.restart()
+            eventually(lambda: stream(millrace)["starts"] == 2 and is_live(millrace), seconds=40)
+            with connect(millrace) as client:
+                sees(millrace, client, "SELECT name FROM people WHERE id = 1", lambda: postgres.admin("UPDATE people SET name = 'x' WHERE id = 1"))
+
+
+def test_nothing_stays_in_postgresql() -> None:
+    left = "SELECT (SELECT count(*) FROM pg_replication_slots) || ' ' || (SELECT count(*) FROM pg_publication)"
+    with PostgreSQL(config=LOGICAL) as postgres:
+        postgres.admin(SCHEMA)
+        with Millrace(postgres, SETTINGS) as one, Millrace(postgres, SETTINGS) as other:
+            warm(one)
+            warm(other)
+            assert postgres.admin(left) == "2 2"
+            other.stop()
+            eventually(lambda: postgres.admin(left) == "1 2", seconds=5)
+            with connect(one) as client:
+                sees(one, client, "SELECT name FROM people WHERE id = 1", lambda: postgres.admin("UPDATE people SET name = 'x' WHERE id = 1"))
+            one.stop()
+            eventually(lambda: postgres.admin(left) == "0 0", seconds=5)
+
+
+def test_without_logical_decoding_it_works_as_before() -> None:
+    with PostgreSQL() as postgres:
+        postgres.admin(SCHEMA)
+        with Millrace(postgres, SETTINGS) as millrace:
+            with connect(millrace) as client:
+                kept(millrace, client, "SELECT name FROM people WHERE id = 1")
+                eventually(lambda: stream(millrace).get("state") == "unavailable", seconds=5)
+                assert stream(millrace)["reason"] == "wal_level is replica, not logical"
+                assert stream(millrace)["remedy"].startswith("ALTER SYSTEM SET wal_level = logical")
+                time.sleep(2)
+                assert millrace.log.count("no change stream") == 1
+                assert client.one("SELECT name FROM people WHERE id = 1") == "n1"
+        assert postgres.admin("SELECT count(*) FROM pg_publication") == "0"
+
+
+def test_a_role_that_is_no_superuser_is_told_what_it_lacks() -> None:
+    with PostgreSQL(config=LOGICAL) as postgres:
+        postgres.admin("CREATE ROLE app LOGIN; CREATE ROLE watcher LOGIN")
+        postgres.admin("CREATE DATABASE plainly")
+        postgres.admin("CREATE TABLE people (id int PRIMARY KEY, name text); INSERT INTO people VALUES (1, 'n1'); ALTER TABLE people OWNER TO app; GRANT SELECT ON people TO watcher", database="plainly")
+        url = f"postgresql://watcher@{postgres.host}:{postgres.port}/plainly"
+        with Millrace(postgres, {**SETTINGS, "DATABASE_URL": url}) as millrace, connect(millrace, user="watcher", database="plainly") as client:
+
+            def remedy() -> str | None:
+                return stream(millrace, "plainly").get("remedy")
+
+            client.ask(query("SELECT name FROM people"))
+            eventually(lambda: remedy() == "ALTER ROLE watcher REPLICATION", seconds=5)
+            postgres.admin(str(remedy()))
+            eventually(lambda: remedy() == "GRANT CREATE ON DATABASE plainly TO watcher", seconds=40)
+            postgres.admin(str(remedy()), database="plainly")
+            eventually(lambda: stream(millrace, "plainly")["state"] == "live", seconds=60)
+            [told] = stream(millrace, "plainly")["unfollowed"]
+            assert told == {"table": "public.people", "reason": "not owned", "remedy": "GRANT app TO watcher"}
+            postgres.admin(told["remedy"])
+            eventually(lambda: stream(millrace, "plainly")["tables_followed"] == 1, seconds=15)
+            time.sleep(1)
+            sees(millrace, client, "SELECT name FROM people", lambda: postgres.admin("UPDATE people SET name = 'x'", database="plainly"), user="watcher", database="plainly")
+
+
+def test_commits_never_wait_for_millrace() -> None:
+    with PostgreSQL(config=LOGICAL | {"synchronous_standby_names": "*", "synchronous_commit": "local"}) as postgres:
+        postgres.admin(SCHEMA)
+        with Millrace(postgres, SETTINGS) as millrace:
+            with connect(millrace) as client:
+                client.ask(query("SELECT name FROM people WHERE id = 1"))
+            eventually(lambda: "synchronous_standby_names" in str(stream(millrace).get("reason")), seconds=5)
+        assert postgres.admin("SELECT count(*) FROM pg_stat_replication") == "0"
+
+
+def test_it_can_be_switched_off() -> None:
+    with PostgreSQL(config=LOGICAL) as postgres:
+        postgres.admin(SCHEMA)
+        with Millrace(postgres, {**SETTINGS, "ENABLE_CHANGE_STREAM": "false"}) as millrace, connect(millrace) as client:
+            kept(millrace, client, "SELECT name FROM people WHERE id = 1")
+            assert streams(millrace) == []
+            assert postgres.admin("SELECT count(*) FROM pg_publication") == "0"
