@@ -102,7 +102,7 @@ def kept(millrace: Millrace, client: Client, sql: str, **log_in: str) -> str:
             answer[:] = [first.one(sql)]
             return hits(millrace) > before
 
-    eventually(is_answered, seconds=10)
+    eventually(is_answered, seconds=30)  # once the catalogs have been looked at again
     assert client.one(sql) == answer[0]
     return answer[0]
 
