@@ -124,7 +124,9 @@ bool BatchAnswer::bind(const ClientReader::Item& item) {
     portal_->steps = true;
   } else {
     const std::string_view text = named->query_and_types;
-    if (text.empty() || !asks_for_answers(text.substr(0, text.find('\0'))).value_or(wanted_)) return false;
+    if (text.empty() || !pipeline::may_only_read(*named->statement) ||
+        !asks_for_answers(text.substr(0, text.find('\0'))).value_or(wanted_))
+      return false;
     portal_->query_and_types = text;
     portal_->parameters = pgwire::as_text(parameters);
     portal_->columns = named->columns;
@@ -198,6 +200,7 @@ bool BatchAnswer::execute(const ClientReader::Item& item) {
     if (!rows) return false;
     exchange.rows = *rows;
     exchange.cache = CacheUse::hit;
+    read_in_begin_ = begin_held_;
   }
   exchange.bytes_out = out_->size() - before;
   exchanges_.push_back(std::move(exchange));
@@ -253,6 +256,7 @@ bool BatchAnswer::step_transaction(const sql::Statement& statement) {
   const bool begins = statement.steps.front() == sql::TransactionStep::begin;
   if (begins ? status_ != 'I' : !begin_held_) return false;
   begin_held_ = begins;
+  read_in_begin_ = false;
   status_ = begins ? 'T' : 'I';
   begin_ = begins ? statement.begin_text() : "";
   ended_transaction_ |= !begins;
@@ -298,6 +302,7 @@ void BatchAnswer::apply() {
   }
   if (portal_changed_) names.unnamed_portal = portal_ ? portal_->statement : nullptr;
   if (ended_transaction_ || !begin_.empty()) session_.held_begin = std::move(begin_);
+  session_.read_in_held_begin = read_in_begin_ && !session_.held_begin.empty();
 }
 
 }  // namespace millrace::gateway

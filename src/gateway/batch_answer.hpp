@@ -33,7 +33,8 @@ class BatchAnswer {
         wanted_(given.wanted),
         now_(given.now),
         status_(given.status),
-        begin_held_(!session.held_begin.empty()) {}
+        begin_held_(!session.held_begin.empty()),
+        read_in_begin_(session.read_in_held_begin) {}
 
   /// `in` begins with the batch. Answers how many bytes of it were answered, and appends the answer to `out`; 0: it
   /// can't be, and nothing has changed.
@@ -92,7 +93,7 @@ class BatchAnswer {
   const bool wanted_;
   const std::int64_t now_;
   char status_;
-  bool begin_held_;
+  bool begin_held_, read_in_begin_;
   std::string begin_;  ///< the BEGIN that is held
   bool ended_transaction_ = false;
 

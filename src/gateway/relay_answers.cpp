@@ -103,6 +103,7 @@ void Relay::answer_query(pipeline::Exchange exchange, const cache::Entry& entry)
   const std::size_t before = answers_.size();
   answers_.append(entry.head()).append(entry.body());
   const bool in_transaction = !session_.held_begin.empty() || (writer_.attached() && replies_.status == 'T');
+  session_.read_in_held_begin = !session_.held_begin.empty();
   pgwire::append_ready_for_query(answers_, in_transaction ? 'T' : 'I');
   exchange.rows = entry.rows();
   exchange.cache = CacheUse::hit;
@@ -119,10 +120,10 @@ void Relay::look_for_flight(const pipeline::Scope& scope, const pipeline::Questi
   if (flight_awaited_ == 0 && !holds_locks) flight_ = pipeline_.flight_of(scope, question);
 }
 
-/// The client has nothing that a RESET ALL, say, would undo.
+/// The client has nothing that a RESET ALL, say, would undo, and is in no transaction.
 bool Relay::is_untouched() const {
-  return !session_.stays && !writer_.attached() && session_.held_begin.empty() && !session_.pin.is_set() &&
-         session_.settings.are_as_begun();
+  return !session_.stays && replies_.nothing_under_way() && replies_.status == 'I' && session_.held_begin.empty() &&
+         !session_.pin.is_set() && session_.settings.are_as_begun();
 }
 
 /// Once for each message.

@@ -4,6 +4,7 @@
 #include "pgwire/protocol/decode.hpp"
 #include "pgwire/protocol/encode.hpp"
 #include "pgwire/protocol/limits.hpp"
+#include "pipeline/tidying.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -114,7 +115,7 @@ Relay::Decided Relay::decide(const Item& item) {
       .scope = scope};
   const auto verdict = pipeline_.decide(exchange, text, view);
   if (verdict.what == What::send) {
-    if (scope != nullptr)
+    if (scope != nullptr && exchange.statement && pipeline::may_only_read(*exchange.statement))
       look_for_flight(*scope, {.kind = pipeline::Question::Kind::query, .text = text, .parameters = {}});
     return Decided::send;
   }
@@ -130,6 +131,7 @@ void Relay::answer_transaction(const pipeline::Exchange& exchange) {
   const bool begins = session_.held_begin.empty();
   const std::string& tag = exchange.statement->transaction_tag;
   session_.held_begin = begins ? exchange.statement->begin_text() : "";
+  session_.read_in_held_begin = false;
   if (!begins) session_.names.portals.clear();
   session_.names.unnamed.reset();
   session_.names.unnamed_portal.reset();
@@ -263,10 +265,14 @@ bool Relay::on_query(const Item& item) {
   if (writer_.depends_on_names(*statement) && !replies_.empty() && !replies_.copy_in) return settle();
   writer_.discard_sequences(*statement, false);
   const bool may_be_skipped = writer_.give_names(*statement);
+  const bool may_be_kept = !pipeline::only_tidies(*statement) || is_untouched();
   Reply& reply = replies_.owe(Kind::query, now_);
   reply.exchange.statement = statement;
-  begin_fill(reply.exchange, {.kind = pipeline::Question::Kind::query, .text = text_of(item), .parameters = {}},
-             statement);
+  if (may_be_kept) {
+    begin_fill(reply.exchange, {.kind = pipeline::Question::Kind::query, .text = text_of(item), .parameters = {}},
+               statement);
+  }
+  if (reply.exchange.fill && pipeline::may_only_read(*statement)) pipeline_.lead_flight(*reply.exchange.fill);
   note(*statement);
   note_for_cache(statement);
   session_.names.query(reply);
@@ -463,7 +469,10 @@ bool Relay::on_execute(const Item& item) {
     statement = session_.names.statement_of_portal(execute->portal);
     statement_of_unnamed = execute->portal.empty();
     if (statement_of_unnamed) fill = std::exchange(bound_, nullptr);
-    if (fill) fill->first_rows = static_cast<std::uint32_t>(std::max(execute->max_rows, 0));
+    if (fill) {
+      fill->first_rows = static_cast<std::uint32_t>(std::max(execute->max_rows, 0));
+      pipeline_.lead_flight(*fill);
+    }
   }
   server().used = true;
   if (statement_of_unnamed) forget_servers_portal();

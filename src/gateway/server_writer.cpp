@@ -53,7 +53,10 @@ void ServerWriter::await_answers() {
 }
 
 void ServerWriter::send_begin() {
-  pgwire::append_query(before, std::exchange(session_.held_begin, {}));
+  std::string begin = std::exchange(session_.held_begin, {});
+  // What must come before the first query, such as SET TRANSACTION, is refused from then on.
+  if (std::exchange(session_.read_in_held_begin, false)) begin += "; SELECT";
+  pgwire::append_query(before, begin);
   unnamed_becomes(0, replies_.owe_own(Kind::query, now_, Reply::Purpose::begin));
   replies_.awaited = true;
 }

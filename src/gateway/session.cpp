@@ -258,12 +258,14 @@ asio::awaitable<bool> Session::wait_for_next() {
 }
 
 asio::awaitable<bool> Session::wait_for_flight() {
+  if (finished_) co_return false;
   answered_.clear();
-  // It is called on another thread, on which the session mustn't end.
-  auto landed = [weak = weak_from_this(), &io = core_.io] {
+  // Called on another thread, on which the session mustn't end; it may be kept for long, so it keeps nothing alive.
+  const auto waiting = std::make_shared<net::Signal*>(&answered_);
+  auto landed = [weak = std::weak_ptr(waiting), &io = core_.io] {
     if (weak.expired()) return;
     asio::post(io, [weak] {
-      if (const auto self = weak.lock()) self->answered_.set();
+      if (const auto still = weak.lock()) (*still)->set();
     });
   };
   using pipeline::Flights;

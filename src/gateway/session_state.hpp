@@ -22,6 +22,7 @@ struct SessionState {
   SessionNames names;
   SessionSettings settings;
   std::string held_begin;  ///< the text of a BEGIN that was answered and is sent when the server is needed; "": none
+  bool read_in_held_begin = false;  ///< a read was answered in it: it has begun to be executed
 };
 
 }  // namespace millrace::gateway

@@ -58,7 +58,7 @@ bool Flights::wait(std::uint64_t key, std::function<void()> landed) {
   auto& shard = shards_->of(key);
   const std::scoped_lock lock(shard.mutex);
   const auto found = shard.flights.find(key);
-  if (found == shard.flights.end()) return false;
+  if (found == shard.flights.end() || found->second.size() >= most_waiting) return false;
   found->second.push_back(std::move(landed));
   return true;
 }

@@ -16,12 +16,15 @@ class Flights {
   /// nothing.
   static constexpr auto longest_wait = std::chrono::seconds(5);
 
+  static constexpr std::size_t most_waiting = 1024;  ///< for one; those that have given up since count, too
+
   Flights();
 
   /// It is under way as long as what is answered lives. Null: somebody else leads already.
   std::shared_ptr<const void> lead(std::uint64_t key);
   bool is_led(std::uint64_t key) const;
-  /// `landed` is called once, on whichever thread. False: there is nothing to wait for, and it isn't.
+  /// `landed` is called once, on whichever thread, and kept until then. False: there is nothing to wait for, or too
+  /// many do, and it isn't.
   bool wait(std::uint64_t key, std::function<void()> landed);
 
  private:

@@ -62,10 +62,11 @@ Verdict Pipeline::decide(const Exchange& exchange, std::string_view text, const 
     return {.what = session.holds_begin && !warns ? What::answer_transaction : What::send};
   }
   if (session.scope == nullptr) return {};
-  if (!may_only_read(*statement) && !(session.untouched && only_tidies(*statement))) return {};
+  const bool tidies = session.untouched && only_tidies(*statement);
+  if (!tidies && !may_only_read(*statement)) return {};
   auto entry =
       look_up(*session.scope, {.kind = Question::Kind::query, .text = text, .parameters = {}}, exchange.started);
-  if (!entry || entry->head().empty()) return {};
+  if (!entry || (entry->head().empty() && !tidies)) return {};
   return {.what = What::answer, .entry = std::move(entry)};
 }
 
@@ -104,7 +105,7 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
     judgements_.count_refusal(code);
     return nullptr;
   };
-  const bool tidies = only_tidies(*statement);
+  const bool tidies = question.kind == Question::Kind::query && only_tidies(*statement);
   if (!tidies && !may_only_read(*statement)) return refuse("not_a_read");
   if (sql::mentions_moments(question.text) || sql::mentions_moments(question.parameters))
     return refuse("constant_of_time");
@@ -127,7 +128,6 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   fill->seen = std::move(seen);
   fill->key = make_key(scope, question);
   fill->hash = cache::hash_of(fill->key);
-  if (question.kind != Question::Kind::columns) fill->flight = cache_->flights().lead(fill->hash);
   fill->fingerprint = statement->fingerprint;
   fill->started_ns = now;
   fill->ttl_ns = std::chrono::nanoseconds(hints.ttl.value_or(std::chrono::seconds(0))).count();

@@ -41,6 +41,8 @@ class Pipeline {
   /// Before the statement is sent: null: its answer isn't to be kept, which is counted by its reason.
   std::shared_ptr<Fill> begin_fill(const Scope& scope, const Question& question, const StatementPtr& statement,
                                    std::int64_t now);
+  /// It is sent now: who asks the same may wait for it.
+  void lead_flight(Fill& fill) { fill.flight = cache_->flights().lead(fill.hash); }
   /// All of it has come, without an error.
   void complete(Fill& fill, std::int64_t now);
   /// Whether it only reads, and only what may be cached.

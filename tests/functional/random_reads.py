@@ -243,6 +243,8 @@ class Walk:
             if text == "DISCARD ALL":
                 pair.prepared.clear()
             said = [query(text)]
+            if ";" not in text and text != "DISCARD ALL" and self.random.random() < 0.3:
+                said = self.messages(pair, text, "")
         elif kind == "ddl":
             # Where its transaction stays open, the catalogs stay unknown.
             pair.ask(query("ROLLBACK"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from random_reads import warm
-from wire import FLUSH, SYNC, Client, bind, close, connect, describe, eventually, execute, parse, query
+from wire import FLUSH, SYNC, Client, Message, bind, close, connect, describe, eventually, execute, parse, query
 
 from harness import Millrace, PostgreSQL
 
@@ -223,6 +223,49 @@ def test_resetting_what_is_as_it_began_needs_no_server(millrace: Millrace, clien
     client.ask(query("BEGIN"))
     assert client.ask(query(RESET))[-1].body == b"T"
     client.ask(query("ROLLBACK"))
+
+
+@pytest.mark.parametrize("text", ["RESET ALL", "UNLISTEN *; RESET ALL", "CLOSE ALL"])
+def test_what_undoes_alone_is_answered_too(millrace: Millrace, client: Client, pool_mode: str, text: str) -> None:
+    assert is_answered(millrace, client, query(text)) == (pool_mode == "transaction")
+
+
+def test_a_reset_that_was_prepared_is_executed(client: Client) -> None:
+    client.ask(parse("RESET ALL", "undo"), SYNC)
+    for number in range(4):
+        client.ask(query(f"SET app.tenant = 'ada{number}'"))
+        client.ask(bind(statement="undo"), execute(), SYNC)
+        assert client.one("SELECT current_setting('app.tenant', true)") == ""
+
+
+def test_a_portal_that_is_closed_by_name_must_be_there(millrace: Millrace, client: Client) -> None:
+    text = "SELECT pg_advisory_unlock_all(); CLOSE foo"
+    for _ in range(2):
+        client.ask(query("BEGIN"))
+        client.ask(parse("SELECT 1"), bind(portal="foo"), SYNC)
+        assert "E" not in [one.kind for one in client.ask(query(text))]
+        client.ask(query("COMMIT"))
+    with connect(millrace, database="cached") as another:
+        assert another.ask_or_error(text).sqlstate == "34000"
+
+
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+@pytest.mark.parametrize(
+    ("begin", "late"),
+    [("BEGIN READ ONLY", "SET TRANSACTION READ WRITE"), ("BEGIN", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")],
+)
+def test_what_must_come_before_the_first_read_is_refused_after_it(client: Client, begin: str, late: str, extended: bool) -> None:
+    def say(sql: str) -> list[Message]:
+        return client.ask(*([parse(sql), bind(), execute(), SYNC] if extended else [query(sql)]))
+
+    for _ in range(3):
+        say(begin)
+        say("SELECT name FROM people WHERE id = 18")
+        assert [one.sqlstate for one in say(late) if one.kind == "E"] == ["25001"]
+        say("ROLLBACK")
+        say(begin)
+        assert "E" not in [one.kind for one in say(late)]
+        say("ROLLBACK")
 
 
 def test_own_and_others_writes_through_millrace_are_seen(millrace: Millrace, client: Client) -> None:
