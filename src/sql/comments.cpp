@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "sql/skip_comment.hpp"
+
 namespace millrace::sql {
 namespace {
 
@@ -36,23 +38,6 @@ std::size_t skip_dollar(std::string_view text, std::size_t at) {
   const std::string_view tag = text.substr(at, end + 1 - at);
   const std::size_t close = text.find(tag, end + 1);
   return close == none ? none : close + tag.size();
-}
-
-/// Behind the comment that begins at `at`, which may hold others; none: it doesn't end.
-std::size_t skip_comment(std::string_view text, std::size_t at) {
-  std::size_t depth = 0;
-  while (at + 1 < text.size()) {
-    if (text[at] == '/' && text[at + 1] == '*') {
-      ++depth;
-      at += 2;
-    } else if (text[at] == '*' && text[at + 1] == '/') {
-      at += 2;
-      if (--depth == 0) return at;
-    } else {
-      ++at;
-    }
-  }
-  return none;
 }
 
 /// Calls `comment(begin, end)` for each. False: where they are isn't certain.

@@ -57,6 +57,7 @@ std::string_view name(TransactionStep step) {
 std::string describe(const Statement& statement) {
   std::string out(name(statement.kind));
   if (statement.kind == StatementKind::multiple) out += " " + std::to_string(statement.statements);
+  if (statement.explained) out += " millrace (" + describe(*statement.explained) + ")";
   if (statement.writes) out += " writes";
   if (statement.uses_sequence_state) out += " sequence-state";
   if (statement.in_transaction_block_only) out += " local";

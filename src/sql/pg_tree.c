@@ -106,6 +106,7 @@ struct walk {
   size_t capacity;
   bool out_of_memory;
   bool collects;  ///< the statement's names are asked for
+  bool numbers;   ///< so are those of its parameters
   struct pg_references references;
   struct frame inline_storage[inline_frames];
 };
@@ -243,6 +244,11 @@ static void enter(struct walk* walk, const Node* node, bool squashed) {
     frame->outer = walk->hash;
     return;
   }
+  if (IsA(node, ParamRef) && walk->numbers) {
+    char number[16];
+    snprintf(number, sizeof number, "%d", ((const ParamRef*)node)->number);
+    report(walk, PG_TREE_PARAMETER, number);
+  }
   if (IsA(node, A_Const) || IsA(node, ParamRef)) {
     mix(walk, T_A_Const);
     return;
@@ -362,6 +368,12 @@ static bool explain_runs(const ExplainStmt* explain) {
     }
   }
   return runs;
+}
+
+static bool asks_millrace(const ExplainStmt* explain) {
+  if (list_length(explain->options) != 1) return false;
+  const DefElem* option = linitial(explain->options);
+  return strcmp(option->defname, "millrace") == 0 && option->arg == NULL;
 }
 
 static enum pg_tree_root root_of(const Node* statement) {
@@ -566,6 +578,9 @@ static void report_root(struct walk* walk, const Node* statement) {
         report(walk, PG_TREE_CURSOR_WITH_HOLD, NULL);
       }
       break;
+    case T_ExplainStmt:
+      if (walk->numbers) report(walk, PG_TREE_EXPLAIN_MILLRACE, NULL);
+      break;
     case T_LoadStmt:
       report(walk, PG_TREE_LOAD, NULL);
       break;
@@ -623,6 +638,7 @@ static void visit_statements(const List* statements, const struct pg_tree_visito
   walk.capacity = inline_frames;
   walk.out_of_memory = false;
   walk.collects = false;
+  walk.numbers = false;
   walk.references = (struct pg_references){.visitor = visitor};
 
   ListCell* cell;
@@ -630,6 +646,7 @@ static void visit_statements(const List* statements, const struct pg_tree_visito
     const RawStmt* raw = lfirst(cell);
     const enum pg_tree_root root = root_of(raw->stmt);
     walk.collects = names_are_asked_for(root);
+    walk.numbers = IsA(raw->stmt, ExplainStmt) && asks_millrace((const ExplainStmt*)raw->stmt);
     visitor->statement(visitor->context, root, (size_t)raw->stmt_location, (size_t)raw->stmt_len);
     report_root(&walk, raw->stmt);
     walk_tree(&walk, raw->stmt);

@@ -71,8 +71,9 @@ enum pg_tree_fact {
   PG_TREE_FINISH_PREPARED,
   PG_TREE_CURSOR_WITH_HOLD,
   PG_TREE_LOAD,
-  PG_TREE_NEW_SESSIONS,     ///< ALTER ROLE, ALTER DATABASE ... SET, ALTER SYSTEM
-  PG_TREE_UNUSED_DATABASE,  ///< CREATE, ALTER, DROP of a database
+  PG_TREE_EXPLAIN_MILLRACE,  ///< EXPLAIN (MILLRACE), without a value and other options
+  PG_TREE_NEW_SESSIONS,      ///< ALTER ROLE, ALTER DATABASE ... SET, ALTER SYSTEM
+  PG_TREE_UNUSED_DATABASE,   ///< CREATE, ALTER, DROP of a database
   // Facts found anywhere in a statement.
   PG_TREE_WRITE,           ///< INSERT, UPDATE, DELETE, MERGE, a locking clause, INTO
   PG_TREE_EXECUTE_NAME,    ///< EXECUTE name
@@ -83,6 +84,7 @@ enum pg_tree_fact {
   PG_TREE_TEMPORARY_VIEW,
   PG_TREE_TEMPORARY_SEQUENCE,
   PG_TREE_TEMPORARY_SCHEMA,  ///< anything named in pg_temp, or a search_path with it
+  PG_TREE_PARAMETER,         ///< in EXPLAIN (MILLRACE) only; `name`: its number
   PG_TREE_UNKNOWN,           ///< a node that the table of nodes doesn't know
   // What one SELECT, INSERT, UPDATE, DELETE, MERGE or COPY names, anywhere in it; nothing if it isn't alone in its
   // text.

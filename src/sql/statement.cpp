@@ -3,7 +3,9 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <charconv>
 
+#include "sql/explained_text.hpp"
 #include "sql/known_functions.hpp"
 #include "sql/pg_tree.h"
 #include "sql/reference_list.hpp"
@@ -181,6 +183,15 @@ class Reader {
         return step(TransactionStep::other);
       case PG_TREE_CURSOR_WITH_HOLD:
         return pin("cursor with hold");
+      case PG_TREE_EXPLAIN_MILLRACE:
+        asks_millrace_ = true;
+        return;
+      case PG_TREE_PARAMETER: {
+        std::uint32_t number = 0;
+        std::from_chars(name.data(), name.data() + name.size(), number);
+        statement_.explained_parameters = std::max(statement_.explained_parameters, number);
+        return;
+      }
       case PG_TREE_LOAD:
         return pin("loaded library");
       case PG_TREE_UNUSED_DATABASE:
@@ -216,6 +227,10 @@ class Reader {
   }
 
   void end() {
+    if (asks_millrace_ && statement_.statements == 1) {
+      const std::string_view explained = explained_text(text_);
+      if (!explained.empty()) statement_.explained = parse(explained);
+    }
     if ((statement_.kinds & kinds_with_references) == 0) return;
     finish(references_);
     statement_.references = std::make_shared<const References>(std::move(references_));
@@ -284,6 +299,7 @@ class Reader {
   Statement& statement_;
   std::string_view slice_;
   References references_;
+  bool asks_millrace_ = false;
   bool only_plans_ = false;  ///< what stands in the statement isn't run by it
 };
 

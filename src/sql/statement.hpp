@@ -113,6 +113,10 @@ struct Statement {
   std::string_view begin_modes;  ///< " ISOLATION LEVEL READ COMMITTED" and " READ ONLY", behind the tag; lives for ever
   /// Of all of SELECT (not SELECT INTO), INSERT, UPDATE, DELETE, MERGE and COPY in the text. Null: it holds none.
   std::shared_ptr<const References> references;
+  /// Of an EXPLAIN (MILLRACE) that is alone in its text: the statement in it, which `explained_text` finds. Null: it is
+  /// something else.
+  std::shared_ptr<const Statement> explained;
+  std::uint32_t explained_parameters = 0;  ///< how many that has: the highest number of one
   std::string why_unparsed;  ///< for kind unparsed: the parser's message, or the limit that was met
 
   /// Of a BEGIN that has a tag: a text that does the same.

@@ -28,6 +28,13 @@ struct Key {
   std::uint64_t hash;
 };
 
+std::size_t bytes_of(const Statement& statement) {
+  std::size_t sum = sizeof(Statement) + statement.why_unparsed.size();
+  for (const auto& change : statement.changes) sum += sizeof change + change.name.size() + change.text.size();
+  if (statement.references != nullptr) sum += sql::bytes(*statement.references);
+  return sum;
+}
+
 struct Entry {
   std::string text;
   KeyKind kind = KeyKind::text;
@@ -38,9 +45,8 @@ struct Entry {
 
   bool holds(const Key& key) const { return text == key.text && kind == key.kind; }
   std::size_t bytes() const {
-    std::size_t sum = sizeof(Entry) + sizeof(Statement) + text.size() + statement->why_unparsed.size();
-    for (const auto& change : statement->changes) sum += sizeof change + change.name.size() + change.text.size();
-    if (statement->references != nullptr) sum += sql::bytes(*statement->references);
+    std::size_t sum = sizeof(Entry) + text.size() + bytes_of(*statement);
+    if (statement->explained) sum += bytes_of(*statement->explained);
     return sum;
   }
 };

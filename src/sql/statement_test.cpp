@@ -18,6 +18,12 @@ class StatementTest : public testing::TestWithParam<Case> {};
 
 TEST_P(StatementTest, Means) { EXPECT_EQ(describe(*parse(GetParam().text)), GetParam().meaning) << GetParam().text; }
 
+TEST(ExplainMillrace, CountsParameters) {
+  EXPECT_EQ(parse("EXPLAIN (MILLRACE) SELECT $2 FROM t WHERE a = $1 AND b = (SELECT $11)")->explained_parameters, 11);
+  EXPECT_EQ(parse("EXPLAIN (MILLRACE) SELECT '$3'")->explained_parameters, 0);
+  EXPECT_EQ(parse("EXPLAIN SELECT $2")->explained_parameters, 0);
+}
+
 constexpr Case kKinds[] = {
     {"", "empty"},
     {" ; ;/* nothing */ -- at all", "empty"},
@@ -105,6 +111,14 @@ constexpr Case kWrites[] = {
     {"SELECT 1 WHERE lastval() > 0", "select sequence-state"},
     {"INSERT INTO t VALUES (currval('s')) RETURNING id", "insert writes sequence-state"},
     {"EXPLAIN DELETE FROM t", "explain"},
+    {"EXPLAIN (MILLRACE) SELECT 1;", "explain millrace (select)"},
+    {"/* a */ explain -- (\n( /* b */ \"millrace\" -- c\n) /* d */ DELETE FROM t", "explain millrace (delete writes)"},
+    {"EXPLAIN (MILLRACE) EXECUTE p", "explain millrace (execute writes; execute p); execute p"},
+    {"EXPLAIN (MILLRACE on) SELECT 1", "explain"},
+    {"EXPLAIN (MILLRACE, VERBOSE) SELECT 1", "explain"},
+    {"EXPLAIN (\"MILLRACE\") SELECT 1", "explain"},
+    {"EXPLAIN (MILLRACE) SELECT 1; SELECT 2", "multiple 2"},
+    {"SELECT 2; EXPLAIN (MILLRACE) SELECT 1", "multiple 2"},
     {"EXPLAIN ANALYZE DELETE FROM t", "explain writes"},
     {"EXPLAIN (ANALYZE false) DELETE FROM t", "explain"},
     {"EXPLAIN (ANALYZE 0, VERBOSE) DELETE FROM t", "explain"},

@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include "sql/describe.hpp"
+#include "sql/explained_text.hpp"
 #include "sql/fuzz/subjects.hpp"
 #include "sql/statement.hpp"
 
@@ -20,6 +22,13 @@ void millrace::sql::fuzz::parse(std::string_view text) {
     default:
       if (statement->statements != 1) __builtin_trap();
       break;
+  }
+  // What Millrace is asked to explain is what stands behind the option.
+  if (statement->explained != nullptr) {
+    const auto explained = explained_text(text);
+    if (statement->kind != StatementKind::explain || explained.empty() || !text.ends_with(explained)) __builtin_trap();
+    if (describe(*sql::parse(explained)) != describe(*statement->explained)) __builtin_trap();
+    if (statement->explained->kind == StatementKind::unparsed) __builtin_trap();
   }
   // A target is written: no one may take the statement for a read.
   if (statement->references != nullptr) {
