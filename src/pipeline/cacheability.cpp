@@ -49,7 +49,9 @@ class Inspection {
       : snapshot_(snapshot), search_path_(search_path) {}
 
   Cacheable of(const sql::Statement& statement) && {
-    if (itself(statement)) names(*statement.references, search_path_, 0);
+    result_ = cacheability_by_text(statement);
+    if (snapshot_.has_unsafe_casts) refuse("casts", "may call a cast of a user's that isn't immutable");
+    if (result_()) names(*statement.references, search_path_, 0);
     if (!result_.code.empty()) result_.reads.clear();
     std::ranges::sort(result_.reads);
     const auto twice = std::ranges::unique(result_.reads);
@@ -65,26 +67,6 @@ class Inspection {
       result_.why_not = std::move(why);
     }
     return false;
-  }
-
-  bool itself(const sql::Statement& statement) {
-    if (statement.kind != sql::StatementKind::select || statement.statements != 1) {
-      return refuse("not_a_select", "isn't one SELECT");
-    }
-    if (statement.references == nullptr) return refuse("not_a_select", "isn't a plain SELECT");
-    const References& references = *statement.references;
-    if (!references.not_known.empty()) {
-      return refuse(code_of(references.not_known), "holds " + references.not_known);
-    }
-    if (!references.writes.empty()) return refuse("writes", "writes " + show(references.writes.front()));
-    if (!statement.changes.empty() || !statement.other_settings.empty() || !statement.steps.empty() ||
-        statement.in_transaction_block_only || statement.affects_new_sessions || statement.copies_in) {
-      return refuse("session", "changes the session");
-    }
-    if (statement.uses_sequence_state) return refuse("sequence_state", "reads what the session did to a sequence");
-    if (statement.writes) return refuse("writes", "calls a function that writes or locks");
-    if (snapshot_.has_unsafe_casts) return refuse("casts", "may call a cast of a user's that isn't immutable");
-    return true;
   }
 
   /// What the statement or a view's definition names.
@@ -281,6 +263,28 @@ class Inspection {
 };
 
 }  // namespace
+
+Cacheable cacheability_by_text(const sql::Statement& statement) {
+  const auto refuse = [](std::string_view code, std::string why) {
+    return Cacheable{.why_not = std::move(why), .code = std::string(code), .reads = {}};
+  };
+  if (statement.kind != sql::StatementKind::select || statement.statements != 1) {
+    return refuse("not_a_select", "isn't one SELECT");
+  }
+  if (statement.references == nullptr) return refuse("not_a_select", "isn't a plain SELECT");
+  const References& references = *statement.references;
+  if (!references.not_known.empty()) {
+    return refuse(code_of(references.not_known), "holds " + references.not_known);
+  }
+  if (!references.writes.empty()) return refuse("writes", "writes " + show(references.writes.front()));
+  if (!statement.changes.empty() || !statement.other_settings.empty() || !statement.steps.empty() ||
+      statement.in_transaction_block_only || statement.affects_new_sessions || statement.copies_in) {
+    return refuse("session", "changes the session");
+  }
+  if (statement.uses_sequence_state) return refuse("sequence_state", "reads what the session did to a sequence");
+  if (statement.writes) return refuse("writes", "calls a function that writes or locks");
+  return {};
+}
 
 Cacheable cacheability(const sql::Statement& statement, const catalog::Snapshot& snapshot,
                        std::span<const std::string> search_path) {

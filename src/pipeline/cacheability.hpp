@@ -19,6 +19,10 @@ struct Cacheable {
   bool operator()() const { return code.empty(); }
 };
 
+/// What the statement shows by itself, whatever the catalog holds: why not, or nothing yet. So it is of all that
+/// `may_only_read` doesn't hold for. Pure; thread-safe.
+Cacheable cacheability_by_text(const sql::Statement& statement);
+
 /// The answer depends on nothing but the statement with its parameters, the rows of `reads`, the user, the role, the
 /// session's settings, and the snapshot. Whatever isn't known to keep to that is refused.
 ///

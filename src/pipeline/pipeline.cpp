@@ -1,6 +1,7 @@
 #include "pipeline/pipeline.hpp"
 
 #include "base/log.hpp"
+#include "pipeline/question_key.hpp"
 #include "pipeline/tidying.hpp"
 #include "sql/comments.hpp"
 #include "sql/references.hpp"
@@ -70,22 +71,8 @@ Verdict Pipeline::decide(const Exchange& exchange, std::string_view text, const 
   return {.what = What::answer, .entry = std::move(entry)};
 }
 
-// A key begins with four-byte numbers: scope, kind and length of the text, first_rows.
-constexpr std::size_t first_rows_at = 8;
-
-std::string_view bytes_of(const std::uint32_t& number) {
-  return {reinterpret_cast<const char*>(&number), sizeof number};
-}
-
 std::string_view Pipeline::make_key(const Scope& scope, const Question& question) {
-  const auto append_number = [this](std::uint32_t number) { key_.append(bytes_of(number)); };
-  const std::string_view query = question.text.substr(0, question.text.find('\0'));
-  const std::string_view plain = sql::without_comments(query, plain_);
-  key_.clear();
-  append_number(scope.number);
-  append_number(static_cast<std::uint32_t>(plain.size() << 2) | static_cast<std::uint32_t>(question.kind));
-  append_number(question.first_rows);
-  key_.append(plain).append(question.text.substr(query.size())).append(question.parameters);
+  write_key(scope, question, key_, plain_);
   return key_;
 }
 
@@ -101,14 +88,12 @@ std::uint64_t Pipeline::flight_of(const Scope& scope, const Question& question) 
 
 std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& question, const StatementPtr& statement,
                                            std::int64_t now) {
-  const auto refuse = [this](std::string_view code) {
-    judgements_.count_refusal(code);
+  const auto refuse = [&](std::string_view code) {
+    if (question.kind != Question::Kind::columns) judgements_.count_refusal(code);  // of a statement once
     return nullptr;
   };
   const bool tidies = question.kind == Question::Kind::query && only_tidies(*statement);
-  if (!tidies && !may_only_read(*statement)) return refuse("not_a_read");
-  if (sql::mentions_moments(question.text) || sql::mentions_moments(question.parameters))
-    return refuse("constant_of_time");
+  if (!tidies && !may_only_read(*statement)) return refuse(cacheability_by_text(*statement).code);
   cache_->begin_use();
   auto& versions = cache_->versions();
   // Before the catalog itself is looked at.
@@ -119,6 +104,8 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   if (tidies && !tidies_as_known(*statement, *catalog)) return refuse("function");
   const Judgement& judgement = tidies ? nothing_read : judgements_.of(statement, scope, *catalog);
   if (!judgement.read.code.empty()) return refuse(judgement.read.code);
+  if (sql::mentions_moments(question.text) || sql::mentions_moments(question.parameters))
+    return refuse("constant_of_time");
   const auto hints = sql::hints_of(question.text.substr(0, question.text.find('\0')));
   auto fill = std::make_shared<Fill>();
   if (question.kind != Question::Kind::columns) {
@@ -141,7 +128,7 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
 void Pipeline::complete(Fill& fill, std::int64_t now) {
   if (fill.dropped) return judgements_.count_refusal("too_large");
   if (fill.first_rows != 0) {
-    fill.key.replace(first_rows_at, sizeof fill.first_rows, bytes_of(fill.first_rows));
+    set_first_rows(fill.key, fill.first_rows);
     fill.hash = cache::hash_of(fill.key);
   }
   cache_->l1().insert({.key = fill.key,

@@ -9,9 +9,7 @@ namespace {
 
 constexpr std::string_view space = " \t\n\r\f\v";
 
-void skip_space(std::string_view& text) {
-  text.remove_prefix(std::min(text.find_first_not_of(space), text.size()));
-}
+void skip_space(std::string_view& text) { text.remove_prefix(std::min(text.find_first_not_of(space), text.size())); }
 
 void skip_space_and_comments(std::string_view& text) {
   for (;;) {

@@ -14,10 +14,10 @@ TEST(ExplainedText, IsTheStatementAsItStands) {
 }
 
 TEST(ExplainedText, IsNoneOfAnythingElse) {
-  for (const char* text : {"", "EXPLAIN", "EXPLAIN (", "EXPLAIN (MILLRACE", "EXPLAIN (MILLRACE)", "EXPLAIN SELECT 1",
-                           "EXPLAIN (MILLRACE, ANALYZE) SELECT 1", "EXPLAIN (MILLRACES) SELECT 1",
-                           "EXPLAIN (ANALYZE, MILLRACE) SELECT 1", "EXPLAIN (\"Millrace\") SELECT 1",
-                           "EXPLAIN /* ( MILLRACE) SELECT 1", "SELECT 1"}) {
+  for (const char* text :
+       {"", "EXPLAIN", "EXPLAIN (", "EXPLAIN (MILLRACE", "EXPLAIN (MILLRACE)", "EXPLAIN SELECT 1",
+        "EXPLAIN (MILLRACE, ANALYZE) SELECT 1", "EXPLAIN (MILLRACES) SELECT 1", "EXPLAIN (ANALYZE, MILLRACE) SELECT 1",
+        "EXPLAIN (\"Millrace\") SELECT 1", "EXPLAIN /* ( MILLRACE) SELECT 1", "SELECT 1"}) {
     EXPECT_EQ(explained_text(text), "") << text;
   }
 }

@@ -1,0 +1,117 @@
+#include "pipeline/explanation.hpp"
+
+#include "pipeline/judgements.hpp"
+#include "pipeline/pipeline.hpp"
+#include "pipeline/question_key.hpp"
+#include "sql/comments.hpp"
+
+namespace millrace::pipeline {
+namespace {
+
+Explanation begin(std::string_view database, std::string_view user, std::string_view text,
+                  const sql::Statement& statement) {
+  Explanation said;
+  said.kind = statement.kind;
+  said.fingerprint = statement.fingerprint;
+  said.database = database;
+  said.user = user;
+  std::string buffer;
+  said.text = sql::without_comments(text, buffer);
+  return said;
+}
+
+/// The settings of a scope: names and values from the start, or the SET that the client has sent.
+std::string words_of(std::string_view settings) {
+  std::string words;
+  const auto take = [&settings] {
+    const auto end = std::min(settings.find('\0'), settings.size());
+    const auto part = settings.substr(0, end);
+    settings.remove_prefix(std::min(end + 1, settings.size()));
+    return part;
+  };
+  while (!settings.empty()) {
+    const auto name = take();
+    const auto value = take();
+    if (!words.empty()) words += "; ";
+    const bool is_statement = value.size() > 4 && (value[0] | 0x20) == 's' && (value[1] | 0x20) == 'e' &&
+                              (value[2] | 0x20) == 't' && std::string_view(" \t\n\r\f/-").contains(value[3]);
+    if (!is_statement) words.append(name).append("=");
+    words += value;
+  }
+  return words;
+}
+
+/// As `Pipeline::begin_fill` decides.
+void judge(Explanation& said, const Scope& scope, const Question& question, const sql::Statement& statement) {
+  const auto refuse = [&said](std::string code, std::string why) {
+    said.refusals.push_back({std::move(code), std::move(why)});
+  };
+  const auto catalog = scope.source ? scope.source->current() : nullptr;
+  if (catalog) said.search_path = search_path_of(scope, *catalog);
+  if (const auto by_text = cacheability_by_text(statement); !by_text()) return refuse(by_text.code, by_text.why_not);
+  if (!catalog) return refuse("catalog_unknown", "the database's catalogs aren't known at present");
+  if (!said.search_path) return refuse("search_path", "the session's search path isn't known");
+  const auto judged = cacheability(statement, *catalog, *said.search_path);
+  if (!judged()) return refuse(judged.code, judged.why_not);
+  if (sql::mentions_moments(question.text) || sql::mentions_moments(question.parameters)) {
+    return refuse("constant_of_time", "has a constant or parameter that may stand for the time, such as 'now'");
+  }
+  said.reads.emplace();
+  for (const auto oid : judged.reads) {
+    const auto* table = catalog->find(oid);
+    said.reads->push_back(table == nullptr ? std::to_string(oid) : table->schema + "." + table->name);
+  }
+}
+
+std::optional<Explanation::Kept> kept_under(cache::L1Cache& l1, const Scope& scope, const Question& question,
+                                            std::int64_t now) {
+  using State = Explanation::Kept::State;
+  std::string key, plain;
+  write_key(scope, question, key, plain);
+  const auto entry = l1.peek(key, cache::hash_of(key));
+  if (!entry) return std::nullopt;
+  const State state = l1.is_live(*entry, now)      ? State::fresh
+                      : now >= entry->expires_ns() ? State::expired
+                                                   : State::stale;
+  const std::int64_t remaining = state == State::fresh ? entry->expires_ns() - now : 0;
+  return Explanation::Kept{.state = state,
+                           .age = std::chrono::nanoseconds(now - entry->stored_ns()),
+                           .remaining = std::chrono::nanoseconds(remaining),
+                           .rows = entry->rows(),
+                           .bytes = entry->memory_bytes()};
+}
+
+}  // namespace
+
+Explanation explain(ReadCache& cache, const Scope& scope, const Question& question, const sql::Statement& statement,
+                    std::optional<Refusal> session, std::int64_t now) {
+  Explanation said = begin(scope.database, scope.user, text_of(question), statement);
+  if (scope.wanted) said.settings = words_of(scope.settings);
+  const bool session_allows = !session;
+  if (session) said.refusals.push_back(std::move(*session));
+  judge(said, scope, question, statement);
+
+  auto hints = sql::hints_of(text_of(question));
+  said.ttl = hints.ttl ? std::chrono::nanoseconds(*hints.ttl) : cache.ttl();
+  said.tags = std::move(hints.tags);
+  if (scope.wanted && scope.number != 0) said.kept = kept_under(cache.l1(), scope, question, now);
+
+  // What is fresh is answered while the catalogs are being read anew, too.
+  const bool is_there = said.kept && said.kept->state == Explanation::Kept::State::fresh;
+  if (session_allows && is_there && may_only_read(statement)) {
+    said.decision = CacheUse::hit;
+    said.refusals.clear();
+  } else if (said.refusals.empty()) {
+    said.decision = CacheUse::miss;
+  }
+  return said;
+}
+
+Explanation explain_without_cache(std::string_view database, std::string_view user, std::string_view text,
+                                  const sql::Statement& statement) {
+  Explanation said = begin(database, user, text, statement);
+  said.refusals.push_back({"no_cache", "there is no cache: ENABLE_MULTI_LEVEL_CACHING is off"});
+  return said;
+}
+
+}  // namespace millrace::pipeline
