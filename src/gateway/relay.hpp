@@ -10,12 +10,14 @@
 #include "backend/server_state.hpp"
 #include "base/result.hpp"
 #include "gateway/client_reader.hpp"
+#include "gateway/hindrance.hpp"
 #include "gateway/passage.hpp"
 #include "gateway/prepared_texts.hpp"
 #include "gateway/replies.hpp"
 #include "gateway/server_writer.hpp"
 #include "gateway/session_scope.hpp"
 #include "gateway/session_state.hpp"
+#include "pipeline/explanation.hpp"
 #include "pipeline/pipeline.hpp"
 
 namespace millrace::gateway {
@@ -152,10 +154,15 @@ class Relay {
   bool waits_for_flight();
   bool is_untouched() const;
   void on_way();
+  pipeline::Explanation explain(const pipeline::Question& question, const sql::Statement& statement);
+  char status_here() const;
+  Decided explain_query(const pipeline::Exchange& exchange, std::string_view text);
+  std::size_t explain_batch(const Item& item, pgwire::Bytes rest);
   bool reads_committed(const pipeline::Scope& scope);
   const pipeline::Scope* scope_of_session();
   bool server_is_clear(const pipeline::Scope& scope);
   void forget_servers_portal();
+  Hindrance hindrance(const pipeline::Scope* scope, bool wanted);
   const pipeline::Scope* scope_for_answers(bool wanted);
   const pipeline::Scope* scope_for_fills(bool wanted);
   bool wants_answer(std::string_view text);
@@ -240,9 +247,10 @@ class Relay {
 
   Passage to_server_, to_client_;
   bool stopped_short_ = false;
-  std::string answers_;   ///< to the client, to what the server isn't asked
-  std::string instead_;   ///< to the client, instead of the server's message at hand
-  bool dropped_ = false;  ///< the server's message at hand isn't passed on
+  bool awaits_batch_ = false;  ///< what is there of a batch waits for its end
+  std::string answers_;        ///< to the client, to what the server isn't asked
+  std::string instead_;        ///< to the client, instead of the server's message at hand
+  bool dropped_ = false;       ///< the server's message at hand isn't passed on
   Next stop_ = Next::more;
   std::string to_parse_;
   StatementPtr understood_;  ///< the client's message at hand; null: not yet

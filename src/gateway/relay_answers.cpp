@@ -68,15 +68,25 @@ void Relay::forget_servers_portal() {
   replies_.owe(Reply::Kind::close, now_).shown = Reply::Shown::errors;
 }
 
+/// Why an answer of this session isn't to be kept. `scope`: `scope_of_session`.
+Hindrance Relay::hindrance(const pipeline::Scope* scope, bool wanted) {
+  if (scope == nullptr) return scope_.has_cache() ? Hindrance::settings_under_way : Hindrance::no_cache;
+  if (!session_.moves) return Hindrance::asked_too_late;
+  if (!wanted) return Hindrance::not_wanted;
+  if (names_are_unclear_) return Hindrance::names_unclear;
+  if (!scope->why_not.empty()) return Hindrance::settings;
+  if (session_.pin.is_set()) return Hindrance::pinned;
+  if (doubt_) return Hindrance::transaction;
+  if (replies_.status == 'E') return Hindrance::failed_transaction;
+  if (!reads_committed(*scope)) return Hindrance::isolation;
+  return server_is_clear(*scope) ? Hindrance::none : Hindrance::server_state;
+}
+
 /// Null: an answer of this session isn't to be kept. What of the same transaction ran before only read, and it sees
 /// what is committed.
 const pipeline::Scope* Relay::scope_for_fills(bool wanted) {
   const pipeline::Scope* const scope = scope_of_session();
-  if (scope == nullptr || !session_.moves || !wanted || names_are_unclear_ || !scope->why_not.empty() ||
-      session_.pin.is_set() || doubt_ || replies_.status == 'E') {
-    return nullptr;
-  }
-  return reads_committed(*scope) && server_is_clear(*scope) ? scope : nullptr;
+  return hindrance(scope, wanted) == Hindrance::none ? scope : nullptr;
 }
 
 /// Null: nothing is answered from memory at present. What is under way would have to be answered before.
@@ -141,7 +151,9 @@ bool Relay::waits_for_flight() {
 
 /// So many bytes of the batch that the item begins; 0: it isn't answered here.
 std::size_t Relay::answer_batch(const Item& item, Bytes rest) {
-  if (!begins_batch(item.type) || !scope_.has_cache()) return 0;
+  if (!begins_batch(item.type)) return 0;
+  if (const std::size_t explained = explain_batch(item, rest); explained > 0) return explained;
+  if (stop_ != Next::more || awaits_batch_ || !scope_.has_cache()) return 0;
   scope_.of(session_.settings.current());
   if (!scope_.wanted() && !hinted_) return 0;
   const pipeline::Scope* const scope = scope_for_answers(true);
@@ -165,8 +177,14 @@ std::size_t Relay::answer_batch(const Item& item, Bytes rest) {
 void Relay::begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question,
                        const StatementPtr& statement) {
   if (!scope_.has_cache() || !statement || question.text.empty()) return;
-  const pipeline::Scope* const scope = scope_for_fills(wants_answer(question.text));
-  if (scope == nullptr) return;
+  const bool wanted = wants_answer(question.text);
+  const pipeline::Scope* const scope = scope_of_session();
+  if (const auto found = hindrance(scope, wanted); found != Hindrance::none) {
+    if (!wanted || question.kind == pipeline::Question::Kind::columns) return;
+    pipeline_.count_refusal(code_of(found, scope));
+    exchange.cache = CacheUse::bypass;
+    return;
+  }
   exchange.fill = pipeline_.begin_fill(*scope, question, statement, now_);
   exchange.cache = exchange.fill ? CacheUse::miss : CacheUse::bypass;
 }

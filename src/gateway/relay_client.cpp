@@ -60,6 +60,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       if (stopped_short_) break;
       continue;
     }
+    if (stop_ != Next::more || std::exchange(awaits_batch_, false)) break;
     const auto decided = decide(item);
     if (decided == Decided::wait) break;
     if (decided == Decided::answered) {
@@ -107,6 +108,7 @@ Relay::Decided Relay::decide(const Item& item) {
   if (stop_ == Next::parse) return Decided::wait;
   using What = pipeline::Verdict::What;
   const std::string_view text = text_of(item);
+  if (exchange.statement && exchange.statement->explained) return explain_query(exchange, text);
   const pipeline::Scope* const scope = scope_for_answers(wants_answer(text));
   const pipeline::SessionView view{
       .holds_begin = session_.stays ? scope != nullptr && replies_.status == 'I' : !writer_.attached(),

@@ -117,7 +117,7 @@ struct Statement {
   /// something else.
   std::shared_ptr<const Statement> explained;
   std::uint32_t explained_parameters = 0;  ///< how many that has: the highest number of one
-  std::string why_unparsed;  ///< for kind unparsed: the parser's message, or the limit that was met
+  std::string why_unparsed;                ///< for kind unparsed: the parser's message, or the limit that was met
 
   /// Of a BEGIN that has a tag: a text that does the same.
   std::string begin_text() const { return transaction_tag + std::string(begin_modes); }

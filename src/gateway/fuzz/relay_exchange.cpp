@@ -2,6 +2,7 @@
 
 #include "gateway/fuzz/require.hpp"
 #include "pgwire/protocol/limits.hpp"
+#include "pgwire/protocol/reader.hpp"
 
 namespace millrace::gateway::fuzz {
 namespace {
@@ -20,6 +21,11 @@ QueryPerformanceMonitor& monitor() {
 std::shared_ptr<const backend::ParameterList> usual_parameters() {
   return std::make_shared<backend::ParameterList>(
       backend::ParameterList{{"standard_conforming_strings", "on"}, {"client_encoding", "UTF8"}});
+}
+
+bool holds_millrace(Bytes bytes) {
+  const auto same_letter = [](char a, char b) { return (a | 0x20) == b; };
+  return !std::ranges::search(pgwire::as_text(bytes), std::string_view("millrace"), same_letter).empty();
 }
 
 /// Follows the frames of a stream of messages.
@@ -65,9 +71,10 @@ class Exchange {
   /// False: the connection is over.
   bool from_client(Bytes bytes) {
     waiting_client_.insert(waiting_client_.end(), bytes.begin(), bytes.end());
+    asks_millrace_ |= holds_millrace(waiting_client_);
     for (;;) {
       const auto step = relay_.from_client(waiting_client_, ++now_);
-      require(step.answer.empty() || (mode_ == Relay::Mode::transaction && !attached_));
+      require(step.answer.empty() || (mode_ == Relay::Mode::transaction && !attached_) || asks_millrace_);
       to_client_.append(reinterpret_cast<const char*>(step.answer.data()), step.answer.size());
       client_frames_.follow(step.answer);
       require(client_frames_.between_messages() || step.answer.empty());
@@ -164,7 +171,7 @@ class Exchange {
   void pass(const std::vector<std::byte>& in, std::size_t used, Bytes forward, std::string& out, Frames& frames) {
     require(used <= in.size());
     const bool as_it_came = forward.data() == in.data() && forward.size() == used;
-    require(as_it_came || mode_ == Relay::Mode::transaction || forward.empty());
+    require(as_it_came || mode_ == Relay::Mode::transaction || forward.empty() || asks_millrace_);
     out.append(reinterpret_cast<const char*>(forward.data()), forward.size());
     frames.follow(forward);
   }
@@ -179,6 +186,8 @@ class Exchange {
   Relay relay_;
   bool attached_ = false;
   bool waits_for_answer_ = false;
+  /// EXPLAIN (MILLRACE) is answered in any mode, at any time; what it has prepared, the server gets when it must.
+  bool asks_millrace_ = false;
   std::size_t leases_ = 0;
   std::int64_t now_ = 0;
   std::vector<std::byte> waiting_client_, waiting_server_;

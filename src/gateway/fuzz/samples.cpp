@@ -93,6 +93,17 @@ void converse(std::string_view name, Conversation& talk) {
     talk.server(error("42601", words) + ready());
     talk.client(parse("s", "SELECT '" + words + "'") + bind("s") + execute() + sync());
     talk.server(parsed() + bound() + row(words) + complete("SELECT 1") + ready());
+  } else if (name == "explain") {
+    const std::string sql = "EXPLAIN (MILLRACE) SELECT 1";
+    talk.client(query(sql)).client(parse("e", sql) + describe_statement("e") + flush());
+    talk.client(bind("e") + execute("", 1) + execute() + sync() + close_statement("e") + sync());
+    talk.client(query("BEGIN") + query("SELECT 1") + query(sql) + run(sql) + sync());
+    talk.server(complete("BEGIN") + ready('T') + complete("SELECT 0") + ready('T'));
+    talk.client(run("SELECT 1") + run(sql) + sync());
+    talk.server(done("SELECT 0") + parsed() + bound() + error("42601", "unrecognized EXPLAIN option") + ready('E'));
+    talk.client(run(sql) + sync()).server(error("25P02", "current transaction is aborted") + ready('E'));
+    talk.client(query("EXPLAIN (MILLRACE) SELECT 1 -- of more than forty-eight bytes"));
+    talk.server(error("25P02", "current transaction is aborted") + ready('E'));
   } else if (name == "function") {
     talk.client(query("SELECT nextval('s')")).server(columns() + row("1") + complete("SELECT 1") + ready());
     talk.client(query("SELECT lastval()")).server(columns() + row("1") + complete("SELECT 1") + ready());
@@ -105,7 +116,7 @@ void converse(std::string_view name, Conversation& talk) {
 std::vector<Sample> samples() {
   std::vector<Sample> all;
   for (const std::string_view name :
-       {"simple", "prepared", "names", "errors", "settings", "copy", "long", "function"}) {
+       {"simple", "prepared", "names", "errors", "settings", "copy", "long", "explain", "function"}) {
     for (const auto mode : {Relay::Mode::session, Relay::Mode::transaction}) {
       Conversation talk(mode);
       converse(name, talk);

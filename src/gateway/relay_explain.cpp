@@ -1,0 +1,111 @@
+// What of the relay answers EXPLAIN (MILLRACE).
+#include "gateway/explain_batch.hpp"
+#include "gateway/relay.hpp"
+#include "pgwire/protocol/encode.hpp"
+#include "pipeline/question_key.hpp"
+#include "sql/comments.hpp"
+#include "sql/explained_text.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+using pgwire::Bytes;
+using Question = pipeline::Question;
+
+/// A batch that is longer than its text and this isn't waited for.
+constexpr std::size_t most_beside_text = 32 * 1024;
+
+}  // namespace
+
+/// Of a statement that the client would have executed now. Nothing is under way.
+pipeline::Explanation Relay::explain(const Question& question, const sql::Statement& statement) {
+  const std::string_view text = pipeline::text_of(question);
+  if (!scope_.has_cache()) {
+    return pipeline::explain_without_cache(options_.database, options_.user, text, statement);
+  }
+  const auto hints = sql::hints_of(text);
+  const bool wanted = wants_answer(text);
+  const pipeline::Scope* const scope = scope_of_session();
+  const Hindrance found = hindrance(scope, wanted);
+  std::optional<pipeline::Refusal> session;
+  if (found != Hindrance::none) session = refusal_of(found, scope, session_.pin.why());
+  if (found == Hindrance::not_wanted && !hints.cache) {
+    session = pipeline::Refusal{"cache_off", "a comment in it says cache=off"};
+  } else if (found == Hindrance::not_wanted && !hints.consistency.empty()) {
+    session = pipeline::Refusal{"consistency", "a comment in it asks for the level " + hints.consistency};
+  }
+  return pipeline::explain(*pipeline_.cache(), *scope_.of(session_.settings.current()), question, statement,
+                           std::move(session), now_);
+}
+
+/// What a batch that is answered now is in: as ReadyForQuery says it.
+char Relay::status_here() const {
+  return !session_.held_begin.empty() || (writer_.attached() && replies_.status == 'T') ? 'T' : 'I';
+}
+
+/// What is under way decides whether there is a transaction, and what is in it, so it is to be answered first. What the
+/// server would refuse whatever it is, and what comes among messages that it hasn't been told the end of, is for the
+/// server, which doesn't know the option.
+Relay::Decided Relay::explain_query(const pipeline::Exchange& exchange, std::string_view text) {
+  if (replies_.copy_in || replies_.unsynced) return Decided::send;
+  if (!replies_.empty()) {
+    settle();
+    return Decided::wait;
+  }
+  if (replies_.status == 'E') return Decided::send;
+  const Question question{.kind = Question::Kind::query, .text = sql::explained_text(text), .parameters = {}};
+  const auto rows = rows_of(explain(question, *exchange.statement->explained), question);
+  session_.names.unnamed.reset();
+  session_.names.unnamed_portal.reset();
+  portal_is_here_ = true;
+  const std::size_t before = answers_.size();
+  append_explain_columns(answers_, {0, 0});
+  append_explain_rows(answers_, rows);
+  pgwire::append_command_complete(answers_, explain_tag);
+  pgwire::append_ready_for_query(answers_, status_here());
+  Reply reply;
+  reply.exchange = exchange;
+  reply.exchange.rows = rows.size();
+  reply.exchange.bytes_out = answers_.size() - before;
+  ended(reply);
+  return Decided::answered;
+}
+
+/// So many bytes of the batch that the item begins; 0: it isn't one of EXPLAIN (MILLRACE), or waits: for answers, or
+/// for its end.
+std::size_t Relay::explain_batch(const Item& item, Bytes rest) {
+  if (replies_.skipping || replies_.copy_in || replies_.unsynced || replies_.status == 'E') return 0;
+  if (!ExplainBatch::may_begin_with(item, pipeline_, session_)) return 0;
+  if (!replies_.empty()) {
+    settle();
+    return 0;
+  }
+  const auto known_parameters = [this](std::string_view query_and_types) {
+    if (!scope_.has_cache()) return std::string();
+    const auto& scope = *scope_.of(session_.settings.current());
+    std::string key, plain;
+    pipeline::write_key(scope, {.kind = Question::Kind::columns, .text = query_and_types, .parameters = {}}, key,
+                        plain);
+    auto& l1 = pipeline_.cache()->l1();
+    const auto entry = l1.peek(key, cache::hash_of(key));
+    return entry && l1.is_live(*entry, now_) ? std::string(entry->head()) : std::string();
+  };
+  ExplainBatch batch(pipeline_, session_, writer_,
+                     {.status = status_here(),
+                      .now = now_,
+                      .explain = [this](const Question& question,
+                                        const sql::Statement& statement) { return explain(question, statement); },
+                      .parameters = known_parameters});
+  const std::size_t used = batch.answer(rest, answers_);
+  awaits_batch_ = batch.lacks_its_end() && rest.size() < pipeline_.limits().max_bytes + most_beside_text;
+  if (used == 0) return 0;
+  if (batch.changes_portal()) portal_is_here_ = true;
+  for (const auto& exchange : batch.exchanges()) {
+    Reply reply;
+    reply.exchange = exchange;
+    ended(reply);
+  }
+  return used;
+}
+
+}  // namespace millrace::gateway
