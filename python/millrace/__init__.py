@@ -24,6 +24,16 @@ from .intelligent_cache_manager import (
     get_cache_manager,
     get_sync_cache_manager,
 )
+from .query_optimization_engine import (
+    DatabaseType,
+    QueryAnalysis,
+    QueryCacheability,
+    QueryComplexity,
+    QueryOptimizationEngine,
+    SyncQueryOptimizationEngine,
+    get_query_optimization_engine,
+    get_sync_query_optimization_engine,
+)
 
 __all__ = [
     "AuthenticationError",
@@ -32,15 +42,23 @@ __all__ = [
     "CacheStats",
     "CachedResult",
     "CrossDatabaseInvalidation",
+    "DatabaseType",
     "IntelligentCacheManager",
     "InvalidRequestError",
     "InvalidationScope",
     "LevelStats",
     "MillraceError",
+    "QueryAnalysis",
+    "QueryCacheability",
+    "QueryComplexity",
+    "QueryOptimizationEngine",
     "SyncIntelligentCacheManager",
+    "SyncQueryOptimizationEngine",
     "UnavailableError",
     "UnexpectedAnswerError",
     "UnreachableError",
     "get_cache_manager",
+    "get_query_optimization_engine",
     "get_sync_cache_manager",
+    "get_sync_query_optimization_engine",
 ]

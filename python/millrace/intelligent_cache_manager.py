@@ -7,22 +7,16 @@
 A result is what JSON can say; it comes back as JSON has it (a tuple as a list, a key of a dict as a text).
 """
 
-import asyncio
 import functools
-import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from types import TracebackType
 from typing import Any, Self
-from weakref import WeakKeyDictionary
-
-import httpx
 
 from . import _protocol
-from ._protocol import DEFAULT_TIMEOUT, Call, Json
-from .errors import UnexpectedAnswerError, UnreachableError
+from ._connection import AsyncCaller, Caller, SyncCaller, read
+from ._protocol import Call
 
 
 class CacheLevel(IntEnum):
@@ -89,6 +83,7 @@ class CacheStats:
     memory_pressure: float
     fragmentation_ratio: float
     last_cleanup: datetime | None
+    refusals: dict[str, int]  # statements whose answer wasn't kept, by the reason
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
@@ -133,38 +128,8 @@ class CrossDatabaseInvalidation:
         return cls(**body | {"scope": InvalidationScope(body["scope"]), "triggered_at": triggered})
 
 
-class _Caller:
-    """What both kinds of manager are made with.
-
-    `url` defaults to MILLRACE_URL, then http://127.0.0.1:8642; `api_key` to MILLRACE_API_KEY. `timeout` is in seconds.
-    `verify` as httpx has it: whether and by what the server's certificate is checked. `default` is json.dumps' own: what
-    to send in place of what JSON can't say. Raises MillraceErrors (`millrace.errors`), nothing of httpx.
-    """
-
-    def __init__(
-        self,
-        url: str | None = None,
-        *,
-        api_key: str | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
-        verify: bool | str | ssl.SSLContext = True,
-        default: Json | None = None,
-    ) -> None:
-        self.url = _protocol.url_from(url)
-        self._api_key = _protocol.key_from(api_key)
-        self._timeout = timeout
-        self._verify = verify
-        self._default = default
-
-    def _options(self) -> dict[str, Any]:
-        headers = {"X-API-Key": self._api_key} if self._api_key else {}
-        return {
-            "base_url": self.url,
-            "headers": headers,
-            "timeout": self._timeout,
-            "verify": self._verify,
-            "trust_env": False,
-        }
+class _CacheCaller(Caller):
+    """What both kinds of manager say."""
 
     def _put(self, key: str, result: Any, ttl: int, tags: Iterable[str] | None, dependencies: Iterable[str] | None) -> Call:
         body = {"result": result, "ttl": ttl, "tags": _protocol.names(tags), "dependencies": _protocol.names(dependencies)}
@@ -174,28 +139,13 @@ class _Caller:
         body = {"patterns": _protocol.names(patterns), "scope": str(scope), "reason": reason}
         return _protocol.with_json("POST", "/api/v1/cache/invalidate", body)
 
-    def _unreachable(self, error: Exception) -> UnreachableError:
-        why = str(error) or type(error).__name__
-        return UnreachableError(f"no answer from {self.url}: {why}")
-
 
 _STATISTICS = Call("GET", "/api/v1/cache/statistics")
 _OPTIMIZE = Call("POST", "/api/v1/cache/optimize")
 
 
-def _read(kind: Any, body: Any) -> Any:
-    try:
-        return kind._of(body)
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise UnexpectedAnswerError(f"not the answer that was expected: {error!r}") from error
-
-
-class IntelligentCacheManager(_Caller):
+class IntelligentCacheManager(_CacheCaller, AsyncCaller):
     """For asyncio; one may be used by any number of tasks and event loops. `aclose`, or `async with`, ends connections."""
-
-    @functools.cached_property
-    def _clients(self) -> WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]:
-        return WeakKeyDictionary()
 
     async def cache_result(
         self,
@@ -211,7 +161,7 @@ class IntelligentCacheManager(_Caller):
     async def get_cached_result(self, query_key: str) -> CachedResult | None:
         """None: there is no such entry, or it isn't fresh any more."""
         body = await self._ask(Call("GET", _protocol.entry_path(query_key)), or_none=True)
-        return None if body is None else _read(CachedResult, body)
+        return None if body is None else read(CachedResult, body)
 
     async def delete(self, query_key: str) -> bool:
         """Whether there was one."""
@@ -223,45 +173,17 @@ class IntelligentCacheManager(_Caller):
         scope: InvalidationScope | str = InvalidationScope.KEY_PATTERN,
         reason: str | None = None,
     ) -> CrossDatabaseInvalidation:
-        return _read(CrossDatabaseInvalidation, await self._ask(self._invalidate(patterns, scope, reason)))
+        return read(CrossDatabaseInvalidation, await self._ask(self._invalidate(patterns, scope, reason)))
 
     async def get_statistics(self) -> CacheStats:
-        return _read(CacheStats, await self._ask(_STATISTICS))
+        return read(CacheStats, await self._ask(_STATISTICS))
 
     async def optimize(self) -> CacheOptimizationResult:
-        return _read(CacheOptimizationResult, await self._ask(_OPTIMIZE))
-
-    async def aclose(self) -> None:
-        """Ends the connections of this event loop; the next call makes new ones."""
-        if client := self._clients.pop(asyncio.get_running_loop(), None):
-            await client.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def _ask(self, call: Call, *, or_none: bool = False, absent: Any = None) -> Any:
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            client = self._clients[loop] = httpx.AsyncClient(**self._options())
-        try:
-            got = await client.request(call.method, call.path, content=call.content, headers=call.headers)
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        return absent if or_none and got.status_code == 404 else _protocol.answer(got.status_code, got.content)
+        return read(CacheOptimizationResult, await self._ask(_OPTIMIZE))
 
 
-class SyncIntelligentCacheManager(_Caller):
+class SyncIntelligentCacheManager(_CacheCaller, SyncCaller):
     """Without asyncio; one may be used by any number of threads. `close`, or `with`, ends connections."""
-
-    @functools.cached_property
-    def _client(self) -> httpx.Client:
-        return httpx.Client(**self._options())
 
     def cache_result(
         self,
@@ -277,7 +199,7 @@ class SyncIntelligentCacheManager(_Caller):
     def get_cached_result(self, query_key: str) -> CachedResult | None:
         """None: there is no such entry, or it isn't fresh any more."""
         body = self._ask(Call("GET", _protocol.entry_path(query_key)), or_none=True)
-        return None if body is None else _read(CachedResult, body)
+        return None if body is None else read(CachedResult, body)
 
     def delete(self, query_key: str) -> bool:
         """Whether there was one."""
@@ -289,33 +211,13 @@ class SyncIntelligentCacheManager(_Caller):
         scope: InvalidationScope | str = InvalidationScope.KEY_PATTERN,
         reason: str | None = None,
     ) -> CrossDatabaseInvalidation:
-        return _read(CrossDatabaseInvalidation, self._ask(self._invalidate(patterns, scope, reason)))
+        return read(CrossDatabaseInvalidation, self._ask(self._invalidate(patterns, scope, reason)))
 
     def get_statistics(self) -> CacheStats:
-        return _read(CacheStats, self._ask(_STATISTICS))
+        return read(CacheStats, self._ask(_STATISTICS))
 
     def optimize(self) -> CacheOptimizationResult:
-        return _read(CacheOptimizationResult, self._ask(_OPTIMIZE))
-
-    def close(self) -> None:
-        """Ends the connections; the next call makes new ones."""
-        if client := self.__dict__.pop("_client", None):
-            client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _ask(self, call: Call, *, or_none: bool = False, absent: Any = None) -> Any:
-        try:
-            got = self._client.request(call.method, call.path, content=call.content, headers=call.headers)
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        return absent if or_none and got.status_code == 404 else _protocol.answer(got.status_code, got.content)
+        return read(CacheOptimizationResult, self._ask(_OPTIMIZE))
 
 
 @functools.cache

@@ -138,6 +138,10 @@ Gateway::~Gateway() {
   if (shared_ && shared_->read_cache) shared_->read_cache->manager().set_tables_of({});
 }
 
+pipeline::ReadCache* Gateway::read_cache() const { return shared_->read_cache.get(); }
+
+std::shared_ptr<const config::Settings> Gateway::settings() const { return shared_->rules.load()->settings; }
+
 std::uint16_t Gateway::port() const { return listeners_.front()->port(); }
 
 void Gateway::tick(Core& core) {

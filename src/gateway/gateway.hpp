@@ -12,6 +12,7 @@
 #include "integration/stream_status.hpp"
 #include "monitor/query_performance_monitor.hpp"
 #include "net/listener.hpp"
+#include "pipeline/read_cache.hpp"
 
 namespace millrace::gateway {
 
@@ -47,6 +48,10 @@ class Gateway {
   backend::Pool::Counts servers() const;
   /// One for each database whose answers are kept.
   std::vector<integration::StreamStatus> change_streams() const;
+  /// As of the last reload.
+  std::shared_ptr<const config::Settings> settings() const;
+  /// What decides which answers are kept; lives as long as this. Null: none are.
+  pipeline::ReadCache* read_cache() const;
 
   /// Whether the server can be reached and logged in to as DATABASE_URL's user. May be awaited on any io_context.
   asio::awaitable<Result<>> probe();

@@ -181,7 +181,7 @@ void Relay::begin_fill(pipeline::Exchange& exchange, const pipeline::Question& q
   const pipeline::Scope* const scope = scope_of_session();
   if (const auto found = hindrance(scope, wanted); found != Hindrance::none) {
     if (!wanted || question.kind == pipeline::Question::Kind::columns) return;
-    pipeline_.count_refusal(code_of(found, scope));
+    pipeline_.count_refusal(*statement, code_of(found, scope));
     exchange.cache = CacheUse::bypass;
     return;
   }

@@ -1,5 +1,6 @@
 #include "http/api.hpp"
 
+#include "http/analysis_api.hpp"
 #include "http/api_table.hpp"
 #include "http/cache_api.hpp"
 #include "http/metrics.hpp"
@@ -67,10 +68,13 @@ std::shared_ptr<const Router> api(const Sources& sources) {
              .media_type = "text/plain; version=0.0.4; charset=utf-8",
              .open = true},
             [sources] {
-              return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version, sources.cache.get()) +
-                                    stream_metrics_text(sources.change_streams())});
+              const auto refusals = sources.reads == nullptr ? Refusals() : sources.reads->refusals();
+              return ready(
+                  {.body = metrics_text(sources.monitor->snapshot(), sources.version, sources.cache.get(), refusals) +
+                           stream_metrics_text(sources.change_streams())});
             });
-  add_cache(table, sources.cache);
+  add_cache(table, sources.cache, sources.reads);
+  add_analysis(table, sources.reads, sources.default_asker);
   return table.router("Millrace", sources.version);
 }
 

@@ -8,14 +8,16 @@
 
 #include "base/result.hpp"
 #include "cache/intelligent_cache_manager.hpp"
+#include "http/analysis_api.hpp"
 #include "http/api_keys.hpp"
 #include "http/router.hpp"
 #include "integration/stream_status.hpp"
 #include "monitor/query_performance_monitor.hpp"
+#include "pipeline/read_cache.hpp"
 
 namespace millrace::http {
 
-/// What the endpoints draw from.
+/// What the endpoints draw from. What it points to outlives the server.
 struct Sources {
   std::string version;
   std::shared_ptr<const QueryPerformanceMonitor> monitor;
@@ -29,6 +31,10 @@ struct Sources {
   std::function<std::vector<integration::StreamStatus>()> change_streams = [] {
     return std::vector<integration::StreamStatus>();
   };
+  /// What decides what of the wire is kept in `cache`. Null: nothing is.
+  pipeline::ReadCache* reads = nullptr;
+  /// Who asks, where a request about a statement doesn't say: DATABASE_URL's database and user.
+  std::function<Asker()> default_asker = [] { return Asker{.database = "postgres", .user = "postgres"}; };
   ApiKeys api_keys = {};
 };
 

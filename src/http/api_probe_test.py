@@ -17,6 +17,7 @@ PREFIX = "/api/v1/optimization"
 INPUTS: dict[tuple[str, str], Any] = {
     ("post", "/api/v1/cache/invalidate"): {"patterns": ["nosuch"], "scope": "key_exact"},
     ("put", "/api/v1/cache/entries/{key}"): {"result": [1]},
+    ("post", f"{PREFIX}/analyze-query"): {"query": "SELECT 1", "database_type": "postgresql"},
 }
 
 

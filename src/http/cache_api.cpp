@@ -46,7 +46,8 @@ CacheStatistics described(const cache::CacheStats& stats) {
                        .top_keys = {},
                        .memory_pressure = stats.memory_pressure,
                        .fragmentation_ratio = stats.fragmentation_ratio,
-                       .last_cleanup = stats.last_cleanup};
+                       .last_cleanup = stats.last_cleanup,
+                       .refusals = {}};
   for (const auto& [key, hits] : stats.top_keys) said.top_keys.push_back({.key = key, .access_count = hits});
   return said;
 }
@@ -138,7 +139,11 @@ std::string to_id(Timestamp time) {
 
 /// What the operations share.
 struct Operations {
-  std::shared_ptr<IntelligentCacheManager> cache;
+  Operations(std::shared_ptr<IntelligentCacheManager> manager, const pipeline::ReadCache* read_cache)
+      : cache(std::move(manager)), reads(read_cache) {}
+
+  const std::shared_ptr<IntelligentCacheManager> cache;
+  const pipeline::ReadCache* const reads;
   Worker walks{most_waiting};
   Worker bodies{most_waiting};
 
@@ -150,6 +155,10 @@ struct Operations {
     const std::int64_t started = now_ns();
     if (started < statistics_again_ns) return last_statistics;
     last_statistics = described(cache->statistics());
+    if (reads != nullptr) {
+      const auto counted = reads->refusals();
+      last_statistics.refusals = {counted.begin(), counted.end()};
+    }
     const std::int64_t ended = now_ns();
     statistics_again_ns = ended + (ended - started) * rest_after_statistics;
     return last_statistics;
@@ -266,7 +275,8 @@ void add_for_all_entries(ApiTable& table, const Shared& shared) {
        .summary = "The cache's figures",
        .description = "Rates are percentages, 0 to 100; memory_pressure and fragmentation_ratio are from 0 to 1. An "
                       "answer of the wire has the key query: and its statement's fingerprint. redis and persistent "
-                      "aren't in this version, and 0. Where the cache is large an answer may be some time old.",
+                      "aren't in this version, and 0. refusals counts statements whose answer wasn't kept, by the "
+                      "reason. Where the cache is large an answer may be some time old.",
        .also_at = also_at("/cache/statistics"),
        .problems = {{503, no_cache_now}},
        .open = true},
@@ -317,8 +327,8 @@ void add_for_one_entry(ApiTable& table, const Shared& shared) {
 
 }  // namespace
 
-void add_cache(ApiTable& table, std::shared_ptr<IntelligentCacheManager> cache) {
-  const auto shared = std::make_shared<Operations>(std::move(cache));
+void add_cache(ApiTable& table, std::shared_ptr<IntelligentCacheManager> cache, const pipeline::ReadCache* reads) {
+  const auto shared = std::make_shared<Operations>(std::move(cache), reads);
   add_for_all_entries(table, shared);
   add_for_one_entry(table, shared);
 }

@@ -3,6 +3,7 @@
 #include <boost/describe/class.hpp>
 #include <boost/describe/enum.hpp>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -53,11 +54,12 @@ struct CacheStatistics {
   double memory_pressure = 0;
   double fragmentation_ratio = 0;
   std::optional<Timestamp> last_cleanup;
+  std::map<std::string, std::uint64_t> refusals;  ///< statements whose answer wasn't kept, by the reason
 };
 BOOST_DESCRIBE_STRUCT(CacheStatistics, (),
                       (total_entries, total_size_bytes, total_size_mb, hit_rate, miss_rate, eviction_rate,
                        average_access_time_ms, level_stats, top_keys, memory_pressure, fragmentation_ratio,
-                       last_cleanup))
+                       last_cleanup, refusals))
 
 /// `patterns` may be left out where the scope is global; `scope` is key_pattern unless it is said.
 struct CacheInvalidation {

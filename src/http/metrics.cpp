@@ -153,7 +153,7 @@ void add_queries(Families& families, const MonitorSnapshot& snapshot) {
 
 Labels by(std::string name, std::string value) { return {{.name = std::move(name), .value = std::move(value)}}; }
 
-void add_cache(Families& families, const cache::L1Cache::Counts& counts) {
+void add_cache(Families& families, const cache::L1Cache::Counts& counts, Refusals refusals) {
   const auto add_gauge = [&](const char* name, const char* help, std::size_t value) {
     families.add(name, help, MetricType::Gauge, {gauge(static_cast<double>(value))});
   };
@@ -168,9 +168,12 @@ void add_cache(Families& families, const cache::L1Cache::Counts& counts) {
                 counter(counts.stale, by("reason", "stale"))});
   families.add("cache_insertions_total", "Entries put in, by whether the key had one.", MetricType::Counter,
                {counter(counts.inserted, by("of", "new")), counter(counts.replaced, by("of", "known"))});
-  families.add(
-      "cache_refusals_total", "Entries not put in, by the reason.", MetricType::Counter,
-      {counter(counts.too_large, by("reason", "too_large")), counter(counts.refused, by("reason", "no_room"))});
+  refusals["too_large"] += counts.too_large;
+  refusals["no_room"] += counts.refused;
+  std::vector<ClientMetric> by_reason;
+  for (const auto& [reason, count] : refusals) by_reason.push_back(counter(count, by("reason", reason)));
+  families.add("cache_refusals_total", "Answers of statements and entries by hand that were not kept, by the reason.",
+               MetricType::Counter, std::move(by_reason));
   families.add("cache_evictions_total", "Entries that made room for others.", MetricType::Counter,
                {counter(counts.evicted)});
   families.add(
@@ -181,7 +184,7 @@ void add_cache(Families& families, const cache::L1Cache::Counts& counts) {
 }  // namespace
 
 std::string metrics_text(const MonitorSnapshot& snapshot, const std::string& version,
-                         cache::IntelligentCacheManager* cache) {
+                         cache::IntelligentCacheManager* cache, Refusals refusals) {
   Families families;
   families.add("build_info", "The version, as a label; always 1.", MetricType::Gauge,
                {gauge(1, {{.name = "version", .value = version}})});
@@ -194,7 +197,7 @@ std::string metrics_text(const MonitorSnapshot& snapshot, const std::string& ver
   }
   families.add("log_lines_lost_total", "Log lines that were never written, as nobody read them.", MetricType::Counter,
                {counter(log::lost_lines())});
-  if (cache) add_cache(families, cache->l1().counts());
+  if (cache) add_cache(families, cache->l1().counts(), std::move(refusals));
   return families.text();
 }
 

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 
 #include "cache/intelligent_cache_manager.hpp"
@@ -7,8 +10,11 @@
 
 namespace millrace::http {
 
+/// How often a statement's answer wasn't kept, by the reason.
+using Refusals = std::map<std::string, std::uint64_t, std::less<>>;
+
 /// Prometheus' text format. `cache` may be null: then there are no figures of one.
 std::string metrics_text(const MonitorSnapshot& snapshot, const std::string& version,
-                         cache::IntelligentCacheManager* cache);
+                         cache::IntelligentCacheManager* cache, Refusals refusals = {});
 
 }  // namespace millrace::http

@@ -3,6 +3,7 @@
 #include "pipeline/judgements.hpp"
 #include "pipeline/pipeline.hpp"
 #include "pipeline/question_key.hpp"
+#include "pipeline/tidying.hpp"
 #include "sql/comments.hpp"
 
 namespace millrace::pipeline {
@@ -41,15 +42,25 @@ std::string words_of(std::string_view settings) {
   return words;
 }
 
-/// As `Pipeline::begin_fill` decides.
-void judge(Explanation& said, const Scope& scope, const Question& question, const sql::Statement& statement) {
+/// As it is decided, and counted: what the text shows, what of the session is in the way, what the catalog says.
+void judge(Explanation& said, const Scope& scope, const Question& question, const sql::Statement& statement,
+           std::optional<Refusal> session) {
   const auto refuse = [&said](std::string code, std::string why) {
     said.refusals.push_back({std::move(code), std::move(why)});
   };
   const auto catalog = scope.source ? scope.source->current() : nullptr;
   if (catalog) said.search_path = search_path_of(scope, *catalog);
-  if (const auto by_text = cacheability_by_text(statement); !by_text()) return refuse(by_text.code, by_text.why_not);
+  const bool tidies = only_tidies(statement);
+  const auto by_text = tidies ? Cacheable() : cacheability_by_text(statement);
+  if (!by_text()) refuse(by_text.code, by_text.why_not);
+  if (session) said.refusals.push_back(std::move(*session));
+  if (!by_text()) return;
   if (!catalog) return refuse("catalog_unknown", "the database's catalogs aren't known at present");
+  if (tidies) {
+    if (!tidies_as_known(statement, *catalog)) return refuse("function", "calls a function that isn't PostgreSQL's");
+    said.reads.emplace();
+    return;
+  }
   if (!said.search_path) return refuse("search_path", "the session's search path isn't known");
   const auto judged = cacheability(statement, *catalog, *said.search_path);
   if (!judged()) return refuse(judged.code, judged.why_not);
@@ -88,8 +99,7 @@ Explanation explain(ReadCache& cache, const Scope& scope, const Question& questi
   Explanation said = begin(scope.database, scope.user, text_of(question), statement);
   if (scope.wanted) said.settings = words_of(scope.settings);
   const bool session_allows = !session;
-  if (session) said.refusals.push_back(std::move(*session));
-  judge(said, scope, question, statement);
+  judge(said, scope, question, statement, std::move(session));
 
   auto hints = sql::hints_of(text_of(question));
   said.ttl = hints.ttl ? std::chrono::nanoseconds(*hints.ttl) : cache.ttl();
@@ -98,7 +108,7 @@ Explanation explain(ReadCache& cache, const Scope& scope, const Question& questi
 
   // What is fresh is answered while the catalogs are being read anew, too.
   const bool is_there = said.kept && said.kept->state == Explanation::Kept::State::fresh;
-  if (session_allows && is_there && may_only_read(statement)) {
+  if (session_allows && is_there && (may_only_read(statement) || only_tidies(statement))) {
     said.decision = CacheUse::hit;
     said.refusals.clear();
   } else if (said.refusals.empty()) {

@@ -16,8 +16,8 @@ namespace millrace::pipeline {
 /// What would become of a statement, and why.
 struct Explanation {
   CacheUse decision = CacheUse::bypass;  ///< never none
-  /// Why neither answered from memory nor kept: what of the session is in the way, then what of the statement is.
-  /// Empty: but for bypass.
+  /// Why neither answered from memory nor kept; the first is the one that is counted when it runs. Empty: but for
+  /// bypass.
   std::vector<Refusal> refusals;
   sql::StatementKind kind = sql::StatementKind::unparsed;
   std::uint64_t fingerprint = 0;

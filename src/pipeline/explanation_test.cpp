@@ -126,6 +126,13 @@ TEST_F(ExplanationTest, SaysWhyNot) {
   EXPECT_FALSE(said.reads);
 }
 
+TEST_F(ExplanationTest, OfWhatPoolsSay) {
+  const auto said = explained("CLOSE ALL; UNLISTEN *; RESET ALL");
+  EXPECT_EQ(said.decision, CacheUse::miss);
+  EXPECT_EQ(said.reads, std::vector<std::string>{});
+  EXPECT_EQ(first_reason("SELECT pg_advisory_unlock_all(); RESET ALL"), "function") << "it isn't in this catalog";
+}
+
 /// Each reason that is explained is the one that is counted when it runs.
 TEST_F(ExplanationTest, SaysWhatIsCounted) {
   for (const char* text : {"SELECT now()", "DELETE FROM users", "SELECT id FROM users FOR UPDATE", "SELECT 'now'::date",

@@ -125,6 +125,11 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   return fill;
 }
 
+void Pipeline::count_refusal(const sql::Statement& statement, std::string_view code_of_session) {
+  const bool is_for_memory = may_only_read(statement) || only_tidies(statement);
+  judgements_.count_refusal(is_for_memory ? code_of_session : std::string_view(cacheability_by_text(statement).code));
+}
+
 void Pipeline::complete(Fill& fill, std::int64_t now) {
   if (fill.dropped) return judgements_.count_refusal("too_large");
   if (fill.first_rows != 0) {

@@ -43,8 +43,8 @@ class Pipeline {
                                    std::int64_t now);
   /// It is sent now: who asks the same may wait for it.
   void lead_flight(Fill& fill) { fill.flight = cache_->flights().lead(fill.hash); }
-  /// What isn't to be kept, for a reason that isn't the statement's: by the reason's code.
-  void count_refusal(std::string_view code) { judgements_.count_refusal(code); }
+  /// Its answer isn't to be kept, for a reason of the session's, unless it shows one itself: by the reason's code.
+  void count_refusal(const sql::Statement& statement, std::string_view code_of_session);
   /// All of it has come, without an error.
   void complete(Fill& fill, std::int64_t now);
   /// Whether it only reads, and only what may be cached.

@@ -53,6 +53,13 @@ std::shared_ptr<const Scope> ReadCache::share(Scope wanted) {
   return scopes_.emplace(std::move(identity), std::make_shared<const Scope>(std::move(wanted))).first->second;
 }
 
+Scope ReadCache::unshared(Scope wanted, bool starts) const {
+  wanted.catalog = of_catalog(wanted.database);
+  wanted.everything = of_everything(wanted.database);
+  wanted.source = catalogs_(wanted.database, starts);
+  return wanted;
+}
+
 void ReadCache::apply(const Changes& changes, std::string_view database) {
   if (changes.catalog) versions().changed(of_catalog(database));
   if (changes.everything || changes.catalog || (changes.unseen && in_use()))

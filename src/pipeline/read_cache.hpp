@@ -55,6 +55,10 @@ class ReadCache {
   /// The one scope of all that are equal to it but for the number. `wanted`'s source and dependencies are filled in.
   std::shared_ptr<const Scope> share(Scope wanted);
 
+  /// For who only looks: as a session of this scope, that nobody has. It has no number, so nothing is kept under it.
+  /// `starts`: the database's catalogs are to be read and watched from now on.
+  Scope unshared(Scope wanted, bool starts) const;
+
   /// They are committed, or nobody knows: from now on nothing is answered that they may have made stale.
   void apply(const Changes& changes, std::string_view database);
   /// Whether any answer was ever kept, or is about to be: before, nobody needs to know what changes.

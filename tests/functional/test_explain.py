@@ -1,8 +1,13 @@
 """EXPLAIN (MILLRACE): what would become of a statement, and why; answered by Millrace, in each protocol."""
 
 import asyncio
+import json
+import re
+import time
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -274,6 +279,65 @@ def test_it_is_recorded(millrace: Millrace, client: Client) -> None:
     facts(client, READ)
     client.ask(parse(EXPLAIN + READ), bind(), execute(), SYNC)
     assert millrace.metric("queries_total", kind="explain") == before + 2
+
+
+def test_what_was_refused_is_counted_by_its_reason(millrace: Millrace, client: Client) -> None:
+    def counted(reason: str) -> float:
+        return millrace.metric("cache_refusals_total", reason=reason)
+
+    def ask_and_wait(reason: str, *messages: bytes) -> None:
+        before = counted(reason)
+        client.ask(*messages)
+        eventually(lambda: counted(reason) > before, what=f"{reason} to be counted")
+        time.sleep(0.6)  # a core's counts are taken twice a second
+        assert counted(reason) == before + 1
+
+    ask_and_wait("stable_function", query("SELECT now()"))
+    ask_and_wait("volatile_function", parse("SELECT random()"), bind(), describe("P"), execute(), SYNC)
+    client.ask(query("LISTEN news"))
+    ask_and_wait("pinned", query(READ))
+    connection = millrace.http_connection()
+    connection.request("GET", "/api/v1/cache/statistics")
+    assert json.loads(connection.getresponse().read())["refusals"]["pinned"] >= 1
+    connection.close()
+
+
+def test_every_reason_is_documented() -> None:
+    root = Path(__file__).resolve().parents[2]
+    codes: set[str] = set()
+    for name in ("cacheability.cpp", "judgements.cpp", "pipeline.cpp", "explanation.cpp"):
+        source = (root / "src/pipeline" / name).read_text()
+        found = re.findall(r'(?:refuse\(|count_refusal\(|\.code = )"([a-z_]+)"|"([a-z]+_function)"', source)
+        codes |= {one or other for one, other in found}
+    codes |= set(re.findall(r'"([a-z]+_[a-z_]+|pinned|settings|isolation|transaction)"', (root / "src/gateway/hindrance.cpp").read_text()))
+    codes |= set(re.findall(r'\{"([a-z_]+)",', (root / "src/pipeline/refusal.cpp").read_text()))
+    assert {"not_asked", "volatile_function", "search_path", "too_large", "constant_of_time", "pinned"} <= codes
+    documented = set(re.findall(r"`([a-z_]+)`", (root / "docs/cache.md").read_text()))
+    assert codes <= documented, codes - documented
+
+
+def test_over_rest(millrace: Millrace, client: Client) -> None:
+    def analyzed(status: int = 200, **asked: str) -> dict[str, Any]:
+        connection = millrace.http_connection()
+        connection.request("POST", "/api/v1/optimization/analyze-query", json.dumps(asked), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+        connection.close()
+        assert answer.status == status, body
+        return body
+
+    said = analyzed(query="SELECT * FROM things JOIN logs USING (id)", database="explained")
+    assert said["tables_accessed"] == ["public.logs", "public.things"]
+    assert said["complexity"] == "moderate"
+    assert said["cache"]["cacheable"] is True
+    assert said["cache"]["dependency_tables"] == ["public.things", "public.logs", "public.logs_1"]
+    assert said["cache"]["ttl_seconds"] == 100
+    assert said["estimated_cost"] is None
+    said = analyzed(query="SELECT now()", database="explained")["cache"]
+    assert (said["cacheable"], said["reason"], said["why_not"]) == (False, "stable_function", "calls now(), which is stable")
+    assert analyzed(query="SELECT 1")["cache"]["cacheable"] is True, "DATABASE_URL's catalogs are waited for"
+    assert analyzed(query="SELECT 1", database="nowhere")["cache"]["reason"] == "catalog_unknown"
+    assert analyzed(422, query="SELEC")["detail"][0]["loc"] == ["body", "query"]
 
 
 def test_psycopg2(millrace: Millrace) -> None:

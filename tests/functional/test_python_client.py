@@ -154,6 +154,34 @@ def test_synchronous_from_threads(url: str) -> None:
     assert manager.get_cached_result("thread:3")  # it connects again
 
 
+def test_what_it_knows_of_a_statement(url: str) -> None:
+    from millrace import InvalidRequestError, QueryComplexity
+    from millrace.query_optimization_engine import get_query_optimization_engine, get_sync_query_optimization_engine
+
+    engine = get_query_optimization_engine()
+    assert engine is get_query_optimization_engine(url)
+
+    async def run() -> None:
+        said = await engine.analyze_query("SELECT 1 /* millrace: ttl=60, tags='a' */")
+        assert (said.statement_kind, said.complexity, said.tables_accessed) == ("select", QueryComplexity.SIMPLE, [])
+        assert (said.cache.cacheable, said.cache.ttl_seconds, said.cache.tags) == (True, 60, ["a"])
+        assert said.cache.cache_key == f"query:{said.query_hash}"
+        assert said.estimated_cost is None and said.missing_indexes is None and said.warnings
+        await engine.aclose()
+
+    asyncio.run(run())
+    with get_sync_query_optimization_engine() as sync:
+        said = sync.analyze_query("SELECT 1", "postgresql", user="nobody")
+        assert (said.cache.cacheable, said.cache.reason) == (False, "search_path"), "there is no such role"
+        said = sync.analyze_query("SELECT random()")
+        assert (said.cache.cacheable, said.cache.why_not) == (False, "calls random(), which is volatile")
+        assert said.cache.what_helps
+        with pytest.raises(InvalidRequestError, match="syntax error"):
+            sync.analyze_query("SELEC")
+        with pytest.raises(InvalidRequestError, match="database_type"):
+            sync.analyze_query("SELECT 1", "duckdb")
+
+
 def test_what_json_can_say(url: str) -> None:
     from millrace import InvalidRequestError, SyncIntelligentCacheManager
 

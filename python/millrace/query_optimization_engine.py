@@ -1,0 +1,133 @@
+"""What Millrace knows of a statement, without running it.
+
+    engine = get_query_optimization_engine()
+    analysis = await engine.analyze_query("SELECT * FROM pages WHERE project_id = 7")
+    if not analysis.cache.cacheable:
+        print(analysis.cache.why_not, analysis.cache.what_helps)
+"""
+
+import functools
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from . import _protocol
+from ._connection import AsyncCaller, SyncCaller, read
+from ._protocol import Call
+
+
+class DatabaseType(StrEnum):
+    POSTGRESQL = "postgresql"
+    DUCKDB = "duckdb"
+    HYBRID = "hybrid"
+
+
+class QueryComplexity(StrEnum):
+    """By how many tables and views a statement names: one or none, up to 3, up to 6, more."""
+
+    SIMPLE = "simple"
+    MODERATE = "moderate"
+    COMPLEX = "complex"
+    VERY_COMPLEX = "very_complex"
+
+
+@dataclass(frozen=True)
+class QueryCacheability:
+    """Whether the answer may be kept, for a session that asks for answers from memory and has set nothing else."""
+
+    cacheable: bool
+    reason: str | None  # docs/cache.md has the table of all
+    why_not: str | None
+    what_helps: str | None
+    level: str | None
+    cache_key: str  # for invalidation, with the scope key_exact
+    dependency_tables: list[str] | None  # None: not known
+    ttl_seconds: float | None
+    tags: list[str]
+    key_fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class QueryAnalysis:
+    """None is what this version of Millrace doesn't know."""
+
+    query_hash: str
+    statement_kind: str
+    estimated_cost: float | None
+    estimated_rows: int | None
+    complexity: QueryComplexity | None
+    tables_accessed: list[str] | None
+    indexes_used: list[str] | None
+    missing_indexes: list[str] | None
+    performance_issues: list[str] | None
+    optimization_suggestions: list[str] | None
+    cache: QueryCacheability
+    warnings: list[str]
+
+    @classmethod
+    def _of(cls, body: dict[str, Any]) -> Self:
+        complexity = body["complexity"]
+        return cls(
+            **body
+            | {
+                "complexity": None if complexity is None else QueryComplexity(complexity),
+                "cache": QueryCacheability(**body["cache"]),
+            }
+        )
+
+
+def _analyze(query: str, database_type: DatabaseType | str, database: str | None, user: str | None) -> Call:
+    body = {"query": query, "database_type": str(database_type), "database": database, "user": user}
+    return _protocol.with_json("POST", "/api/v1/optimization/analyze-query", body)
+
+
+class QueryOptimizationEngine(AsyncCaller):
+    """For asyncio; one may be used by any number of tasks and event loops. `aclose`, or `async with`, ends connections."""
+
+    async def analyze_query(
+        self,
+        query: str,
+        database_type: DatabaseType | str = DatabaseType.POSTGRESQL,
+        *,
+        database: str | None = None,
+        user: str | None = None,
+    ) -> QueryAnalysis:
+        """As `user` in `database`; of Millrace's own DATABASE_URL unless they are said."""
+        return read(QueryAnalysis, await self._ask(_analyze(query, database_type, database, user)))
+
+
+class SyncQueryOptimizationEngine(SyncCaller):
+    """Without asyncio; one may be used by any number of threads. `close`, or `with`, ends connections."""
+
+    def analyze_query(
+        self,
+        query: str,
+        database_type: DatabaseType | str = DatabaseType.POSTGRESQL,
+        *,
+        database: str | None = None,
+        user: str | None = None,
+    ) -> QueryAnalysis:
+        """As `user` in `database`; of Millrace's own DATABASE_URL unless they are said."""
+        return read(QueryAnalysis, self._ask(_analyze(query, database_type, database, user)))
+
+
+@functools.cache
+def _shared(url: str, api_key: str | None) -> QueryOptimizationEngine:
+    return QueryOptimizationEngine(url, api_key=api_key)
+
+
+@functools.cache
+def _shared_sync(url: str, api_key: str | None) -> SyncQueryOptimizationEngine:
+    return SyncQueryOptimizationEngine(url, api_key=api_key)
+
+
+def get_query_optimization_engine(url: str | None = None, *, api_key: str | None = None) -> QueryOptimizationEngine:
+    """The program's one engine for this URL and key, which default to MILLRACE_URL and MILLRACE_API_KEY."""
+    return _shared(_protocol.url_from(url), _protocol.key_from(api_key))
+
+
+def get_sync_query_optimization_engine(
+    url: str | None = None, *, api_key: str | None = None
+) -> SyncQueryOptimizationEngine:
+    """As get_query_optimization_engine, for programs without asyncio."""
+    return _shared_sync(_protocol.url_from(url), _protocol.key_from(api_key))

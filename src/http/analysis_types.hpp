@@ -1,0 +1,70 @@
+#pragma once
+
+#include <boost/describe/class.hpp>
+#include <boost/describe/enum.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "http/json_types.hpp"
+
+/// What `POST /api/v1/optimization/analyze-query` takes and answers. What this version doesn't know of a statement is
+/// null, and `warnings` says so.
+namespace millrace::http {
+
+enum class DatabaseType { postgresql, duckdb, hybrid };
+BOOST_DESCRIBE_ENUM(DatabaseType, postgresql, duckdb, hybrid)
+
+/// By how many tables and views a statement names: one or none, up to 3, up to 6, more.
+enum class QueryComplexity { simple, moderate, complex, very_complex };
+BOOST_DESCRIBE_ENUM(QueryComplexity, simple, moderate, complex, very_complex)
+
+struct QueryToAnalyze {
+  std::string query;
+  std::optional<DatabaseType> database_type;  ///< postgresql unless it is said
+  std::optional<std::string> database, user;  ///< of DATABASE_URL unless they are said
+};
+BOOST_DESCRIBE_STRUCT(QueryToAnalyze, (), (query, database_type, database, user))
+
+/// What an answer is kept under, beside what the client has set and the parameters.
+struct CacheKeyFields {
+  std::string database;
+  std::string user;
+  std::optional<std::vector<std::string>> search_path;
+  std::string text;
+  std::string consistency;
+};
+BOOST_DESCRIBE_STRUCT(CacheKeyFields, (), (database, user, search_path, text, consistency))
+
+/// Whether the answer to a session that asks for answers from memory, and has set nothing else, may be kept.
+struct QueryCacheability {
+  bool cacheable = false;
+  std::optional<std::string> reason, why_not, what_helps;
+  std::optional<std::string> level;
+  std::string cache_key;
+  std::optional<std::vector<std::string>> dependency_tables;
+  std::optional<double> ttl_seconds;
+  std::vector<std::string> tags;
+  CacheKeyFields key_fields;
+};
+BOOST_DESCRIBE_STRUCT(QueryCacheability, (),
+                      (cacheable, reason, why_not, what_helps, level, cache_key, dependency_tables, ttl_seconds, tags,
+                       key_fields))
+
+struct QueryAnalysis {
+  std::string query_hash;
+  std::string statement_kind;
+  std::optional<double> estimated_cost;
+  std::optional<std::uint64_t> estimated_rows;
+  std::optional<QueryComplexity> complexity;
+  std::optional<std::vector<std::string>> tables_accessed;
+  std::optional<std::vector<std::string>> indexes_used, missing_indexes, performance_issues, optimization_suggestions;
+  QueryCacheability cache;
+  std::vector<std::string> warnings;
+};
+BOOST_DESCRIBE_STRUCT(QueryAnalysis, (),
+                      (query_hash, statement_kind, estimated_cost, estimated_rows, complexity, tables_accessed,
+                       indexes_used, missing_indexes, performance_issues, optimization_suggestions, cache, warnings))
+
+}  // namespace millrace::http
