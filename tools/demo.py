@@ -1,7 +1,8 @@
-"""The demo behind tools/demo: real servers, a sample database, a workload with and without Millrace, then yours to try."""
+"""The demo behind tools/demo: real servers, a sample database, page loads with and without Millrace, then yours to try."""
 
 import argparse
 import asyncio
+import json
 import os
 import secrets
 import signal
@@ -11,13 +12,17 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import asyncpg
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+import application  # noqa: E402
+import comparison  # noqa: E402
+import freshness  # noqa: E402
 import sample_data  # noqa: E402
-import workload  # noqa: E402
 from harness import Millrace, PostgreSQL, Redis, ServerError  # noqa: E402
 from harness.ports import free_port, is_free  # noqa: E402
 from harness.server import unprivileged_user  # noqa: E402
@@ -37,6 +42,25 @@ GRANT EXECUTE ON FUNCTION millrace.secret TO millrace;
 """
 AUTH_QUERY = "SELECT rolname, rolpassword FROM millrace.secret($1)"
 
+# What lets Millrace follow the changes of the application's tables.
+CHANGE_STREAM = f"""
+ALTER ROLE millrace REPLICATION;
+GRANT {APPLICATION} TO millrace;
+GRANT CREATE ON DATABASE {APPLICATION} TO millrace;
+"""
+
+# Of the application, and not to lock: what PostgreSQL itself or a driver asks for is from other tables.
+READS_RUN = rf"""
+SELECT coalesce(sum(calls), 0) FROM pg_stat_statements JOIN pg_database ON pg_database.oid = dbid
+WHERE datname = '{APPLICATION}' AND query ~ '^SELECT\s.*FROM (users|projects|domains|project_pages)\s' AND query !~ 'FOR UPDATE'
+"""
+
+
+# With pages, and the same ones each time.
+PROJECTS = f"SELECT project_id FROM project_pages GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT {comparison.PROJECTS}"
+
+CHANGE_STREAM_SECONDS = 20
+
 
 def main() -> None:
     options = parse(sys.argv[1:])
@@ -51,7 +75,7 @@ def main() -> None:
             run(options, folder, servers, port, http_port)
     except KeyboardInterrupt:
         pass
-    except ServerError as error:
+    except (ServerError, comparison.CountError, freshness.StaleError) as error:
         fail(str(error))
     print("\nStopped. The data stays in", folder)
 
@@ -118,7 +142,12 @@ def run(options: argparse.Namespace, folder: Path, servers: ExitStack, port: int
         PostgreSQL(
             auth="scram-sha-256",
             durable=True,
-            config={"synchronous_commit": "off", "shared_buffers": "256MB", "max_wal_size": "4GB"},
+            config={
+                "wal_level": "logical",
+                "shared_preload_libraries": "pg_stat_statements",
+                "shared_buffers": "256MB",
+                "max_wal_size": "4GB",
+            },
             folder=folder / "postgresql",
         )
     )
@@ -126,6 +155,7 @@ def run(options: argparse.Namespace, folder: Path, servers: ExitStack, port: int
     password = secrets.token_urlsafe()
     prepare_roles(postgres, password)
     fill(postgres, sample_data.Recipe(options.size, options.seed))
+    postgres.admin(CHANGE_STREAM)
 
     millrace = servers.enter_context(
         Millrace(
@@ -135,6 +165,7 @@ def run(options: argparse.Namespace, folder: Path, servers: ExitStack, port: int
                 "HTTP_PORT": http_port,
                 "AUTH_QUERY": AUTH_QUERY,
                 "POOL_MODE": "transaction",
+                "CACHE_CONSISTENCY_LEVEL": "eventual",
             },
             folder=folder / "millrace",
         )
@@ -142,7 +173,7 @@ def run(options: argparse.Namespace, folder: Path, servers: ExitStack, port: int
     direct, through = (
         server.dsn(user=APPLICATION, password=APPLICATION, database=APPLICATION) for server in (postgres, millrace)
     )
-    measure(options, direct, through, millrace)
+    measure(options, direct, through, postgres, millrace)
     show_addresses(direct, through, redis, millrace)
     if not options.exit:
         print("\nStop with Ctrl-C.", flush=True)
@@ -158,6 +189,7 @@ def prepare_roles(postgres: PostgreSQL, password: str) -> None:
         if not postgres.admin(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
             postgres.admin(f"CREATE ROLE {role} LOGIN")
     postgres.admin(f"ALTER ROLE millrace PASSWORD '{password}'; ALTER ROLE {APPLICATION} PASSWORD '{APPLICATION}'")
+    postgres.admin("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
     # The superuser's password is the harness's; here only the Unix socket may be used by it.
     postgres.admin(f"ALTER ROLE {postgres.user} PASSWORD NULL")
 
@@ -178,27 +210,64 @@ def fill(postgres: PostgreSQL, recipe: sample_data.Recipe) -> None:
     postgres.admin(f"COMMENT ON DATABASE {APPLICATION} IS '{recipe.label()}'")
 
 
-def measure(options: argparse.Namespace, direct: str, through: str, millrace: Millrace) -> None:
+def measure(options: argparse.Namespace, direct: str, through: str, postgres: PostgreSQL, millrace: Millrace) -> None:
+    def reads_run() -> int:
+        return int(postgres.admin(READS_RUN))
+
+    projects = [int(project) for project in postgres.admin(PROJECTS, database=APPLICATION).split()]
     print(
-        f"\nA mixed workload over asyncpg's pool, {workload.CONNECTIONS} connections, directly and through Millrace in "
-        f"turn:\n{workload.ROUNDS} rounds of {options.seconds / 2 / workload.ROUNDS:.1f} s each.\n",
+        f"\nA page of {application.READS} reads, of {len(projects)} projects, loaded over {application.CONNECTIONS} connections, "
+        "directly and through Millrace in turn:\n",
         flush=True,
     )
+    asyncio.run(wait_for_change_stream(through, millrace))
     result = asyncio.run(
-        workload.compare(
-            direct, through, seconds=options.seconds, seed=options.seed, proxy_cpu_seconds=millrace.cpu_seconds
-        )
+        comparison.compare(direct, through, projects, seconds=options.seconds, seed=options.seed, reads_run=reads_run)
     )
     print(result.table())
     print(
-        f"\nThrough Millrace: {100 * result.share():.0f} % of the direct throughput, with client, server and proxy on the "
-        f"same {os.cpu_count()} cores.\n"
-        f"Millrace used {result.cpu_ms_per_1000():.0f} ms of CPU per 1,000 queries (a transaction counts as one) and "
-        f"{millrace.rss_bytes() / 2**20:.0f} MiB of memory.\n"
-        f"Answers compared row by row: {result.same} of {result.asked} are the same."
+        f"\nOf {result.compared} pages {result.same} are the same, row by row, at the end. 'Answered from memory' are the reads "
+        "that PostgreSQL\nhasn't run, by its own count. A write makes every answer stale that read its table: two of the page's "
+        f"{application.READS}.\nThe client, Millrace and PostgreSQL share {os.cpu_count()} cores. Millrace uses "
+        f"{millrace.rss_bytes() / 2**20:.0f} MiB.",
+        flush=True,
     )
-    if result.same != result.asked:
+    if result.same != result.compared:
         raise ServerError("Millrace answered something else than PostgreSQL")
+    seen = asyncio.run(freshness.measure(direct, through, reads_run))
+    median, most = 1e3 * comparison.percentile(seen.seconds, 0.5), 1e3 * max(seen.seconds)
+    print(
+        f"\nA row was changed {len(seen.seconds)} times directly at PostgreSQL, past Millrace. Through Millrace that was seen "
+        f"{median:.1f} ms\nafter the commit (median; at most {most:.1f} ms). Of {seen.reads} reads of it, "
+        f"{seen.reads - seen.run_by_postgresql} were answered from memory."
+    )
+
+
+async def wait_for_change_stream(through: str, millrace: Millrace) -> None:
+    """It begins when the first client asks for answers from memory."""
+    connection = await asyncpg.connect(through)
+    try:
+        await connection.fetchval("SELECT count(*) FROM projects")
+        deadline = time.monotonic() + CHANGE_STREAM_SECONDS
+        while (stream := change_stream(millrace)).get("state") != "live":
+            if time.monotonic() > deadline:
+                raise ServerError(f"Millrace doesn't follow PostgreSQL's changes: {stream.get('reason') or stream}")
+            await asyncio.sleep(0.1)
+        # Two seconds later all that was kept counts as stale once more: transactions were under way when it began.
+        await asyncio.sleep(2.5)
+    finally:
+        await connection.close()
+
+
+def change_stream(millrace: Millrace) -> dict[str, Any]:
+    """What Millrace says of the application's database."""
+    connection = millrace.http_connection()
+    try:
+        connection.request("GET", "/api/v1/optimization/status")
+        streams = json.loads(connection.getresponse().read())["change_streams"]
+    finally:
+        connection.close()
+    return next((stream for stream in streams if stream["database"] == APPLICATION), {})
 
 
 def show_addresses(direct: str, through: str, redis: Redis, millrace: Millrace) -> None:
@@ -209,6 +278,7 @@ Try it:
   psql {through}
   curl {api}/status
   curl {api}/health
+  curl {millrace.http_url}/api/v1/cache/statistics
   curl {millrace.http_url}/metrics
   curl {millrace.http_url}/openapi.json
 Behind it:
