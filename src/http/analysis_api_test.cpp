@@ -27,7 +27,7 @@ class AnalysisApi : public testing::Test {
     snapshot_ = database.builder.build();
     reads_.use([this](const std::string& name, bool starts) {
       if (starts) started_.push_back(name);
-      const auto snapshot = name == "crawl" ? snapshot_ : nullptr;
+      auto snapshot = name == "crawl" ? snapshot_ : nullptr;
       return std::make_shared<const pipeline::CatalogSource>(
           pipeline::CatalogSource{[snapshot] { return snapshot; }, [] { return nullptr; }});
     });
