@@ -61,6 +61,9 @@ PROJECTS = f"SELECT project_id FROM project_pages GROUP BY 1 ORDER BY count(*) D
 
 CHANGE_STREAM_SECONDS = 20
 
+STATEMENT = "SELECT name, status FROM projects WHERE id = 1"
+SHOWN_OF_EXPLAIN = ("decision", "meaning", "reason", "why not", "what helps", "reads", "kept age", "kept for")
+
 
 def main() -> None:
     options = parse(sys.argv[1:])
@@ -174,6 +177,7 @@ def run(options: argparse.Namespace, folder: Path, servers: ExitStack, port: int
         server.dsn(user=APPLICATION, password=APPLICATION, database=APPLICATION) for server in (postgres, millrace)
     )
     measure(options, direct, through, postgres, millrace)
+    explain(millrace)
     show_addresses(direct, through, redis, millrace)
     if not options.exit:
         print("\nStop with Ctrl-C.", flush=True)
@@ -241,6 +245,19 @@ def measure(options: argparse.Namespace, direct: str, through: str, postgres: Po
         f"{median:.1f} ms\nafter the commit (median; at most {most:.1f} ms). Of {seen.reads} reads of it, "
         f"{seen.reads - seen.run_by_postgresql} were answered from memory."
     )
+
+
+def explain(millrace: Millrace) -> None:
+    """Of a statement that was asked just before, and of one whose answer is never kept."""
+    statements = (STATEMENT, f"EXPLAIN (MILLRACE) {STATEMENT}", "EXPLAIN (MILLRACE) SELECT now()")
+    said = millrace.psql(";\n".join(statements) + ";", user=APPLICATION, password=APPLICATION, database=APPLICATION)
+    print("\nWhat becomes of a statement, and why, is what Millrace answers to EXPLAIN (MILLRACE):")
+    for line in said.splitlines()[1:]:
+        item, _, value = line.partition("|")
+        if item == "decision":
+            print()
+        if item in SHOWN_OF_EXPLAIN:
+            print(f"  {item:<13}{value}")
 
 
 async def wait_for_change_stream(through: str, millrace: Millrace) -> None:

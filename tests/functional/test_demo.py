@@ -52,6 +52,7 @@ def test_shows_what_it_promises_and_ends_by_ctrl_c() -> None:
         assert "changed 20 times directly at PostgreSQL" in said
         of_reads = re.search(r"Of (\d+) reads of it, (\d+) were answered from memory", said)
         assert of_reads and 0 < int(of_reads[2]) < int(of_reads[1]), said
+        assert re.findall(r"^  decision +(\w+)$", said, re.M) == ["hit", "bypass"], said
 
         address = re.search(r"psql (postgresql://\S+)", said)
         assert address
