@@ -229,6 +229,7 @@ class Relay {
   bool hinted_ = false;               ///< a comment has asked for what the session doesn't
   bool doubt_ = false;                ///< something is under way, or ran in this transaction, that may not only read
   std::shared_ptr<pipeline::Fill> bound_;  ///< of the unnamed portal that this batch has bound
+  CacheUse bound_use_ = CacheUse::none;    ///< likewise
   std::uint64_t committed_at_ = 0;         ///< a version of the catalog
   bool commits_are_seen_ = false;          ///< as of `committed_at_`
 

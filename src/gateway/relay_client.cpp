@@ -212,6 +212,7 @@ void Relay::on_sync() {
   }
   replies_.skipping = replies_.unsynced = false;
   bound_.reset();
+  bound_use_ = CacheUse::none;
   replies_.owe(Kind::sync, now_);
 }
 
@@ -423,6 +424,7 @@ bool Relay::on_bind(const Item& item) {
                  item.whole() ? statement : nullptr);
     }
     bound_ = std::move(bound.fill);
+    bound_use_ = bound.cache;
     if (bound_) bound_->columns = prepared->columns;
     portal_is_here_ = false;
   }
@@ -465,12 +467,16 @@ bool Relay::on_execute(const Item& item) {
   replies_.unsynced = true;
   StatementPtr statement;
   std::shared_ptr<pipeline::Fill> fill;
+  auto use = CacheUse::none;
   bool statement_of_unnamed = false;
   if (const auto execute = pgwire::decode_execute(item.body())) {
     if (session_.names.is_portal_under_way(execute->portal)) return settle();
     statement = session_.names.statement_of_portal(execute->portal);
     statement_of_unnamed = execute->portal.empty();
-    if (statement_of_unnamed) fill = std::exchange(bound_, nullptr);
+    if (statement_of_unnamed) {
+      fill = std::exchange(bound_, nullptr);
+      use = std::exchange(bound_use_, CacheUse::none);
+    }
     if (fill) {
       fill->first_rows = static_cast<std::uint32_t>(std::max(execute->max_rows, 0));
       pipeline_.lead_flight(*fill);
@@ -486,7 +492,7 @@ bool Relay::on_execute(const Item& item) {
   }
   Reply& reply = replies_.owe(Kind::execute, now_);
   reply.exchange.statement = statement;
-  reply.exchange.cache = fill ? CacheUse::miss : CacheUse::none;
+  reply.exchange.cache = use;
   reply.exchange.fill = std::move(fill);
   if (statement || binds_unseen_) {
     note_for_cache(statement);

@@ -415,6 +415,13 @@ def test_what_is_never_answered_from_memory(millrace: Millrace, client: Client, 
         assert hits(millrace) == before
 
 
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+def test_what_was_not_for_it_is_counted(millrace: Millrace, client: Client, extended: bool) -> None:
+    before = millrace.metric("statements_not_for_memory_total")
+    client.ask(*([parse("SELECT now()"), bind(), describe("P"), execute(), SYNC] if extended else [query("SELECT now()")]))
+    assert millrace.metric("statements_not_for_memory_total") == before + 1
+
+
 def test_repeatable_reads_are_the_servers(millrace: Millrace, client: Client) -> None:
     read = query("SELECT name FROM people WHERE id = 30")
     client.ask(read)
