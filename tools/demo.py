@@ -169,6 +169,7 @@ def run(options: argparse.Namespace, folder: Path, servers: ExitStack, port: int
                 "AUTH_QUERY": AUTH_QUERY,
                 "POOL_MODE": "transaction",
                 "CACHE_CONSISTENCY_LEVEL": "eventual",
+                "ENABLE_CHANGE_STREAM": "true",
             },
             folder=folder / "millrace",
         )

@@ -109,7 +109,7 @@ struct Settings {
   bool enable_hybrid_query_caching = true;
   ConsistencyLevel cache_consistency_level = ConsistencyLevel::session;
   std::chrono::seconds cache_default_ttl_seconds{60};
-  bool enable_change_stream = true;
+  bool enable_change_stream = false;
   int cache_invalidation_batch_size = 100;
   bool enable_cache_consistency_monitoring = true;
 

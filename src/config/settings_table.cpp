@@ -233,7 +233,9 @@ std::vector<Group> groups() {
            {"ENABLE_CHANGE_STREAM", Switch{&Settings::enable_change_stream}, restart,
             "Whether Millrace follows what is committed in PostgreSQL, by whomever, so that nothing stays in the cache "
             "that was changed past it. It takes `wal_level = logical`, a temporary replication slot for each database "
-            "and two publications; where the server doesn't allow it, the status says what to run."},
+            "and two publications; where the server doesn't allow it, the status says what to run. What it may mean "
+            "for "
+            "applications is in docs/cache.md."},
            {"CACHE_INVALIDATION_BATCH_SIZE", Count{&Settings::cache_invalidation_batch_size, 1, 1000000}, cache,
             "How many invalidations are worked off together."},
            {"ENABLE_CACHE_CONSISTENCY_MONITORING", Switch{&Settings::enable_cache_consistency_monitoring}, cache,

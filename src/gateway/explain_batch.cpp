@@ -16,6 +16,9 @@ using Question = pipeline::Question;
 
 constexpr std::uint32_t type_text = 25;
 
+/// Nobody asks for more in one batch, each of which is answered with the whole text.
+constexpr std::size_t most_executed = 8;
+
 bool is_explain(const StatementPtr& statement) { return statement && statement->explained; }
 
 /// Most that isn't an EXPLAIN is seen by its first letter.
@@ -129,6 +132,7 @@ bool ExplainBatch::parse(Bytes body) {
 }
 
 bool ExplainBatch::bind(const ClientReader::Item& item) {
+  if (++bound_ > most_executed) return false;
   const auto message = pgwire::decode_bind(item.body());
   if (!message || !message->portal.empty()) return false;
   const auto named = find(message->statement);
@@ -190,6 +194,7 @@ bool ExplainBatch::execute(const ClientReader::Item& item) {
   exchange.bytes_in = portal_->bytes_in + item.total;
   const std::size_t before = out_->size();
   auto rows = std::span<const ExplainRows::value_type>(portal_->rows).subspan(portal_->sent);
+  if (exchanges_.size() == most_executed) return false;
   const bool suspends = message->max_rows > 0 && static_cast<std::size_t>(message->max_rows) <= rows.size();
   if (suspends) rows = rows.first(static_cast<std::size_t>(message->max_rows));
   append_explain_rows(*out_, rows);

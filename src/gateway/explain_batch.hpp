@@ -82,6 +82,7 @@ class ExplainBatch {
   std::optional<Portal> portal_;
   bool portal_changed_ = false;
   bool lacks_its_end_ = false;
+  std::size_t bound_ = 0;
   Exchanges exchanges_;
 };
 

@@ -305,7 +305,10 @@ asio::awaitable<void> ChangeStream::drop_publications() {
   if (identity_.empty()) co_return;
   const auto others = co_await parts_.query(others_sql(process_id_));
   if (others && others->empty()) {
-    co_await parts_.query("SELECT pg_catalog.set_config('lock_timeout', '1s', true); " + drop_sql());
+    co_await parts_.query(
+        "SELECT pg_catalog.set_config('lock_timeout', '1s', true),"
+        " pg_catalog.set_config('synchronous_commit', 'local', true); " +
+        drop_sql());
   }
 }
 

@@ -12,6 +12,9 @@ constexpr std::size_t tables_at_a_time = 500;
 /// An application's DDL may wait so long for a lock that a change of a publication takes; nothing else waits for it.
 constexpr std::string_view lock_timeout = "20ms";
 
+/// Its commit waits for no standby, while it holds its locks.
+constexpr std::string_view commits_here = "pg_catalog.set_config('synchronous_commit', 'local', true)";
+
 /// t: what rows could change in, and whether that is told.
 constexpr std::string_view with_tables = R"(
 WITH t AS (
@@ -119,7 +122,7 @@ std::string others_sql(std::uint32_t process_id) {
 
 std::string create_sql(std::string_view publication) {
   const bool all = publication == changes_publication;
-  return fmt::format("CREATE PUBLICATION {} WITH (publish = '{}')", publication,
+  return fmt::format("SELECT {}; CREATE PUBLICATION {} WITH (publish = '{}')", commits_here, publication,
                      all ? "insert, update, delete, truncate" : "insert, truncate");
 }
 
@@ -209,9 +212,10 @@ std::string mend_sql(TableToMend::What what, std::span<const TableToMend> tables
     oids.append(oids.empty() ? "" : ",").append(std::to_string(table.oid));
   }
   // One transaction. A lock on the tables is held from the second statement on, so that the third sees what they are.
-  auto sql = fmt::format("SELECT pg_catalog.set_config('lock_timeout', '{}', true); ALTER PUBLICATION {} {} TABLE {}",
-                         lock_timeout, what == add_to_inserts ? inserts_publication : changes_publication,
-                         what == take_out ? "DROP" : "ADD", names);
+  auto sql =
+      fmt::format("SELECT pg_catalog.set_config('lock_timeout', '{}', true), {}; ALTER PUBLICATION {} {} TABLE {}",
+                  lock_timeout, commits_here, what == add_to_inserts ? inserts_publication : changes_publication,
+                  what == take_out ? "DROP" : "ADD", names);
   if (what != add_to_changes) return sql;
   return sql + ";" + std::string(with_tables) +
          fmt::format("SELECT 1 / CASE WHEN pg_catalog.bool_and(identified) THEN 1 ELSE 0 END FROM t WHERE oid IN ({})",
@@ -219,9 +223,10 @@ std::string mend_sql(TableToMend::What what, std::span<const TableToMend> tables
 }
 
 std::string members_sql() {
-  return "SELECT m.prrelid, m.oid, pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()) FROM "
+  return "SELECT m.prrelid, pg_catalog.string_agg(m.oid::pg_catalog.text, ',' ORDER BY m.oid),"
+         " pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()) FROM "
          "pg_catalog.pg_publication_rel m JOIN pg_catalog.pg_publication p"
-         " ON p.oid = m.prpubid WHERE p.pubname = 'millrace_changes'";
+         " ON p.oid = m.prpubid WHERE p.pubname IN ('millrace_changes', 'millrace_inserts') GROUP BY m.prrelid";
 }
 
 std::vector<Member> read_members(const std::vector<ServerRow>& rows) {

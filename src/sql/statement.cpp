@@ -100,6 +100,8 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+constexpr std::uint32_t most_parameters = 65535;
+
 /// Puts a Statement together from the facts of the tree.
 class Reader {
  public:
@@ -227,7 +229,8 @@ class Reader {
   }
 
   void end() {
-    if (asks_millrace_ && statement_.statements == 1) {
+    // More parameters than the protocol can count are for PostgreSQL to refuse.
+    if (asks_millrace_ && statement_.statements == 1 && statement_.explained_parameters <= most_parameters) {
       const std::string_view explained = explained_text(text_);
       if (!explained.empty()) statement_.explained = parse(explained);
     }

@@ -12,7 +12,7 @@ from harness import Millrace, PostgreSQL
 
 # Where commits don't wait for the log, it is told up to wal_writer_delay later.
 LOGICAL = {"wal_level": "logical", "synchronous_commit": "on", "max_prepared_transactions": 5, "logical_decoding_work_mem": "64kB", "wal_sender_timeout": "5s"}
-SETTINGS = {"CACHE_CONSISTENCY_LEVEL": "eventual", "AUTH_TYPE": "trust", "CACHE_DEFAULT_TTL_SECONDS": 3600}
+SETTINGS = {"ENABLE_CHANGE_STREAM": "true", "CACHE_CONSISTENCY_LEVEL": "eventual", "AUTH_TYPE": "trust", "CACHE_DEFAULT_TTL_SECONDS": 3600}
 SCHEMA = """
 CREATE TABLE people (id int PRIMARY KEY, name text, note text);
 INSERT INTO people SELECT i, 'n' || i, repeat('x', 10) FROM generate_series(1, 100) i;

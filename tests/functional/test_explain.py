@@ -400,3 +400,17 @@ def test_without_a_cache(postgres: PostgreSQL, things: None, pool_mode: str) -> 
             assert (said["decision"], said["reason"]) == (["bypass"], ["no_cache"])
             answer = client.ask(parse(EXPLAIN + READ), bind(), describe("P"), execute(), SYNC)
             assert facts_of(answer)["reason"] == ["no_cache"]
+
+
+@pytest.mark.parametrize("number", [65536, 5_000_000, 2147483647])
+def test_more_parameters_than_there_can_be_are_the_servers_to_refuse(millrace: Millrace, client: Client, number: int) -> None:
+    answer = client.ask(parse(f"{EXPLAIN}SELECT ${number}"), describe("S"), SYNC)
+    assert [one[:2] for one in errors(answer)] == ["42"]
+    assert kinds(client.ask(parse(f"{EXPLAIN}SELECT $3"), describe("S"), SYNC)) == "1tTZ"
+
+
+def test_a_batch_of_very_many_is_the_servers_to_refuse(client: Client) -> None:
+    text = f"{EXPLAIN}SELECT '{'x' * 2000}'"
+    few, many = (client.ask(parse(text), *[bind(), execute()] * count, SYNC) for count in (8, 9))
+    assert errors(few) == []
+    assert errors(many) == ["42601"]
