@@ -49,6 +49,7 @@ struct Shared {
   sql::ParsePool parse_pool;
   boost::asio::thread_pool workers{1};  ///< for what takes a millisecond of CPU, such as deriving a SCRAM verifier
   std::atomic<std::size_t> clients = 0;
+  std::atomic<std::size_t> ending = 0;    ///< their client is gone, and what it left half done is being ended
   std::atomic<std::size_t> starting = 0;  ///< connections whose start-up packet hasn't come; not in `clients`
   HeldBytes held;
   std::unique_ptr<pipeline::ReadCache> read_cache;  ///< null: nothing is answered from memory

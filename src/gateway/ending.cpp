@@ -40,9 +40,11 @@ asio::awaitable<void> Session::end() {
   close_client();
   while (waits_) co_await over_.wait(std::chrono::seconds(1));  // what it waits for ends, now that it is over
   if (link_) link_->decline();
+  core_.shared.ending.fetch_add(1);
   started();
   input_.close();
   if (link_ && *link_) co_await tidy_server();
+  core_.shared.ending.fetch_sub(1);
   core_.sessions.erase(this);
   core_.counters().clients_connected.sub();
 }

@@ -166,7 +166,8 @@ void Gateway::tick(Core& core) {
     counters.servers_closed.set(counts.closed);
     counters.servers_moved.set(counts.moved);
     counters.servers_failed.set(counts.failed);
-    if (shared_->draining && shared_->clients == 0 && drained_) end_streams(std::exchange(drained_, nullptr));
+    if (shared_->draining && shared_->clients == 0 && shared_->ending == 0 && drained_)
+      end_streams(std::exchange(drained_, nullptr));
   }
   timers_[index]->expires_after(tick_interval);
   timers_[index]->async_wait([this, &core](boost::system::error_code error) {
