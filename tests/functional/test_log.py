@@ -27,7 +27,7 @@ class Unread:
     def __init__(self, postgres: PostgreSQL) -> None:
         self.reader, self.writer = os.pipe()
         fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, PAGE)
-        self.millrace = Millrace(postgres, {"LOG_LEVEL": "debug", "LOG_CONNECTIONS": "true"})
+        self.millrace = Millrace(postgres, {"LOG_LEVEL": "debug", "LOG_CONNECTIONS": "true"}, frees_at_once=True)
         self.millrace.output = self.writer
 
     def log_in(self) -> None:
