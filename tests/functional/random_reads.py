@@ -136,7 +136,7 @@ SETTINGS = [
     "SET search_path = other, public", "SET search_path = public", "RESET search_path", "SET TIME ZONE 'Asia/Tokyo'", "RESET timezone",
     "SET datestyle = 'German'", "RESET datestyle", "SET extra_float_digits = 0", "RESET extra_float_digits", "SET ROLE reader", "RESET ROLE",
     "SET bytea_output = 'escape'", "RESET ALL", "SET statement_timeout = 10000", "DISCARD ALL",
-    "SELECT pg_advisory_unlock_all();CLOSE ALL;UNLISTEN *;RESET ALL;", "UNLISTEN *; RESET ALL", "CLOSE ALL", "LISTEN here", "SELECT pg_advisory_lock(id) FROM (SELECT 7 AS id) s",
+    "SELECT pg_advisory_unlock_all();CLOSE ALL;UNLISTEN *;RESET ALL;", "UNLISTEN *; RESET ALL", "CLOSE ALL",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from harness import Millrace, PostgreSQL
 STEPS = 500
 # Of walks that meet what transaction mode answers otherwise with or without the cache, see docs/pooling.md: the error of
 # a statement whose tables the role may not read, and of one whose columns have changed.
-SEEDS = [1, 2, 3, 4, 6, 9, 10, 14]
+SEEDS = [3, 5, 6, 10, 8, 9, 1, 4]
 COUNT = int(os.environ.get("MILLRACE_READS", "3"))
 
 
