@@ -15,7 +15,7 @@ std::string_view without_comments(std::string_view text, std::string& buffer);
 
 /// What a comment asks of Millrace, in either form:
 ///
-///     /* millrace: ttl=60, tags='analytics,reports', cache=off, consistency=eventual */
+///     /* millrace: ttl=60, tags='analytics,reports', cache=off, consistency=eventual, after=... */
 ///     /*route='%2Fpages',millrace_ttl='60',millrace_tags='analytics%2Creports'*/   (sqlcommenter's)
 ///
 /// What isn't understood is left out: a comment is never an error.
@@ -23,9 +23,11 @@ struct Hints {
   std::optional<std::chrono::seconds> ttl;  ///< 1 s to a year
   std::vector<std::string> tags;            ///< sorted, each once; at most 64, of at most 128 bytes each
   bool cache = true;                        ///< off: it isn't answered from memory, and its answer isn't kept
+  bool always = false;                      ///< cache=on: it is, also where that saves no time
   std::string consistency;                  ///< "": not said
+  std::string after;                        ///< a token; "": not said
 
-  bool any() const { return ttl || !tags.empty() || !cache || !consistency.empty(); }
+  bool any() const { return ttl || !tags.empty() || !cache || always || !consistency.empty() || !after.empty(); }
 };
 Hints hints_of(std::string_view text);
 

@@ -39,12 +39,17 @@ TEST(Comments, WhereABackslashMayHideAQuoteNothingIsTakenOut) {
 }
 
 TEST(Hints, InTheirOwnForm) {
-  const auto hints =
-      hints_of("/* millrace: ttl=3600, tags='reports, analytics,reports', cache=off, consistency=eventual */ SELECT 1");
+  const auto hints = hints_of(
+      "/* millrace: ttl=3600, tags='reports, analytics,reports', cache=off, consistency=eventual, after=7-f */ SELECT "
+      "1");
   EXPECT_EQ(hints.ttl, std::chrono::hours(1));
   EXPECT_EQ(hints.tags, (std::vector<std::string>{"analytics", "reports"}));
   EXPECT_FALSE(hints.cache);
   EXPECT_EQ(hints.consistency, "eventual");
+  EXPECT_EQ(hints.after, "7-f");
+  EXPECT_FALSE(hints.always);
+  EXPECT_TRUE(hints_of("/* millrace: cache=on */ SELECT 1").always);
+  EXPECT_TRUE(hints_of("/* millrace: cache=on */ SELECT 1").cache);
 }
 
 TEST(Hints, InSqlcommentersForm) {

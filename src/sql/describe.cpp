@@ -57,12 +57,14 @@ std::string_view name(TransactionStep step) {
 std::string describe(const Statement& statement) {
   std::string out(name(statement.kind));
   if (statement.kind == StatementKind::multiple) out += " " + std::to_string(statement.statements);
+  if (statement.shows_token) out += " token";
   if (statement.explained) out += " millrace (" + describe(*statement.explained) + ")";
   if (statement.writes) out += " writes";
   if (statement.uses_sequence_state) out += " sequence-state";
   if (statement.in_transaction_block_only) out += " local";
   if (statement.affects_new_sessions) out += " new-sessions";
   if (statement.wants_unused_database) out += " unused-database";
+  for (const auto& name : statement.unused_databases) out += " {" + name + "}";
   for (const auto& change : statement.changes) {
     out += "; ";
     out += name(change.what);

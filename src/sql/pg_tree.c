@@ -15,6 +15,7 @@ enum { parser_version = PG_VERSION_NUM };
 #include <pg_query/pg_query_internal.h>
 
 #include "pg_references.h"
+#include "pg_restrictions.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -255,6 +256,9 @@ static void enter(struct walk* walk, const Node* node, bool squashed) {
   }
   mix(walk, nodeTag(node));
   if (walk->collects) pg_references_collect(&walk->references, node);
+  if (walk->visitor->restrictions && IsA(node, SelectStmt)) {
+    pg_restrictions_report(walk->visitor, (const SelectStmt*)node);
+  }
   const struct node_type* type = type_of(nodeTag(node));
   if (type == NULL) {
     report(walk, PG_TREE_UNKNOWN, NULL);
@@ -551,6 +555,22 @@ static void report_set(struct walk* walk, const VariableSetStmt* set) {
 }
 
 /// What counts only of a statement's root.
+static const DefElem* option_named(const List* options, const char* name) {
+  ListCell* cell;
+  foreach (cell, options) {
+    const DefElem* option = lfirst(cell);
+    if (strcmp(option->defname, name) == 0) return option;
+  }
+  return NULL;
+}
+
+static void report_database_created(struct walk* walk, const CreatedbStmt* create) {
+  const DefElem* template = option_named(create->options, "template");
+  const bool is_named = template != NULL && template->arg != NULL && IsA(template->arg, String);
+  report(walk, PG_TREE_UNUSED_DATABASE, create->dbname);
+  report(walk, PG_TREE_UNUSED_DATABASE, is_named ? strVal(template->arg) : "template1");
+}
+
 static void report_root(struct walk* walk, const Node* statement) {
   switch (nodeTag(statement)) {
     case T_TransactionStmt:
@@ -581,14 +601,24 @@ static void report_root(struct walk* walk, const Node* statement) {
     case T_ExplainStmt:
       if (walk->numbers) report(walk, PG_TREE_EXPLAIN_MILLRACE, NULL);
       break;
+    case T_VariableShowStmt:
+      report(walk, PG_TREE_SHOWS, ((const VariableShowStmt*)statement)->name);
+      break;
     case T_LoadStmt:
       report(walk, PG_TREE_LOAD, NULL);
       break;
     case T_CreatedbStmt:
-    case T_DropdbStmt:
-    case T_AlterDatabaseStmt:
-      report(walk, PG_TREE_UNUSED_DATABASE, NULL);
+      report_database_created(walk, (const CreatedbStmt*)statement);
       break;
+    case T_DropdbStmt:
+      report(walk, PG_TREE_UNUSED_DATABASE, ((const DropdbStmt*)statement)->dbname);
+      break;
+    case T_AlterDatabaseStmt: {
+      const AlterDatabaseStmt* alter = (const AlterDatabaseStmt*)statement;
+      const bool moves = option_named(alter->options, "tablespace") != NULL;
+      report(walk, PG_TREE_UNUSED_DATABASE, moves ? alter->dbname : NULL);
+      break;
+    }
     case T_AlterDatabaseSetStmt:
     case T_AlterRoleStmt:
     case T_AlterRoleSetStmt:
@@ -596,8 +626,12 @@ static void report_root(struct walk* walk, const Node* statement) {
       report(walk, PG_TREE_NEW_SESSIONS, NULL);
       break;
     case T_RenameStmt: {
-      ObjectType type = ((const RenameStmt*)statement)->renameType;
-      if (type == OBJECT_DATABASE) report(walk, PG_TREE_UNUSED_DATABASE, NULL);
+      const RenameStmt* rename = (const RenameStmt*)statement;
+      ObjectType type = rename->renameType;
+      if (type == OBJECT_DATABASE) {
+        report(walk, PG_TREE_UNUSED_DATABASE, rename->subname);
+        report(walk, PG_TREE_UNUSED_DATABASE, rename->newname);
+      }
       if (type == OBJECT_ROLE) report(walk, PG_TREE_NEW_SESSIONS, NULL);
       break;
     }
@@ -646,7 +680,8 @@ static void visit_statements(const List* statements, const struct pg_tree_visito
     const RawStmt* raw = lfirst(cell);
     const enum pg_tree_root root = root_of(raw->stmt);
     walk.collects = names_are_asked_for(root);
-    walk.numbers = IsA(raw->stmt, ExplainStmt) && asks_millrace((const ExplainStmt*)raw->stmt);
+    walk.numbers =
+        visitor->restrictions || (IsA(raw->stmt, ExplainStmt) && asks_millrace((const ExplainStmt*)raw->stmt));
     visitor->statement(visitor->context, root, (size_t)raw->stmt_location, (size_t)raw->stmt_len);
     report_root(&walk, raw->stmt);
     walk_tree(&walk, raw->stmt);

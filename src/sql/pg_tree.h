@@ -72,8 +72,9 @@ enum pg_tree_fact {
   PG_TREE_CURSOR_WITH_HOLD,
   PG_TREE_LOAD,
   PG_TREE_EXPLAIN_MILLRACE,  ///< EXPLAIN (MILLRACE), without a value and other options
+  PG_TREE_SHOWS,             ///< name: the setting's
   PG_TREE_NEW_SESSIONS,      ///< ALTER ROLE, ALTER DATABASE ... SET, ALTER SYSTEM
-  PG_TREE_UNUSED_DATABASE,   ///< CREATE, ALTER, DROP of a database
+  PG_TREE_UNUSED_DATABASE,   ///< CREATE, ALTER, DROP of a database; once for each that nobody may use: `name`
   // Facts found anywhere in a statement.
   PG_TREE_WRITE,           ///< INSERT, UPDATE, DELETE, MERGE, a locking clause, INTO
   PG_TREE_EXECUTE_NAME,    ///< EXECUTE name
@@ -84,7 +85,7 @@ enum pg_tree_fact {
   PG_TREE_TEMPORARY_VIEW,
   PG_TREE_TEMPORARY_SEQUENCE,
   PG_TREE_TEMPORARY_SCHEMA,  ///< anything named in pg_temp, or a search_path with it
-  PG_TREE_PARAMETER,         ///< in EXPLAIN (MILLRACE) only; `name`: its number
+  PG_TREE_PARAMETER,         ///< in EXPLAIN (MILLRACE), and for restrictions; `name`: its number
   PG_TREE_UNKNOWN,           ///< a node that the table of nodes doesn't know
   // What one SELECT, INSERT, UPDATE, DELETE, MERGE or COPY names, anywhere in it; nothing if it isn't alone in its
   // text.
@@ -102,6 +103,15 @@ enum pg_tree_fact {
   PG_TREE_WHO,        ///< CURRENT_USER and so on
   PG_TREE_CLOCK,      ///< CURRENT_TIMESTAMP and so on; `name`: which
   PG_TREE_NOT_KNOWN,  ///< what may depend on anything else: words for people
+  // Which rows of the relations in FROM a SELECT leaves, in whatever subquery; for visitors that ask for it.
+  PG_TREE_LEVEL_READS,       ///< a relation; `name` and `value` as above
+  PG_TREE_EQUALS,            ///< of that: only rows whose column `name` is one of the values that follow
+  PG_TREE_EQUALS_NUMBER,     ///< a number as it is written
+  PG_TREE_EQUALS_STRING,     ///< a string
+  PG_TREE_EQUALS_BOOLEAN,    ///< t or f
+  PG_TREE_EQUALS_PARAMETER,  ///< its number
+  PG_TREE_EQUALS_CAST,  ///< of the last one: it is cast; `name`: the type's, or that of its elements; `value`: schema
+  PG_TREE_EQUALS_ANY,   ///< of the last one: it is an array of values
 };
 
 struct pg_tree_visitor {
@@ -110,6 +120,8 @@ struct pg_tree_visitor {
   void (*statement)(void* context, enum pg_tree_root root, size_t location, size_t length);
   /// A fact of the statement last begun. `name` and `value` are null where the fact has none; they live for this call.
   void (*fact)(void* context, enum pg_tree_fact fact, const char* name, const char* value);
+  /// Asks for the facts from PG_TREE_LEVEL_READS on, and for each PG_TREE_PARAMETER.
+  bool restrictions;
 };
 
 struct pg_tree_result {

@@ -23,6 +23,7 @@ void expect_known(const char* text) {
           },
       .fact = [](void* context, pg_tree_fact fact, const char*,
                  const char*) noexcept { static_cast<Seen*>(context)->unknown += fact == PG_TREE_UNKNOWN; },
+      .restrictions = false,
   };
   pg_tree_result result;
   pg_tree_visit(text, &visitor, &result);

@@ -1,7 +1,5 @@
 #include "sql/statement.hpp"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <charconv>
 
@@ -10,6 +8,7 @@
 #include "sql/pg_tree.h"
 #include "sql/reference_list.hpp"
 #include "sql/scan_guard.hpp"
+#include "sql/stack_left.hpp"
 
 namespace millrace::sql {
 
@@ -188,6 +187,9 @@ class Reader {
       case PG_TREE_EXPLAIN_MILLRACE:
         asks_millrace_ = true;
         return;
+      case PG_TREE_SHOWS:
+        statement_.shows_token = lower(name) == "millrace.token";
+        return;
       case PG_TREE_PARAMETER: {
         std::uint32_t number = 0;
         std::from_chars(name.data(), name.data() + name.size(), number);
@@ -198,6 +200,7 @@ class Reader {
         return pin("loaded library");
       case PG_TREE_UNUSED_DATABASE:
         statement_.wants_unused_database = true;
+        if (!name.empty()) statement_.unused_databases.emplace_back(name);
         return;
       case PG_TREE_NEW_SESSIONS:
         statement_.affects_new_sessions = true;
@@ -229,6 +232,7 @@ class Reader {
   }
 
   void end() {
+    if (statement_.statements != 1) statement_.shows_token = false;
     // More parameters than the protocol can count are for PostgreSQL to refuse.
     if (asks_millrace_ && statement_.statements == 1 && statement_.explained_parameters <= most_parameters) {
       const std::string_view explained = explained_text(text_);
@@ -315,26 +319,8 @@ pg_tree_visitor visitor_of(Reader& reader) {
           [](void* context, pg_tree_fact fact, const char* name, const char* value) noexcept {
             static_cast<Reader*>(context)->take(fact, name == nullptr ? "" : name, value == nullptr ? "" : value);
           },
+      .restrictions = false,
   };
-}
-
-/// The lowest address of this thread's stack.
-const char* stack_end() {
-  thread_local const char* const end = [] {
-    pthread_attr_t attributes;
-    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return static_cast<const char*>(nullptr);
-    void* lowest = nullptr;
-    std::size_t size = 0;
-    pthread_attr_getstack(&attributes, &lowest, &size);
-    pthread_attr_destroy(&attributes);
-    return static_cast<const char*>(lowest);
-  }();
-  return end;
-}
-
-std::size_t stack_left() {
-  const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
-  return here - reinterpret_cast<std::uintptr_t>(stack_end());
 }
 
 }  // namespace

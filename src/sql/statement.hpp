@@ -102,6 +102,8 @@ struct Statement {
   bool affects_new_sessions = false;
   /// CREATE, ALTER and DROP of DATABASE: fails if somebody is connected to the database, or to its template.
   bool wants_unused_database = false;
+  /// Those to which nobody may be connected then, and those that come to be: their names.
+  std::vector<std::string> unused_databases;
   bool copies_in = false;  ///< holds a COPY ... FROM, which may read what is sent behind the text
   std::vector<SessionChange> changes;
   /// What SET LOCAL and set_config() set; "": something that the text doesn't name.
@@ -117,8 +119,11 @@ struct Statement {
   /// something else.
   std::shared_ptr<const Statement> explained;
   std::uint32_t explained_parameters = 0;  ///< how many that has: the highest number of one
+  bool shows_token = false;                ///< SHOW millrace.token, alone in its text
   std::string why_unparsed;                ///< for kind unparsed: the parser's message, or the limit that was met
 
+  /// Whether it is for Millrace to answer: PostgreSQL doesn't know it.
+  bool asks_millrace() const { return explained != nullptr || shows_token; }
   /// Of a BEGIN that has a tag: a text that does the same.
   std::string begin_text() const { return transaction_tag + std::string(begin_modes); }
 };

@@ -24,6 +24,16 @@ TEST(ExplainMillrace, CountsParameters) {
   EXPECT_EQ(parse("EXPLAIN SELECT $2")->explained_parameters, 0);
 }
 
+TEST(ShowToken, IsKnownWhereItIsAlone) {
+  for (const auto* shows : {"SHOW millrace.token", "show Millrace.TOKEN ;", "/* a */ SHOW \"millrace\".\"token\""}) {
+    EXPECT_TRUE(parse(shows)->shows_token && parse(shows)->asks_millrace()) << shows;
+  }
+  for (const auto* other : {"SHOW millrace.after", "SHOW ALL", "SHOW token", "SELECT 1; SHOW millrace.token",
+                            "SHOW millrace.token; SELECT 1", "SET millrace.token = 'a'", "RESET millrace.token"}) {
+    EXPECT_FALSE(parse(other)->asks_millrace()) << other;
+  }
+}
+
 constexpr Case kKinds[] = {
     {"", "empty"},
     {" ; ;/* nothing */ -- at all", "empty"},
@@ -76,9 +86,14 @@ constexpr Case kKinds[] = {
     {"ALTER DATABASE d SET work_mem = '1MB'", "ddl writes new-sessions"},
     {"CREATE ROLE r", "ddl writes"},
     {"DROP ROLE r", "ddl writes"},
-    {"CREATE DATABASE d", "ddl writes unused-database"},
-    {"DROP DATABASE d", "ddl writes unused-database"},
-    {"ALTER DATABASE d RENAME TO e", "ddl writes unused-database"},
+    {"CREATE DATABASE d", "ddl writes unused-database {d} {template1}"},
+    {"CREATE DATABASE d TEMPLATE DEFAULT OWNER o", "ddl writes unused-database {d} {template1}"},
+    {"CREATE DATABASE d WITH OWNER o TEMPLATE = \"E\" ENCODING 'UTF8'", "ddl writes unused-database {d} {E}"},
+    {"CREATE DATABASE d TEMPLATE 'e'", "ddl writes unused-database {d} {e}"},
+    {"DROP DATABASE d", "ddl writes unused-database {d}"},
+    {"DROP DATABASE IF EXISTS \"D d\" WITH (FORCE)", "ddl writes unused-database {D d}"},
+    {"ALTER DATABASE d RENAME TO e", "ddl writes unused-database {d} {e}"},
+    {"ALTER DATABASE d SET TABLESPACE e", "ddl writes unused-database {d}"},
     {"ALTER DATABASE d ALLOW_CONNECTIONS false", "ddl writes unused-database"},
     {"ALTER SYSTEM SET work_mem = '1MB'", "utility writes new-sessions"},
     {"CREATE FUNCTION f() RETURNS int SET work_mem = '1MB' LANGUAGE sql RETURN 1", "ddl writes"},

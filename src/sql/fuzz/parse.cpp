@@ -3,6 +3,7 @@
 #include "sql/describe.hpp"
 #include "sql/explained_text.hpp"
 #include "sql/fuzz/subjects.hpp"
+#include "sql/restrictions.hpp"
 #include "sql/statement.hpp"
 
 // Any text is understood or refused; what is understood makes sense in itself.
@@ -34,6 +35,16 @@ void millrace::sql::fuzz::parse(std::string_view text) {
   if (statement->references != nullptr) {
     if ((statement->kinds & kinds_with_references) == 0) __builtin_trap();
     if (!statement->references->writes.empty() && !statement->writes) __builtin_trap();
+  }
+  // Who knows which rows are read knows all relations that are.
+  if (const auto restrictions = restrictions_of(text)) {
+    if (statement->kind != StatementKind::select) __builtin_trap();
+    std::vector<Name> reads;
+    for (const auto& read : restrictions->reads) reads.push_back(read.relation);
+    std::ranges::sort(reads);
+    const auto twice = std::ranges::unique(reads);
+    reads.erase(twice.begin(), twice.end());
+    if (reads != statement->references->reads) __builtin_trap();
   }
   // What sets a setting again is a statement by itself, and says the same.
   for (const auto& change : statement->changes) {
