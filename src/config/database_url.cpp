@@ -29,7 +29,8 @@ Result<std::uint16_t> parse_port(std::string_view text) {
   return port;
 }
 
-Result<> apply_parameter(DatabaseUrl& url, std::string_view key, std::string value) {
+/// False: it isn't known, or has a value that isn't.
+Result<bool> apply_parameter(DatabaseUrl& url, std::string_view key, std::string value) {
   if (key == "host") {
     url.host = std::move(value);
   } else if (key == "port") {
@@ -44,25 +45,59 @@ Result<> apply_parameter(DatabaseUrl& url, std::string_view key, std::string val
     url.database = std::move(value);
   } else if (key == "sslrootcert") {
     url.sslrootcert = std::move(value);
-  } else if (key == "sslmode") {
-    const auto found =
-        std::find_if(mode_names.begin(), mode_names.end(), [&](const ModeName& m) { return m.name == value; });
-    if (found == mode_names.end()) {
-      return fail("the URL's sslmode is not one of disable, prefer, require, verify-ca, verify-full");
-    }
-    url.sslmode = found->mode;
+  } else if (key == "sslmode" || key == "ssl") {  // asyncpg's name of it
+    const auto mode = parse_tls_mode(value);
+    if (!mode) return false;
+    url.sslmode = mode;
   } else {
-    return fail(
-        fmt::format("the URL's parameter \"{}\" is not known (known: host, port, user, password, dbname, "
-                    "sslmode, sslrootcert)",
-                    key));
+    return false;
   }
-  return {};
+  return true;
+}
+
+std::unexpected<Error> not_known(std::string_view key) {
+  if (key == "sslmode") return fail("the URL's sslmode is not one of disable, prefer, require, verify-ca, verify-full");
+  return fail(
+      fmt::format("the URL's parameter \"{}\" is not known (known: host, port, user, password, dbname, "
+                  "sslmode, sslrootcert)",
+                  key));
+}
+
+/// "postgresql", "postgres", or, as SQLAlchemy names a driver too, "postgresql+asyncpg".
+bool is_postgresql(std::string_view scheme) {
+  const auto name = scheme.substr(0, scheme.find('+'));
+  return name == "postgresql" || name == "postgres";
+}
+
+urls::url written(const DatabaseUrl& url, std::string_view password) {
+  urls::url out;
+  out.set_scheme("postgresql");
+  out.set_encoded_authority("");
+  if (!url.user.empty()) out.set_user(url.user);
+  if (!password.empty()) out.set_password(password);
+  out.set_path("/" + url.database);
+  if (url.host.starts_with('/')) {
+    out.params().set("host", url.host);
+    if (url.port != 5432) out.params().set("port", fmt::format("{}", url.port));
+  } else {
+    out.set_host_address(url.host);
+    out.set_port_number(url.port);
+  }
+  for (const ModeName& known : mode_names) {
+    if (url.sslmode == known.mode) out.params().set("sslmode", known.name);
+  }
+  if (!url.sslrootcert.empty()) out.params().set("sslrootcert", url.sslrootcert);
+  return out;
 }
 
 }  // namespace
 
-Result<DatabaseUrl> parse_database_url(std::string_view text) {
+std::optional<ServerTlsMode> parse_tls_mode(std::string_view text) {
+  const auto* const found = std::ranges::find(mode_names, text, &ModeName::name);
+  return found == mode_names.end() ? std::nullopt : std::optional(found->mode);
+}
+
+Result<DatabaseUrl> parse_database_url(std::string_view text, std::vector<std::string>* left_out) {
   const auto parsed = urls::parse_uri(text);
   if (!parsed) {
     return fail(
@@ -70,7 +105,7 @@ Result<DatabaseUrl> parse_database_url(std::string_view text) {
         "are percent-encoded, such as %40 for @)");
   }
   const urls::url_view& view = *parsed;
-  if (view.scheme() != "postgresql" && view.scheme() != "postgres") {
+  if (!is_postgresql(view.scheme())) {
     return fail("the URL must begin with postgresql://");
   }
   if (!view.has_authority()) return fail("the URL must begin with postgresql:// (two slashes)");
@@ -95,33 +130,18 @@ Result<DatabaseUrl> parse_database_url(std::string_view text) {
   url.password = view.password();
   if (path.size() > 1) url.database = path.substr(1);
   for (const auto& parameter : view.params()) {
-    if (auto applied = apply_parameter(url, parameter.key, parameter.value); !applied) {
-      return std::unexpected(applied.error());
-    }
+    const auto applied = apply_parameter(url, parameter.key, parameter.value);
+    if (!applied) return std::unexpected(applied.error());
+    if (*applied) continue;
+    if (left_out == nullptr) return not_known(parameter.key);
+    left_out->push_back(parameter.key);
   }
   if (url.host.empty() || url.database.empty()) return fail("the URL's host and database must not be empty");
   return url;
 }
 
-std::string masked(const DatabaseUrl& url) {
-  urls::url out;
-  out.set_scheme("postgresql");
-  out.set_encoded_authority("");
-  if (!url.user.empty()) out.set_user(url.user);
-  if (!url.password.empty()) out.set_password("***");
-  out.set_path("/" + url.database);
-  if (url.host.starts_with('/')) {
-    out.params().set("host", url.host);
-    if (url.port != 5432) out.params().set("port", fmt::format("{}", url.port));
-  } else {
-    out.set_host_address(url.host);
-    out.set_port_number(url.port);
-  }
-  for (const ModeName& known : mode_names) {
-    if (url.sslmode == known.mode) out.params().set("sslmode", known.name);
-  }
-  if (!url.sslrootcert.empty()) out.params().set("sslrootcert", url.sslrootcert);
-  return out.buffer();
-}
+std::string masked(const DatabaseUrl& url) { return written(url, url.password.empty() ? "" : "***").buffer(); }
+
+std::string with_password(const DatabaseUrl& url) { return written(url, url.password).buffer(); }
 
 }  // namespace millrace::config

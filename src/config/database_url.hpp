@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.hpp"
 
@@ -25,11 +26,18 @@ struct DatabaseUrl {
   bool operator==(const DatabaseUrl&) const = default;
 };
 
-/// Reads `postgresql://user:password@host:port/database?sslmode=..&sslrootcert=..`; also with `?host=/directory`.
-/// The error never holds the URL, which may hold a password.
-Result<DatabaseUrl> parse_database_url(std::string_view text);
+/// Null: it is none of them.
+std::optional<ServerTlsMode> parse_tls_mode(std::string_view text);
+
+/// Reads `postgresql://user:password@host:port/database?sslmode=..&sslrootcert=..`; also with `?host=/directory`, and
+/// with a driver's name as SQLAlchemy has it (`postgresql+asyncpg://`). What is meant for other programs
+/// (`?schema=public`) is an error, or goes to `left_out`, by name. The error never holds the URL, which may hold a
+/// password.
+Result<DatabaseUrl> parse_database_url(std::string_view text, std::vector<std::string>* left_out = nullptr);
 
 /// The URL again, with `***` for the password.
 std::string masked(const DatabaseUrl& url);
+/// The URL again, as `parse_database_url` reads it. Not to be shown.
+std::string with_password(const DatabaseUrl& url);
 
 }  // namespace millrace::config

@@ -49,6 +49,36 @@ TEST(DatabaseUrl, WhatCannotBe) {
   }
 }
 
+TEST(DatabaseUrl, AsDriversHaveThem) {
+  const DatabaseUrl expected{.host = "h", .user = "u", .password = "p", .database = "d"};
+  for (const char* scheme : {"postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg", "postgres+pg8000"}) {
+    EXPECT_EQ(parsed(std::string(scheme) + "://u:p@h/d"), expected) << scheme;
+  }
+  for (const char* bad : {"mysql+asyncpg://h/d", "postgresqlx://h/d", "+postgresql://h/d", "my+postgresql://h/d"}) {
+    EXPECT_FALSE(parse_database_url(bad)) << bad;
+  }
+  EXPECT_EQ(parsed("postgresql+asyncpg://h/d?ssl=require").sslmode, ServerTlsMode::require);
+}
+
+TEST(DatabaseUrl, WhatIsForOtherProgramsMayBeLeftOut) {
+  std::vector<std::string> left_out;
+  const auto url = parse_database_url("postgres://h/d?schema=public&sslmode=allow&pgbouncer=true&user=u", &left_out);
+  ASSERT_TRUE(url);
+  EXPECT_EQ(*url, (DatabaseUrl{.host = "h", .user = "u", .database = "d"}));
+  EXPECT_EQ(left_out, (std::vector<std::string>{"schema", "sslmode", "pgbouncer"}));
+  EXPECT_FALSE(parse_database_url("postgres://h/d?port=x", &left_out));
+}
+
+TEST(DatabaseUrl, WrittenAndReadAgain) {
+  for (const DatabaseUrl& url :
+       {DatabaseUrl{},
+        DatabaseUrl{.host = "h", .user = "a@b:c/d", .password = "p@:/?#%[]&= \"\\\x01ä", .database = "x y/z?"},
+        DatabaseUrl{.host = "/run/p g", .port = 5433, .password = "***", .database = "d"},
+        DatabaseUrl{.host = "::1", .sslmode = ServerTlsMode::verify_full, .sslrootcert = "/a&b"}}) {
+    EXPECT_EQ(parsed(with_password(url)), url) << with_password(url);
+  }
+}
+
 TEST(DatabaseUrl, PrintedAgainWithoutThePassword) {
   for (const char* same : {"postgresql://127.0.0.1:5432/postgres", "postgresql://app@[::1]:5433/d%20b",
                            "postgresql:///shop?host=/run/pg&port=5433", "postgresql://app@/shop?host=/run/pg",

@@ -108,8 +108,10 @@ struct Settings {
   bool enable_cross_database_caching = true;
   bool enable_hybrid_query_caching = true;
   ConsistencyLevel cache_consistency_level = ConsistencyLevel::session;
+  std::chrono::milliseconds cache_bounded_staleness_ms{1000};
   std::chrono::seconds cache_default_ttl_seconds{60};
-  bool enable_change_stream = false;
+  bool enable_change_stream = true;
+  int change_stream_max_retained_mb = 1024;
   int cache_invalidation_batch_size = 100;
   bool enable_cache_consistency_monitoring = true;
 

@@ -134,7 +134,9 @@ std::vector<Group> groups() {
             "How long a client waits for a server connection before it gets an error (SQLSTATE 53300); 0 means for "
             "ever."},
            {"POOL_IDLE_TIMEOUT_SECONDS", Duration{&Settings::pool_idle_timeout_seconds, 0, 86400}, reload,
-            "How long an unused server connection is kept; 0 means for ever."},
+            "How long an unused server connection is kept; 0 means for ever. The change stream of a database that "
+            "nobody "
+            "uses is kept as long, but for a minute at most."},
            {"SERVER_LIFETIME_SECONDS", Duration{&Settings::server_lifetime_seconds, 0, 864000}, reload,
             "How old a server connection may become before it is replaced, once it is unused; 0 means for ever."},
            {"SERVER_CONNECT_TIMEOUT_SECONDS", Duration{&Settings::server_connect_timeout_seconds, 1, 3600}, reload,
@@ -221,21 +223,23 @@ std::vector<Group> groups() {
            {"ENABLE_HYBRID_QUERY_CACHING", Switch{&Settings::enable_hybrid_query_caching}, cache,
             "Cache the combined results of hybrid queries."},
            {"CACHE_CONSISTENCY_LEVEL", choice<&Settings::cache_consistency_level>(consistency_levels), reload,
-            "How fresh an answer from the cache must be, where a client doesn't say (`millrace.consistency`). With "
-            "`eventual`, what is written through Millrace counts at once, what is written past it within milliseconds "
-            "where "
-            "there is a change stream, else after CACHE_DEFAULT_TTL_SECONDS at the latest; the other levels aren't "
-            "there yet: they are answered by "
-            "PostgreSQL."},
+            "How fresh an answer from the cache must be, where a client doesn't say (`millrace.consistency`): see "
+            "docs/consistency.md. `session`, `read_after_write` and `strong` need the change stream; without it they "
+            "are answered by PostgreSQL."},
+           {"CACHE_BOUNDED_STALENESS_MS", Duration{&Settings::cache_bounded_staleness_ms, 1, 86400000}, reload,
+            "How long ago what an answer of the level `bounded` doesn't show may have been committed, where a client "
+            "doesn't say (`bounded(250)`)."},
            {"CACHE_DEFAULT_TTL_SECONDS", Duration{&Settings::cache_default_ttl_seconds, 1, 31536000}, reload,
-            "How long an answer may be given again from the cache with the level `eventual`, where a statement doesn't "
-            "say (`/* millrace: ttl=60 */`)."},
+            "How long an answer may be given again from the cache, where a statement doesn't say "
+            "(`/* millrace: ttl=60 */`)."},
            {"ENABLE_CHANGE_STREAM", Switch{&Settings::enable_change_stream}, restart,
             "Whether Millrace follows what is committed in PostgreSQL, by whomever, so that nothing stays in the cache "
             "that was changed past it. It takes `wal_level = logical`, a temporary replication slot for each database "
             "and two publications; where the server doesn't allow it, the status says what to run. What it may mean "
-            "for "
-            "applications is in docs/cache.md."},
+            "for applications is in docs/cache.md."},
+           {"CHANGE_STREAM_MAX_RETAINED_MB", Count{&Settings::change_stream_max_retained_mb, 1, 1048576}, reload,
+            "How much of its log PostgreSQL may keep for a change stream's slot; when it is more the slot is given up, "
+            "and the stream begins anew later. Should be more than PostgreSQL writes in half a minute."},
            {"CACHE_INVALIDATION_BATCH_SIZE", Count{&Settings::cache_invalidation_batch_size, 1, 1000000}, cache,
             "How many invalidations are worked off together."},
            {"ENABLE_CACHE_CONSISTENCY_MONITORING", Switch{&Settings::enable_cache_consistency_monitoring}, cache,
