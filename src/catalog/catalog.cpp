@@ -1,5 +1,6 @@
 #include "catalog/catalog.hpp"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -35,20 +36,28 @@ struct Catalog::Job {
   Result<Reading> reading;
 };
 
+/// Somebody wants to know whether what is known is so.
+struct Catalog::Doubt {
+  explicit Doubt(asio::io_context& io) : done(io) {}
+  net::Signal done;
+  bool sure = false;
+};
+
 std::shared_ptr<Catalog> Catalog::start(asio::io_context& io, asio::any_io_executor workers, Query query,
-                                        std::function<void()> changed, std::string name, Pace pace) {
-  std::shared_ptr<Catalog> catalog(
-      new Catalog(io, std::move(workers), std::move(query), std::move(changed), std::move(name), pace));
+                                        std::function<void()> changed, OnWritten written, std::string name, Pace pace) {
+  std::shared_ptr<Catalog> catalog(new Catalog(io, std::move(workers), std::move(query), std::move(changed),
+                                               std::move(written), std::move(name), pace));
   asio::co_spawn(io, catalog->run(), [catalog](const std::exception_ptr&) {});
   return catalog;
 }
 
 Catalog::Catalog(asio::io_context& io, asio::any_io_executor workers, Query query, std::function<void()> changed,
-                 std::string name, Pace pace)
+                 OnWritten written, std::string name, Pace pace)
     : io_(io),
       workers_(std::move(workers)),
       query_(std::move(query)),
       changed_(std::move(changed)),
+      written_(std::move(written)),
       name_(std::move(name)),
       pace_(pace),
       wake_(io),
@@ -62,7 +71,10 @@ void Catalog::ddl_passed() {
     if (stopped_) return;
     ++doubts_;
     set_current(nullptr);
-    asio::post(io_, [self = shared_from_this()] { self->wake_.set(); });
+    asio::post(io_, [self = shared_from_this()] {
+      self->read_soon_ = true;
+      self->wake_.set();
+    });
   }
   changed_();
 }
@@ -82,6 +94,25 @@ std::shared_ptr<const void> Catalog::hold() {
           }};
 }
 
+void Catalog::pause() {
+  const std::lock_guard lock(mutex_);
+  if (paused_.exchange(true)) return;
+  ++doubts_;
+  set_current(nullptr);
+}
+
+void Catalog::resume() {
+  const std::lock_guard lock(mutex_);
+  if (!paused_.exchange(false)) return;
+  ++doubts_;
+  asio::post(io_, [self = shared_from_this()] {
+    self->retry_ = self->pace_.first_retry;
+    self->failures_ = 0;
+    self->read_soon_ = true;
+    self->wake_.set();
+  });
+}
+
 void Catalog::stop() {
   const std::lock_guard lock(mutex_);
   if (stopped_.exchange(true)) return;
@@ -94,17 +125,56 @@ void Catalog::stop() {
 
 asio::awaitable<void> Catalog::run() {
   while (!stopped_) {
+    if (paused_) {
+      co_await wake_.wait(longest_pause);
+      if (paused_ && !asked_.empty()) co_await answer();
+      continue;
+    }
     const auto time = co_await step();
-    if (stopped_ || time == milliseconds::zero() || !co_await wake_.wait(time)) continue;
+    if (stopped_ || time == milliseconds::zero() || !co_await rest(Clock::now() + time, true)) continue;
     // DDL seldom comes alone.
-    const auto until = std::max(Clock::now() + pace_.settle, next_reading_);
-    while (!stopped_ && Clock::now() < until) co_await wake_.wait(until - Clock::now());
+    co_await rest(std::max(Clock::now() + pace_.settle, next_reading_), false);
+  }
+  for (const auto& doubt : std::exchange(asked_, {})) doubt->done.set();
+}
+
+/// Whether it ends early, as DDL was noticed. Answers who asks meanwhile.
+asio::awaitable<bool> Catalog::rest(TimePoint until, bool up_to_ddl) {
+  while (!stopped_ && Clock::now() < until) {
+    co_await wake_.wait(until - Clock::now());
+    if (!asked_.empty()) co_await answer();
+    if (up_to_ddl && std::exchange(read_soon_, false)) co_return true;
+  }
+  co_return false;
+}
+
+asio::awaitable<bool> Catalog::confirm() {
+  if (stopped_) co_return false;
+  const auto doubt = asked_.emplace_back(std::make_shared<Doubt>(io_));
+  wake_.set();
+  co_await doubt->done.wait(std::chrono::hours(24));
+  co_return doubt->sure;
+}
+
+/// While nothing is being read.
+asio::awaitable<void> Catalog::answer() {
+  const auto asked = std::exchange(asked_, {});
+  bool sure = !paused_;  // where nothing is known, `changed` was called when it was forgotten
+  if (known_ != nullptr && sure) {
+    sure = (co_await check()).has_value();
+    if (sure) expire_later();
+    if (known_ == nullptr) read_soon_ = true;
+  }
+  for (const auto& doubt : asked) {
+    doubt->sure = sure && !stopped_ && !paused_;
+    doubt->done.set();
   }
 }
 
 asio::awaitable<milliseconds> Catalog::step() {
   std::uint64_t doubts = 0;
   bool held = false;
+  read_soon_ = false;
   {
     const std::lock_guard lock(mutex_);
     doubts = doubts_;
@@ -114,7 +184,7 @@ asio::awaitable<milliseconds> Catalog::step() {
   if (must_read && held) co_return pace_.poll;  // nobody sees yet what it will be
   const auto began = Clock::now();
   const auto outcome = must_read ? co_await read(doubts) : co_await poll();
-  if (stopped_) co_return milliseconds::zero();
+  if (stopped_ || paused_) co_return milliseconds::zero();
   if (must_read) next_reading_ = Clock::now() + since(began) * rest_of_readings;
   if (outcome) {
     retry_ = pace_.first_retry;
@@ -144,16 +214,22 @@ asio::awaitable<Result<>> Catalog::read(std::uint64_t doubts) {
   const bool same = !seen->fingerprint || seen->fingerprint == reading->seen.fingerprint;
   remember_configured(reading->seen.configured);
   if (!same || remember_configured(seen->configured)) co_return fail(std::string(changed_meanwhile));
+  // Answers are kept meanwhile, if only some views weren't known.
+  bool goes_on = known_ != nullptr && known_at_ == doubts;
   if (seen_.fingerprint && seen_.fingerprint != reading->seen.fingerprint) {
     // Also where DDL has passed: its transaction may have ended after that was told.
     forget();
     changed_();
+    goes_on = false;
   }
   known_ = std::move(reading->snapshot);
   known_at_ = doubts;
   whole_ = reading->whole;
-  seen_ = std::move(reading->seen);
-  seen_.moment = seen->moment;
+  // Else what is written is told since the last check, by the next one.
+  if (!goes_on) {
+    seen_ = std::move(reading->seen);
+    seen_.moment = seen->moment;
+  }
   ++version_;
   log::debug("catalog read",
              {{"database", name_}, {"relations", known_->relations().size()}, {"ms", since(began).count()}});
@@ -162,8 +238,16 @@ asio::awaitable<Result<>> Catalog::read(std::uint64_t doubts) {
 }
 
 asio::awaitable<Result<>> Catalog::poll() {
+  auto outcome = co_await check();
+  // What was locked may be free by now. What is known stays known until then.
+  if (outcome && known_ != nullptr && !whole_) co_return co_await read(known_at_);
+  co_return outcome;
+}
+
+/// Whether it could be asked if all is as it was, and was so in between.
+asio::awaitable<Result<>> Catalog::check() {
   const auto began = Clock::now();
-  const auto seen = read_seen(co_await query_(poll_sql(seen_.moment), {}));
+  auto seen = read_seen(co_await query_(poll_sql(seen_.moment), {}));
   if (!seen) co_return std::unexpected(seen.error());
   if (seen->fingerprint) rest_after(since(began));
   const bool same = !seen->fingerprint || seen->fingerprint == seen_.fingerprint;
@@ -174,11 +258,20 @@ asio::awaitable<Result<>> Catalog::poll() {
     changed_();
     co_return Result<>{};
   }
-  seen_.moment = seen->moment;
+  if (seen->fingerprint) tell_written(std::move(seen->written));
+  seen_.moment = std::move(seen->moment);
   publish();
-  // What was locked may be free by now. What is known stays known until then.
-  if (!whole_) co_return co_await read(known_at_);
   co_return Result<>{};
+}
+
+/// What was there at the known moment, and may count as written since, was among those that were told then.
+void Catalog::tell_written(std::vector<Written> written) {
+  std::vector<Oid> relations;
+  for (const auto& one : written) {
+    if (!std::ranges::binary_search(seen_.written, one)) relations.push_back(one.first);
+  }
+  seen_.written = std::move(written);
+  if (!relations.empty()) written_(relations, *known_);
 }
 
 /// Whether it is new.
@@ -191,7 +284,7 @@ void Catalog::rest_after(milliseconds poll) { interval_ = std::clamp(poll * pace
 
 void Catalog::publish() {
   const std::lock_guard lock(mutex_);
-  if (!stopped_ && holds_ == 0 && known_at_ == doubts_) set_current(known_);
+  if (!stopped_ && !paused_ && holds_ == 0 && known_at_ == doubts_) set_current(known_);
 }
 
 void Catalog::forget() {
@@ -217,7 +310,7 @@ asio::awaitable<Result<Reading>> Catalog::read_once() {
   if (!job->rows) co_return std::unexpected(job->rows.error());
   bool whole = true;
   const auto views = views_in(*job->rows);
-  for (std::size_t at = 0; at < views.size() && !stopped_; at += views_at_a_time) {
+  for (std::size_t at = 0; at < views.size() && !stopped_ && !paused_; at += views_at_a_time) {
     const auto some = std::span(views).subspan(at, std::min(views_at_a_time, views.size() - at));
     auto rows = co_await query_(views_sql(some), {});
     if (rows) {

@@ -8,7 +8,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <unordered_set>
+#include <vector>
 
 #include "base/clock.hpp"
 #include "catalog/read_snapshot.hpp"
@@ -31,15 +33,22 @@ struct Pace {
 
 /// What one database's catalogs hold: read in the background, and watched for changes.
 ///
-/// What changes behind Millrace's back is noticed by the next poll. What passes through Millrace is told to it.
+/// What changes behind Millrace's back is noticed by the next poll, or when it is asked. What passes through Millrace
+/// is told to it. What was another for a while between two looks is noticed as well: tables were written, or something
+/// has changed.
 class Catalog : public std::enable_shared_from_this<Catalog> {
  public:
+  using OnWritten = std::function<void(std::span<const Oid> relations, const Snapshot& known)>;
+
   /// Begins to read at once, on `io`'s thread; snapshots are made on `workers`, which needs a large stack for long
   /// definitions of views and must have ended before `io` is gone. `query` is called on `io`'s thread, one call at a
   /// time. `changed` is called whenever something may have changed, after `current` has become null: on `io`'s thread,
-  /// or on that of `ddl_passed`. It must not call back. `name`: the database's, for the log.
+  /// or on that of `ddl_passed`. `written` is called with those tables and views that may have been otherwise for a
+  /// while (other rights, another name), and are as they were; or nothing of the kind: TRUNCATE, say, shows the same.
+  /// On `io`'s thread. Neither must call back. `name`: the database's, for the log.
   static std::shared_ptr<Catalog> start(boost::asio::io_context& io, boost::asio::any_io_executor workers, Query query,
-                                        std::function<void()> changed, std::string name, Pace pace = {});
+                                        std::function<void()> changed, OnWritten written, std::string name,
+                                        Pace pace = {});
 
   /// Null while it isn't known, or out of date. Thread-safe.
   std::shared_ptr<const Snapshot> current() const { return current_.load(std::memory_order_acquire); }
@@ -55,23 +64,38 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
   /// transaction with DDL in it, which nobody else sees before its end. Thread-safe.
   [[nodiscard]] std::shared_ptr<const void> hold();
 
+  /// Whether what is known, and was, is what the catalogs hold at a moment after the call. What isn't is forgotten by
+  /// then, and `changed` or `written` was called; what is read from then on is of later moments. False: the server
+  /// can't be asked. Takes a poll, of some milliseconds or, of a database with thousands of tables, some hundred. On
+  /// `io`'s thread.
+  boost::asio::awaitable<bool> confirm();
+
+  /// Nothing is known, read or polled from then on until `resume`; what is under way is waited for, and forgotten.
+  /// Thread-safe, as is `resume`.
+  void pause();
+  void resume();
   /// Ends reading and polling; nothing is known from then on. A query that is under way is still waited for, and then
   /// forgotten. Thread-safe.
   void stop();
 
  private:
   struct Job;
+  struct Doubt;
 
   Catalog(boost::asio::io_context& io, boost::asio::any_io_executor workers, Query query, std::function<void()> changed,
-          std::string name, Pace pace);
+          OnWritten written, std::string name, Pace pace);
 
   boost::asio::awaitable<void> run();
   /// Answers how long to wait until the next.
   boost::asio::awaitable<std::chrono::milliseconds> step();
   boost::asio::awaitable<Result<>> read(std::uint64_t doubts);
   boost::asio::awaitable<Result<>> poll();
+  boost::asio::awaitable<Result<>> check();
+  boost::asio::awaitable<bool> rest(TimePoint until, bool up_to_ddl);
+  boost::asio::awaitable<void> answer();
   boost::asio::awaitable<Result<Reading>> read_once();
 
+  void tell_written(std::vector<Written> written);
   bool remember_configured(const std::string& configured);
   void rest_after(std::chrono::milliseconds poll);
   void publish();
@@ -83,12 +107,14 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
   const boost::asio::any_io_executor workers_;
   const Query query_;
   const std::function<void()> changed_;
+  const OnWritten written_;
   const std::string name_;
   const Pace pace_;
 
   std::atomic<std::shared_ptr<const Snapshot>> current_;
   std::atomic<std::uint64_t> changes_ = 0;
   std::atomic<bool> stopped_ = false;
+  std::atomic<bool> paused_ = false;
 
   std::mutex mutex_;          ///< whoever changes `current_` holds it
   std::uint64_t doubts_ = 0;  ///< how often DDL has passed
@@ -96,6 +122,8 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
 
   // Of io's thread.
   net::Signal wake_;
+  bool read_soon_ = false;                     ///< DDL was noticed since the last pause
+  std::vector<std::shared_ptr<Doubt>> asked_;  ///< that wait for an answer
   boost::asio::steady_timer expiry_;
   std::shared_ptr<const Snapshot> known_;  ///< as last read; null: to be read
   std::uint64_t known_at_ = 0;             ///< doubts_ when that reading began

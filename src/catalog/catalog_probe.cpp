@@ -3,14 +3,17 @@
 // A Catalog of DATABASE_URL's database (in the environment), for catalog_probe_test.py. Reads a JSON object a line and
 // answers each with one:
 //   {"tell": "ddl" | "hold" | "release"}
+//   {"ask": "confirm"}
 //   {"delay": ms} from now on between the server's answer and the catalog
-//   {"ask": "state"}: version (0: nothing is known), changed (calls of the hook), readings, polls, and what the last
-//   took
+//   {"ask": "state"}: version (0: nothing is known), changed (calls of the hook), written (names), readings, polls, and
+//   what the last took
 //   {"ask": "relation", "schema": ..., "name": ...}: null, or all of it
 //   {"ask": "functions" | "operators" | "types" | "defaults" | "schema", "name": ...}
 //   {"ask": "unsafe_casts"}
 //   {"ask": "changed_with" | "read_with", "schema": ..., "name": ...}: names
 //   {"ask": "resolve", "name": ..., "path": [...]}: its schema
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/json.hpp>
 #include <charconv>
@@ -37,6 +40,7 @@ struct Probe {
   std::shared_ptr<Catalog> catalog;
   std::shared_ptr<const void> held;
   std::atomic<int> changed = 0;
+  std::vector<std::string> written = {};
   int readings = 0, polls = 0;
   milliseconds delay{0};
   std::int64_t query_ms = 0;
@@ -99,8 +103,11 @@ json::value definition_of(const Relation& relation) {
 json::value describe(const Snapshot& snapshot, const Relation* relation) {
   if (relation == nullptr) return nullptr;
   json::array columns;
-  for (const auto& column : relation->columns)
+  json::array collations;
+  for (const auto& column : relation->columns) {
     columns.push_back(json::array{column.name, column.type, column.not_null});
+    collations.push_back(column.collation);
+  }
   return json::object{{"kind", std::string(1, relation->kind)},
                       {"persistence", std::string(1, relation->persistence)},
                       {"row_security", relation->row_security},
@@ -108,6 +115,7 @@ json::value describe(const Snapshot& snapshot, const Relation* relation) {
                       {"triggers", relation->has_triggers},
                       {"replica_identity", std::string(1, relation->replica_identity)},
                       {"columns", columns},
+                      {"collations", collations},
                       {"keys", texts(relation->keys)},
                       {"parents", names(snapshot, relation->parents)},
                       {"children", names(snapshot, relation->children)},
@@ -120,7 +128,8 @@ json::value describe(const Functions* functions) {
   return json::object{{"volatility", std::string(1, functions->volatility)},
                       {"built_in", functions->built_in},
                       {"all_immutable_or_built_in", functions->all_immutable_or_built_in},
-                      {"of_rows", functions->of_rows}};
+                      {"of_rows", functions->of_rows},
+                      {"apart", functions->apart}};
 }
 
 json::value describe(std::span<const Type> types) {
@@ -152,6 +161,7 @@ json::value state(const Probe& probe) {
                       {"server_version", snapshot != nullptr ? snapshot->server_version : ""},
                       {"relations", snapshot != nullptr ? snapshot->relations().size() : 0},
                       {"changed", probe.changed.load()},
+                      {"written", texts(probe.written)},
                       {"readings", probe.readings},
                       {"polls", probe.polls},
                       {"query_ms", probe.query_ms}};
@@ -193,6 +203,12 @@ json::value on_line(Probe& probe, const json::object& line) {
   return snapshot != nullptr ? answer(*snapshot, line) : json::value("unknown");
 }
 
+asio::awaitable<void> respond(Probe* probe, json::object line) {
+  const bool confirms = text(line, "ask") == "confirm";
+  const auto said = confirms ? json::value(co_await probe->catalog->confirm()) : on_line(*probe, line);
+  std::cout << json::serialize(said) << std::endl;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -207,12 +223,15 @@ int main(int argc, char** argv) {
   probe.catalog = Catalog::start(
       probe.io, probe.workers.get_executor(),
       [&probe](std::string sql, const std::vector<std::string>&) { return ask(&probe, std::move(sql)); },
-      [&probe] { ++probe.changed; }, url->database, pace);
+      [&probe] { ++probe.changed; },
+      [&probe](std::span<const Oid> relations, const Snapshot& known) {
+        for (const Oid oid : relations)
+          probe.written.push_back(known.find(oid) == nullptr ? "?" : known.find(oid)->name);
+      },
+      url->database, pace);
   std::thread core([&probe] { probe.io.run(); });
   for (std::string line; std::getline(std::cin, line);) {
-    asio::post(probe.io, [&probe, line] {
-      std::cout << json::serialize(on_line(probe, json::parse(line).as_object())) << std::endl;
-    });
+    asio::co_spawn(probe.io, respond(&probe, json::parse(line).as_object()), asio::detached);
   }
   probe.catalog->stop();
   probe.workers.join();

@@ -142,6 +142,7 @@ def probe(postgres: PostgreSQL) -> Iterator[Probe]:
 @pytest.fixture
 def settled(probe: Probe, direct: Direct) -> Probe:
     """Knows all that was done."""
+    direct.execute("SELECT pg_stat_force_next_flush()")  # how often rows of roles were written
     direct.execute("SELECT pg_current_xact_id()")
     probe.polled(2)
     probe.known()
@@ -152,6 +153,7 @@ def test_tables(probe: Probe) -> None:
     customers = probe.ask("relation", "customers", "public")
     assert [(name, not_null) for name, _, not_null in customers["columns"]] == [("id", True), ("email", True), ("feeling", False), ("tags", False)]
     assert [type_ for _, type_, _ in customers["columns"]][:2] == [20, 25]
+    assert customers["collations"][:2] == [0, 100]
     assert sorted(customers["keys"]) == [["email", "id"], ["id"], ["tags"]]
     assert (customers["kind"], customers["persistence"], customers["replica_identity"]) == ("r", "p", "f")
     assert customers["cascades"] == ["orders"]
@@ -210,12 +212,13 @@ def test_resolve(probe: Probe) -> None:
 )
 def test_functions(probe: Probe, name: str, volatility: str, built_in: bool, harmless: bool, of_rows: bool) -> None:
     assert probe.ask("functions", name) == {
-        "volatility": volatility, "built_in": built_in, "all_immutable_or_built_in": harmless, "of_rows": of_rows,
+        "volatility": volatility, "built_in": built_in, "all_immutable_or_built_in": harmless, "of_rows": of_rows, "apart": False,
     }  # fmt: skip
 
 
 def test_operators_types_and_casts(probe: Probe) -> None:
     assert probe.ask("operators", "=")["all_immutable_or_built_in"] and probe.ask("operators", "=")["built_in"]
+    assert probe.ask("operators", "=")["apart"]
     assert probe.ask("operators", "~~~")["volatility"] == "v" and not probe.ask("operators", "+")["all_immutable_or_built_in"]
     assert probe.ask("operators", "nosuch") is None and probe.ask("functions", "nosuch") is None
     assert sorted((t["schema"], t["kind"], t["built_in"]) for t in probe.ask("types", "mood")) == [("b", "d", False), ("public", "e", False)]
@@ -270,7 +273,7 @@ def test_own_settings_are_not_taken_for_the_servers(postgres: PostgreSQL) -> Non
     # Neither what stands before pg_catalog is used, nor what is in need of privileges.
     test_tables(watcher)
     test_what_is_above_and_below(watcher)
-    assert not watcher.ask("operators", "=")["built_in"]
+    assert not watcher.ask("operators", "=")["built_in"] and not watcher.ask("operators", "=")["apart"]
     assert watcher.ask("defaults", "watcher") == ["hostile, pg_catalog", "read committed"]
     assert watcher.ask("defaults", "app") == ["a, public", "read committed"]
     assert watcher.ask("defaults", "everywhere") is None
@@ -407,21 +410,85 @@ NO_CHANGES = {
         "CREATE TRIGGER t BEFORE UPDATE ON mine FOR EACH ROW EXECUTE FUNCTION public.noop()",
         "DROP TABLE mine CASCADE", "DISCARD TEMP",
     ],
-    "password": ["ALTER ROLE plain PASSWORD 'y'"],
     "another database": ["CREATE DATABASE other", "DROP DATABASE other"],
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("statements", NO_CHANGES.values(), ids=NO_CHANGES)
-def test_what_changes_nothing_is_not_noticed(settled: Probe, direct: Direct, statements: list[str]) -> None:
+WRITTEN = {
+    "vacuum full": ["customers"],
+    "vacuum full of all": None,
+    "cluster": ["customers"],
+    "truncate": ["customers", "loose", "notes", "orders"],
+    "refresh": ["kept"],
+}  # such tables count as written
+
+
+@pytest.mark.parametrize("what", NO_CHANGES)
+def test_what_changes_nothing_is_not_noticed(settled: Probe, direct: Direct, what: str) -> None:
+    statements = NO_CHANGES[what]
     before = settled.state()
     for sql in statements:
         direct.execute(sql)
         direct.execute("SELECT pg_current_xact_id()")  # so that the next poll looks at all
         settled.polled(1)
     settled.polled(2)
-    unlike = ("polls", "query_ms")
-    assert {**settled.state(), **{name: before[name] for name in unlike}} == before
+    after = settled.state()
+    written = sorted(after["written"][len(before["written"]) :])
+    assert WRITTEN.get(what, []) in (written, None)
+    unlike = ("polls", "query_ms", "written")
+    assert {**after, **{name: before[name] for name in unlike}} == before
+
+
+# And which table is told as written; "": all counts as changed.
+THERE_AND_BACK = {
+    "grant on a table": ("GRANT SELECT ON public.shown TO plain", "REVOKE SELECT ON public.shown FROM plain", "shown"),
+    "owner": ("ALTER TABLE public.shown OWNER TO app", "ALTER TABLE public.shown OWNER TO postgres", ""),
+    "row security": ("ALTER TABLE public.shown ENABLE ROW LEVEL SECURITY", "ALTER TABLE public.shown DISABLE ROW LEVEL SECURITY", "shown"),
+    "table's name": ("ALTER TABLE public.shown RENAME TO other", "ALTER TABLE public.other RENAME TO shown", ""),
+    "schema": ("ALTER TABLE public.shown SET SCHEMA a", "ALTER TABLE a.shown SET SCHEMA public", ""),
+    "option of a view": ("ALTER VIEW public.see SET (security_barrier)", "ALTER VIEW public.see RESET (security_barrier)", "see"),
+    "grant on a column": ("GRANT SELECT (id) ON public.shown TO plain", "REVOKE SELECT (id) ON public.shown FROM plain", ""),
+    "grant on a schema": ("GRANT USAGE ON SCHEMA public TO plain", "REVOKE USAGE ON SCHEMA public FROM plain", ""),
+    "grant on a function": ("GRANT EXECUTE ON FUNCTION public.once(int) TO plain", "REVOKE EXECUTE ON FUNCTION public.once(int) FROM plain", ""),
+    "grant on the database": ("GRANT CREATE ON DATABASE postgres TO plain", "REVOKE CREATE ON DATABASE postgres FROM plain", ""),
+    "name of the database": ("ALTER DATABASE postgres OWNER TO app", "ALTER DATABASE postgres OWNER TO postgres", ""),
+    "volatility": ("ALTER FUNCTION public.once(int) STABLE", "ALTER FUNCTION public.once(int) IMMUTABLE", ""),
+    "view": ("CREATE OR REPLACE VIEW public.see AS SELECT 2 AS id", "CREATE OR REPLACE VIEW public.see AS SELECT id FROM public.shown", ""),
+    "member": ("GRANT team TO plain", "REVOKE team FROM plain", ""),
+    "attribute of a role": ("ALTER ROLE plain SUPERUSER", "ALTER ROLE plain NOSUPERUSER", ""),
+    "setting of a role": ("ALTER ROLE plain SET work_mem TO '1MB'", "ALTER ROLE plain RESET work_mem", ""),
+}  # fmt: skip
+
+
+def test_what_was_otherwise_for_a_moment_is_noticed(postgres: PostgreSQL, direct: Direct) -> None:
+    direct.execute("CREATE TABLE public.shown (id int); CREATE VIEW public.see AS SELECT id FROM public.shown")
+    direct.execute("ALTER ROLE plain RESET ALL")
+    for role in ("TABLE public.shown", "SCHEMA public", "FUNCTION public.once(int)", "DATABASE postgres"):
+        direct.execute(f"GRANT ALL ON {role} TO plain; REVOKE ALL ON {role} FROM plain")  # from NULL to a list
+    with psycopg.connect(postgres.dsn(), autocommit=True) as other:
+        other.execute("BEGIN; SELECT pg_current_xact_id()")  # all that comes is after the first that runs
+        one = Probe(postgres.dsn(), poll_ms=60_000)
+        one.known()
+        for what, (there, back, table) in THERE_AND_BACK.items():
+            direct.execute("SELECT pg_stat_force_next_flush()")
+            assert one.say(ask="confirm") is True  # perhaps of what was before
+            before = one.known()
+            for _ in range(2):
+                direct.execute(there)
+                direct.execute(back)
+                direct.execute("SELECT pg_stat_force_next_flush()")
+            assert one.say(ask="confirm") is True
+            after = one.state()
+            written = after["written"][len(before["written"]) :]
+            assert (written, after["changed"] - before["changed"]) == (([table], 0) if table else (written, 1)), what
+            one.known()
+            # And only once.
+            direct.execute("SELECT pg_current_xact_id()")
+            before = one.state()
+            assert one.say(ask="confirm") is True
+            after = one.state()
+            assert after["changed"] == before["changed"] and (not table or after["written"] == before["written"]), what
+        one.close()
 
 
 def test_dangers_that_come_and_go(settled: Probe, direct: Direct) -> None:
@@ -451,6 +518,31 @@ def test_nothing_older_than_ddl_becomes_current(postgres: PostgreSQL, direct: Di
         slow.known()
         assert slow.ask("relation", "race", "public")["columns"][0][0] == f"c{i}"
     slow.close()
+
+
+def test_what_is_confirmed_is_so(postgres: PostgreSQL, direct: Direct) -> None:
+    """Nobody tells it, and it is asked at whatever moment of a reading."""
+    direct.execute("CREATE TABLE public.doubted (c0 int)")
+    one = Probe(postgres.dsn(), poll_ms=60_000)
+    before = one.known()
+    assert one.say(ask="confirm") is True
+    assert one.state()["polls"] == before["polls"] + 1
+    assert one.state()["version"] == before["version"] and one.state()["changed"] == before["changed"]
+    one.say(delay=100)
+    for i in range(1, 8):
+        changed = one.state()["changed"]
+        if i > 1:
+            one.say(tell="ddl")  # so that it reads
+            time.sleep(i * 0.06)
+        direct.execute(f"ALTER TABLE public.doubted RENAME COLUMN c{i - 1} TO c{i}")
+        assert one.say(ask="confirm") is True
+        state = one.state()
+        assert state["changed"] > changed
+        if state["version"] > 0:
+            assert one.ask("relation", "doubted", "public")["columns"][0][0] == f"c{i}"
+        one.known()
+        assert one.ask("relation", "doubted", "public")["columns"][0][0] == f"c{i}"
+    one.close()
 
 
 def test_held_for_a_transaction_with_ddl(postgres: PostgreSQL, direct: Direct) -> None:
@@ -487,6 +579,7 @@ def test_the_server_goes_and_comes_back(postgres: PostgreSQL) -> None:
     one = Probe(postgres.dsn())
     before = one.known()
     postgres.stop()
+    assert one.say(ask="confirm") is False
     eventually(lambda: one.state()["version"] == 0, "still known")
     postgres.start()
     one.known()

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+#include <cstdint>
+
 namespace millrace::catalog {
 
 namespace {
@@ -52,7 +55,8 @@ calling AS MATERIALIZED (
 // A sum of hashes of rows, so their order is nothing to it. A row's xmin is the transaction that wrote it: a row that
 // was written again has another, also where it says the same; freezing leaves it as it is. It can't be taken of
 // pg_class and pg_index, which TRUNCATE, VACUUM FULL, CLUSTER and REINDEX write; relhasrules and its kin are put right
-// by VACUUM.
+// by VACUUM. Rows of pg_class that were written are told by themselves (`written`); of pg_index and pg_constraint, what
+// was otherwise for a while has made no answer another.
 struct Part {
   std::string_view row, from;
 };
@@ -85,13 +89,39 @@ constexpr Part parts[] = {
     {"mapcfg, maptokentype, mapseqno, xmin", "pg_ts_config_map"},
     {"oid, xmin", "pg_ts_dict"},
     {"oid, xmin", "pg_event_trigger"},
-    // Shared by all databases; pg_authid itself is hidden from most.
+    // Shared by all databases; pg_authid itself is hidden from most. What comes and goes shows in `counted`.
     {"r.*", "pg_roles r"},
     {"roleid, member, xmin", "pg_auth_members"},
     {"setdatabase, setrole, xmin",
      "pg_db_role_setting WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))"},
-    {"oid, datname, datdba, datacl, encoding, datcollate, datctype", "pg_database WHERE datname = current_database()"},
+    {"oid, xmin", "pg_database WHERE datname = current_database()"},
 };
+
+// A member that is taken in and sent away again, or an attribute of a role there and back, leaves nothing to be read,
+// but statistics count the rows that were written: PostgreSQL tells them after the transaction, at once or within ten
+// seconds. Before PostgreSQL 15 asking for them is slow.
+constexpr std::string_view counted = R"(
+(SELECT CASE WHEN current_setting('server_version_num')::int >= 150000 THEN
+  (SELECT string_agg(concat_ws(',', pg_stat_get_tuples_inserted(oid), pg_stat_get_tuples_updated(oid),
+    pg_stat_get_tuples_deleted(oid)), ',' ORDER BY oid)
+   FROM unnest(ARRAY['pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_db_role_setting'::regclass]) oid) END)
+)";
+
+// Of what the fingerprint has only the content of, each row that a transaction wrote which wasn't over in the known
+// snapshot, or perhaps was. Such a transaction's number is none before the snapshot's first; age() compares as the
+// server does, behind 2^32 transactions, too. (A row of more than 2^31 transactions ago counts as well; so it does each
+// time.) VACUUM and ANALYZE write in place, which leaves xmin as it is.
+constexpr std::string_view written = R"(
+(SELECT string_agg(concat(oid, ':', xmin), ' ') FROM pg_class
+ WHERE age(xmin) <= age('{}'::xid) AND oid IN (SELECT oid FROM shown))
+)";
+
+/// As 32 bits, like xmin. No transaction: every row counts.
+std::uint32_t first_running(std::string_view moment) {
+  std::uint64_t xid = 0;
+  std::from_chars(moment.data(), moment.data() + moment.size(), xid);
+  return static_cast<std::uint32_t>(xid);
+}
 
 std::string fingerprint(std::string_view known_moment) {
   std::string sums;
@@ -99,13 +129,15 @@ std::string fingerprint(std::string_view known_moment) {
     fmt::format_to(std::back_inserter(sums), ", (SELECT coalesce(sum(hashtextextended(ROW({})::text, 0)), 0) FROM {})",
                    part.row, part.from);
   }
+  const auto since = known_moment.empty() ? "NULL" : fmt::format(fmt::runtime(written), first_running(known_moment));
   // A snapshot is a moment of one server; after a restart, or on another server, the same numbers mean another.
   return fmt::format(
-      "{} SELECT 'fingerprint', now.moment, pg_conf_load_time()::text,"
-      " CASE WHEN now.moment = '{}' THEN NULL ELSE concat_ws(' '{}) END"
-      " FROM (SELECT concat(pg_current_snapshot(), '@', extract(epoch FROM pg_postmaster_start_time())) AS moment) "
-      "now;",
-      common, known_moment, sums);
+      "{0} SELECT 'fingerprint', now.moment, pg_conf_load_time()::text,"
+      " CASE WHEN now.moment = '{1}' THEN NULL ELSE concat_ws(' ', now.counted{2}) END,"
+      " CASE WHEN now.moment = '{1}' THEN NULL ELSE {3} END"
+      " FROM (SELECT counted, concat_ws('@', pg_current_snapshot(), extract(epoch FROM pg_postmaster_start_time()),"
+      " counted) AS moment FROM (SELECT {4} AS counted OFFSET 0) statistics OFFSET 0) now;",
+      common, known_moment, sums, since, counted);
 }
 
 constexpr std::string_view content[] = {
@@ -121,10 +153,10 @@ constexpr std::string_view content[] = {
     "SELECT 'relation', c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relrowsecurity, c.relreplident,"
     " c.oid IN (SELECT ev_class FROM pg_rewrite WHERE rulename <> '_RETURN'),"
     " c.oid IN (SELECT tgrelid FROM pg_trigger WHERE NOT tgisinternal UNION ALL SELECT relation FROM calling),"
-    " a.numbers, a.names, a.types, a.not_null"
+    " a.numbers, a.names, a.types, a.not_null, a.collations"
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN ("
     "SELECT attrelid, array_agg(attnum) AS numbers, array_agg(attname) AS names, array_agg(atttypid) AS types,"
-    " array_agg(attnotnull) AS not_null"
+    " array_agg(attnotnull) AS not_null, array_agg(attcollation) AS collations"
     " FROM (SELECT * FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped ORDER BY attrelid, attnum) columns"
     " GROUP BY attrelid) a ON a.attrelid = c.oid"
     " WHERE c.oid IN (SELECT oid FROM shown);",
@@ -154,7 +186,8 @@ constexpr std::string_view content[] = {
     " WHERE p.pronamespace NOT IN (SELECT oid FROM temporary_schemas) GROUP BY p.proname;",
 
     "SELECT 'operator', o.oprname, max(p.provolatile::text COLLATE \"C\"), bool_and(b.built_in),"
-    " bool_and(b.built_in OR p.provolatile = 'i')"
+    " bool_and(b.built_in OR p.provolatile = 'i'), false,"
+    " bool_and(b.built_in OR o.oprleft >= 16384 AND o.oprright >= 16384)"
     " FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode CROSS JOIN LATERAL"
     " (SELECT o.oid < 16384 AND o.oprnamespace = 'pg_catalog'::regnamespace AS built_in) b"
     " WHERE o.oprnamespace NOT IN (SELECT oid FROM temporary_schemas) GROUP BY o.oprname;",

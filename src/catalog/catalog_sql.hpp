@@ -21,8 +21,10 @@ std::string read_sql();
 /// and takes the locks that a SELECT from them takes: so few at a time, as the server has room for some thousand locks.
 std::string views_sql(std::span<const Oid> views);
 
-/// One row: 'fingerprint', the moment, when the server's configuration was loaded as far as this connection knows, and
-/// the fingerprint of the catalogs. The last is NULL if the moment is `known_moment`, as then all else is as it was.
+/// One row: 'fingerprint', the moment, when the server's configuration was loaded as far as this connection knows, the
+/// fingerprint of the catalogs, and the rows of pg_class that were perhaps written since `known_moment`, as OID:XMIN
+/// apart by spaces. A row that was written again, and says what it has said, is in those only. The last two are NULL if
+/// the moment is `known_moment`, as then all else is as it was.
 std::string poll_sql(std::string_view known_moment);
 
 }  // namespace millrace::catalog

@@ -25,11 +25,13 @@ struct Server {
   milliseconds slow_polls{0};  ///< the same
   int readings = 0, polls = 0, views = 0;
   int has_views = 0;
+  std::string written;  ///< since whatever is known
+  int others = 0;       ///< transactions that have changed nothing
 
   std::vector<Row> rows(bool reading, std::string_view known) const {
-    const std::string moment = "1:1:" + std::to_string(std::hash<std::string>{}(table) % 100'000);
-    std::vector<Row> all{{"fingerprint", moment, configured, table}};
-    if (known == moment) all[0][3].reset();
+    const std::string moment = "1:1:" + std::to_string(std::hash<std::string>{}(table) % 100'000 + 100'000 * others);
+    std::vector<Row> all{{"fingerprint", moment, configured, table, written}};
+    if (known == moment) all[0][3] = all[0][4] = std::nullopt;
     if (reading)
       all.push_back({"relation", "20000", "public", table, "r", "p", "f", "d", "f", "f", "{1}", "{a}", "{23}", "{t}"});
     for (int i = 0; reading && i < has_views; ++i) {
@@ -80,13 +82,18 @@ struct CatalogTest : testing::Test {
   asio::thread_pool workers{1};
   Server server{io};
   int changed = 0;
+  std::vector<Oid> written;
   std::shared_ptr<Catalog> catalog;
 
   void start(Pace pace = {}) {
     catalog = Catalog::start(
         io, workers.get_executor(),
         [this](std::string sql, const std::vector<std::string>&) { return ask(&server, std::move(sql)); },
-        [this] { ++changed; }, "db", pace);
+        [this] { ++changed; },
+        [this](std::span<const Oid> relations, const Snapshot&) {
+          written.insert(written.end(), relations.begin(), relations.end());
+        },
+        "db", pace);
   }
   static Pace quick() {
     return {.poll = milliseconds(20),
@@ -135,6 +142,44 @@ TEST_F(CatalogTest, NoticesAChange) {
   EXPECT_GE(changed, 1);
   EXPECT_GT(catalog->changes(), changes);
   EXPECT_EQ(catalog->current()->version, 2);
+}
+
+TEST_F(CatalogTest, TellsOnceWhatWasWritten) {
+  start(quick());
+  ASSERT_TRUE(eventually([&] { return table() == "first"; }));
+  const auto other_transaction = [&](const std::string& shows) {
+    server.written = shows;
+    ++server.others;
+    const int polls = server.polls;
+    EXPECT_TRUE(eventually([&] { return server.polls > polls + 1; }));
+  };
+  other_transaction("20000:7");
+  EXPECT_EQ(written, (std::vector<Oid>{20000}));
+  other_transaction("20001:8 20000:7");  // an older one runs on
+  EXPECT_EQ(written, (std::vector<Oid>{20000, 20001}));
+  run(50);  // nothing has happened
+  other_transaction("20000:9 20001:8");
+  EXPECT_EQ(written, (std::vector<Oid>{20000, 20001, 20000}));
+  other_transaction("");
+  other_transaction("20000:9");
+  EXPECT_EQ(written, (std::vector<Oid>{20000, 20001, 20000, 20000}));
+  EXPECT_EQ(changed, 0);
+  EXPECT_EQ(server.readings, 1);
+}
+
+TEST_F(CatalogTest, WhatIsWrittenWhileViewsAreReadAgainIsTold) {
+  server.has_views = 1;
+  server.lock = "55P03";
+  start(quick());
+  ASSERT_TRUE(eventually([&] { return table() == "first"; }));
+  const int readings = server.readings;
+  server.slow = milliseconds(30);
+  ASSERT_TRUE(eventually([&] { return server.readings > readings; }));  // which has been asked, and not answered
+  server.written = "20000:7";
+  ++server.others;
+  ASSERT_TRUE(eventually([&] { return !written.empty(); }));
+  EXPECT_EQ(written.front(), 20000U);
+  EXPECT_EQ(changed, 0);
 }
 
 TEST_F(CatalogTest, NoticesThatTheConfigurationWasLoadedOnceForEachTime) {

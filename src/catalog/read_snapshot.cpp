@@ -1,5 +1,6 @@
 #include "catalog/read_snapshot.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 #include "catalog/array_text.hpp"
@@ -95,11 +96,14 @@ class Reader {
     auto names = elements_of(text(row, 11));
     const auto types = elements_of(text(row, 12));
     const auto not_null = elements_of(text(row, 13));
-    if (numbers && names && types && not_null) {
+    const auto collations = elements_of(text(row, 14));
+    if (numbers && names && types && not_null && collations) {
       auto& places = numbers_[relation.oid];
       for (std::size_t i = 0; i < names->size(); ++i) {
-        relation.columns.push_back(
-            {.name = std::move((*names)[i]), .type = number((*types)[i]), .not_null = (*not_null)[i] == "t"});
+        relation.columns.push_back({.name = std::move((*names)[i]),
+                                    .type = number((*types)[i]),
+                                    .not_null = (*not_null)[i] == "t",
+                                    .collation = number((*collations)[i])});
         places.push_back(number((*numbers)[i]));
       }
     }
@@ -126,7 +130,8 @@ class Reader {
     return {.volatility = letter(row, 2),
             .built_in = truth(row, 3),
             .all_immutable_or_built_in = truth(row, 4),
-            .of_rows = truth(row, 5)};
+            .of_rows = truth(row, 5),
+            .apart = truth(row, 6)};
   }
 
   void type(const Row& row) {
@@ -144,13 +149,32 @@ class Reader {
   boost::unordered_flat_map<Oid, std::vector<Oid>> numbers_;  ///< pg_attribute.attnum of each column
 };
 
+/// "OID:XID", apart by spaces; sorted.
+std::optional<std::vector<Written>> read_written(std::string_view text) {
+  std::vector<Written> all;
+  for (const auto* at = text.data(); at != text.data() + text.size();) {
+    const auto* const end = text.data() + text.size();
+    auto& one = all.emplace_back();
+    auto read = std::from_chars(at, end, one.first);
+    if (read.ec != std::errc() || read.ptr == end || *read.ptr != ':') return std::nullopt;
+    read = std::from_chars(read.ptr + 1, end, one.second);
+    if (read.ec != std::errc() || (read.ptr != end && *read.ptr != ' ')) return std::nullopt;
+    at = read.ptr == end ? end : read.ptr + 1;
+  }
+  std::ranges::sort(all);
+  return all;
+}
+
 }  // namespace
 
 Result<Seen> read_seen(const Result<std::vector<Row>>& rows) {
   if (!rows) return std::unexpected(rows.error());
   for (const auto& row : *rows) {
-    if (text(row, 0) != "fingerprint" || row.size() != 4) continue;
-    return Seen{.moment = copy(row, 1), .configured = copy(row, 2), .fingerprint = row[3]};
+    if (text(row, 0) != "fingerprint" || row.size() != 5) continue;
+    auto written = read_written(text(row, 4));
+    if (!written) break;
+    return Seen{
+        .moment = copy(row, 1), .configured = copy(row, 2), .fingerprint = row[3], .written = *std::move(written)};
   }
   return fail("the server's answer has no fingerprint of its catalogs");
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backend/server_connection.hpp"
@@ -21,11 +22,15 @@ using Row = backend::ServerConnection::Row;
 using Query = std::function<boost::asio::awaitable<Result<std::vector<Row>>>(std::string sql,
                                                                              std::vector<std::string> parameters)>;
 
+/// A version of a table's row in pg_class: the table, and the transaction that wrote it.
+using Written = std::pair<Oid, std::uint32_t>;
+
 /// What is compared to notice that something has changed.
 struct Seen {
   std::string moment;                      ///< the server's snapshot: where it is the same, all catalogs are
   std::string configured;                  ///< when the configuration was loaded, as this connection knows it
   std::optional<std::string> fingerprint;  ///< of the catalogs; null: the moment was the known one
+  std::vector<Written> written;            ///< in order: perhaps since the known moment; where that is the same, none
 };
 
 /// Of the row of `poll_sql`; or of the first such row among others.

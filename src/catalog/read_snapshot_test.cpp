@@ -77,17 +77,30 @@ TEST_F(RoleDefaultsTest, IsolationIsAsShowSaysIt) {
   EXPECT_FALSE(defaults(roles, "app"));
 }
 
+TEST(ReadSnapshot, WhatWasWritten) {
+  const auto seen = [](std::optional<std::string> written) {
+    return read_seen(std::vector<Row>{{"fingerprint", "1:1:", "noon", "5", std::move(written)}});
+  };
+  EXPECT_EQ(seen({})->written, std::vector<Written>{});
+  EXPECT_EQ(seen("")->written, std::vector<Written>{});
+  EXPECT_EQ(seen("20001:4294967295 20000:7")->written, (std::vector<Written>{{20000, 7}, {20001, 4294967295}}));
+  for (const std::string odd : {"x", "20000", "20000:", "20000:7,", "20000:7 x", ":7", "20000:99999999999"})
+    EXPECT_FALSE(seen(odd)) << odd;
+}
+
 TEST(ReadSnapshot, KeysAreNamesOfColumns) {
-  const std::vector<Row> rows{{"fingerprint", "1:1:", "noon", "5"},
-                              {"relation", "20000", "public", "t", "r", "p", "t", "f", "t", "f", "{1,3,4}",
-                               R"({a,"c d",e})", "{23,25,20}", "{t,f,f}"},
-                              {"relation", "20001", "public", "empty", "r", "u", "f", "d", "f", "t", {}, {}, {}, {}},
-                              {"key", "20000", "4 1 3", "2"},
-                              {"key", "20000", "2", "1"},
-                              {"key", "1", "1", "1"},
-                              {"cascade", "20000", "20001"},
-                              {"inherits", "20001", "20000"},
-                              {"unsafe_cast"}};
+  const std::vector<Row> rows{
+      {"fingerprint", "1:1:", "noon", "5", {}},
+      {"relation", "20000", "public", "t", "r", "p", "t", "f", "t", "f", "{1,3,4}", R"({a,"c d",e})", "{23,25,20}",
+       "{t,f,f}", "{0,100,0}"},
+      {"relation", "20001", "public", "empty", "r", "u", "f", "d", "f", "t", {}, {}, {}, {}, {}},
+      {"operator", "=", "i", "f", "t", "f", "t"},
+      {"key", "20000", "4 1 3", "2"},
+      {"key", "20000", "2", "1"},
+      {"key", "1", "1", "1"},
+      {"cascade", "20000", "20001"},
+      {"inherits", "20001", "20000"},
+      {"unsafe_cast"}};
   const auto reading = read_snapshot(rows, 7);
   ASSERT_TRUE(reading);
   const auto& snapshot = *reading->snapshot;
@@ -102,7 +115,9 @@ TEST(ReadSnapshot, KeysAreNamesOfColumns) {
   EXPECT_EQ(t->replica_identity, 'f');
   EXPECT_EQ(t->columns[1].name, "c d");
   EXPECT_EQ(t->columns[1].type, 25);
+  EXPECT_EQ(t->columns[1].collation, 100);
   EXPECT_TRUE(t->columns[0].not_null);
+  EXPECT_TRUE(snapshot.operators("=")->apart);
   EXPECT_EQ(t->children, std::vector<Oid>{20001});
   EXPECT_EQ(t->cascades, std::vector<Oid>{20001});
   EXPECT_EQ(snapshot.find(20001)->persistence, 'u');

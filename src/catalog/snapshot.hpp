@@ -24,6 +24,7 @@ struct Column {
   std::string name;
   Oid type = 0;
   bool not_null = false;
+  Oid collation = 0;  ///< pg_attribute.attcollation; 0: its type has none
 };
 
 /// A table, partition, view, materialized view, foreign table, sequence or composite type. Not known are temporary
@@ -55,6 +56,8 @@ struct Functions {
   bool built_in = false;  ///< all of them
   bool all_immutable_or_built_in = false;
   bool of_rows = false;  ///< one that isn't built in takes a single row, so `t.name` may call it
+  /// Of operators: each that isn't built in stands between types neither of which is built in.
+  bool apart = false;
 };
 
 struct Type {

@@ -13,7 +13,8 @@ Functions one(char volatility, bool built_in, bool of_rows) {
   return {.volatility = volatility,
           .built_in = built_in,
           .all_immutable_or_built_in = built_in || volatility == 'i',
-          .of_rows = of_rows};
+          .of_rows = of_rows,
+          .apart = built_in};
 }
 
 /// The worst of both. The letters are in the order of badness.
@@ -22,6 +23,7 @@ void merge(Functions& into, const Functions& more) {
   into.built_in = into.built_in && more.built_in;
   into.all_immutable_or_built_in = into.all_immutable_or_built_in && more.all_immutable_or_built_in;
   into.of_rows = into.of_rows || more.of_rows;
+  into.apart = into.apart && more.apart;
 }
 
 void add_once(std::vector<Oid>& to, Oid oid) {
