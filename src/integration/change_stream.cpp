@@ -13,8 +13,8 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds patience{30000};
-/// A slot begins when all transactions that write have ended.
-constexpr std::chrono::hours patience_for_slot(24 * 365);
+/// After that PostgreSQL is told to end the stream's process.
+constexpr milliseconds patience_for_farewell{500};
 /// What can't be mended now (somebody holds a lock) is tried again after this.
 constexpr milliseconds rest_after_failure{10000};
 /// DDL seldom comes alone.
@@ -39,29 +39,64 @@ Obstacle obstacle_of(const Error& error) {
   return {.reason = "PostgreSQL refused, with SQLSTATE " + error.sqlstate};
 }
 
+std::string because_of(const SlotState& slot) {
+  return slot.oldest_writer.empty() ? std::string() : ": " + slot.oldest_writer;
+}
+
+/// What comes of a statement that others are seen to meanwhile.
+struct Outcome {
+  bool there = false;
+  std::optional<Error> error;
+};
+
+asio::awaitable<void> run_query(std::shared_ptr<backend::ServerConnection> connection, std::string sql,
+                                milliseconds limit, std::shared_ptr<Outcome> outcome) {
+  auto answer = co_await connection->query(std::move(sql), {}, limit);
+  if (!answer) outcome->error = std::move(answer).error();
+}
+
 }  // namespace
 
 std::shared_ptr<ChangeStream> ChangeStream::start(asio::io_context& io, ChangeStreamParts parts, std::string database,
                                                   StreamPace pace) {
   std::shared_ptr<ChangeStream> stream(new ChangeStream(io, std::move(parts), std::move(database), pace));
   asio::co_spawn(io, stream->run(), [stream](const std::exception_ptr&) {});
+  asio::co_spawn(io, stream->guard(), [stream](const std::exception_ptr&) {
+    stream->guarding_ = false;
+    stream->wake_.set();
+  });
   return stream;
 }
 
 ChangeStream::ChangeStream(asio::io_context& io, ChangeStreamParts parts, std::string database, StreamPace pace)
-    : io_(io), parts_(std::move(parts)), pace_(pace), wake_(io), retry_(pace.first_retry) {
+    : io_(io),
+      parts_(std::move(parts)),
+      pace_(pace),
+      wake_(io),
+      wake_guard_(io),
+      keeper_([this](std::string sql) { return parts_.query(std::move(sql)); }),
+      retry_(pace.first_retry),
+      looked_once_(io) {
   status_.database = std::move(database);
 }
 
 StreamStatus ChangeStream::status() const {
+  const auto& freshness = *parts_.freshness;
   const std::lock_guard lock(mutex_);
-  return status_;
+  auto status = status_;
+  status.levels = {"eventual", "bounded"};
+  if (freshness.is_followed()) {
+    status.levels.insert(status.levels.end(), {"session", "read_after_write", "strong"});
+    status.proof_ms = static_cast<double>(freshness.usual_wait_ns()) / 1e6;
+  }
+  return status;
 }
 
 void ChangeStream::look() {
   asio::post(io_, [self = shared_from_this()] {
     self->look_asked_ = true;
     self->wake_.set();
+    self->wake_guard_.set();
   });
 }
 
@@ -76,23 +111,50 @@ void ChangeStream::stop(std::function<void()> done) {
     if (self->ended_) return done();
     self->on_stopped_.push_back(std::move(done));
     self->stopped_ = true;
-    if (self->connection_) self->connection_->close();
+    if (self->connection_) self->connection_->part();
     self->wake_.set();
+    self->wake_guard_.set();
   });
 }
 
 asio::awaitable<void> ChangeStream::run() {
   while (!stopped_) {
     const auto obstacle = co_await follow();
+    const auto live_since = std::exchange(live_since_, std::nullopt);
+    const auto connection = connection_;
+    if (stopped_ && connection) connection->part();
     disconnect();
+    if (stopped_ && connection) co_await leave(connection);
     if (stopped_) break;
     set_unavailable(obstacle);
+    wake_guard_.set();
+    // Somebody has to do something first: until then nobody needs them.
+    if (obstacle.remedy) co_await keeper_.drop_unneeded(process_id_);
+    if (live_since && Clock::now() - *live_since > pace_.steady) retry_ = pace_.first_retry;
     const auto until = Clock::now() + std::exchange(retry_, std::min(retry_ * 2, pace_.last_retry));
     while (!stopped_ && Clock::now() < until) co_await wake_.wait(until - Clock::now());
   }
-  co_await drop_publications();
+  while (guarding_) co_await wake_.wait(patience);
+  co_await keeper_.drop_unneeded(process_id_);
   ended_ = true;
   for (const auto& done : std::exchange(on_stopped_, {})) done();
+}
+
+asio::awaitable<void> ChangeStream::leave(std::shared_ptr<backend::ServerConnection> connection) {
+  if (co_await connection->parted(patience_for_farewell)) co_return;
+  // It waits for something else than its client, such as a transaction that is writing.
+  co_await parts_.query(end_slot_sql(process_id_));
+  co_await connection->parted(patience_for_farewell);
+}
+
+asio::awaitable<void> ChangeStream::guard() {
+  while (!stopped_) {
+    const auto began = Clock::now();
+    if (!live_since_) co_await keeper_.look();
+    if (stopped_) break;
+    const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - began);
+    co_await wake_guard_.wait(std::max(pace_.look, took));
+  }
 }
 
 asio::awaitable<Obstacle> ChangeStream::follow() {
@@ -120,6 +182,8 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::prepare() {
   identity_.clear();
   members_.clear();
   members_text_.clear();
+  begin_anew_ = false;
+  leaving_.clear();
   mend_after_ = {};
   for (int round = 0; round < most_rounds && !stopped_; ++round) {
     const auto before = overview_.to_mend;
@@ -130,13 +194,41 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::prepare() {
   co_return std::nullopt;
 }
 
+/// Waits for the transactions that write, within limits.
+asio::awaitable<std::optional<Obstacle>> ChangeStream::make_slot() {
+  const auto outcome = std::make_shared<Outcome>();
+  const auto until = Clock::now() + pace_.slot;
+  asio::co_spawn(io_, run_query(connection_, create_slot_sql(process_id_), pace_.slot, outcome),
+                 [self = shared_from_this(), outcome](const std::exception_ptr&) {
+                   outcome->there = true;
+                   self->wake_.set();
+                 });
+  std::optional<Obstacle> obstacle;
+  for (bool first = true; !outcome->there; first = false) {
+    co_await wake_.wait(first ? pace_.look / 4 : pace_.look);
+    if (outcome->there || obstacle || stopped_) continue;
+    obstacle = co_await look_at_slot();
+    if (obstacle) {
+      connection_->close();
+    } else if (!outcome->there) {
+      set_waiting();
+    }
+  }
+  if (!outcome->error) co_return obstacle;
+  if (!connection_->is_open()) {
+    co_await parts_.query(end_slot_sql(process_id_));
+    if (!obstacle && Clock::now() >= until) {
+      obstacle =
+          Obstacle{.reason = "a slot begins when the transactions that are writing have ended, which takes long" +
+                             because_of(slot_)};
+    }
+  }
+  co_return obstacle ? obstacle : obstacle_of(*outcome->error);
+}
+
 asio::awaitable<std::optional<Obstacle>> ChangeStream::begin() {
   if (stopped_) co_return std::nullopt;
-  const auto slot = fmt::format("millrace_{}", process_id_);
-  const auto created = co_await connection_->query(
-      fmt::format("CREATE_REPLICATION_SLOT {} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT", slot), {},
-      patience_for_slot);
-  if (!created) co_return obstacle_of(created.error());
+  if (auto obstacle = co_await make_slot()) co_return obstacle;
   transactions_ = Transactions();
   received_ = 0;
   // The link belongs to this object, and ends before it does.
@@ -147,8 +239,8 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::begin() {
                    });
   link_->on_end([this] { wake_.set(); });
   const auto started = co_await link_->start(fmt::format(
-      "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '2', streaming 'on', publication_names '{},{}')", slot,
-      changes_publication, inserts_publication));
+      "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '2', streaming 'on', publication_names '{},{}')",
+      slot_name(process_id_), changes_publication, inserts_publication));
   if (!started) co_return obstacle_of(started.error());
   // A commit may be in the log before the slot's beginning, and not yet be seen by others: so once more, when all that
   // ran at the next look has ended.
@@ -157,7 +249,10 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::begin() {
   if (overview_.next == 0) co_return Obstacle{.reason = "PostgreSQL has no connection to spare"};
   new_ = {{.before = overview_.next, .everything = true, .tables = {}}};
   parts_.everything_may_have_changed();
-  retry_ = pace_.first_retry;
+  parts_.freshness->expect(true);
+  auto confirms = [weak = weak_from_this()] { return confirm(weak.lock()); };
+  prober_ = Prober::start(io_, parts_.query, std::move(confirms), parts_.freshness);
+  live_since_ = Clock::now();
   std::uint64_t starts = 0;
   {
     const std::lock_guard lock(mutex_);
@@ -165,7 +260,7 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::begin() {
     status_.reason.reset();
     status_.remedy.reset();
     starts = ++status_.starts;
-    logged_.clear();
+    parts_.logged->clear();
   }
   log::info("change stream is live",
             {{"database", status_.database}, {"tables", overview_.followed}, {"starts", starts}});
@@ -184,7 +279,13 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::keep_up() {
       look_asked_ = false;
       const auto began = Clock::now();
       if (auto obstacle = co_await look_once()) co_return obstacle;
+      if (auto obstacle = co_await look_at_slot()) co_return obstacle;
       tell_what_is_new();
+      if (begin_anew_ && new_.empty()) {
+        co_return Obstacle{.reason =
+                               "tables were added, which this version of PostgreSQL may forget in a stream that is"
+                               " under way; it begins anew"};
+      }
       const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - began);
       // What is new is soon told.
       next_look = Clock::now() + std::max(new_.empty() ? pace_.look : pace_.look / 4, took * pace_.rest);
@@ -201,6 +302,7 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::keep_up() {
 }
 
 asio::awaitable<std::optional<Obstacle>> ChangeStream::look_once() {
+  const auto look = ++looks_;
   const auto answer = co_await parts_.query(overview_sql());
   if (!answer) {
     if (!link_) co_return obstacle_of(answer.error());
@@ -229,11 +331,36 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::look_once() {
   }
   if (identity_.empty()) identity_ = overview_.identity;
   if (identity_ != overview_.identity) co_return Obstacle{.reason = "the publications were changed"};
+  if (overview_.to_mend == 0) leaving_.clear();
   if (overview_.members != members_text_) co_await notice_members();
-  if ((overview_.to_mend > 0 && Clock::now() >= mend_after_) || overview_.unfollowed != told_unfollowed_) {
+  if ((overview_.to_mend > 0 && Clock::now() >= mend_after_) || overview_.to_take_out > 0 ||
+      overview_.unfollowed != told_unfollowed_) {
     co_await mend_tables();
   }
+  // Else it is asked for again.
+  if (overview_.members == members_text_) {
+    looked_ = look;
+    looked_once_.set();
+  }
   co_return std::nullopt;
+}
+
+asio::awaitable<bool> ChangeStream::confirm(std::shared_ptr<ChangeStream> self) {
+  if (!self || !co_await self->confirm_publications()) co_return false;
+  co_return !self->parts_.confirm_catalogs || co_await self->parts_.confirm_catalogs();
+}
+
+asio::awaitable<bool> ChangeStream::confirm_publications() {
+  const auto answer = co_await parts_.query(contents_sql());
+  if (!answer || answer->size() != 1 || answer->front().size() != 2) co_return false;
+  const auto& row = answer->front();
+  if (row[0].value_or("") == identity_ && row[1].value_or("") == members_text_) co_return true;
+  const auto prober = prober_;
+  const auto next = looks_ + 1;
+  look_asked_ = true;
+  wake_.set();
+  while (prober && prober == prober_ && looked_ < next) co_await looked_once_.wait(patience);
+  co_return prober&& prober == prober_;
 }
 
 asio::awaitable<void> ChangeStream::mend_tables() {
@@ -241,11 +368,20 @@ asio::awaitable<void> ChangeStream::mend_tables() {
   const auto answer = co_await parts_.query(tables_sql());
   if (!answer) co_return;
   const auto tables = read_tables(*answer);
+  // From then on their changes aren't told.
+  std::vector<Oid> leaving;
+  for (const auto& table : tables) {
+    if (table.what == take_out && leaving_.insert(table.oid).second) leaving.push_back(table.oid);
+  }
+  if (!leaving.empty()) {
+    tell_what_is_followed();
+    parts_.tables_may_have_changed(leaving);
+  }
   bool all = true;
   for (const auto what : {take_out, add_to_changes, add_to_inserts}) {
     std::vector<TableToMend> some;
     std::ranges::copy_if(tables, std::back_inserter(some), [&](const auto& table) { return table.what == what; });
-    if (!some.empty() && !co_await mend(what, some)) all = false;
+    if (!some.empty() && !co_await keeper_.mend(what, some)) all = false;
   }
   told_unfollowed_ = overview_.unfollowed;
   if (!all) mend_after_ = Clock::now() + rest_after_failure;
@@ -256,37 +392,48 @@ asio::awaitable<void> ChangeStream::mend_tables() {
   }
 }
 
-/// Together, or where that fails each by itself; whether all could be.
-asio::awaitable<bool> ChangeStream::mend(TableToMend::What what, std::span<const TableToMend> tables) {
-  const auto done = co_await parts_.query(mend_sql(what, tables));
-  if (done) co_return true;
-  bool all = false;
-  if (tables.size() > 1) {
-    all = true;
-    for (const auto& table : tables) {
-      if (stopped_) co_return false;
-      if (!co_await parts_.query(mend_sql(what, {&table, 1}))) all = false;
-    }
-  }
-  co_return all;
-}
-
 asio::awaitable<void> ChangeStream::notice_members() {
   const auto answer = co_await parts_.query(members_sql());
   if (!answer) co_return;
-  std::map<Oid, std::string> members;
+  std::map<Oid, Member> members;
   New added{.before = 0, .everything = false, .tables = {}};
-  for (auto& [table, place, next] : read_members(*answer)) {
-    const auto known = members_.find(table);
-    if (known == members_.end() || known->second != place) added.tables.push_back(table);
-    members.emplace(table, std::move(place));
-    added.before = next;
+  for (auto& member : read_members(*answer)) {
+    const auto known = members_.find(member.table);
+    if (known == members_.end() || known->second.place != member.place) added.tables.push_back(member.table);
+    added.before = member.next;
+    members.emplace(member.table, std::move(member));
+  }
+  auto changed = added.tables;
+  for (const auto& [table, member] : members_) {
+    if (!members.contains(table)) changed.push_back(table);
   }
   members_ = std::move(members);
   members_text_ = overview_.members;
-  if (added.tables.empty() || !link_) co_return;
-  parts_.tables_may_have_changed(added.tables);
-  new_.push_back(std::move(added));
+  leaving_.clear();
+  if (changed.empty() || !link_) co_return;
+  if (!added.tables.empty()) {
+    new_.push_back(std::move(added));
+    if (overview_.forgets_added) begin_anew_ = true;
+    const std::lock_guard lock(mutex_);
+    status_.settled = false;
+  }
+  tell_what_is_followed();
+  parts_.tables_may_have_changed(changed);
+}
+
+asio::awaitable<std::optional<Obstacle>> ChangeStream::look_at_slot() {
+  const auto answer = co_await parts_.query(slot_sql(process_id_));
+  if (!answer) co_return std::nullopt;  // as in `look_once`
+  auto slot = read_slot(*answer);
+  if (!slot) co_return obstacle_of(slot.error());
+  slot_ = *std::move(slot);
+  {
+    const std::lock_guard lock(mutex_);
+    status_.retained_bytes = slot_.retained;
+  }
+  if (slot_.retained <= parts_.most_retained()) co_return std::nullopt;
+  co_return Obstacle{.reason = "the slot held back more of PostgreSQL's log than CHANGE_STREAM_MAX_RETAINED_MB" +
+                               because_of(slot_)};
 }
 
 void ChangeStream::tell_what_is_new() {
@@ -299,17 +446,23 @@ void ChangeStream::tell_what_is_new() {
     }
     return true;
   });
+  tell_what_is_followed();
+  const std::lock_guard lock(mutex_);
+  status_.settled = new_.empty();
 }
 
-asio::awaitable<void> ChangeStream::drop_publications() {
-  if (identity_.empty()) co_return;
-  const auto others = co_await parts_.query(others_sql(process_id_));
-  if (others && others->empty()) {
-    co_await parts_.query(
-        "SELECT pg_catalog.set_config('lock_timeout', '1s', true),"
-        " pg_catalog.set_config('synchronous_commit', 'local', true); " +
-        drop_sql());
+/// Those of whose changes none can have been missed.
+void ChangeStream::tell_what_is_followed() {
+  const bool settled = std::ranges::none_of(new_, [](const New& one) { return one.everything; });
+  if (!prober_ || !settled) return;
+  auto tables = std::make_shared<Freshness::Tables>();
+  for (const auto& [table, member] : members_) {
+    if (member.changes && !leaving_.contains(table)) tables->insert(table);
   }
+  for (const auto& one : new_) {
+    for (const Oid table : one.tables) tables->erase(table);
+  }
+  parts_.freshness->follow(std::move(tables));
 }
 
 Result<> ChangeStream::on_data(const XLogData& data, bool whole) {
@@ -318,6 +471,7 @@ Result<> ChangeStream::on_data(const XLogData& data, bool whole) {
   if (!*fed) return {};
   const Transaction& done = **fed;
   parts_.committed(done);
+  if (prober_) prober_->committed(done.xid, done.commit_lsn, done.end_lsn);
   received(done.end_lsn);
   const std::lock_guard lock(mutex_);
   ++status_.transactions;
@@ -333,11 +487,19 @@ void ChangeStream::on_keep_alive(const KeepAlive& alive) {
 
 void ChangeStream::received(Lsn end) {
   received_ = std::max(received_, end);
+  if (prober_) prober_->told(received_);
   const std::lock_guard lock(mutex_);
   status_.lag_bytes = overview_.written > received_ ? overview_.written - received_ : 0;
 }
 
 void ChangeStream::disconnect() {
+  if (prober_) {
+    prober_->stop();
+    prober_.reset();
+    looked_once_.set();
+    parts_.freshness->follow(nullptr);
+    parts_.everything_may_have_changed();  // what was left to it to tell
+  }
   if (link_) {
     link_->on_end({});
     link_->close();
@@ -349,14 +511,25 @@ void ChangeStream::disconnect() {
 }
 
 void ChangeStream::set_unavailable(const Obstacle& obstacle) {
+  // What has a remedy needs somebody to do something.
+  parts_.freshness->expect(!obstacle.remedy);
   const std::lock_guard lock(mutex_);
   status_.state = StreamState::unavailable;
   status_.reason = obstacle.reason;
   status_.remedy = obstacle.remedy;
+  status_.settled = false;
+  status_.lag_bytes = status_.retained_bytes = 0;
   // Once, however often it is tried.
-  if (std::exchange(logged_, obstacle.reason) == obstacle.reason) return;
+  if (std::exchange(*parts_.logged, obstacle.reason) == obstacle.reason) return;
   log::info("no change stream",
             {{"database", status_.database}, {"reason", obstacle.reason}, {"remedy", obstacle.remedy.value_or("")}});
+}
+
+void ChangeStream::set_waiting() {
+  const std::lock_guard lock(mutex_);
+  status_.state = StreamState::starting;
+  status_.reason = "a slot begins when the transactions that are writing have ended" + because_of(slot_);
+  status_.remedy.reset();
 }
 
 }  // namespace millrace::integration

@@ -45,10 +45,14 @@ WITH t AS (
 
 constexpr std::string_view with_publications = R"(
 , p AS (
-  SELECT p.*, p.xmin AS changed,
+  SELECT p.*, p.xmin AS changed, pg_catalog.pg_has_role(p.pubowner, 'USAGE') AS owned,
          NOT p.puballtables AND NOT p.pubviaroot AND p.pubinsert AND p.pubtruncate
            AND p.pubupdate = (p.pubname = 'millrace_changes') AND p.pubdelete = (p.pubname = 'millrace_changes')
-           AND pg_catalog.pg_has_role(p.pubowner, 'USAGE') AS usable
+           AND pg_catalog.pg_has_role(p.pubowner, 'USAGE')
+           -- From PostgreSQL 15 on: of some rows or columns only.
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_rel m WHERE m.prpubid = p.oid
+                           AND (pg_catalog.to_jsonb(m) ->> 'prqual' IS NOT NULL
+                                OR pg_catalog.to_jsonb(m) ->> 'prattrs' IS NOT NULL)) AS usable
   FROM pg_catalog.pg_publication p WHERE p.pubname IN ('millrace_changes', 'millrace_inserts')
 ) )";
 
@@ -64,17 +68,22 @@ std::unexpected<Error> unexpected_answer() {
   return fail("PostgreSQL gave an answer about publications that isn't understood", "08P01");
 }
 
-/// Whether a connection of Millrace's may be one that commits wait for.
-bool may_be_waited_for(std::string_view synchronous_standby_names) {
-  return synchronous_standby_names.contains('*') || synchronous_standby_names.contains("millrace");
-}
-
 Obstacle waited_for() {
   return {.reason = "synchronous_standby_names stands for Millrace's connection too: commits would wait for it",
           .remedy = "ALTER SYSTEM SET synchronous_standby_names = '...' -- the standbys' names, without *"};
 }
 
 }  // namespace
+
+bool may_be_waited_for(std::string_view synchronous_standby_names) {
+  return synchronous_standby_names.contains('*') || synchronous_standby_names.contains("millrace");
+}
+
+std::string_view tables_cte() {
+  constexpr auto end = with_tables.find(", todo AS");
+  static_assert(end != std::string_view::npos);
+  return with_tables.substr(0, end);
+}
 
 std::string requirements_sql() {
   return "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(),"
@@ -130,6 +139,20 @@ std::string drop_sql() {
   return fmt::format("DROP PUBLICATION IF EXISTS {}, {}", changes_publication, inserts_publication);
 }
 
+std::string drop_soon_sql() {
+  return fmt::format("SELECT pg_catalog.set_config('lock_timeout', '1s', true), {}; {}", commits_here, drop_sql());
+}
+
+std::string rights_sql() {
+  return "WITH one AS (SELECT 1)" + std::string(with_publications) +
+         "SELECT pg_catalog.count(*) > 0, pg_catalog.bool_and(owned), pg_catalog.bool_and(usable) FROM p";
+}
+
+Rights read_rights(const std::vector<ServerRow>& rows) {
+  if (rows.size() != 1 || rows[0].size() != 3) return {};
+  return {.exist = is_true(rows[0][0]), .owned = is_true(rows[0][1]), .usable = is_true(rows[0][2])};
+}
+
 std::string overview_sql() {
   return std::string(with_tables) + std::string(with_publications) + R"(
 SELECT (SELECT pg_catalog.string_agg(pubname, ',') FROM p),
@@ -143,12 +166,23 @@ SELECT (SELECT pg_catalog.string_agg(pubname, ',') FROM p),
        pg_catalog.current_setting('synchronous_standby_names'),
        pg_catalog.count(*) FILTER (WHERE in_changes AND identified),
        pg_catalog.count(*) FILTER (WHERE NOT (in_changes AND identified)),
-       pg_catalog.count(what)
+       pg_catalog.count(what),
+       pg_catalog.count(*) FILTER (WHERE what = 'out'),
+       pg_catalog.current_setting('server_version_num')
 FROM todo)";
 }
 
+std::string contents_sql() {
+  return R"(
+WITH p AS (SELECT oid, xmin AS changed, pubname FROM pg_catalog.pg_publication
+           WHERE pubname IN ('millrace_changes', 'millrace_inserts'))
+SELECT (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(':', oid, changed), ',' ORDER BY pubname) FROM p),
+       (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(pg_catalog.hashoid(m.oid)))
+        FROM pg_catalog.pg_publication_rel m JOIN p ON p.oid = m.prpubid))";
+}
+
 Result<Overview> read_overview(const std::vector<ServerRow>& rows) {
-  if (rows.size() != 1 || rows[0].size() != 11) return unexpected_answer();
+  if (rows.size() != 1 || rows[0].size() != 13) return unexpected_answer();
   const auto& row = rows[0];
   Overview overview{.obstacle = {},
                     .missing = {},
@@ -159,7 +193,9 @@ Result<Overview> read_overview(const std::vector<ServerRow>& rows) {
                     .next = number(row[6]),
                     .followed = number(row[8]),
                     .unfollowed = number(row[9]),
-                    .to_mend = number(row[10])};
+                    .to_mend = number(row[10]),
+                    .to_take_out = number(row[11]),
+                    .forgets_added = forgets_added_tables(number(row[12]))};
   const std::string names = "," + row[0].value_or("") + ",";
   for (const auto name : {changes_publication, inserts_publication}) {
     if (!names.contains("," + std::string(name) + ",")) overview.missing.push_back(name);
@@ -184,6 +220,12 @@ SELECT what, oid, name,
 FROM todo WHERE NOT (in_changes AND identified) OR what IS NOT NULL
 ORDER BY what = 'out' DESC NULLS LAST, what IS NULL, oid LIMIT {})",
                                                 tables_at_a_time);
+}
+
+std::string tables_to_take_out_sql() {
+  return std::string(with_tables) +
+         fmt::format("SELECT what, oid, name, '', '' FROM todo WHERE what = 'out' ORDER BY oid LIMIT {}",
+                     tables_at_a_time);
 }
 
 std::vector<TableToMend> read_tables(const std::vector<ServerRow>& rows) {
@@ -222,9 +264,16 @@ std::string mend_sql(TableToMend::What what, std::span<const TableToMend> tables
                      oids);
 }
 
+bool forgets_added_tables(std::uint64_t version) {
+  constexpr std::uint64_t mended[] = {140018, 150013, 160009, 170005};
+  const auto at = std::ranges::find(mended, version / 10000, [](std::uint64_t one) { return one / 10000; });
+  return at != std::end(mended) && version < *at;
+}
+
 std::string members_sql() {
   return "SELECT m.prrelid, pg_catalog.string_agg(m.oid::pg_catalog.text, ',' ORDER BY m.oid),"
-         " pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()) FROM "
+         " pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()),"
+         " pg_catalog.bool_or(p.pubname = 'millrace_changes') FROM "
          "pg_catalog.pg_publication_rel m JOIN pg_catalog.pg_publication p"
          " ON p.oid = m.prpubid WHERE p.pubname IN ('millrace_changes', 'millrace_inserts') GROUP BY m.prrelid";
 }
@@ -232,9 +281,11 @@ std::string members_sql() {
 std::vector<Member> read_members(const std::vector<ServerRow>& rows) {
   std::vector<Member> members;
   for (const auto& row : rows) {
-    if (row.size() != 3) continue;
-    members.push_back(
-        {.table = static_cast<pgoutput::Oid>(number(row[0])), .place = row[1].value_or(""), .next = number(row[2])});
+    if (row.size() != 4) continue;
+    members.push_back({.table = static_cast<pgoutput::Oid>(number(row[0])),
+                       .place = row[1].value_or(""),
+                       .next = number(row[2]),
+                       .changes = is_true(row[3])});
   }
   return members;
 }

@@ -1,7 +1,7 @@
 #include "integration/replication_link.hpp"
 
-#include "pgwire/protocol/decode.hpp"
 #include "pgwire/protocol/encode.hpp"
+#include "pgwire/protocol/reader.hpp"
 
 namespace millrace::integration {
 namespace {
@@ -16,7 +16,15 @@ pgoutput::Timestamp postgresql_now() {
 }
 
 ReplicationLink::ReplicationLink(std::shared_ptr<backend::ServerConnection> connection, Receiver receiver)
-    : connection_(std::move(connection)), receiver_(std::move(receiver)), started_(connection_->context()) {}
+    : connection_(std::move(connection)),
+      framing_({.on_started =
+                    [this] {
+                      copying_ = true;
+                      started_.set();
+                    },
+                .on_data = std::move(receiver.on_data),
+                .on_keep_alive = std::move(receiver.on_keep_alive)}),
+      started_(connection_->context()) {}
 
 boost::asio::awaitable<Result<>> ReplicationLink::start(std::string command) {
   const auto self = shared_from_this();
@@ -38,57 +46,10 @@ boost::asio::awaitable<Result<>> ReplicationLink::start(std::string command) {
 std::size_t ReplicationLink::on_server_bytes(std::span<std::byte> bytes) {
   const auto self = shared_from_this();
   heard_at_ = Clock::now();
-  std::size_t at = std::min(skip_, bytes.size());
-  skip_ -= at;
-  while (!ended_ && bytes.size() - at >= pgwire::header_size) {
-    const auto header = pgwire::load_header(bytes.subspan(at));
-    const bool whole = header.total() <= longest_message;
-    if (!header.valid() || (!whole && header.type != pgwire::backend::copy_data)) {
-      end({.message = "the server sent a malformed replication message", .sqlstate = "08P01"});
-      break;
-    }
-    const std::size_t needed = whole ? header.total() : pgwire::header_size + length_of_beginning;
-    if (bytes.size() - at < needed) break;
-    on_message(header.type, bytes.subspan(at + pgwire::header_size, needed - pgwire::header_size), whole);
-    const std::size_t there = std::min(header.total(), bytes.size() - at);
-    skip_ = header.total() - there;
-    at += there;
-  }
-  return ended_ ? bytes.size() : at;
-}
-
-void ReplicationLink::on_message(char type, pgwire::Bytes body, bool whole) {
-  switch (type) {
-    case pgwire::backend::copy_both_response:
-      copying_ = true;
-      started_.set();
-      break;
-    case pgwire::backend::copy_data:
-      on_copy_data(body, whole);
-      break;
-    case pgwire::backend::error_response: {
-      const auto notice = pgwire::decode_notice(body);
-      end(notice ? Error{.message = std::string(notice->message()), .sqlstate = std::string(notice->sqlstate())}
-                 : notice.error());
-      break;
-    }
-    case pgwire::backend::notice_response:
-    case pgwire::backend::parameter_status:
-      break;
-    default:  // CopyDone, CommandComplete: the server shuts down
-      end({.message = "the server ended the change stream", .sqlstate = "08006"});
-      break;
-  }
-}
-
-void ReplicationLink::on_copy_data(pgwire::Bytes body, bool whole) {
-  const auto decoded = decode_copy_data(body);
-  if (!decoded) return end(decoded.error());
-  if (const auto* alive = std::get_if<KeepAlive>(&*decoded)) {
-    if (!whole) return end({.message = "the server sent a malformed replication message", .sqlstate = "08P01"});
-    return receiver_.on_keep_alive(*alive);
-  }
-  if (auto taken = receiver_.on_data(std::get<XLogData>(*decoded), whole); !taken) end(std::move(taken).error());
+  if (ended_) return bytes.size();
+  const auto fed = framing_.feed(bytes);
+  if (!fed) end(fed.error());
+  return ended_ || !fed ? bytes.size() : *fed;
 }
 
 void ReplicationLink::acknowledge(pgoutput::Lsn lsn, bool reply_requested) {

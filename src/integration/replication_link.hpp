@@ -5,7 +5,7 @@
 #include <string>
 
 #include "backend/server_connection.hpp"
-#include "integration/replication_messages.hpp"
+#include "integration/replication_framing.hpp"
 #include "net/signal.hpp"
 
 namespace millrace::integration {
@@ -14,10 +14,6 @@ namespace millrace::integration {
 class ReplicationLink final : public backend::ServerConnection::Sink,
                               public std::enable_shared_from_this<ReplicationLink> {
  public:
-  /// A longer message of the plugin is told by its beginning only.
-  static constexpr std::size_t longest_message = std::size_t{256} * 1024;
-  static constexpr std::size_t length_of_beginning = 64;
-
   /// Neither must destroy the link. `on_data`: an error ends the link.
   struct Receiver {
     std::function<Result<>(const XLogData& data, bool whole)> on_data;
@@ -47,17 +43,14 @@ class ReplicationLink final : public backend::ServerConnection::Sink,
   void on_server_gone() override;
   bool half_sent() const override { return half_sent_; }
 
-  void on_message(char type, pgwire::Bytes body, bool whole);
-  void on_copy_data(pgwire::Bytes body, bool whole);
   void end(Error error);
 
   const std::shared_ptr<backend::ServerConnection> connection_;
-  Receiver receiver_;
+  ReplicationFraming framing_;
   net::Signal started_;
   std::function<void()> on_end_;
   Error error_;
   TimePoint heard_at_ = Clock::now();
-  std::size_t skip_ = 0;  ///< bytes of a long message that are still to come
   bool copying_ = false, ended_ = false, half_sent_ = false;
 };
 

@@ -33,14 +33,18 @@ struct StreamStatus {
   std::uint64_t transactions = 0;     ///< committed, and told
   std::uint64_t rows = 0;             ///< changed by them
   std::uint64_t starts = 0;           ///< how often it became live; each but the first was after a gap
+  bool settled = false;               ///< live, and what was under way when it became so, or a table was added, is over
+  std::uint64_t retained_bytes = 0;   ///< of the server's log, kept for the slot
   std::uint64_t lag_bytes = 0;        ///< of the server's log, not yet looked at when that was asked last
   std::optional<double> lag_ms;       ///< from the last transaction's commit until it was sent, by the server's clock
+  std::vector<std::string> levels;    ///< of consistency that can be met at present
+  std::optional<double> proof_ms;     ///< what it takes lately until the rows of a moment are proved
   std::uint64_t tables_followed = 0;
   std::uint64_t tables_unfollowed = 0;
   std::vector<UnfollowedTable> unfollowed;  ///< the first few
 };
 BOOST_DESCRIBE_STRUCT(StreamStatus, (),
-                      (database, state, reason, remedy, transactions, rows, starts, lag_bytes, lag_ms, tables_followed,
-                       tables_unfollowed, unfollowed))
+                      (database, state, reason, remedy, transactions, rows, starts, settled, retained_bytes, lag_bytes,
+                       lag_ms, levels, proof_ms, tables_followed, tables_unfollowed, unfollowed))
 
 }  // namespace millrace::integration

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "integration/replication_framing.hpp"
 #include "integration/replication_messages.hpp"
 #include "integration/transactions.hpp"
+#include "pgwire/protocol/reader.hpp"
 
 namespace millrace::integration::fuzz {
 namespace {
@@ -25,6 +27,30 @@ void check(const Transaction& done) {
       for (std::size_t column = 0; column < row->size(); ++column) (void)row->value(column);
     }
   }
+}
+
+/// What was told, in order, one line each; of a message only what is told of it however its bytes come.
+std::string told(pgwire::Bytes input, std::size_t at_once) {
+  std::string told;
+  ReplicationFraming framing(
+      {.on_started = [&] { told += "started\n"; },
+       .on_data = [&](const XLogData& data, bool whole) -> Result<> {
+         require(whole || data.data.size() + xlog_data_header == ReplicationFraming::length_of_beginning);
+         told += fmt::format("{} {} {}\n", data.start, whole, pgwire::as_text(data.data));
+         return {};
+       },
+       .on_keep_alive = [&](const KeepAlive& alive) { told += fmt::format("{}\n", alive.end); }});
+  std::size_t done = 0;
+  for (std::size_t there = 0; there < input.size();) {
+    there = std::min(there + at_once, input.size());
+    const auto fed = framing.feed(input.subspan(done, there - done));
+    if (!fed) return told + fed.error().sqlstate;
+    require(*fed <= there - done);
+    done += *fed;
+    // Less than a message is left, so that a buffer that holds one is large enough.
+    require(there - done < ReplicationFraming::longest_message);
+  }
+  return told;
 }
 
 }  // namespace
@@ -54,6 +80,12 @@ void copy_data(pgwire::Bytes input) {
   if (!decoded) return require(decoded.error().sqlstate == "08P01");
   if (const auto* data = std::get_if<XLogData>(&*decoded))
     require(data->data.size() + xlog_data_header == input.size());
+}
+
+void framing(pgwire::Bytes input) {
+  const auto all = told(input, input.size());
+  require(told(input, 7) == all);
+  require(told(input, 64) == all);
 }
 
 }  // namespace millrace::integration::fuzz

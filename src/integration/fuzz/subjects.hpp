@@ -11,4 +11,7 @@ void transactions(pgwire::Bytes input);
 /// The body of a CopyData message.
 void copy_data(pgwire::Bytes input);
 
+/// What a server sends from START_REPLICATION on. Aborts where it matters how the bytes were cut when they came.
+void framing(pgwire::Bytes input);
+
 }  // namespace millrace::integration::fuzz
