@@ -15,6 +15,13 @@
 
 namespace millrace::cache {
 
+/// Whether what an answer depends on is known to be told when it changes.
+enum class Follows : std::uint8_t {
+  no,       ///< some changes aren't told: it is fresh for a time
+  yes,      ///< the versions of all that it saw grow with every change, sooner or later
+  nothing,  ///< it depends on no data
+};
+
 /// What is to be cached. Everything is copied but `owner`, which is shared.
 struct NewEntry {
   std::string_view key;
@@ -25,6 +32,7 @@ struct NewEntry {
   std::uint64_t rows = 0;
   std::uint64_t fingerprint = 0;
   std::uint64_t columns = 0;  ///< identifies the result's columns; 0: not known
+  Follows follows = Follows::no;
   std::int64_t now_ns = 0;
   std::int64_t ttl_ns = 0;   ///< from now_ns on
   std::int64_t cost_ns = 0;  ///< what it took to have it computed
@@ -63,8 +71,9 @@ class Entry : public PolicyNode {
   std::uint64_t rows() const { return rows_; }
   std::uint64_t fingerprint() const { return fingerprint_; }  ///< of the statement
   std::uint64_t columns() const { return columns_; }          ///< identifies the result's columns; 0: not known
-  std::int64_t stored_ns() const { return stored_ns_; }       ///< the clock is the caller's: `now_ns()`
-  std::int64_t expires_ns() const { return expires_ns_; }     ///< from then on it isn't returned
+  Follows follows() const { return follows_; }
+  std::int64_t stored_ns() const { return stored_ns_; }    ///< the clock is the caller's: `now_ns()`
+  std::int64_t expires_ns() const { return expires_ns_; }  ///< from then on it isn't returned
   std::int64_t cost_ns() const { return cost_ns_; }
   const std::shared_ptr<const void>& owner() const { return owner_; }
   std::uint64_t hash() const { return PolicyNode::hash; }
@@ -99,6 +108,7 @@ class Entry : public PolicyNode {
   std::uint32_t key_size_ = 0;
   std::uint32_t head_size_ = 0;
   std::uint32_t body_size_ = 0;
+  Follows follows_ = Follows::no;
   std::int64_t expires_ns_ = 0;
   std::uint64_t rows_ = 0;
   std::uint64_t fingerprint_ = 0;

@@ -51,7 +51,12 @@ class L1Cache {
 
   /// The entry of this key, if it hasn't expired and nothing that it saw has changed since.
   EntryPtr find(std::string_view key, std::uint64_t hash, std::int64_t now_ns) {
-    return shard_of(hash).find(key, hash, now_ns);
+    Found found;
+    return find(key, hash, now_ns, found);
+  }
+  /// `found`: how it came out.
+  EntryPtr find(std::string_view key, std::uint64_t hash, std::int64_t now_ns, Found& found) {
+    return shard_of(hash).find(key, hash, now_ns, found);
   }
   /// Takes the place of an entry of the same key. False: it isn't kept (too large, or worth less than all others).
   bool insert(const NewEntry& entry);
@@ -89,6 +94,10 @@ class L1Cache {
   /// Answers how many bytes of entries had to go.
   std::size_t set_capacity(std::size_t capacity_bytes);
   std::size_t capacity_bytes() const { return capacity_.load(std::memory_order_relaxed); }
+  /// What is inserted now mostly displaces something.
+  bool is_nearly_full() const {
+    return ledger_->bytes.load(std::memory_order_relaxed) > capacity_bytes() - capacity_bytes() / 8;
+  }
   /// What one entry may take with all that belongs to it: a sixteenth of the capacity, and at most 4 MiB.
   std::size_t max_entry_bytes() const;
   Counts counts();

@@ -68,7 +68,8 @@ L1Shard::~L1Shard() {
   free(waiting_);
 }
 
-EntryPtr L1Shard::find(std::string_view key, std::uint64_t hash, std::int64_t now_ns) {
+EntryPtr L1Shard::find(std::string_view key, std::uint64_t hash, std::int64_t now_ns, Found& found) {
+  found = {};
   Readers::Stay stay(readers_);
   const Table& table = *table_.load(std::memory_order_seq_cst);
   for (std::size_t at = hash & table.mask;; at = (at + 1) & table.mask) {
@@ -77,7 +78,9 @@ EntryPtr L1Shard::find(std::string_view key, std::uint64_t hash, std::int64_t no
     if (((word ^ hash) & ~address_mask) != 0) continue;
     Entry* entry = entry_of(word);
     if (!entry || entry->hash() != hash || entry->key() != key) continue;
-    if (!is_live(*entry, now_ns, stay.outcome)) return {};
+    const bool live = is_live(*entry, now_ns, stay.outcome);
+    found = {.how = stay.outcome, .stored_ns = entry->stored_ns()};
+    if (!live) return {};
     policy_.hit(*entry);
     // The table's own reference can't go before this stay ends, so the count isn't zero.
     entry->hold();

@@ -21,6 +21,12 @@ namespace millrace::cache {
 ///
 /// The table has open addressing: a slot is an entry's address with 16 bits of its hash above, empty, or a grave. An
 /// entry that is unlinked, and a table that was outgrown, are freed when no reader can be looking at them (`Readers`).
+/// What a look-up came upon.
+struct Found {
+  Readers::Outcome how = Readers::Outcome::absent;
+  std::int64_t stored_ns = 0;  ///< of the entry that was there, whether it was answered or not
+};
+
 class alignas(64) L1Shard {
  public:
   struct Tally {
@@ -37,7 +43,8 @@ class alignas(64) L1Shard {
   L1Shard& operator=(const L1Shard&) = delete;
   ~L1Shard();
 
-  EntryPtr find(std::string_view key, std::uint64_t hash, std::int64_t now_ns);
+  /// `found`: how it came out.
+  EntryPtr find(std::string_view key, std::uint64_t hash, std::int64_t now_ns, Found& found);
   /// False: it isn't kept, since all else is worth more, or since over `limit_bytes` are allocated in all shards.
   bool insert(const NewEntry& entry, std::size_t capacity_bytes, std::size_t limit_bytes);
   bool erase(std::string_view key, std::uint64_t hash);

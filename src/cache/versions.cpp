@@ -3,7 +3,14 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <new>
+
 namespace millrace::cache {
+
+// Fresh pages that are zero already: writing zeros would make them memory.
+Versions::Versions() : numbers_(static_cast<std::uint64_t*>(std::calloc(count, sizeof(std::uint64_t)))) {
+  if (!numbers_) throw std::bad_alloc();
+}
 
 Dependency Versions::of(std::string_view name) {
   return static_cast<Dependency>(XXH3_64bits(name.data(), name.size()) % count);

@@ -37,4 +37,9 @@ Cacheable cacheability(const sql::Statement& statement, const catalog::Snapshot&
 std::optional<std::vector<catalog::Oid>> changed_by(const sql::Statement& statement, const catalog::Snapshot& snapshot,
                                                     std::span<const std::string> search_path);
 
+/// Of what `changed_by` says null for: whether it is a read, and nothing but what it reads isn't known: tables that
+/// were just made, say. Another catalog may know them.
+bool lacks_only_relations(const sql::Statement& statement, const catalog::Snapshot& snapshot,
+                          std::span<const std::string> search_path);
+
 }  // namespace millrace::pipeline

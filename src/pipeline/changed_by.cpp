@@ -29,6 +29,11 @@ class Calls {
       : snapshot_(snapshot), search_path_(search_path) {}
 
   bool are_harmless(const References& references) { return names(references, search_path_, 0); }
+  /// But for relations that it reads itself and that aren't known: there is one at least.
+  bool are_harmless_but_for_relations(const References& references) {
+    passes_unknown_ = true;
+    return are_harmless(references) && passed_unknown_;
+  }
 
  private:
   bool names(const References& references, std::span<const std::string> path, int depth) {
@@ -70,7 +75,9 @@ class Calls {
     if (relation == nullptr) {
       const bool other =
           std::ranges::any_of(path, [&](const auto& schema) { return snapshot_.find(schema, name.name) != nullptr; });
-      return name.schema.empty() && !other && std::ranges::binary_search(references.with, name.name);
+      if (name.schema.empty() && !other && std::ranges::binary_search(references.with, name.name)) return true;
+      passed_unknown_ |= passes_unknown_ && depth == 0;
+      return passes_unknown_ && depth == 0;
     }
     for (const Oid oid : snapshot_.read_with(relation->oid)) {
       const auto* below = snapshot_.find(oid);
@@ -86,6 +93,7 @@ class Calls {
   const catalog::Snapshot& snapshot_;
   std::span<const std::string> search_path_;
   std::vector<Oid> views_;
+  bool passes_unknown_ = false, passed_unknown_ = false;
 };
 
 /// Of which only what it names can change anything.
@@ -136,6 +144,12 @@ std::optional<std::vector<Oid>> changed_by(const sql::Statement& statement, cons
   const auto twice = std::ranges::unique(changed);
   changed.erase(twice.begin(), twice.end());
   return changed;
+}
+
+bool lacks_only_relations(const sql::Statement& statement, const catalog::Snapshot& snapshot,
+                          std::span<const std::string> search_path) {
+  return is_known(statement) && !snapshot.has_unsafe_casts && statement.references->writes.empty() &&
+         Calls(snapshot, search_path).are_harmless_but_for_relations(*statement.references);
 }
 
 }  // namespace millrace::pipeline

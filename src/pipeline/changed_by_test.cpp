@@ -17,6 +17,10 @@ class ChangedBy : public testing::Test {
     if (snapshot_ == nullptr) snapshot_ = database_.builder.build();
     return changed_by(*sql::parse(text), *snapshot_, test::path());
   }
+  bool lacks_only_relations(std::string_view text) {
+    EXPECT_EQ(ask(text), std::nullopt) << text;
+    return pipeline::lacks_only_relations(*sql::parse(text), *snapshot_, test::path());
+  }
   void expect_anything(std::initializer_list<std::string_view> texts) {
     for (const auto text : texts) EXPECT_EQ(ask(text), std::nullopt) << text;
   }
@@ -55,6 +59,16 @@ TEST_F(ChangedBy, ForeignKeysLetOthersFollow) {
 TEST_F(ChangedBy, ClockAndChanceChangeNoRows) {
   expect("UPDATE users SET at = now(), id = random() WHERE at < current_timestamp", {database_.users});
   expect("INSERT INTO users VALUES (nextval('s'), gen_random_uuid(), DEFAULT)", {database_.users});
+}
+
+TEST_F(ChangedBy, OnlyRelationsThatAreReadMayBecomeKnown) {
+  EXPECT_TRUE(lacks_only_relations("SELECT * FROM just_made"));
+  EXPECT_TRUE(lacks_only_relations("SELECT lower(name) FROM users, just_made"));
+  EXPECT_FALSE(lacks_only_relations("SELECT nobodys(id) FROM just_made"));
+  EXPECT_FALSE(lacks_only_relations("SELECT nobodys(id) FROM users"));
+  EXPECT_FALSE(lacks_only_relations("INSERT INTO just_made VALUES (1)"));
+  EXPECT_FALSE(lacks_only_relations("INSERT INTO users SELECT id FROM just_made"));
+  EXPECT_FALSE(lacks_only_relations("DO 'BEGIN END'"));
 }
 
 TEST_F(ChangedBy, NothingByWhatOnlyReads) {

@@ -8,6 +8,7 @@
 
 #include "cache/entry.hpp"
 #include "monitor/query_record.hpp"
+#include "pipeline/consistency.hpp"
 #include "pipeline/fill.hpp"
 #include "pipeline/scope.hpp"
 #include "sql/statement.hpp"
@@ -32,6 +33,7 @@ struct Exchange {
 
   CacheUse cache = CacheUse::none;
   std::shared_ptr<Fill> fill = {};  ///< null: the answer isn't kept
+  Payoff* payoff = nullptr;         ///< of a hit, its template's; null: it counts for none
 
   std::uint64_t rows = 0;
   std::uint64_t bytes_in = 0;   ///< from the client
@@ -66,6 +68,14 @@ struct SessionView {
   bool begin_held = false;       ///< a BEGIN was answered that no server has seen
   bool untouched = false;        ///< the session is as it began, and has nothing on a server connection
   const Scope* scope = nullptr;  ///< null: what it reads isn't answered from memory at present
+  integration::Moments needed;   ///< from which on an answer must show all that anybody could see
+};
+
+/// An answer is there that may be fresh enough, if these moments are proved.
+struct Unproved {
+  integration::Moments moments;
+  std::int64_t cost_ns = 0;  ///< what it takes to ask the server instead
+  explicit operator bool() const { return moments.rows != 0; }
 };
 
 struct Verdict {
@@ -76,6 +86,9 @@ struct Verdict {
   };
   What what = What::send;
   cache::EntryPtr entry = {};
+  Unproved unproved = {};    ///< of `send`
+  Payoff* payoff = nullptr;  ///< of `answer`; null: it counts for none
+  bool passes = false;       ///< of `send`: memory wasn't asked, nor is anybody else's answer waited for
 };
 
 }  // namespace millrace::pipeline

@@ -1,8 +1,10 @@
 #include "pipeline/explanation.hpp"
 
 #include "pipeline/judgements.hpp"
+#include "pipeline/passes_on.hpp"
 #include "pipeline/pipeline.hpp"
 #include "pipeline/question_key.hpp"
+#include "pipeline/rows_read.hpp"
 #include "pipeline/tidying.hpp"
 #include "sql/comments.hpp"
 
@@ -42,9 +44,23 @@ std::string words_of(std::string_view settings) {
   return words;
 }
 
+std::string name_of(catalog::Oid oid, const catalog::Snapshot& catalog) {
+  const auto* table = catalog.find(oid);
+  return table == nullptr ? std::to_string(oid) : table->schema + "." + table->name;
+}
+
+/// "public.people", "public.people (id = 1)", "public.people (id in 1, 2)".
+std::string words_of(const RowsRead& rows, const catalog::Snapshot& catalog) {
+  std::string words = name_of(rows.table, catalog);
+  if (rows.column.empty()) return words;
+  words.append(" (").append(rows.column).append(rows.values.size() == 1 ? " = " : " in ");
+  for (std::size_t i = 0; i < rows.values.size(); ++i) words.append(i == 0 ? "" : ", ").append(rows.values[i]);
+  return words + ")";
+}
+
 /// As it is decided, and counted: what the text shows, what of the session is in the way, what the catalog says.
 void judge(Explanation& said, const Scope& scope, const Question& question, const sql::Statement& statement,
-           std::optional<Refusal> session) {
+           std::optional<Refusal> session, std::optional<Refusal> payoff) {
   const auto refuse = [&said](std::string code, std::string why) {
     said.refusals.push_back({std::move(code), std::move(why)});
   };
@@ -55,6 +71,7 @@ void judge(Explanation& said, const Scope& scope, const Question& question, cons
   if (!by_text()) refuse(by_text.code, by_text.why_not);
   if (session) said.refusals.push_back(std::move(*session));
   if (!by_text()) return;
+  if (payoff) said.refusals.push_back(*std::move(payoff));
   if (!catalog) return refuse("catalog_unknown", "the database's catalogs aren't known at present");
   if (tidies) {
     if (!tidies_as_known(statement, *catalog)) return refuse("function", "calls a function that isn't PostgreSQL's");
@@ -68,10 +85,20 @@ void judge(Explanation& said, const Scope& scope, const Question& question, cons
     return refuse("constant_of_time", "has a constant or parameter that may stand for the time, such as 'now'");
   }
   said.reads.emplace();
-  for (const auto oid : judged.reads) {
-    const auto* table = catalog->find(oid);
-    said.reads->push_back(table == nullptr ? std::to_string(oid) : table->schema + "." + table->name);
+  for (const auto table : judged.reads) said.reads->push_back(name_of(table, *catalog));
+  for (const auto& rows : rows_read(question, judged.reads, *catalog, *said.search_path)) {
+    said.rows.push_back(words_of(rows, *catalog));
   }
+}
+
+/// Why it is passed on though it may be kept. Null: it isn't passed on.
+std::optional<Refusal> judge_payoff(Explanation& said, ReadCache& cache, const Scope& scope,
+                                    const sql::Statement& statement, std::string_view text, std::int64_t now) {
+  const auto* const payoff = cache.payoffs().find(statement.fingerprint, scope.everything);
+  if (payoff == nullptr) return std::nullopt;
+  said.payoff = payoff->figures();
+  if (!passes_on(payoff, text, now)) return std::nullopt;
+  return Refusal{"does_not_pay", words_of(*said.payoff)};
 }
 
 std::optional<Explanation::Kept> kept_under(cache::L1Cache& l1, const Scope& scope, const Question& question,
@@ -89,26 +116,30 @@ std::optional<Explanation::Kept> kept_under(cache::L1Cache& l1, const Scope& sco
                            .age = std::chrono::nanoseconds(now - entry->stored_ns()),
                            .remaining = std::chrono::nanoseconds(remaining),
                            .rows = entry->rows(),
-                           .bytes = entry->memory_bytes()};
+                           .bytes = entry->memory_bytes(),
+                           .followed = entry->follows() != cache::Follows::no};
 }
 
 }  // namespace
 
 Explanation explain(ReadCache& cache, const Scope& scope, const Question& question, const sql::Statement& statement,
-                    std::optional<Refusal> session, std::int64_t now) {
+                    std::optional<Refusal> session, const std::optional<Consistency>& level, std::int64_t now) {
   Explanation said = begin(scope.database, scope.user, text_of(question), statement);
   if (scope.wanted) said.settings = words_of(scope.settings);
-  const bool session_allows = !session;
-  judge(said, scope, question, statement, std::move(session));
+  auto payoff = judge_payoff(said, cache, scope, statement, text_of(question), now);
+  const bool may_be_hit = !session && !payoff;
+  judge(said, scope, question, statement, std::move(session), std::move(payoff));
 
+  if (level) said.consistency = level->text();
   auto hints = sql::hints_of(text_of(question));
   said.ttl = hints.ttl ? std::chrono::nanoseconds(*hints.ttl) : cache.ttl();
   said.tags = std::move(hints.tags);
   if (scope.wanted && scope.number != 0) said.kept = kept_under(cache.l1(), scope, question, now);
 
   // What is fresh is answered while the catalogs are being read anew, too.
-  const bool is_there = said.kept && said.kept->state == Explanation::Kept::State::fresh;
-  if (session_allows && is_there && (may_only_read(statement) || only_tidies(statement))) {
+  const bool is_there = said.kept && said.kept->state == Explanation::Kept::State::fresh &&
+                        (said.kept->followed || !level || !level->needs_stream());
+  if (may_be_hit && is_there && (may_only_read(statement) || only_tidies(statement))) {
     said.decision = CacheUse::hit;
     said.refusals.clear();
   } else if (said.refusals.empty()) {

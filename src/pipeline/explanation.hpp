@@ -8,6 +8,7 @@
 
 #include "monitor/query_record.hpp"
 #include "pipeline/exchange.hpp"
+#include "pipeline/payoff.hpp"
 #include "pipeline/read_cache.hpp"
 #include "pipeline/refusal.hpp"
 
@@ -25,6 +26,9 @@ struct Explanation {
   /// Tables whose rows it depends on, with their schemas; also those below them. Null: not known, or it may not be
   /// kept.
   std::optional<std::vector<std::string>> reads;
+  /// The same, with which rows count where that is known, for people: "public.people (id = 1)", which stands for the
+  /// tables below as well.
+  std::vector<std::string> rows;
 
   // What the answer is kept under, so far as it is for people.
   std::string database, user;
@@ -32,6 +36,7 @@ struct Explanation {
   std::optional<std::vector<std::string>> search_path;
   std::string text;  ///< without its comments
 
+  std::string consistency;         ///< the level that is asked for; "": none
   std::chrono::nanoseconds ttl{};  ///< of an answer that would be kept now
   std::vector<std::string> tags;   ///< by its comments
 
@@ -41,14 +46,18 @@ struct Explanation {
     std::chrono::nanoseconds age{}, remaining{};  ///< `remaining`: nothing, if it isn't fresh
     std::uint64_t rows = 0;
     std::size_t bytes = 0;  ///< of memory
+    bool followed = false;  ///< when it changes is told by the change stream
   };
   std::optional<Kept> kept;  ///< what is there under the key
+
+  std::optional<PayoffFigures> payoff;  ///< of its template; null: none of it was to be kept lately
 };
 
-/// Of an asker of this scope. `session`: what of the session is in the way; null: nothing is. Looks only: nothing is
-/// counted, kept or read anew. A scope without a number has nothing in the cache. Thread-safe; not for a query's way.
+/// Of an asker of this scope. `session`: what of the session is in the way; null: nothing is. `level`: that it asks
+/// for; whether a proof of it is there now isn't looked at. Looks only: nothing is counted, kept or read anew. A scope
+/// without a number has nothing in the cache. Thread-safe; not for a query's way.
 Explanation explain(ReadCache& cache, const Scope& scope, const Question& question, const sql::Statement& statement,
-                    std::optional<Refusal> session, std::int64_t now);
+                    std::optional<Refusal> session, const std::optional<Consistency>& level, std::int64_t now);
 
 /// Where there is no cache.
 Explanation explain_without_cache(std::string_view database, std::string_view user, std::string_view text,

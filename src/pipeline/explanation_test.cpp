@@ -29,10 +29,11 @@ class ExplanationTest : public testing::Test {
 
   Question query(std::string_view text) { return {.kind = Question::Kind::query, .text = text, .parameters = {}}; }
   Explanation explained(std::string_view text, std::int64_t now = second, std::optional<Refusal> session = {}) {
-    return explain(cache_, *scope_, query(text), *sql::parse(text), std::move(session), now);
+    return explain(cache_, *scope_, query(text), *sql::parse(text), std::move(session), {}, now);
   }
   void run(std::string_view text, std::int64_t now = second) {
-    const auto fill = pipeline_.begin_fill(*scope_, query(text), pipeline_.understand(text), now);
+    const auto fill = pipeline_.begin_fill(*scope_, query(text), pipeline_.understand(text),
+                                           Consistency{.level = Consistency::Level::eventual}, now);
     ASSERT_TRUE(fill) << text;
     fill->add_head("head");
     fill->add_body("body");
@@ -139,7 +140,9 @@ TEST_F(ExplanationTest, SaysWhatIsCounted) {
                            "SELECT nextval('s')", "SELECT currval('s')", "SELECT 1 INTO t", "SELECT 1; SELECT 2",
                            "SELECT set_config('a', 'b', false)", "SELECT * FROM nobody", "SELECT current_date"}) {
     const auto before = cache_.refusals();
-    EXPECT_FALSE(pipeline_.begin_fill(*scope_, query(text), pipeline_.understand(text), second)) << text;
+    EXPECT_FALSE(pipeline_.begin_fill(*scope_, query(text), pipeline_.understand(text),
+                                      Consistency{.level = Consistency::Level::eventual}, second))
+        << text;
     pipeline_.publish_counts();
     const auto counted = cache_.refusals();
     const auto code = first_reason(text);

@@ -6,7 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "cache/versions.hpp"
+#include "cache/entry.hpp"
+#include "pipeline/payoff.hpp"
 
 namespace millrace::pipeline {
 
@@ -27,8 +28,12 @@ struct Fill {
   std::string body;
   std::uint64_t rows = 0;
   std::uint32_t first_rows = 0;  ///< the answer ends where the portal has stopped after so many; 0: at its end
-  std::uint64_t columns = 0;     ///< of the result, as the gateway identifies them; 0: not known
+  cache::Follows follows = cache::Follows::no;
+  std::uint64_t columns = 0;  ///< of the result, as the gateway identifies them; 0: not known
   bool dropped = false;
+  Payoff* payoff = nullptr;                 ///< its template's; null: of what is no question of a client's
+  std::int64_t beginning_took_ns = 0;       ///< 0: this one isn't measured
+  bool may_lead = true;                     ///< others who ask the same may wait for it
   std::shared_ptr<const void> flight = {};  ///< of Flights: others wait for it; null: for somebody else's
 
   void add_head(std::string_view bytes) { add(head, bytes); }

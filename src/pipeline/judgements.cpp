@@ -77,14 +77,18 @@ const Judgement& Judgements::of(const StatementPtr& statement, const Scope& scop
   Known& known = *found->second;
   known.statement = statement;
   known.version = catalog.version;
-  const auto path = search_path_of(scope, catalog);
+  auto path = search_path_of(scope, catalog);
   if (!path) {
     known.judgement = {.read = {.why_not = "the session's search path isn't known", .code = "search_path", .reads = {}},
-                       .changes = std::nullopt};
+                       .changes = std::nullopt,
+                       .search_path = {}};
     return known.judgement;
   }
   known.judgement = {.read = cacheability(*statement, catalog, *path),
-                     .changes = changed_by(*statement, catalog, *path)};
+                     .changes = changed_by(*statement, catalog, *path),
+                     .search_path = {}};
+  known.judgement.lacks_relations = !known.judgement.changes && lacks_only_relations(*statement, catalog, *path);
+  known.judgement.search_path = *std::move(path);
   return known.judgement;
 }
 

@@ -21,6 +21,8 @@ using StatementPtr = std::shared_ptr<const sql::Statement>;
 struct Judgement {
   Cacheable read;
   std::optional<std::vector<catalog::Oid>> changes;  ///< tables; null: anything
+  bool lacks_relations = false;                      ///< see `lacks_only_relations`
+  std::vector<std::string> search_path;              ///< under which that is so
 };
 
 /// Remembers what was found of statements, as long as the catalogs are as they were. Not thread-safe: one a core.

@@ -1,7 +1,10 @@
 #include "pipeline/pipeline.hpp"
 
+#include "base/clock.hpp"
 #include "base/log.hpp"
+#include "pipeline/passes_on.hpp"
 #include "pipeline/question_key.hpp"
+#include "pipeline/rows_read.hpp"
 #include "pipeline/tidying.hpp"
 #include "sql/comments.hpp"
 #include "sql/references.hpp"
@@ -9,8 +12,40 @@
 namespace millrace::pipeline {
 namespace {
 
+using Reach = Effects::Reach;
+
 constexpr std::size_t memo_entries = 4096;
+/// What asking memory costs is measured of one in so many: reading the clock isn't free.
+constexpr std::uint32_t measured_of = 64;
 constexpr auto last_kind = sql::StatementKind::unparsed;
+
+/// Whether the change stream tells of it. What is partitioned holds no rows itself.
+bool is_told(catalog::Oid table, const integration::Freshness::Tables& followed, const catalog::Snapshot& catalog) {
+  if (followed.contains(table)) return true;
+  const auto* relation = catalog.find(table);
+  return relation != nullptr && relation->kind == 'p';
+}
+
+cache::Follows follows(const Scope& scope, const catalog::Snapshot& catalog, std::span<const catalog::Oid> tables) {
+  const auto followed = scope.freshness->followed();
+  const bool all = std::ranges::all_of(tables, [&](const auto table) { return is_told(table, *followed, catalog); });
+  return all && scope.freshness->is_followed() ? cache::Follows::yes : cache::Follows::no;
+}
+
+/// Whether names in it could come to mean something else.
+bool has_names(const sql::Statement& statement) {
+  const auto& names = *statement.references;
+  return !names.reads.empty() || !names.functions.empty() || !names.operators.empty() || !names.types.empty() ||
+         !names.collations.empty() || !names.fields.empty();
+}
+
+/// Whether what was told of the tables is what a statement that begins now sees.
+bool is_visible(const Scope& scope, std::span<const catalog::Oid> tables) {
+  if (scope.freshness->all_is_visible()) return true;
+  std::vector<cache::Dependency> dependencies = {scope.everything};
+  for (const auto table : tables) dependencies.push_back(ReadCache::of_table(scope.database, table));
+  return scope.freshness->all_visible(dependencies);
+}
 
 StatementGroup group_of(sql::StatementKind kind) {
   using enum sql::StatementKind;
@@ -33,11 +68,32 @@ StatementGroup group_of(sql::StatementKind kind) {
   }
 }
 
+void see(std::vector<cache::Seen>& seen, ReadCache& cache, std::string_view database, const RowsRead& rows) {
+  auto& versions = cache.versions();
+  if (rows.column.empty()) return seen.push_back(versions.see(ReadCache::of_table(database, rows.table)));
+  // Before their versions are looked at.
+  if (!cache.tracked_columns().add(database, rows.table, rows.column)) {
+    for (const auto part : rows.parts) seen.push_back(versions.see(ReadCache::of_table(database, part)));
+    return;
+  }
+  // A change of values is told of the table that is named, too; one of which nobody knows more, of the part perhaps
+  // alone.
+  for (const auto part : rows.parts) seen.push_back(versions.see(ReadCache::of_unknown_rows(database, part)));
+  seen.push_back(versions.see(ReadCache::of_unknown_values(database, rows.table, rows.column)));
+  for (const auto& value : rows.values) {
+    seen.push_back(versions.see(ReadCache::of_value(database, rows.table, rows.column, value)));
+  }
+}
+
 }  // namespace
 
 bool may_only_read(const sql::Statement& statement) {
   return statement.kind == sql::StatementKind::select && !statement.writes && !statement.uses_sequence_state &&
          statement.changes.empty() && statement.other_settings.empty() && statement.references;
+}
+
+std::int64_t shown_until(const cache::Entry& entry) {
+  return entry.follows() == cache::Follows::nothing ? 0 : entry.stored_ns() + entry.cost_ns();
 }
 
 Pipeline::Pipeline(std::size_t core, QueryPerformanceMonitor& monitor, sql::ParseLimits limits, ReadCache* cache)
@@ -65,10 +121,12 @@ Verdict Pipeline::decide(const Exchange& exchange, std::string_view text, const 
   if (session.scope == nullptr) return {};
   const bool tidies = session.untouched && only_tidies(*statement);
   if (!tidies && !may_only_read(*statement)) return {};
-  auto entry =
-      look_up(*session.scope, {.kind = Question::Kind::query, .text = text, .parameters = {}}, exchange.started);
-  if (!entry || (entry->head().empty() && !tidies)) return {};
-  return {.what = What::answer, .entry = std::move(entry)};
+  const Question question{.kind = Question::Kind::query, .text = text, .parameters = {}};
+  auto* const payoff = tidies ? nullptr : payoff_of(*session.scope, *statement);
+  if (passes_on(payoff, text, exchange.started)) return {.passes = true};
+  auto found = look_up(*session.scope, question, exchange.started, session.needed);
+  if (!found.entry || (found.entry->head().empty() && !tidies)) return {.unproved = found.unproved};
+  return {.what = What::answer, .entry = std::move(found.entry), .payoff = payoff};
 }
 
 std::string_view Pipeline::make_key(const Scope& scope, const Question& question) {
@@ -76,9 +134,44 @@ std::string_view Pipeline::make_key(const Scope& scope, const Question& question
   return key_;
 }
 
-cache::EntryPtr Pipeline::look_up(const Scope& scope, const Question& question, std::int64_t now) {
+/// What was asked for the first time says nothing of how often it will be asked again, until what is kept of it
+/// displaces something else.
+void Pipeline::count_miss(const Fill& fill, std::int64_t now) {
+  using enum cache::Readers::Outcome;
+  if (looked_.hash != fill.hash) return;
+  const bool was_there = looked_.unproved || looked_.found.how == stale || looked_.found.how == expired;
+  const bool counts = was_there ? looked_.found.stored_ns >= fill.payoff->tried_since()
+                                : looked_.found.how == absent && cache_->l1().is_nearly_full();
+  if (counts) fill.payoff->missed(now);
+}
+
+/// A proof is there before the versions are compared, so that what it holds of is in them.
+Pipeline::Found Pipeline::look_up(const Scope& scope, const Question& question, std::int64_t now,
+                                  integration::Moments needed) {
+  const auto certain = scope.freshness->certain_until();
+  const auto proved = scope.freshness->proved_until();
+  const bool is_measured = ++lookups_ % measured_of == 0;
+  looked_ = {.since = is_measured ? now_ns() : 0};
   const std::string_view key = make_key(scope, question);
-  return cache_->l1().find(key, cache::hash_of(key), now);
+  looked_.hash = cache::hash_of(key);
+  auto entry = cache_->l1().find(key, looked_.hash, now, looked_.found);
+  // Of what was written through Millrace the catalogs must be as new: they say whether the stream tells it.
+  if (entry && scope.freshness->last_left() > std::min(proved, certain)) {
+    for (const auto& seen : entry->seen()) {
+      const auto left = scope.freshness->left(seen.dependency);
+      needed = {.rows = std::max(needed.rows, left), .catalogs = std::max(needed.catalogs, left)};
+    }
+  }
+  if (!entry || entry->stored_ns() >= needed.rows || entry->follows() == cache::Follows::nothing)
+    return {std::move(entry)};
+  if (entry->follows() == cache::Follows::no) {
+    looked_.found.how = cache::Readers::Outcome::stale;  // for all that is known
+    return {};
+  }
+  if (proved >= needed.rows && certain >= needed.catalogs) return {std::move(entry)};
+  looked_.unproved = true;
+  if (!scope.freshness->is_followed()) return {};
+  return {.entry = {}, .unproved = {.moments = needed, .cost_ns = entry->cost_ns()}};
 }
 
 std::uint64_t Pipeline::flight_of(const Scope& scope, const Question& question) {
@@ -87,13 +180,19 @@ std::uint64_t Pipeline::flight_of(const Scope& scope, const Question& question) 
 }
 
 std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& question, const StatementPtr& statement,
-                                           std::int64_t now) {
+                                           const Consistency& consistency, std::int64_t now,
+                                           std::int64_t waited_in_vain) {
   const auto refuse = [&](std::string_view code) {
     if (question.kind != Question::Kind::columns) judgements_.count_refusal(code);  // of a statement once
     return nullptr;
   };
   const bool tidies = question.kind == Question::Kind::query && only_tidies(*statement);
   if (!tidies && !may_only_read(*statement)) return refuse(cacheability_by_text(*statement).code);
+  const bool counts = !tidies && question.kind != Question::Kind::columns;
+  auto* const payoff = counts ? payoff_of(scope, *statement) : nullptr;
+  if (passes_on(payoff, question.text, now)) return refuse("does_not_pay");
+  const bool is_measured = payoff == nullptr || !payoff->is_filling_known() || ++fills_ % measured_of == 0;
+  const auto began = is_measured ? now_ns() : 0;
   cache_->begin_use();
   auto& versions = cache_->versions();
   // Before the catalog itself is looked at.
@@ -108,20 +207,32 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
     return refuse("constant_of_time");
   const auto hints = sql::hints_of(question.text.substr(0, question.text.find('\0')));
   auto fill = std::make_shared<Fill>();
-  if (question.kind != Question::Kind::columns) {
-    for (const auto table : judgement.read.reads)
-      seen.push_back(versions.see(ReadCache::of_table(scope.database, table)));
+  fill->follows = cache::Follows::nothing;
+  if (!tidies && has_names(*statement)) fill->follows = follows(scope, *catalog, {});
+  if (question.kind != Question::Kind::columns && !judgement.read.reads.empty()) {
+    for (const auto& rows : rows_read(question, judgement.read.reads, *catalog, judgement.search_path))
+      see(seen, *cache_, scope.database, rows);
+    fill->follows = follows(scope, *catalog, judgement.read.reads);
+    if (!is_visible(scope, judgement.read.reads)) return refuse("not_visible");
   }
+  if (fill->follows == cache::Follows::no && consistency.needs_stream()) return refuse("not_followed");
   fill->seen = std::move(seen);
   fill->key = make_key(scope, question);
   fill->hash = cache::hash_of(fill->key);
   fill->fingerprint = statement->fingerprint;
+  fill->may_lead = !tidies;  // nobody looks for one that tidies up
   fill->started_ns = now;
   fill->ttl_ns = std::chrono::nanoseconds(hints.ttl.value_or(std::chrono::seconds(0))).count();
   if (fill->ttl_ns == 0) fill->ttl_ns = cache_->ttl().count();
   for (const auto& tag : hints.tags) fill->seen.push_back(versions.see(ReadCache::of_tag(tag)));
   fill->tags = hints.tags;
   fill->most_bytes = cache_->l1().max_entry_bytes();
+  if (counts) {
+    fill->payoff = &cache_->payoffs().make(statement->fingerprint, scope.everything);
+    count_miss(*fill, now);
+    fill->payoff->missing_waited(waited_in_vain);
+    if (began != 0) fill->beginning_took_ns = now_ns() - began;
+  }
   return fill;
 }
 
@@ -131,7 +242,9 @@ void Pipeline::count_refusal(const sql::Statement& statement, std::string_view c
 }
 
 void Pipeline::complete(Fill& fill, std::int64_t now) {
+  if (fill.payoff != nullptr) fill.payoff->origin_took(now - fill.started_ns);
   if (fill.dropped) return judgements_.count_refusal("too_large");
+  const auto began = fill.beginning_took_ns != 0 ? now_ns() : 0;
   if (fill.first_rows != 0) {
     set_first_rows(fill.key, fill.first_rows);
     fill.hash = cache::hash_of(fill.key);
@@ -145,16 +258,12 @@ void Pipeline::complete(Fill& fill, std::int64_t now) {
                        .rows = fill.rows,
                        .fingerprint = fill.fingerprint,
                        .columns = fill.columns,
+                       .follows = fill.follows,
                        .now_ns = fill.started_ns,
                        .ttl_ns = fill.ttl_ns,
                        .cost_ns = now - fill.started_ns,
                        .owner = {}});
-}
-
-bool Pipeline::only_reads(const Scope& scope, const StatementPtr& statement) {
-  if (!statement || !may_only_read(*statement)) return false;
-  const auto catalog = scope.source->current();
-  return catalog && judgements_.of(statement, scope, *catalog).read.code.empty();
+  if (began != 0) fill.payoff->filling_took(fill.beginning_took_ns + now_ns() - began);
 }
 
 bool Pipeline::reads_committed(const Scope& scope) {
@@ -164,8 +273,7 @@ bool Pipeline::reads_committed(const Scope& scope) {
   return defaults && defaults->isolation == "read committed";
 }
 
-/// What it may change, by its kind; the rest is for the catalog to say.
-enum class Reach : std::uint8_t { nothing, data, everything, catalog };
+namespace {
 
 Reach reach_of(const sql::Statement& statement) {
   using Kind = sql::StatementKind;
@@ -189,22 +297,44 @@ Reach reach_of(const sql::Statement& statement) {
   return (statement.kinds & sql::kinds_with_references) != 0 ? Reach::data : Reach::nothing;
 }
 
-std::optional<bool> Pipeline::is_seen_through(const Scope& scope, const StatementPtr& statement) {
-  const Reach reach = reach_of(*statement);
-  if (reach == Reach::nothing) return true;
+/// What it runs isn't in its text.
+bool is_opaque(const sql::Statement& statement) {
   using Kind = sql::StatementKind;
   constexpr auto opaque = bit(Kind::call) | bit(Kind::do_block) | bit(Kind::execute) | bit(Kind::unparsed);
-  if ((statement->kinds & opaque) != 0 || statement->kinds == 0) return false;
-  if (reach != Reach::data) return true;
-  const auto catalog = scope.source->current();
-  if (!catalog) return std::nullopt;
-  return judgements_.of(statement, scope, *catalog).changes.has_value();
+  return (statement.kinds & opaque) != 0 || statement.kinds == 0;
 }
 
-void Pipeline::add_changes(Changes& changes, const Scope& scope, const StatementPtr& statement, bool names_are_clear) {
-  const Reach reach = statement ? reach_of(*statement) : Reach::catalog;
-  if (reach == Reach::nothing) return;
-  if (reach == Reach::catalog) {
+}  // namespace
+
+Effects Pipeline::effects_of(const Scope& scope, const StatementPtr& statement) {
+  Effects effects;
+  if (!statement) return effects;
+  effects.reach = reach_of(*statement);
+  // Where nobody wants answers from memory, nobody looks.
+  if (!cache_->in_use()) return effects;
+  if (effects.reach != Reach::data) {
+    effects.seen_through = effects.reach == Reach::nothing || !is_opaque(*statement);
+    return effects;
+  }
+  const auto& references = *statement->references;
+  effects.names_tables = !references.reads.empty() || !references.writes.empty();
+  const auto catalog = scope.source->current();
+  if (!catalog) {
+    effects.seen_through.reset();
+    return effects;
+  }
+  const Judgement& judgement = judgements_.of(statement, scope, *catalog);
+  effects.only_reads = may_only_read(*statement) && judgement.read.code.empty();
+  effects.seen_through = judgement.changes.has_value();
+  effects.lacks_relations = judgement.lacks_relations;
+  if (judgement.lacks_relations) effects.seen_through.reset();
+  if (judgement.changes) effects.tables = &*judgement.changes;
+  return effects;
+}
+
+void Pipeline::add_changes(Changes& changes, const Scope& scope, const Effects& effects, bool names_are_clear) {
+  if (effects.reach == Reach::nothing) return;
+  if (effects.reach == Reach::catalog) {
     changes.everything = true;
     if (!changes.catalog) changes.catalog = scope.source->hold();
   }
@@ -212,22 +342,33 @@ void Pipeline::add_changes(Changes& changes, const Scope& scope, const Statement
     changes.unseen = true;
     return;
   }
-  const auto catalog = reach == Reach::data ? scope.source->current() : nullptr;
-  const auto names_tables = [](const sql::References& references) {
-    return !references.reads.empty() || !references.writes.empty();
-  };
-  if (!catalog || (!names_are_clear && names_tables(*statement->references))) {
+  if (effects.tables == nullptr || (!names_are_clear && effects.names_tables)) {
     changes.everything = true;
     return;
   }
-  const auto& tables = judgements_.of(statement, scope, *catalog).changes;
-  if (!tables) {
-    changes.everything = true;
-    return;
-  }
-  for (const auto table : *tables) {
+  for (const auto table : *effects.tables) {
     if (std::ranges::find(changes.tables, table) == changes.tables.end()) changes.tables.push_back(table);
   }
+}
+
+/// What isn't known to be nothing but rows of tables may be DDL, which isn't told.
+void Pipeline::apply(const Changes& changes, const Scope& scope, std::int64_t now) {
+  const bool are_rows = !changes.everything && !changes.unseen && !changes.catalog;
+  const auto catalog = are_rows && scope.freshness->is_followed() ? scope.source->current() : nullptr;
+  if (!catalog) return cache_->apply(changes, scope.database, InvalidationReason::write);
+  Changes untold;
+  std::vector<cache::Dependency> left;
+  const auto followed = scope.freshness->followed();
+  for (const auto table : changes.tables) {
+    if (is_told(table, *followed, *catalog)) {
+      left.push_back(ReadCache::of_table(scope.database, table));
+      left.push_back(ReadCache::of_unknown_rows(scope.database, table));
+    } else {
+      untold.tables.push_back(table);
+    }
+  }
+  scope.freshness->leave(left, now);
+  cache_->apply(untold, scope.database, InvalidationReason::write);
 }
 
 void Pipeline::ended(const Exchange& exchange, const Caller& caller, std::int64_t now) {
@@ -249,6 +390,11 @@ void Pipeline::ended(const Exchange& exchange, const Caller& caller, std::int64_
       .cache = exchange.cache,
       .sqlstate = exchange.sqlstate,
   };
+  if (exchange.payoff != nullptr) {
+    exchange.payoff->hit();
+    exchange.payoff->hit_waited(exchange.waited);
+    if (looked_.since != 0) exchange.payoff->hit_took(now_ns() - std::exchange(looked_.since, 0));
+  }
   monitor_.record(core_, record);
   auto& counters = monitor_.wire(core_);
   if (exchange.cache == CacheUse::hit) counters.cache_hits.add();

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "monitor/query_performance_monitor.hpp"
+#include "pipeline/effects.hpp"
 #include "pipeline/exchange.hpp"
 #include "pipeline/judgements.hpp"
 #include "pipeline/read_cache.hpp"
@@ -13,6 +14,9 @@ namespace millrace::pipeline {
 
 /// By its text alone: whether it is worth asking if it may be answered from memory.
 bool may_only_read(const sql::Statement& statement);
+
+/// The last moment that something is of which the answer shows.
+std::int64_t shown_until(const cache::Entry& entry);
 
 /// The way of a query, one a core:
 ///
@@ -34,29 +38,40 @@ class Pipeline {
 
   // Answers from memory.
   ReadCache* cache() const { return cache_; }
-  /// Null: there is none, or it isn't fresh.
-  cache::EntryPtr look_up(const Scope& scope, const Question& question, std::int64_t now);
+  struct Found {
+    cache::EntryPtr entry;  ///< null: there is none, or it isn't fresh, or isn't known to be
+    Unproved unproved = {};
+  };
+  /// `needed`: of `pipeline::needed`.
+  Found look_up(const Scope& scope, const Question& question, std::int64_t now, integration::Moments needed);
+  /// Of a read's template; null: nothing is known of it yet.
+  Payoff* payoff_of(const Scope& scope, const sql::Statement& statement) const {
+    return cache_->payoffs().find(statement.fingerprint, scope.everything);
+  }
   /// The flight (of `Flights`) by which somebody else asks the server this, for everything; 0: nobody does.
   std::uint64_t flight_of(const Scope& scope, const Question& question);
   /// Before the statement is sent: null: its answer isn't to be kept, which is counted by its reason.
+  /// `waited_in_vain`: for somebody else's answer, or for a proof, in ns.
   std::shared_ptr<Fill> begin_fill(const Scope& scope, const Question& question, const StatementPtr& statement,
-                                   std::int64_t now);
-  /// It is sent now: who asks the same may wait for it.
-  void lead_flight(Fill& fill) { fill.flight = cache_->flights().lead(fill.hash); }
+                                   const Consistency& consistency, std::int64_t now, std::int64_t waited_in_vain = 0);
+  /// It is sent now: who asks the same may wait for it, if it is a read.
+  void lead_flight(Fill& fill) {
+    if (fill.may_lead) fill.flight = cache_->flights().lead(fill.hash);
+  }
   /// Its answer isn't to be kept, for a reason of the session's, unless it shows one itself: by the reason's code.
   void count_refusal(const sql::Statement& statement, std::string_view code_of_session);
   /// All of it has come, without an error.
   void complete(Fill& fill, std::int64_t now);
-  /// Whether it only reads, and only what may be cached.
-  bool only_reads(const Scope& scope, const StatementPtr& statement);
   /// Whether a transaction that begins without options sees what is committed before each of its statements.
   bool reads_committed(const Scope& scope);
-  /// Whether all that it calls is known to set nothing, and to make nothing, that outlives it and isn't seen. Null: the
-  /// catalog isn't known at present.
-  std::optional<bool> is_seen_through(const Scope& scope, const StatementPtr& statement);
-  /// Adds what it may change, before it is sent. `statement`: null: not known. `names_are_clear`: they mean what they
-  /// do in a session of this scope.
-  void add_changes(Changes& changes, const Scope& scope, const StatementPtr& statement, bool names_are_clear);
+  /// Before it is sent. `statement`: null: not known.
+  Effects effects_of(const Scope& scope, const StatementPtr& statement);
+  /// Adds what it may change, before it is sent. `names_are_clear`: they mean what they do in a session of this scope.
+  void add_changes(Changes& changes, const Scope& scope, const Effects& effects, bool names_are_clear);
+
+  /// They are committed, or nobody knows: from now on nothing is answered that they may have made stale. What the
+  /// change stream will tell of, which knows more exactly, isn't made stale: who reads it needs a proof of this moment.
+  void apply(const Changes& changes, const Scope& scope, std::int64_t now);
 
   /// It has ended at `now`, one way or another: records it, and logs it when it was slow.
   void ended(const Exchange& exchange, const Caller& caller, std::int64_t now);
@@ -70,6 +85,7 @@ class Pipeline {
 
  private:
   std::string_view make_key(const Scope& scope, const Question& question);
+  void count_miss(const Fill& fill, std::int64_t now);
 
   std::size_t core_;
   QueryPerformanceMonitor& monitor_;
@@ -79,8 +95,17 @@ class Pipeline {
 
   ReadCache* cache_;
   Judgements judgements_;
-  std::string key_;    ///< of the question at hand
-  std::string plain_;  ///< a text without its comments
+  /// Of what was looked up last.
+  struct Looked {
+    std::uint64_t hash = 0;
+    cache::Found found = {};
+    bool unproved = false;   ///< it was there, and isn't known to be fresh enough
+    std::int64_t since = 0;  ///< 0: it isn't measured
+  };
+  Looked looked_;
+  std::uint32_t lookups_ = 0, fills_ = 0;  ///< one in many is measured
+  std::string key_;                        ///< of the question at hand
+  std::string plain_;                      ///< a text without its comments
 };
 
 /// What `QueryRecord::kind` counts through: the kinds of statements, with the group that each is compared in.

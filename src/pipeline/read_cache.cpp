@@ -27,13 +27,22 @@ ReadCache::ReadCache(std::shared_ptr<cache::IntelligentCacheManager> manager, st
 cache::Dependency ReadCache::of_table(std::string_view database, catalog::Oid table) {
   return cache::Versions::of(fmt::format("table:{}:{}", table, database));
 }
+cache::Dependency ReadCache::of_unknown_rows(std::string_view database, catalog::Oid table) {
+  return cache::Versions::of(fmt::format("whole:{}:{}", table, database));
+}
+cache::Dependency ReadCache::of_unknown_values(std::string_view database, catalog::Oid table, std::string_view column) {
+  return cache::Versions::of(fmt::format("column:{}:{}:{}", table, column, database));
+}
+cache::Dependency ReadCache::of_value(std::string_view database, catalog::Oid table, std::string_view column,
+                                      std::string_view value) {
+  return cache::Versions::of(fmt::format("value:{}:{}:{}:{}", table, column, value, database));
+}
 cache::Dependency ReadCache::of_catalog(std::string_view database) {
   return cache::Versions::of(fmt::format("catalog:{}", database));
 }
 cache::Dependency ReadCache::of_everything(std::string_view database) {
   return cache::Versions::of(fmt::format("database:{}", database));
 }
-
 cache::Dependency ReadCache::of_tag(std::string_view tag) { return cache::Versions::of(fmt::format("tag:{}", tag)); }
 
 std::shared_ptr<const Scope> ReadCache::share(Scope wanted) {
@@ -50,21 +59,64 @@ std::shared_ptr<const Scope> ReadCache::share(Scope wanted) {
   }
   wanted.number = ++last_scope_;
   wanted.source = catalogs_(wanted.database, wanted.wanted);
+  wanted.freshness = freshness(wanted.database);
+  auto& wrote = wrote_[{wanted.database, wanted.user}];
+  if (!wrote) wrote = std::make_shared<std::atomic<std::int64_t>>(0);
+  wanted.wrote = wrote;
   return scopes_.emplace(std::move(identity), std::make_shared<const Scope>(std::move(wanted))).first->second;
+}
+
+void ReadCache::forget_scopes(const std::string& database) {
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(scopes_, [&](const auto& scope) {
+      if (scope.second->database != database) return false;
+      scopes_bytes_ -= std::min(scopes_bytes_, 2 * scope.first.size() + sizeof(Scope));
+      return true;
+    });
+    std::erase_if(wrote_,
+                  [&](const auto& wrote) { return wrote.first.first == database && wrote.second.use_count() == 1; });
+  }
+  const std::lock_guard lock(freshness_mutex_);
+  const auto known = freshness_.find(database);
+  if (known != freshness_.end() && known->second.use_count() == 1) freshness_.erase(known);
+}
+
+std::shared_ptr<integration::Freshness> ReadCache::freshness(const std::string& database) const {
+  const std::lock_guard lock(freshness_mutex_);
+  auto& known = freshness_[database];
+  if (!known) known = std::make_shared<integration::Freshness>();
+  return known;
 }
 
 Scope ReadCache::unshared(Scope wanted, bool starts) const {
   wanted.catalog = of_catalog(wanted.database);
   wanted.everything = of_everything(wanted.database);
   wanted.source = catalogs_(wanted.database, starts);
+  wanted.freshness = freshness(wanted.database);
   return wanted;
 }
 
-void ReadCache::apply(const Changes& changes, std::string_view database) {
-  if (changes.catalog) versions().changed(of_catalog(database));
-  if (changes.everything || changes.catalog || (changes.unseen && in_use()))
-    versions().changed(of_everything(database));
-  for (const auto table : changes.tables) versions().changed(of_table(database, table));
+void ReadCache::apply(const Changes& changes, std::string_view database, InvalidationReason reason) {
+  if (changes.catalog) {
+    versions().changed(of_catalog(database));
+    invalidations_.add(database, 0, InvalidationReason::catalog);
+  }
+  const bool everything = changes.everything || (changes.unseen && in_use());
+  if (everything) invalidations_.add(database, 0, reason);
+  if (everything || changes.catalog) versions().changed(of_everything(database));
+  for (const auto table : changes.tables) {
+    invalidations_.add(database, table, reason);
+    versions().changed(of_table(database, table));
+    versions().changed(of_unknown_rows(database, table));
+  }
+}
+
+std::string ReadCache::name_of_table(const std::string& database, catalog::Oid table) const {
+  const auto source = catalogs_(database, false);
+  const auto snapshot = source ? source->current() : nullptr;
+  const auto* const relation = snapshot ? snapshot->find(table) : nullptr;
+  return relation == nullptr ? std::string() : relation->schema + "." + relation->name;
 }
 
 void ReadCache::forget_all() { manager_->invalidate(cache::InvalidationScope::global, {}); }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -7,6 +8,7 @@
 #include <string>
 
 #include "cache/versions.hpp"
+#include "integration/freshness.hpp"
 
 namespace millrace::catalog {
 class Snapshot;
@@ -47,6 +49,9 @@ struct Scope {
   std::optional<SearchPath> search_path = SearchPath{};
 
   std::shared_ptr<const CatalogSource> source = {};
+  std::shared_ptr<integration::Freshness> freshness = {};  ///< of the database; never null in a shared one
+  /// When the user last wrote through Millrace, in whichever session: of `now_ns()`. Never null in a shared one.
+  std::shared_ptr<std::atomic<std::int64_t>> wrote = {};
 
   cache::Dependency catalog = 0;     ///< what names mean, and who may read what
   cache::Dependency everything = 0;  ///< the data of all tables, where it isn't known which have changed

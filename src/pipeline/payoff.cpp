@@ -1,0 +1,141 @@
+#include "pipeline/payoff.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <random>
+
+namespace millrace::pipeline {
+namespace {
+
+constexpr std::uint32_t enough = 64;   // asked, before anything is decided
+constexpr std::uint32_t window = 512;  // asked, before all that was counted counts half
+constexpr float part = 1.0F / 16;      // of a mean, each new one
+
+std::uint64_t mixed(std::uint64_t word) {
+  word = (word ^ (word >> 32)) * 0x9E3779B97F4A7C15;
+  return word ^ (word >> 29);
+}
+
+double us(double ns) { return ns / 1000; }
+
+}  // namespace
+
+double PayoffFigures::break_even() const {
+  if (origin_ns == 0) return 0;
+  const double saved = origin_ns - hit_ns;
+  return saved <= 0 ? 2 : miss_extra_ns / (miss_extra_ns + saved);
+}
+
+std::string words_of(const PayoffFigures& figures) {
+  const auto costs =
+      fmt::format("{:.1f} us from memory, {:.1f} us from the server, {:.1f} us more where memory is asked in vain",
+                  us(figures.hit_ns), us(figures.origin_ns), us(figures.miss_extra_ns));
+  if (figures.break_even() > 1) return "an answer from memory takes no less than one from the server: " + costs;
+  return fmt::format("{:.1f} % were answered from memory of late, and over {:.1f} % would pay: {}",
+                     100 * figures.hit_ratio, 100 * figures.break_even(), costs);
+}
+
+void Payoff::learn(std::atomic<float>& mean, std::int64_t ns) {
+  const float now = static_cast<float>(ns);
+  const float was = mean.load(std::memory_order_relaxed);
+  mean.store(was == 0 ? now : was + (now - was) * part, std::memory_order_relaxed);
+}
+
+/// Most wait for nothing, and don't write then what other threads read.
+void Payoff::learn_wait(std::atomic<float>& mean, std::int64_t ns) {
+  const float was = mean.load(std::memory_order_relaxed);
+  if (was == 0 && ns == 0) return;
+  const float next = was + (static_cast<float>(ns) - was) * part;
+  mean.store(next < 1 ? 0 : next, std::memory_order_relaxed);
+}
+
+void Payoff::begin_counting(std::int64_t now) {
+  hits_.store(0, std::memory_order_relaxed);
+  misses_.store(0, std::memory_order_relaxed);
+  counted_since_.store(now, std::memory_order_relaxed);
+}
+
+void Payoff::missed(std::int64_t now) {
+  add(misses_);
+  const auto began = trial_began_.load(std::memory_order_relaxed);
+  if (began == 0) return trial_began_.store(now, std::memory_order_relaxed);
+  if (now - began < trial_ns / 2) return;
+  const auto since = counted_since_.load(std::memory_order_relaxed);
+  if (since == 0) return begin_counting(now);
+  const std::int64_t counted = weight();
+  if (now - began < trial_ns || counted < enough) return;
+  const auto known = figures();
+  if (counted * 1'000'000'000 < rarely * (now - since)) return begin_counting(now);
+  if (known.pays()) {
+    pause_ns_.store(0, std::memory_order_relaxed);
+    if (counted < window) return;
+    hits_.store(hits_.load(std::memory_order_relaxed) / 2, std::memory_order_relaxed);
+    misses_.store(misses_.load(std::memory_order_relaxed) / 2, std::memory_order_relaxed);
+    counted_since_.store(now - (now - since) / 2, std::memory_order_relaxed);
+    return;
+  }
+  const auto pause = std::clamp(pause_ns_.load(std::memory_order_relaxed) * 2, first_pause_ns, longest_pause_ns);
+  last_ratio_.store(static_cast<float>(known.hit_ratio), std::memory_order_relaxed);
+  pause_ns_.store(pause, std::memory_order_relaxed);
+  passed_until_.store(now + pause, std::memory_order_relaxed);
+  trial_began_.store(0, std::memory_order_relaxed);
+  begin_counting(0);
+}
+
+/// Asking in vain takes about as long as a hit does beside waiting.
+PayoffFigures Payoff::figures() const {
+  const double looking = hit_ns_.load(std::memory_order_relaxed);
+  const auto hits = hits_.load(std::memory_order_relaxed);
+  const auto all = hits + misses_.load(std::memory_order_relaxed);
+  const double ratio = static_cast<double>(hits) / std::max(all, 1U);
+  const double last = last_ratio_.load(std::memory_order_relaxed);
+  return {.origin_ns = origin_ns_.load(std::memory_order_relaxed),
+          .hit_ns = looking + hit_wait_ns_.load(std::memory_order_relaxed),
+          .miss_extra_ns =
+              looking + fill_ns_.load(std::memory_order_relaxed) + miss_wait_ns_.load(std::memory_order_relaxed),
+          .hit_ratio = all < enough && last >= 0 ? last : ratio};
+}
+
+void Payoff::clear() {
+  for (auto* const moment : {&passed_until_, &pause_ns_, &trial_began_}) moment->store(0, std::memory_order_relaxed);
+  for (auto* const mean : {&origin_ns_, &hit_ns_, &fill_ns_, &hit_wait_ns_, &miss_wait_ns_}) {
+    mean->store(0, std::memory_order_relaxed);
+  }
+  last_ratio_.store(-1, std::memory_order_relaxed);
+  begin_counting(0);
+}
+
+Payoffs::Payoffs() : seed_(mixed(std::random_device{}()) ^ std::random_device{}()), sets_(new Set[most / ways]) {}
+
+std::uint64_t Payoffs::tag_of(std::uint64_t fingerprint, cache::Dependency everything) const {
+  return mixed(mixed(fingerprint ^ seed_) + everything) | 1;
+}
+
+Payoff* Payoffs::find(std::uint64_t fingerprint, cache::Dependency everything) const {
+  const auto tag = tag_of(fingerprint, everything);
+  Set& set = set_of(tag);
+  for (std::size_t way = 0; way < ways; ++way) {
+    if (set.tags[way].load(std::memory_order_relaxed) == tag) return &set.payoffs[way];
+  }
+  return nullptr;
+}
+
+Payoff& Payoffs::make(std::uint64_t fingerprint, cache::Dependency everything) {
+  if (auto* const found = find(fingerprint, everything)) return *found;
+  const auto tag = tag_of(fingerprint, everything);
+  Set& set = set_of(tag);
+  std::size_t least = 0;
+  for (std::size_t way = 0; way < ways; ++way) {
+    if (set.tags[way].load(std::memory_order_relaxed) == 0) {
+      least = way;
+      break;
+    }
+    if (set.payoffs[way].weight() < set.payoffs[least].weight()) least = way;
+  }
+  set.payoffs[least].clear();
+  set.tags[least].store(tag, std::memory_order_relaxed);
+  return set.payoffs[least];
+}
+
+}  // namespace millrace::pipeline
