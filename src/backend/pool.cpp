@@ -418,6 +418,28 @@ void Pools::close_idle() {
   for (const auto& [key, pool] : pools_) pool->sweep(true);
 }
 
+void Pools::retire(const std::string& database) {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [key, pool] : pools_) {
+    if (pool->database() == database) pool->retire();
+  }
+}
+
+void Pools::retire_own(const std::string& database) {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [key, pool] : pools_) {
+    if (std::get<Purpose>(key) == Purpose::own && pool->database() == database) pool->retire();
+  }
+}
+
+bool Pools::own_unused(const std::string& database) const {
+  const std::scoped_lock lock(mutex_);
+  return std::ranges::all_of(pools_, [&](const auto& entry) {
+    const auto& [key, pool] = entry;
+    return std::get<Purpose>(key) != Purpose::own || pool->database() != database || pool->unused();
+  });
+}
+
 void Pools::retire() {
   const std::scoped_lock lock(mutex_);
   for (const auto& [key, pool] : pools_) pool->retire();

@@ -161,6 +161,11 @@ class Pools {
   void sweep();
   /// Closes what is idle now.
   void close_idle();
+  /// `Pool::retire` for those of this database, or of them only Millrace's own.
+  void retire(const std::string& database);
+  void retire_own(const std::string& database);
+  /// Whether Millrace's own queries have no connection to it.
+  bool own_unused(const std::string& database) const;
   /// `Pool::retire` for all: a statement like DROP DATABASE or ALTER ROLE makes what is open stale, or wants it gone.
   void retire();
   /// Of the clients' pools, those that are gone among them; `failed` also of Millrace's own.

@@ -182,7 +182,10 @@ ServerConnection::ServerConnection(asio::io_context& context, net::Stream stream
       stream_(std::move(stream)),
       buffer_(buffer_size) {}
 
-ServerConnection::~ServerConnection() { close(); }
+ServerConnection::~ServerConnection() {
+  parting_.reset();
+  close();
+}
 
 asio::awaitable<std::expected<std::shared_ptr<ServerConnection>, LoginError>> ServerConnection::open(
     asio::io_context& context, std::shared_ptr<const ServerAddress> address, LoginRequest request) {
@@ -390,8 +393,40 @@ void ServerConnection::move_to(asio::io_context& other,
   });
 }
 
+/// Hears only of the end.
+class ServerConnection::Farewell final : public Sink {
+ public:
+  explicit Farewell(asio::io_context& context) : gone(context) {}
+  std::size_t on_server_bytes(std::span<std::byte> bytes) override { return bytes.size(); }
+  bool writable() const override { return true; }
+  asio::awaitable<void> drained() override { co_return; }
+  void on_server_gone() override { gone.set(); }
+  bool half_sent() const override { return false; }
+
+  net::Signal gone;
+};
+
+void ServerConnection::part() {
+  if (!is_open()) return;
+  if (sink_ && sink_->half_sent()) return close();
+  parting_ = std::make_shared<Farewell>(*context_);
+  const auto before = std::exchange(sink_, parting_);
+  std::string terminate;
+  pgwire::append_terminate(terminate);
+  error_code ignored;
+  stream_.try_write(as_bytes(terminate), ignored);
+  if (before) asio::post(*context_, [before] { before->on_server_gone(); });  // in its own time
+}
+
+asio::awaitable<bool> ServerConnection::parted(std::chrono::milliseconds limit) {
+  const auto self = shared_from_this();
+  const auto parting = parting_;
+  if (!parting || !stream_.is_open()) co_return true;
+  co_return co_await parting->gone.wait(limit);
+}
+
 void ServerConnection::close() {
-  if (!stream_.is_open()) return;
+  if (!stream_.is_open() || parting_) return;
   if (!sink_ || !sink_->half_sent()) {
     std::string terminate;
     pgwire::append_terminate(terminate);
@@ -444,5 +479,7 @@ asio::awaitable<bool> cancel(asio::io_context& context, std::shared_ptr<const Se
   while (!error) co_await stream->read_some(byte, error);  // PostgreSQL closes once the signal is sent
   co_return error == asio::error::eof || error == asio::error::connection_reset;
 }
+
+void join_slow_logins() { slow_logins().join(); }
 
 }  // namespace millrace::backend

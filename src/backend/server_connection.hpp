@@ -94,7 +94,12 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
 
   /// With a farewell, unless the server would take it for a part of a message that was only half sent.
   void close();
-  bool is_open() const { return stream_.is_open(); }
+  bool is_open() const { return stream_.is_open() && !parting_; }
+  /// As `close`, but the server's end is waited for: PostgreSQL leaves that to the end of its process, when nothing of
+  /// it is in anybody's way any more. On its thread; `part` may be called again.
+  void part();
+  /// After `part`. False: the time is over, and it may be waited for once more.
+  asio::awaitable<bool> parted(std::chrono::milliseconds limit);
 
   asio::io_context& context() { return *context_; }
   ServerState& state() { return state_; }
@@ -113,6 +118,7 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
 
  private:
   class InternalQuery;
+  class Farewell;
 
   asio::awaitable<std::expected<void, LoginError>> log_in(LoginRequest request);
   void on_readable() override;
@@ -131,11 +137,16 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
   std::size_t held_ = 0;  ///< bytes at the buffer's start that are not yet dealt with
   bool waiting_ = false;  ///< for the sink to take more
   bool lost_ = false;
+  std::shared_ptr<Farewell> parting_;  ///< null: it isn't
 };
 
 /// Sends a CancelRequest and waits until the server has closed that connection, so it was acted upon. False: it was
 /// sent, and nobody knows whether the server has dealt with it yet.
 asio::awaitable<bool> cancel(asio::io_context& context, std::shared_ptr<const ServerAddress> address,
                              std::uint32_t process_id, std::uint32_t secret_key);
+
+/// Waits for the thread that log-ins with a plain password borrow, which still touches their io_context when their
+/// result has come: for the end of a process, before its io_contexts are destroyed. Afterwards nothing may log in.
+void join_slow_logins();
 
 }  // namespace millrace::backend

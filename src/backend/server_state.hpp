@@ -57,7 +57,7 @@ struct ServerState {
   bool used = false;  ///< something ran since the session was as new
   /// Something ran that may have set what nobody saw, or made a table that hides another; up to DISCARD ALL.
   bool unclear = false;
-  std::vector<std::shared_ptr<const void>> unjudged;  ///< sql::Statements that ran while nobody could tell
+  std::vector<std::shared_ptr<const void>> unjudged;  ///< what ran while nobody could tell, as the gateway notes it
   bool tainted = false;       ///< holds what DISCARD ALL does not undo: it is closed, not used again
   std::uint64_t holder = 0;   ///< the client that had it last, by a number of its own; 0: none since sequences were new
   bool holder_wrote = false;  ///< and ran what may have advanced a sequence: what currval() says is that client's

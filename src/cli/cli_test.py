@@ -42,7 +42,7 @@ def test_version_names_the_commit_and_the_libraries() -> None:
     assert run("--version").stdout == done.stdout.splitlines()[0] + "\n"
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["status"], ["settings"], ["api-key"], ["version"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["status"], ["check"], ["settings"], ["api-key"], ["version"]])
 def test_help_everywhere(command: list[str]) -> None:
     done = run(*command, "--help")
     assert done.returncode == 0
@@ -73,6 +73,12 @@ def test_serve_help_lists_what_takes_effect_only() -> None:
     assert "--slow-query-threshold-ms" in flags
     assert "--l1-cache-size-mb" in flags
     assert "--l3-materialized-view-ttl-hours" not in flags
+
+
+def test_check_help_lists_what_it_asks_about_only() -> None:
+    flags = run("check", "--help").stdout
+    assert "--cache-consistency-level" in flags and "--json" in flags
+    assert "--pool-size" not in flags
 
 
 @pytest.mark.parametrize("arguments", [[], ["swim"], ["serve", "--nonsense"], ["serve", "--pool-size"]])

@@ -5,6 +5,7 @@
 
 #include "cli/api_key.hpp"
 #include "cli/check.hpp"
+#include "cli/check_command.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/serve.hpp"
 #include "cli/settings_command.hpp"
@@ -45,6 +46,14 @@ void add_settings(CLI::App& command, config::Sources& sources) {
   command.footer("What every setting means, and those that are reserved: docs/settings.md, or millrace settings");
 }
 
+/// Accepts the flags of all settings, and lists these.
+void show_only(CLI::App& command, std::initializer_list<std::string_view> names) {
+  for (const config::Setting& setting : config::settings_table()) {
+    const bool shown = std::ranges::find(names, setting.name) != names.end();
+    if (!shown) command.get_option(config::flag_name(setting.name))->group("");
+  }
+}
+
 int run(int argc, const char* const* argv) {
   config::Sources sources;
   sources.environment = config::process_environment();
@@ -66,6 +75,23 @@ int run(int argc, const char* const* argv) {
   bool json = false;
   status_command->add_flag("--json", json, "Print the answer as it came");
   add_settings(*status_command, sources);
+
+  CLI::App* check_command = app.add_subcommand(
+      "check",
+      "Ask a database which levels of consistency Millrace can meet there, and say what is missing and how to mend it. "
+      "Changes nothing. Exit code 0: all that was asked for can be had, 1: something is missing, 2: it can't be asked");
+  std::optional<std::string> url;
+  check_command
+      ->add_option_function<std::string>(
+          "url,--url", [&url](const std::string& given) { url = given; },
+          "The database. Default, the first of: DATABASE_URL in the environment, in the settings file, in .env; "
+          "PGHOST, "
+          "PGUSER and the like in the environment, in .env")
+      ->type_name("URL");
+  check_command->add_flag("--json", json, "Print one JSON object");
+  add_settings(*check_command, sources);
+  show_only(*check_command, {"DATABASE_URL", "SERVER_TLS_MODE", "SERVER_TLS_CA_FILE", "SERVER_CONNECT_TIMEOUT_SECONDS",
+                             "CACHE_CONSISTENCY_LEVEL", "ENABLE_CHANGE_STREAM"});
 
   CLI::App* settings_command = app.add_subcommand("settings", "Print the settings in effect, and where each was given");
   bool markdown = false;
@@ -94,6 +120,7 @@ int run(int argc, const char* const* argv) {
     return succeeded;
   }
   if (*status_command) return status(sources, json);
+  if (*check_command) return check_database(sources, url, json);
   return check_only ? check(sources) : serve(sources);
 }
 

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "backend/server_connection.hpp"
 #include "base/clock.hpp"
 #include "base/log.hpp"
 #include "cache/intelligent_cache_manager.hpp"
@@ -158,6 +159,7 @@ void Service::run() {
   log::info("ready", {{"version", version()}});
   control_.run();
   cores_.stop();
+  backend::join_slow_logins();
   log::info("stopped");
 }
 

@@ -4,6 +4,7 @@
 #include "gateway/session_scope.hpp"
 #include "pgwire/protocol/decode.hpp"
 #include "pgwire/protocol/encode.hpp"
+#include "pipeline/passes_on.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -17,59 +18,12 @@ bool steps_transaction(const StatementPtr& statement) { return statement && !sta
 
 }  // namespace
 
-std::size_t BatchAnswer::answer(Bytes in, std::string& out) {
-  out_ = &out;
-  const std::size_t before = out.size();
-  std::size_t at = 0;
-  for (bool done = false; !done;) {
-    const Bytes rest = in.subspan(at);
-    const auto header = rest.size() < header_size ? pgwire::Header{0, 0} : pgwire::load_header(rest);
-    const bool whole = header.valid() && rest.size() >= header.total();
-    const ClientReader::Item item{
-        .type = header.type, .message = whole ? rest.first(header.total()) : Bytes{}, .total = header.total()};
-    if (!whole || !take(item)) return give_up(before);
-    at += item.total;
-    done = item.type == frontend::sync || item.type == frontend::flush;
-  }
-  if (std::ranges::any_of(parsed_, [](const Parsed& parsed) { return !parsed.known; })) return give_up(before);
-  apply();
-  return at;
-}
+/// Once a portal is described, how many rows are wanted is to be said.
+bool BatchAnswer::may_follow(char type) const { return !portal_ || !portal_->owes_head || type == frontend::execute; }
 
-std::size_t BatchAnswer::give_up(std::size_t before) {
-  out_->resize(before);
-  exchanges_.clear();
-  return 0;
-}
-
-bool BatchAnswer::take(const ClientReader::Item& item) {
-  if (portal_ && portal_->owes_head && item.type != frontend::execute) return false;
-  switch (item.type) {
-    case frontend::parse:
-      return parse(item.body());
-    case frontend::bind:
-      return bind(item);
-    case frontend::describe:
-      return describe(item.body());
-    case frontend::execute:
-      return execute(item);
-    case frontend::close:
-      return close(item.body());
-    case frontend::flush:
-      return !portal_ && item.total == header_size;
-    case frontend::sync:
-      if (item.total != header_size) return false;
-      // It may be executed later, or go on.
-      if (status_ != 'I' && portal_ && (!portal_->executed || portal_->suspended)) return false;
-      if (status_ == 'I') {
-        portal_.reset();
-        portal_changed_ = true;
-      }
-      pgwire::append_ready_for_query(*out_, status_);
-      return true;
-    default:
-      return false;
-  }
+BatchWalk::Portal BatchAnswer::portal() const {
+  if (!portal_) return Portal::none;
+  return portal_->executed && !portal_->suspended ? Portal::finished : Portal::unfinished;
 }
 
 /// What a name stands for now.
@@ -106,7 +60,7 @@ bool BatchAnswer::parse(Bytes body) {
                      .query_and_types = pgwire::as_text(body.subspan(message->name.size() + 1)),
                      .statement = std::move(statement),
                      .known = known});
-  pgwire::append_parse_complete(*out_);
+  pgwire::append_parse_complete(out());
   return true;
 }
 
@@ -117,21 +71,23 @@ bool BatchAnswer::bind(const ClientReader::Item& item) {
   if (!named || !named->statement) return false;
   const Bytes parameters = item.body().subspan(names->length());
   portal_changed_ = true;
-  portal_ = Portal{.statement = named->statement, .bytes_in = item.total};
+  portal_ = Bound{.statement = named->statement, .bytes_in = item.total};
   if (steps_transaction(named->statement)) {
     const auto message = pgwire::decode_bind(item.body());
     if (!message || message->values.size() != 0) return false;
     portal_->steps = true;
   } else {
     const std::string_view text = named->query_and_types;
-    if (text.empty() || !pipeline::may_only_read(*named->statement) ||
-        !asks_for_answers(text.substr(0, text.find('\0'))).value_or(wanted_))
-      return false;
+    if (text.empty() || !pipeline::may_only_read(*named->statement)) return false;
+    const auto needed = needed_(text, shown_until_);
+    if (!needed) return false;
+    portal_->needed = *needed;
     portal_->query_and_types = text;
     portal_->parameters = pgwire::as_text(parameters);
     portal_->columns = named->columns;
+    portal_->payoff = pipeline_.payoff_of(scope_, *named->statement);
   }
-  pgwire::append_bind_complete(*out_);
+  pgwire::append_bind_complete(out());
   return true;
 }
 
@@ -141,8 +97,10 @@ cache::EntryPtr BatchAnswer::look_up(std::uint32_t first_rows) {
                           .text = portal_->query_and_types,
                           .parameters = portal_->parameters,
                           .first_rows = first_rows};
-  auto entry = pipeline_.look_up(scope_, question, now_);
-  if (!entry && first_rows == 0) missed_ = question;
+  if (pipeline::passes_on(portal_->payoff, portal_->query_and_types, now_)) return {};
+  auto [entry, unproved] = pipeline_.look_up(scope_, question, now_, portal_->needed);
+  if (unproved) unproved_ = unproved;
+  if (!entry && !unproved && first_rows == 0) missed_ = question;
   if (!entry || (portal_->columns != 0 && portal_->columns != entry->columns())) return {};
   for (auto& parsed : parsed_) parsed.known |= parsed.query_and_types == portal_->query_and_types;
   return entry;
@@ -159,7 +117,7 @@ bool BatchAnswer::describe(Bytes body) {
   if (target->what == 'P') {
     if (!target->name.empty() || !portal_) return false;
     if (portal_->steps) {
-      pgwire::append_no_data(*out_);
+      pgwire::append_no_data(out());
       return true;
     }
     if (portal_->executed) return false;
@@ -169,29 +127,34 @@ bool BatchAnswer::describe(Bytes body) {
   const auto named = find(target->name);
   if (!named || !named->statement) return false;
   if (steps_transaction(named->statement)) {
-    pgwire::append_parameter_description(*out_, {});
-    pgwire::append_no_data(*out_);
+    pgwire::append_parameter_description(out(), {});
+    pgwire::append_no_data(out());
     return named->parsed == nullptr || named->parsed->known;
   }
   if (named->query_and_types.empty()) return false;
-  const auto columns = pipeline_.look_up(
-      scope_, {.kind = Question::Kind::columns, .text = named->query_and_types, .parameters = {}}, now_);
+  const auto needed = needed_(named->query_and_types, shown_until_);
+  if (!needed) return false;
+  const auto [columns, unproved] = pipeline_.look_up(
+      scope_, {.kind = Question::Kind::columns, .text = named->query_and_types, .parameters = {}}, now_, *needed);
+  if (unproved) unproved_ = unproved;
   if (!columns) return false;
   if (named->parsed != nullptr) {
     named->parsed->known = true;
     named->parsed->columns = identify_columns(std::as_bytes(std::span(columns->body())).subspan(header_size));
   }
-  out_->append(columns->head()).append(columns->body());
+  out().append(columns->head()).append(columns->body());
   return true;
 }
 
 bool BatchAnswer::execute(const ClientReader::Item& item) {
   const auto message = pgwire::decode_execute(item.body());
-  if (!message || !message->portal.empty() || !portal_ || portal_->executed) return false;
+  if (!message || !message->portal.empty()) return false;
+  if (!portal_ && !portal_changed_ && has_finished_) return execute_finished(item.total);
+  if (!portal_ || portal_->executed) return false;
   portal_->executed = true;
   pipeline::Exchange exchange{.statement = portal_->statement, .started = now_, .first_byte = now_};
   exchange.bytes_in = portal_->bytes_in + item.total;
-  const std::size_t before = out_->size();
+  const std::size_t before = out().size();
   if (portal_->steps) {
     if (!step_transaction(*portal_->statement)) return false;
   } else {
@@ -200,9 +163,22 @@ bool BatchAnswer::execute(const ClientReader::Item& item) {
     if (!rows) return false;
     exchange.rows = *rows;
     exchange.cache = CacheUse::hit;
+    exchange.payoff = portal_->payoff;
     read_in_begin_ = begin_held_;
   }
-  exchange.bytes_out = out_->size() - before;
+  exchange.bytes_out = out().size() - before;
+  exchanges_.push_back(std::move(exchange));
+  return true;
+}
+
+/// It has no more rows.
+bool BatchAnswer::execute_finished(std::uint64_t bytes_in) {
+  pipeline::Exchange exchange{.statement = session_.names.unnamed_portal, .started = now_, .first_byte = now_};
+  exchange.bytes_in = bytes_in;
+  exchange.cache = CacheUse::hit;
+  const std::size_t before = out().size();
+  pgwire::append_command_complete(out(), "SELECT 0");
+  exchange.bytes_out = out().size() - before;
   exchanges_.push_back(std::move(exchange));
   return true;
 }
@@ -211,7 +187,7 @@ bool BatchAnswer::execute(const ClientReader::Item& item) {
 bool BatchAnswer::append_head(const cache::Entry& entry) {
   if (!portal_->owes_head) return true;
   portal_->owes_head = false;
-  out_->append(entry.head());
+  out().append(entry.head());
   return !entry.head().empty();
 }
 
@@ -221,24 +197,28 @@ std::optional<std::uint64_t> BatchAnswer::append_rows(std::uint32_t most) {
     if (const auto first = look_up(most)) {
       if (!append_head(*first)) return std::nullopt;
       portal_->suspended = true;
-      out_->append(first->body());
+      shown_until_ = std::max(shown_until_, pipeline::shown_until(*first));
+      saved_ns_ += first->cost_ns();
+      out().append(first->body());
       return first->rows();
     }
   }
   if (!have_whole() || !append_head(*portal_->entry)) return std::nullopt;
+  shown_until_ = std::max(shown_until_, pipeline::shown_until(*portal_->entry));
+  saved_ns_ += portal_->entry->cost_ns();
   const std::string_view all = portal_->entry->body();
   // One that stops at its last row can't know that it is the last.
   portal_->suspended = most != 0 && portal_->entry->rows() >= most;
   if (!portal_->suspended) {
-    out_->append(all);
+    out().append(all);
     return portal_->entry->rows();
   }
   std::size_t end = 0;
   for (std::uint32_t row = 0; row < most; ++row) {
     end += pgwire::load_header(std::as_bytes(std::span(all)).subspan(end)).total();
   }
-  out_->append(all.substr(0, end));
-  pgwire::append_portal_suspended(*out_);
+  out().append(all.substr(0, end));
+  pgwire::append_portal_suspended(out());
   return most;
 }
 
@@ -260,31 +240,21 @@ bool BatchAnswer::step_transaction(const sql::Statement& statement) {
   status_ = begins ? 'T' : 'I';
   begin_ = begins ? statement.begin_text() : "";
   ended_transaction_ |= !begins;
-  pgwire::append_command_complete(*out_, statement.transaction_tag);
+  pgwire::append_command_complete(out(), statement.transaction_tag);
   return true;
 }
 
-bool BatchAnswer::close(Bytes body) {
-  const auto target = pgwire::decode_close(body);
-  if (!target) return false;
-  if (target->what == 'P') {
-    if (!target->name.empty()) return false;
-    portal_.reset();
-    portal_changed_ = true;
-  } else {
-    if (session_.names.in_sql.contains(target->name)) return false;
-    if (!drop_parsed(target->name)) return false;
-    const Prepared* const prepared = session_.names.find(target->name);
-    if (prepared != nullptr && !target->name.empty() && !prepared->text)
-      return false;  // the server has it by this name
-    closed_.push_back(target->name);
-  }
-  pgwire::append_close_complete(*out_);
+bool BatchAnswer::close_statement(std::string_view name) {
+  if (session_.names.in_sql.contains(name)) return false;
+  if (!drop_parsed(name)) return false;
+  const Prepared* const prepared = session_.names.find(name);
+  if (prepared != nullptr && !name.empty() && !prepared->text) return false;  // the server has it by this name
+  closed_.push_back(name);
   return true;
 }
 
-/// All of it is answered: the session is as it would be.
-void BatchAnswer::apply() {
+bool BatchAnswer::apply() {
+  if (std::ranges::any_of(parsed_, [](const Parsed& parsed) { return !parsed.known; })) return false;
   Reply done;  // nothing of it is under way
   auto& names = session_.names;
   if (ended_transaction_) names.portals.clear();
@@ -303,6 +273,7 @@ void BatchAnswer::apply() {
   if (portal_changed_) names.unnamed_portal = portal_ ? portal_->statement : nullptr;
   if (ended_transaction_ || !begin_.empty()) session_.held_begin = std::move(begin_);
   session_.read_in_held_begin = read_in_begin_ && !session_.held_begin.empty();
+  return true;
 }
 
 }  // namespace millrace::gateway

@@ -1,6 +1,7 @@
 #include "gateway/change_streams.hpp"
 
 #include "gateway/core.hpp"
+#include "gateway/made_stale.hpp"
 #include "gateway/own_query.hpp"
 
 namespace millrace::gateway {
@@ -18,20 +19,29 @@ config::DatabaseUrl url_of(const Shared& shared, std::string database) {
   return url;
 }
 
-asio::awaitable<ChangeStreamParts::Opened> open(asio::io_context* io, Shared* shared, std::string database) {
-  const auto url = url_of(*shared, std::move(database));
+asio::awaitable<ChangeStreamParts::Opened> open(asio::io_context* io, Shared* shared,
+                                                const ChangeStreams::Missing* missing, std::string database) {
+  const auto url = url_of(*shared, database);
   const auto pool = shared->pools.get(url.user, url.database, backend::Pools::Purpose::own);
   const auto startup = pool->intern(
       {{"user", url.user}, {"database", url.database}, {"replication", "database"}, {"application_name", "millrace"}});
   pgwire::ServerCredential credential;
   if (!url.password.empty()) credential = pgwire::PlainPassword{url.password};
-  co_return co_await pool->open_apart(*io, startup, std::move(credential));
+  auto opened = co_await pool->open_apart(*io, startup, std::move(credential));
+  if (!opened && opened.error().error.sqlstate == no_such_database) (*missing)(database);
+  co_return opened;
 }
 
-asio::awaitable<ChangeStreamParts::Rows> ask(asio::io_context* io, Shared* shared, std::string database,
+asio::awaitable<ChangeStreamParts::Rows> ask(asio::io_context* io, Shared* shared,
+                                             const ChangeStreams::Missing* missing, std::string database,
                                              std::string sql) {
-  co_return co_await own_query(*io, shared->pools, url_of(*shared, std::move(database)), std::move(sql), {},
-                               query_limit);
+  auto answer = co_await own_query(*io, shared->pools, url_of(*shared, database), std::move(sql), {}, query_limit);
+  if (!answer && answer.error().sqlstate == no_such_database) (*missing)(database);
+  co_return answer;
+}
+
+asio::awaitable<bool> confirm(std::shared_ptr<catalog::Catalog> catalog) {
+  co_return catalog == nullptr || co_await catalog->confirm();
 }
 
 /// Whether the catalog doesn't know the table as it is.
@@ -44,42 +54,64 @@ bool is_other(const integration::Table& told, const catalog::Snapshot& snapshot)
   });
 }
 
-/// With those above it, whose readers see its rows.
-void add_with_ancestors(std::vector<Oid>& tables, Oid table, const catalog::Snapshot* snapshot) {
-  if (std::ranges::find(tables, table) != tables.end()) return;
-  tables.push_back(table);
-  const auto* relation = snapshot == nullptr ? nullptr : snapshot->find(table);
-  if (relation == nullptr) return;
-  for (const Oid parent : relation->parents) add_with_ancestors(tables, parent, snapshot);
+/// What of it isn't to be kept until others see the change: whichever of its rows it reads.
+std::vector<cache::Dependency> touched_by(const integration::Transaction& done, std::string_view database,
+                                          const catalog::Snapshot* snapshot) {
+  std::vector<cache::Dependency> dependencies;
+  if (done.everything) dependencies.push_back(pipeline::ReadCache::of_everything(database));
+  std::vector<Oid> tables;
+  for (const Oid table : done.tables) add_with_ancestors(tables, table, snapshot);
+  for (const Oid table : tables) dependencies.push_back(pipeline::ReadCache::of_table(database, table));
+  return dependencies;
 }
 
-void make_stale(pipeline::ReadCache& reads, catalog::Catalog& catalog, const std::string& database,
-                const integration::Transaction& done) {
-  const auto snapshot = catalog.current();
-  pipeline::Changes changes;
-  changes.everything = done.everything;
-  for (const Oid table : done.tables) add_with_ancestors(changes.tables, table, snapshot.get());
-  reads.apply(changes, database);
+/// Who registers a column, sees the versions and then asks whether all is visible: either it is told here that its
+/// column is tracked, or it is told there that the change isn't visible.
+void make_stale(pipeline::ReadCache& reads, integration::Freshness& freshness, catalog::Catalog* catalog,
+                const std::string& database, const integration::Transaction& done) {
+  const auto snapshot = catalog == nullptr ? nullptr : catalog->current();
+  freshness.committed(done.xid, touched_by(done, database, snapshot.get()));
+  auto& counted = reads.invalidations();
+  for (const Oid table : done.tables) counted.add(database, table, pipeline::InvalidationReason::change_stream);
+  if (done.everything) counted.add(database, 0, pipeline::InvalidationReason::change_stream);
+  for (const auto stale : made_stale_by(done, database, snapshot.get(), reads.tracked_columns())) {
+    reads.versions().changed(stale);
+  }
   // DDL isn't told, but a table that has changed is described anew with its next row.
   if (snapshot && std::ranges::any_of(done.described, [&](const auto& table) { return is_other(*table, *snapshot); })) {
-    catalog.ddl_passed();
+    catalog->ddl_passed();
   }
 }
 
 }  // namespace
 
-void ChangeStreams::start(const std::string& database, std::shared_ptr<catalog::Catalog> catalog) {
+void ChangeStreams::start(const std::string& database, CatalogOf catalog) {
   if (!shared_.rules.load()->settings->enable_change_stream) return;
   const std::lock_guard lock(mutex_);
   if (stopped_ || streams_.contains(database)) return;
   auto* const reads = shared_.read_cache.get();
-  const auto apply = [reads, database](const pipeline::Changes& changes) { reads->apply(changes, database); };
+  const auto freshness = reads->freshness(database);
+  auto& logged = logged_[database];
+  if (!logged) logged = std::make_shared<std::string>();
+  const auto apply = [reads, database](const pipeline::Changes& changes) {
+    reads->apply(changes, database, pipeline::InvalidationReason::gap);
+  };
   ChangeStreamParts parts{
-      .open = [io = &io_, shared = &shared_, database] { return open(io, shared, database); },
-      .query = [io = &io_, shared = &shared_,
-                database](std::string sql) { return ask(io, shared, database, std::move(sql)); },
-      .committed = [reads, catalog,
-                    database](const integration::Transaction& done) { make_stale(*reads, *catalog, database, done); },
+      .open = [io = &io_, shared = &shared_, missing = &missing_,
+               database] { return open(io, shared, missing, database); },
+      .query = [io = &io_, shared = &shared_, missing = &missing_,
+                database](std::string sql) { return ask(io, shared, missing, database, std::move(sql)); },
+      .logged = logged,
+      .most_retained =
+          [shared = &shared_] {
+            return static_cast<std::uint64_t>(shared->rules.load()->settings->change_stream_max_retained_mb) << 20;
+          },
+      .confirm_catalogs = [catalog] { return confirm(catalog()); },
+      .freshness = freshness,
+      .committed =
+          [reads, freshness, catalog, database](const integration::Transaction& done) {
+            make_stale(*reads, *freshness, catalog().get(), database, done);
+          },
       .everything_may_have_changed =
           [apply] {
             pipeline::Changes changes;
@@ -88,13 +120,30 @@ void ChangeStreams::start(const std::string& database, std::shared_ptr<catalog::
           },
       .tables_may_have_changed =
           [apply, catalog](std::span<const Oid> tables) {
-            const auto snapshot = catalog->current();
+            const auto known = catalog();
+            const auto snapshot = known ? known->current() : nullptr;
             pipeline::Changes changes;
             for (const Oid table : tables) add_with_ancestors(changes.tables, table, snapshot.get());
             apply(changes);
           },
   };
   streams_[database] = integration::ChangeStream::start(io_, std::move(parts), database);
+}
+
+void ChangeStreams::end(const std::string& database, std::function<void()> done) {
+  std::shared_ptr<integration::ChangeStream> stream;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = streams_.find(database);
+    if (found != streams_.end()) {
+      stream = found->second;
+      streams_.erase(found);
+      std::erase_if(ending_, [](const auto& other) { return other.expired(); });
+      ending_.push_back(stream);
+    }
+  }
+  if (!stream) return done();
+  stream->stop(std::move(done));
 }
 
 void ChangeStreams::look(const std::string& database) {
@@ -120,6 +169,9 @@ void ChangeStreams::stop(std::function<void()> done) {
   // Calls `done` when the last copy is gone.
   const std::shared_ptr<void> last(nullptr, [done = std::move(done)](void*) { done(); });
   for (const auto& [name, stream] : streams_) stream->stop([last] {});
+  for (const auto& ending : ending_) {
+    if (const auto stream = ending.lock()) stream->stop([last] {});
+  }
 }
 
 }  // namespace millrace::gateway

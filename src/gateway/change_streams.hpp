@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -19,11 +20,19 @@ struct Shared;
 /// what is kept of the tables. Follows as DATABASE_URL's user. Thread-safe.
 class ChangeStreams {
  public:
+  /// Is told, on `io`'s thread, when a database isn't there (any more).
+  using Missing = std::function<void(const std::string& database)>;
   /// The streams run on `io`'s thread; `shared` must outlive them.
-  ChangeStreams(asio::io_context& io, Shared& shared) : io_(io), shared_(shared) {}
+  ChangeStreams(asio::io_context& io, Shared& shared, Missing missing)
+      : io_(io), shared_(shared), missing_(std::move(missing)) {}
 
-  /// Once for each database; does nothing where ENABLE_CHANGE_STREAM is off.
-  void start(const std::string& database, std::shared_ptr<catalog::Catalog> catalog);
+  /// One for each database; does nothing where ENABLE_CHANGE_STREAM is off. `catalog`: of the database; null: it isn't
+  /// watched yet, so nothing is kept.
+  using CatalogOf = std::function<std::shared_ptr<catalog::Catalog>()>;
+  void start(const std::string& database, CatalogOf catalog);
+  /// Ends the database's, and leaves nothing of it in PostgreSQL; then calls `done`, on any thread. It may be started
+  /// again after that.
+  void end(const std::string& database, std::function<void()> done);
   /// The database's tables may have become others.
   void look(const std::string& database);
   /// The server may be another.
@@ -35,9 +44,12 @@ class ChangeStreams {
  private:
   asio::io_context& io_;
   Shared& shared_;
+  const Missing missing_;
   mutable std::mutex mutex_;
   bool stopped_ = false;
   std::map<std::string, std::shared_ptr<integration::ChangeStream>> streams_;
+  std::vector<std::weak_ptr<integration::ChangeStream>> ending_;
+  std::map<std::string, std::shared_ptr<std::string>> logged_;  ///< of ChangeStreamParts
 };
 
 }  // namespace millrace::gateway

@@ -12,6 +12,7 @@
 #include "gateway/cancel_keys.hpp"
 #include "gateway/cancel_turns.hpp"
 #include "gateway/client_input.hpp"
+#include "gateway/database_users.hpp"
 #include "gateway/prepared_texts.hpp"
 #include "gateway/secrets.hpp"
 #include "net/tls.hpp"
@@ -44,6 +45,7 @@ struct Shared {
 
   std::atomic<std::shared_ptr<const Rules>> rules;
   backend::Pools pools;
+  DatabaseUsers database_users;
   CancelKeys cancel_keys;
   PreparedTexts prepared_texts;
   sql::ParsePool parse_pool;

@@ -40,6 +40,7 @@ asio::awaitable<void> Session::end() {
   close_client();
   while (waits_) co_await over_.wait(std::chrono::seconds(1));  // what it waits for ends, now that it is over
   if (link_) link_->decline();
+  uses_database_.reset();
   core_.shared.ending.fetch_add(1);
   started();
   input_.close();

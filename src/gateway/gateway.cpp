@@ -9,6 +9,7 @@
 #include "gateway/catalogs.hpp"
 #include "gateway/core.hpp"
 #include "gateway/own_query.hpp"
+#include "gateway/server_address.hpp"
 #include "gateway/session.hpp"
 #include "pgwire/sansio/crypto.hpp"
 
@@ -18,6 +19,7 @@ namespace {
 constexpr auto tick_interval = std::chrono::milliseconds(500);
 /// From so much on, what clients have given back goes back to the system.
 constexpr std::size_t worth_trimming = std::size_t{1024} * 1024;
+constexpr auto longest_end_of_streams = std::chrono::seconds(3);
 constexpr auto probe_limit = std::chrono::seconds(5);
 
 backend::PoolLimits limits_of(const config::Settings& settings) {
@@ -25,26 +27,6 @@ backend::PoolLimits limits_of(const config::Settings& settings) {
           .wait = settings.pool_wait_timeout_seconds,
           .idle = settings.pool_idle_timeout_seconds,
           .lifetime = settings.server_lifetime_seconds};
-}
-
-Result<std::shared_ptr<const backend::ServerAddress>> address_of(const config::Settings& settings) {
-  using config::ServerTlsMode;
-  auto address = std::make_shared<backend::ServerAddress>();
-  address->endpoint = {settings.database_url.host, settings.database_url.port};
-  address->connect_timeout = settings.server_connect_timeout_seconds;
-  const auto mode = settings.server_tls_mode;
-  if (mode == ServerTlsMode::disable) return address;
-  // As libpq: with a root certificate at hand, "require" checks it too.
-  const bool checks_authority =
-      mode == ServerTlsMode::verify_ca || (mode == ServerTlsMode::require && !settings.server_tls_ca_file.empty());
-  const auto verify = mode == ServerTlsMode::verify_full ? net::TlsContext::Verify::full
-                      : checks_authority                 ? net::TlsContext::Verify::ca
-                                                         : net::TlsContext::Verify::none;
-  auto tls = net::TlsContext::client(verify, settings.server_tls_ca_file);
-  if (!tls) return std::unexpected(tls.error());
-  address->tls = std::move(*tls);
-  address->tls_required = mode != ServerTlsMode::prefer;
-  return address;
 }
 
 Result<std::shared_ptr<const Rules>> rules_of(std::shared_ptr<const config::Settings> settings) {
@@ -91,7 +73,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
                                                 std::shared_ptr<cache::IntelligentCacheManager> cache) {
   auto rules = rules_of(settings);
   if (!rules) return std::unexpected(rules.error());
-  auto address = address_of(*settings);
+  auto address = server_address(*settings);
   if (!address) return std::unexpected(address.error());
   std::unique_ptr<Gateway> made(new Gateway);
   made->shared_ = std::make_shared<Shared>(std::move(*address), limits_of(*settings));
@@ -102,7 +84,14 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
     made->catalogs_ = std::make_unique<Catalogs>(*cores.front(), *made->shared_);
     const auto catalogs = made->catalogs_.get();
     made->shared_->read_cache->use(
-        [catalogs](const std::string& database, bool starts) { return catalogs->of(database, starts); });
+        [catalogs](const std::string& database, bool starts) { return catalogs->of(database, starts); },
+        !settings->enable_change_stream ? std::function<void(const std::string&)>()
+                                        : [catalogs](const std::string& database) { catalogs->follow(database); });
+    made->shared_->read_cache->use_letting_go(
+        [catalogs](const std::vector<std::string>& databases, const std::string& user, std::function<void()> ended) {
+          return catalogs->let_go(databases, user, std::move(ended));
+        });
+    made->shared_->read_cache->set_bound(settings->cache_bounded_staleness_ms);
     cache->set_tables_of([catalogs, reads = made->shared_->read_cache.get()](std::string_view table) {
       reads->begin_use();  // what changes a table is looked for from now on
       return catalogs->tables_of(table);
@@ -158,6 +147,7 @@ void Gateway::tick(Core& core) {
       cores_.begin());
   if (index == 0) {
     shared_->pools.sweep();
+    if (catalogs_) catalogs_->tick(core.coarse_now);
     const auto counts = shared_->pools.counts();
     auto& counters = core.counters();
     counters.servers_idle.set(counts.idle);
@@ -178,7 +168,7 @@ void Gateway::tick(Core& core) {
 Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
   auto rules = rules_of(settings);
   if (!rules) return std::unexpected(rules.error());
-  auto address = address_of(*settings);
+  auto address = server_address(*settings);
   if (!address) return std::unexpected(address.error());
   const auto before = shared_->rules.load()->settings;
   const auto way = [](const config::Settings& s) {
@@ -189,6 +179,7 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
   shared_->pools.reconfigure(std::move(*address), way(*before) != way(*settings), limits_of(*settings));
   if (shared_->read_cache) {
     shared_->read_cache->set_ttl(settings->cache_default_ttl_seconds);
+    shared_->read_cache->set_bound(settings->cache_bounded_staleness_ms);
     if (way(*before) != way(*settings)) {
       shared_->read_cache->begin_epoch();
       shared_->read_cache->forget_all();
@@ -228,9 +219,20 @@ void Gateway::stop() {
   }
 }
 
+/// Where the server doesn't answer, the end isn't waited for any longer.
 void Gateway::end_streams(std::function<void()> then) {
   if (!catalogs_) return then();
-  catalogs_->streams().stop(std::move(then));
+  auto& io = cores_.front()->io;
+  const auto once = std::make_shared<std::function<void()>>(std::move(then));
+  const auto limit = std::make_shared<asio::steady_timer>(io, longest_end_of_streams);
+  const auto end = [once, limit] {
+    if (const auto call = std::exchange(*once, nullptr)) call();
+    limit->cancel();
+  };
+  limit->async_wait([end](boost::system::error_code error) {
+    if (!error) end();
+  });
+  catalogs_->streams().stop([&io, end] { asio::post(io, end); });
 }
 
 std::vector<integration::StreamStatus> Gateway::change_streams() const {

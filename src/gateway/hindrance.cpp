@@ -19,6 +19,8 @@ std::string why(Hindrance hindrance, const pipeline::Scope* scope, std::string_v
       return "the session didn't ask for answers from memory when it began, as it must in session mode";
     case Hindrance::not_wanted:
       return "the session hasn't asked for answers from memory";
+    case Hindrance::no_stream:
+      return "changes of the database aren't followed at present, as the session's level of consistency needs";
     case Hindrance::names_unclear:
       return "something that ran in the session may have changed which tables its names mean";
     case Hindrance::settings:
@@ -51,6 +53,8 @@ std::string_view code_of(Hindrance hindrance, const pipeline::Scope* scope) {
     case Hindrance::asked_too_late:
     case Hindrance::not_wanted:
       return "not_asked";
+    case Hindrance::no_stream:
+      return "no_stream";
     case Hindrance::names_unclear:
       return "names_unclear";
     case Hindrance::settings:

@@ -16,6 +16,7 @@ enum class Hindrance : std::uint8_t {
   settings_under_way,  ///< a SET isn't answered yet
   asked_too_late,      ///< in session mode it is asked for as the session begins
   not_wanted,
+  no_stream,      ///< the level that it wants can't be met: the database's changes aren't followed
   names_unclear,  ///< which tables its names mean may have been set, unseen
   settings,       ///< `Scope::why_not` says which
   pinned,

@@ -260,6 +260,7 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
     if (own && (!session_mode || client_gone_)) pool_->give_back(std::exchange(own, nullptr));
   }
   if (first) co_await is_still_admitted(startup, false);
+  uses_database_ = core_.shared.database_users.add(database_);
   relay_.emplace(
       core_.pipeline, core_.shared.prepared_texts,
       Relay::Options{.mode = session_mode ? Relay::Mode::session : Relay::Mode::transaction,
@@ -267,7 +268,8 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
                      .user = user_,
                      .database = database_,
                      .startup = startup,
-                     .answers_from_memory = settings.cache_consistency_level == config::ConsistencyLevel::eventual});
+                     .level = Consistency{.level = static_cast<Consistency::Level>(settings.cache_consistency_level),
+                                          .bound = settings.cache_bounded_staleness_ms}});
   link_.emplace(core_, *relay_, pool_, startup);
   relay_->application = application_;
   if (start) {

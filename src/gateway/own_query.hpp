@@ -5,6 +5,9 @@
 
 namespace millrace::gateway {
 
+/// Of an own query's error: the database isn't there.
+inline constexpr std::string_view no_such_database = "3D000";
+
 /// Runs a query of Millrace's own as DATABASE_URL's user, on a connection that no client ever has: it works, and takes
 /// nothing from the clients, when their pools are full. An error: the server can't be reached, refuses the log-in or
 /// the query, or doesn't answer within `timeout`.

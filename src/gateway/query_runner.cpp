@@ -80,6 +80,7 @@ class QueryRun final : public backend::ServerConnection::Sink, public std::enabl
   asio::awaitable<bool> get_ready();
   asio::awaitable<bool> take_server();
   asio::awaitable<void> send();
+  asio::awaitable<void> wait_until_unused();
   asio::awaitable<void> hear_out();
   asio::awaitable<void> end_copy();
   asio::awaitable<void> cancel();
@@ -94,6 +95,7 @@ class QueryRun final : public backend::ServerConnection::Sink, public std::enabl
   const std::shared_ptr<const Rules> rules_;
   const RunRequest request_;
   const std::string application_;
+  const std::shared_ptr<const void> uses_database_;
   const std::shared_ptr<backend::Pool> pool_;
   const backend::Pool::Startup startup_;
   Relay relay_;
@@ -122,6 +124,7 @@ QueryRun::QueryRun(Core& core, RunRequest request)
       rules_(core.shared.rules.load()),
       request_(std::move(request)),
       application_(as_the_server_would(request_.application)),
+      uses_database_(core.shared.database_users.add(request_.database)),
       pool_(core.shared.pools.get(request_.user, request_.database)),
       startup_(pool_->intern({{"user", request_.user}, {"database", request_.database}, {"client_encoding", "UTF8"}})),
       relay_(core.pipeline, core.shared.prepared_texts,
@@ -253,7 +256,8 @@ asio::awaitable<void> QueryRun::send() {
         relay_.take_to_parse();
         relay_.parsed(statement_);
         break;
-      case Relay::Next::flight:  // it asks itself
+      case Relay::Next::elsewhere:  // where others ask the same, it asks itself
+        if (relay_.wants_unused_databases()) co_await wait_until_unused();
         break;
       case Relay::Next::answer:
         while (link_ && !finished_ && relay_.asking()) co_await progress_.wait(for_ever);
@@ -266,6 +270,17 @@ asio::awaitable<void> QueryRun::send() {
         co_return;
     }
   }
+}
+
+/// Called on another thread, on which the run mustn't end.
+asio::awaitable<void> QueryRun::wait_until_unused() {
+  progress_.clear();
+  auto unused = [weak = weak_from_this(), &io = core_.io] {
+    asio::post(io, [weak] {
+      if (const auto self = weak.lock()) self->progress_.set();
+    });
+  };
+  if (relay_.wait_elsewhere(std::move(unused))) co_await progress_.wait(relay_.longest_wait());
 }
 
 /// Until all is answered, or nothing more will be.

@@ -1,5 +1,6 @@
 #include "gateway/relay.hpp"
 
+#include "base/clock.hpp"
 #include "gateway/shrink.hpp"
 #include "pgwire/protocol/decode.hpp"
 #include "pgwire/protocol/limits.hpp"
@@ -24,9 +25,10 @@ Relay::Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options
       id_(next_id()),
       reader_(options.max_message),
       session_(options.mode == Mode::session,
-               pipeline.cache() != nullptr && wants_answers(*options_.startup, options.answers_from_memory), replies_),
+               wants_answers(pipeline.cache(), options.database, *options_.startup, options.level), replies_),
       writer_(texts, session_, replies_),
-      scope_(pipeline.cache(), options.database, options.user, options_.startup, options.answers_from_memory) {}
+      scope_(pipeline.cache(), options.database, options.user, options_.startup, options.level),
+      seen_(now_ns()) {}
 
 void Relay::detach() {
   writer_.detach();
@@ -44,9 +46,11 @@ const StatementPtr& Relay::too_long() {
 }
 
 void Relay::ended(const Reply& reply) {
-  if (reply.own()) return;
-  pipeline_.ended(reply.exchange, {.user = options_.user, .database = options_.database, .application = application},
-                  now_);
+  if (!reply.own()) ended(reply.exchange);
+}
+
+void Relay::ended(const pipeline::Exchange& exchange) {
+  pipeline_.ended(exchange, {.user = options_.user, .database = options_.database, .application = application}, now_);
 }
 
 void Relay::lost(std::int64_t now) {
@@ -64,11 +68,10 @@ void Relay::lost(std::int64_t now) {
 void Relay::refused(Bytes in, std::string_view sqlstate, std::int64_t now) {
   now_ = now;
   const auto ends = [&](StatementPtr statement, std::size_t size, sql::StatementKind assumed) {
-    Reply reply;
-    reply.exchange = {
+    pipeline::Exchange exchange{
         .statement = std::move(statement), .assumed = assumed, .started = now, .waited = waited_ns_, .bytes_in = size};
-    reply.exchange.fail(sqlstate);
-    ended(reply);
+    exchange.fail(sqlstate);
+    ended(exchange);
   };
   using Kind = sql::StatementKind;
   const auto read = [this](std::string_view text) {

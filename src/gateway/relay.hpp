@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,10 +11,12 @@
 
 #include "backend/server_state.hpp"
 #include "base/result.hpp"
+#include "gateway/batch_walk.hpp"
 #include "gateway/client_reader.hpp"
 #include "gateway/hindrance.hpp"
 #include "gateway/passage.hpp"
 #include "gateway/prepared_texts.hpp"
+#include "gateway/proof_waits.hpp"
 #include "gateway/replies.hpp"
 #include "gateway/server_writer.hpp"
 #include "gateway/session_scope.hpp"
@@ -43,7 +47,7 @@ class Relay {
     std::string_view user, database;  ///< must outlive the relay
     /// What its server connections begin with.
     std::shared_ptr<const backend::ParameterList> startup = std::make_shared<const backend::ParameterList>();
-    bool answers_from_memory = false;  ///< where the client doesn't say whether it wants that
+    std::optional<Consistency> level = {};  ///< of answers from memory, where the client doesn't say; null: none
   };
 
   Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options);
@@ -55,7 +59,7 @@ class Relay {
     need_server,  ///< attach a server connection, then call again
     parse,        ///< have `take_to_parse` parsed elsewhere, say what is `parsed`, then call again
     answer,       ///< call again when the server has answered: `asking` says whether it is still to come
-    flight,       ///< somebody else asks the server the same: call again when `flight` has landed, or is late
+    elsewhere,    ///< call again when what `wait_elsewhere` waits for has come, or is late
     terminate,    ///< the client said goodbye
     broken,       ///< the client broke the protocol: `error`
   };
@@ -109,8 +113,13 @@ class Relay {
   /// Whether the next message must wait until the server has answered what was sent: what it is sent as depends on
   /// that.
   bool asking() const { return replies_.awaited; }
-  /// For Next::flight: of pipeline::Flights.
-  std::uint64_t flight() const { return flight_; }
+  /// For Next::elsewhere: somebody else asks the server the same, a proof is needed, or Millrace's own connections to a
+  /// database have to end. `then` is called once, on some thread, and kept until then. False: there is nothing to wait
+  /// for, and it isn't.
+  bool wait_elsewhere(std::function<void()> then);
+  /// It is the last of these, which mustn't be left out.
+  bool wants_unused_databases() const { return unused_.wanted != nullptr; }
+  std::chrono::nanoseconds longest_wait() const;
   /// How many messages wait for an answer.
   std::size_t backlog() const { return replies_.size(); }
 
@@ -147,27 +156,37 @@ class Relay {
   // from_client
   enum class Decided { send, answered, wait };
   Decided decide(const Item& item);
-  void answer_transaction(const pipeline::Exchange& exchange);
+  void answer_transaction(pipeline::Exchange exchange);
   void answer_query(pipeline::Exchange exchange, const cache::Entry& entry);
   std::size_t answer_batch(const Item& item, pgwire::Bytes rest);
+  void note_answered(BatchWalk& batch);
   void look_for_flight(const pipeline::Scope& scope, const pipeline::Question& question);
-  bool waits_for_flight();
+  bool waits_elsewhere();
+  bool waits_for_proof(const pipeline::Scope& scope, const pipeline::Unproved& unproved);
+  bool are_unused(const StatementPtr& statement);
+  void hold_unused(Reply& reply);
+  void is_not_done(Reply& reply);
+  /// The message at hand was answered from memory: what it takes the server.
+  void note_saved(std::int64_t cost_ns);
   bool is_untouched() const;
   void on_way();
   pipeline::Explanation explain(const pipeline::Question& question, const sql::Statement& statement);
   char status_here() const;
-  Decided explain_query(const pipeline::Exchange& exchange, std::string_view text);
-  std::size_t explain_batch(const Item& item, pgwire::Bytes rest);
+  Decided answer_millrace_query(pipeline::Exchange exchange, std::string_view text);
+  std::size_t answer_millrace_batch(const Item& item, pgwire::Bytes rest);
+  void give_token(const sql::Statement& statement, char type, pgwire::Bytes body);
   bool reads_committed(const pipeline::Scope& scope);
   const pipeline::Scope* scope_of_session();
-  bool server_is_clear(const pipeline::Scope& scope);
+  bool server_is_clear();
+  std::optional<bool> is_seen_through(const pipeline::Effects& effects) const;
   void forget_servers_portal();
   Hindrance hindrance(const pipeline::Scope* scope, bool wanted);
   const pipeline::Scope* scope_for_answers(bool wanted);
   const pipeline::Scope* scope_for_fills(bool wanted);
-  bool wants_answer(std::string_view text);
+  std::optional<Consistency> level_of(std::string_view text);
+  integration::Moments needed(const Consistency& level, const pipeline::Scope& scope, std::int64_t seen);
   void begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question, const StatementPtr& statement);
-  void judge_for_server(const pipeline::Scope& scope, const StatementPtr& statement);
+  void judge_for_server(const StatementPtr& statement, const pipeline::Effects& effects);
   void note_for_cache(const StatementPtr& statement);
   void want_server(pgwire::Bytes rest, const Item& item);
   bool take(const Item& item);
@@ -209,6 +228,7 @@ class Relay {
   /// Of a text that isn't parsed.
   static const StatementPtr& too_long();
   void ended(const Reply& reply);
+  void ended(const pipeline::Exchange& exchange);
   backend::ServerState& server() { return writer_.server(); }
 
   pipeline::Pipeline& pipeline_;
@@ -233,8 +253,27 @@ class Relay {
   std::uint64_t committed_at_ = 0;         ///< a version of the catalog
   bool commits_are_seen_ = false;          ///< as of `committed_at_`
 
-  std::uint64_t flight_ = 0;         ///< that the message at hand may wait for; 0: none
-  std::int64_t flight_awaited_ = 0;  ///< since when it does, or did; 0: it didn't
+  /// Of the message at hand.
+  struct Elsewhere {
+    std::uint64_t flight = 0;    ///< that it may wait for, of pipeline::Flights; 0: none
+    integration::Moments proof;  ///< that must be proved; rows 0: none
+    bool waited_for_flight = false, waited_for_proof = false;
+    std::int64_t since = 0;    ///< it waits, or waited; 0: it didn't
+    std::int64_t in_vain = 0;  ///< so long it waited, before it is sent
+    std::int64_t arrived = 0;  ///< when it was looked at first; 0: not yet
+
+    std::int64_t waited(std::int64_t now) const { return since == 0 ? 0 : now - since; }
+  };
+  Elsewhere elsewhere_;
+  /// The databases that the message at hand wants unused.
+  struct Unused {
+    StatementPtr wanted;                ///< null: nobody has to be asked to let them go
+    bool asked = false;                 ///< who has them open
+    std::shared_ptr<const void> until;  ///< of `ReadCache::let_go`
+  };
+  Unused unused_;
+  ProofWaits proof_waits_;
+  std::int64_t seen_;  ///< the last moment that something is of which the client was shown
 
   std::int64_t now_ = 0;
   std::int64_t waited_ns_ = 0;

@@ -26,6 +26,18 @@ bool begins_batch(char type) {
 /// Of statements that ran on a server connection while the catalog wasn't known.
 constexpr std::size_t most_unjudged = 64;
 
+/// Of a server connection, with what it meant where it ran.
+struct Unjudged {
+  std::shared_ptr<const pipeline::Scope> scope;
+  StatementPtr statement;
+
+  bool operator==(const Unjudged&) const = default;
+};
+
+const Unjudged& unjudged(const std::shared_ptr<const void>& ran) { return *static_cast<const Unjudged*>(ran.get()); }
+/// Then the server is asked.
+constexpr auto longest_wait_for_proof = std::chrono::milliseconds(20);
+
 bool pins(const sql::Statement& statement) {
   return std::ranges::any_of(
       statement.changes, [](const sql::SessionChange& change) { return change.what == sql::SessionChange::What::pin; });
@@ -49,16 +61,25 @@ const pipeline::Scope* Relay::scope_of_session() {
   return scope_.of(session_.settings.current());
 }
 
-/// Whether the server connection, if there is one, is as a new one with the client's settings would be.
-bool Relay::server_is_clear(const pipeline::Scope& scope) {
+/// Whether the server connection, if there is one, is known to be as a new one with the client's settings would be.
+bool Relay::server_is_clear() {
   if (!writer_.attached()) return true;
   auto& state = server();
   if (attached_epoch_ != pipeline_.cache()->epoch() || state.unclear) return false;
-  for (const auto& ran : std::exchange(state.unjudged, {})) {
-    const auto statement = std::static_pointer_cast<const sql::Statement>(ran);
-    if (!pipeline_.is_seen_through(scope, statement).value_or(false)) state.unclear = true;
-  }
-  return !state.unclear;
+  std::erase_if(state.unjudged, [this, &state](const auto& ran) {
+    const auto& [scope, statement] = unjudged(ran);
+    const auto seen = is_seen_through(pipeline_.effects_of(*scope, statement));
+    state.unclear |= seen == false;
+    return seen.has_value();
+  });
+  return !state.unclear && state.unjudged.empty();
+}
+
+/// Whether nothing that it runs leaves anything on the server connection unseen. Null: that can't be told yet.
+std::optional<bool> Relay::is_seen_through(const pipeline::Effects& effects) const {
+  // A connection that goes to others is cleared before they have it, so there is no need to wait.
+  if (effects.lacks_relations && !session_.stays) return false;
+  return effects.seen_through;
 }
 
 /// The server may still have an unnamed portal that the client has no more.
@@ -71,6 +92,7 @@ void Relay::forget_servers_portal() {
 /// Why an answer of this session isn't to be kept. `scope`: `scope_of_session`.
 Hindrance Relay::hindrance(const pipeline::Scope* scope, bool wanted) {
   if (scope == nullptr) return scope_.has_cache() ? Hindrance::settings_under_way : Hindrance::no_cache;
+  if (!wanted && scope_.lacks_stream()) return Hindrance::no_stream;
   if (!session_.moves) return Hindrance::asked_too_late;
   if (!wanted) return Hindrance::not_wanted;
   if (names_are_unclear_) return Hindrance::names_unclear;
@@ -79,7 +101,7 @@ Hindrance Relay::hindrance(const pipeline::Scope* scope, bool wanted) {
   if (doubt_) return Hindrance::transaction;
   if (replies_.status == 'E') return Hindrance::failed_transaction;
   if (!reads_committed(*scope)) return Hindrance::isolation;
-  return server_is_clear(*scope) ? Hindrance::none : Hindrance::server_state;
+  return server_is_clear() ? Hindrance::none : Hindrance::server_state;
 }
 
 /// Null: an answer of this session isn't to be kept. What of the same transaction ran before only read, and it sees
@@ -95,15 +117,23 @@ const pipeline::Scope* Relay::scope_for_answers(bool wanted) {
   return quiet ? scope_for_fills(wanted) : nullptr;
 }
 
-/// Whether the client wants answers from memory to this text, by what it has set or by a comment.
-bool Relay::wants_answer(std::string_view text) {
-  if (scope_.of(session_.settings.current()) == nullptr) return false;
-  const bool wanted = asks_for_answers(text.substr(0, text.find('\0'))).value_or(scope_.wanted());
-  if (wanted && !scope_.wanted()) {
+/// How fresh the client wants answers from memory to this text to be, by what it has set or by a comment. Null: it
+/// wants none.
+std::optional<Consistency> Relay::level_of(std::string_view text) {
+  if (scope_.of(session_.settings.current()) == nullptr) return std::nullopt;
+  auto level = scope_.level_of(text.substr(0, text.find('\0')));
+  if (level && !scope_.wanted()) {
     hinted_ = true;
     scope_.ask_by_comment();
   }
-  return wanted;
+  return level;
+}
+
+/// For the message at hand, of a client that was shown what was there at `seen`.
+integration::Moments Relay::needed(const Consistency& level, const pipeline::Scope& scope, std::int64_t seen) {
+  if (elsewhere_.arrived == 0) elsewhere_.arrived = now_;
+  const pipeline::SessionTime time{.seen = seen, .wrote = scope.wrote->load(std::memory_order_acquire)};
+  return pipeline::needed(level, time, elsewhere_.arrived);
 }
 
 void Relay::answer_query(pipeline::Exchange exchange, const cache::Entry& entry) {
@@ -112,22 +142,26 @@ void Relay::answer_query(pipeline::Exchange exchange, const cache::Entry& entry)
   portal_is_here_ = true;
   const std::size_t before = answers_.size();
   answers_.append(entry.head()).append(entry.body());
-  const bool in_transaction = !session_.held_begin.empty() || (writer_.attached() && replies_.status == 'T');
   session_.read_in_held_begin = !session_.held_begin.empty();
-  pgwire::append_ready_for_query(answers_, in_transaction ? 'T' : 'I');
+  pgwire::append_ready_for_query(answers_, status_here());
+  seen_ = std::max(seen_, pipeline::shown_until(entry));
+  note_saved(entry.cost_ns());
   exchange.rows = entry.rows();
   exchange.cache = CacheUse::hit;
   exchange.bytes_out = answers_.size() - before;
-  Reply reply;
-  reply.exchange = std::move(exchange);
-  ended(reply);
+  ended(exchange);
+}
+
+/// What is answered now is in: as ReadyForQuery says it.
+char Relay::status_here() const {
+  return !session_.held_begin.empty() || (writer_.attached() && replies_.status == 'T') ? 'T' : 'I';
 }
 
 /// It isn't known here what the message at hand asks: somebody else may be asking the server the same.
 void Relay::look_for_flight(const pipeline::Scope& scope, const pipeline::Question& question) {
   // In a transaction of the server's, the leader may be waiting for locks that this client holds.
   const bool holds_locks = writer_.attached() && replies_.status != 'I';
-  if (flight_awaited_ == 0 && !holds_locks) flight_ = pipeline_.flight_of(scope, question);
+  if (!elsewhere_.waited_for_flight && !holds_locks) elsewhere_.flight = pipeline_.flight_of(scope, question);
 }
 
 /// The client has nothing that a RESET ALL, say, would undo, and is in no transaction.
@@ -136,48 +170,133 @@ bool Relay::is_untouched() const {
          !session_.pin.is_set() && session_.settings.are_as_begun();
 }
 
-/// Once for each message.
-bool Relay::waits_for_flight() {
-  if (flight_ == 0) return false;
-  if (flight_awaited_ == 0) {
-    flight_awaited_ = now_;
-    stop_ = Next::flight;
-    return true;
+bool Relay::waits_for_proof(const pipeline::Scope& scope, const pipeline::Unproved& unproved) {
+  if (!unproved) return false;
+  const bool catalogs = unproved.moments.catalogs > scope.freshness->certain_until();
+  if (elsewhere_.waited_for_proof) {
+    if (elsewhere_.in_vain != 0) return false;  // which was told
+    scope.freshness->waited_in_vain(elsewhere_.waited(now_), catalogs);
+    proof_waits_.waited_in_vain();
+    return false;
   }
-  flight_ = 0;
-  waited_ns_ += now_ - flight_awaited_;
+  if (!proof_waits_.pays(scope.freshness->usual_wait_ns(catalogs), unproved.cost_ns)) {
+    scope.freshness->want_in_passing(unproved.moments, now_);
+    return false;
+  }
+  elsewhere_.proof = unproved.moments;
+  return true;
+}
+
+void Relay::note_saved(std::int64_t cost_ns) {
+  if (std::exchange(elsewhere_.waited_for_proof, false)) proof_waits_.waited(elsewhere_.waited(now_));
+  proof_waits_.saved(cost_ns);
+}
+
+/// Once for each message and reason.
+bool Relay::waits_elsewhere() {
+  auto& [flight, proof, waited_for_flight, waited_for_proof, since, in_vain, arrived] = elsewhere_;
+  if (waited_for_proof) proof = {};
+  if (waited_for_flight) flight = 0;
+  if (proof.rows != 0) {
+    waited_for_proof = true;
+  } else if (flight != 0) {
+    waited_for_flight = true;
+  } else {
+    if (since != 0) {
+      in_vain = now_ - since;
+      waited_ns_ += now_ - std::exchange(since, 0);
+    }
+    return false;
+  }
+  if (since == 0) since = now_;
+  stop_ = Next::elsewhere;
+  return true;
+}
+
+/// False: what Millrace itself has open in the databases that the statement wants unused has to end first.
+bool Relay::are_unused(const StatementPtr& statement) {
+  if (statement->unused_databases.empty() || !scope_.has_cache() || !pipeline_.cache()->lets_go()) return true;
+  if (unused_.asked) return true;
+  if (elsewhere_.since == 0) elsewhere_.since = now_;
+  unused_.wanted = statement;
+  stop_ = Next::elsewhere;
   return false;
+}
+
+/// From now on they are so until the transaction ends, or the statement has failed.
+void Relay::hold_unused(Reply& reply) {
+  if (!unused_.until) return;
+  changes_.databases.push_back(unused_.until);
+  reply.unused = std::exchange(unused_.until, nullptr);
+}
+
+/// It has failed, or is skipped.
+void Relay::is_not_done(Reply& reply) {
+  if (reply.unused) std::erase(changes_.databases, std::exchange(reply.unused, nullptr));
+}
+
+bool Relay::wait_elsewhere(std::function<void()> then) {
+  if (const auto wanted = std::exchange(unused_.wanted, nullptr)) {
+    unused_.asked = true;
+    auto [until, waits] =
+        pipeline_.cache()->let_go(wanted->unused_databases, std::string(options_.user), std::move(then));
+    unused_.until = std::move(until);
+    return waits;
+  }
+  if (elsewhere_.proof.rows == 0) return pipeline_.cache()->flights().wait(elsewhere_.flight, std::move(then));
+  const auto& scope = *scope_.of(session_.settings.current());
+  return scope.freshness->want(elsewhere_.proof, std::move(then));
+}
+
+std::chrono::nanoseconds Relay::longest_wait() const {
+  if (unused_.asked) return pipeline::ReadCache::longest_letting_go;
+  return elsewhere_.proof.rows == 0 ? pipeline::Flights::longest_wait : longest_wait_for_proof;
 }
 
 /// So many bytes of the batch that the item begins; 0: it isn't answered here.
 std::size_t Relay::answer_batch(const Item& item, Bytes rest) {
   if (!begins_batch(item.type)) return 0;
-  if (const std::size_t explained = explain_batch(item, rest); explained > 0) return explained;
+  if (const std::size_t used = answer_millrace_batch(item, rest); used > 0) return used;
   if (stop_ != Next::more || awaits_batch_ || !scope_.has_cache()) return 0;
   scope_.of(session_.settings.current());
   if (!scope_.wanted() && !hinted_) return 0;
   const pipeline::Scope* const scope = scope_for_answers(true);
   if (scope == nullptr) return 0;
-  const bool in_transaction = !session_.held_begin.empty() || (writer_.attached() && replies_.status == 'T');
+  const auto& portal = session_.names.unnamed_portal;
   BatchAnswer batch(pipeline_, session_, writer_,
-                    {.scope = *scope, .wanted = scope_.wanted(), .status = in_transaction ? 'T' : 'I', .now = now_});
+                    {.scope = *scope,
+                     .needed = [&](std::string_view text, std::int64_t shown) -> std::optional<integration::Moments> {
+                       const auto level = level_of(text);
+                       return level ? std::optional(needed(*level, *scope, std::max(seen_, shown))) : std::nullopt;
+                     },
+                     .status = status_here(),
+                     .now = now_,
+                     .has_finished = portal_is_here_ && portal && pipeline::may_only_read(*portal)});
   const std::size_t used = batch.answer(rest, answers_);
-  if (batch.missed()) look_for_flight(*scope, *batch.missed());
-  if (used > 0 && batch.changes_portal()) portal_is_here_ = true;
-  for (const auto& exchange : batch.exchanges()) {
-    Reply reply;
-    reply.exchange = exchange;
-    if (flight_awaited_ != 0) reply.exchange.waited = now_ - flight_awaited_;
-    ended(reply);
+  const bool waits = used == 0 && waits_for_proof(*scope, batch.unproved());
+  if (used == 0 && !waits && batch.missed()) look_for_flight(*scope, *batch.missed());
+  if (used > 0) {
+    seen_ = std::max(seen_, batch.shown_until());
+    note_saved(batch.saved_ns());
+    note_answered(batch);
   }
   return used;
+}
+
+void Relay::note_answered(BatchWalk& batch) {
+  if (batch.changes_portal()) portal_is_here_ = true;
+  for (auto& exchange : batch.exchanges()) {
+    exchange.waited = elsewhere_.waited(now_);
+    ended(exchange);
+  }
 }
 
 /// `statement`: null: not known.
 void Relay::begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question,
                        const StatementPtr& statement) {
   if (!scope_.has_cache() || !statement || question.text.empty()) return;
-  const bool wanted = wants_answer(question.text);
+  const auto level = level_of(question.text);
+  const bool wanted = level.has_value();
   const pipeline::Scope* const scope = scope_of_session();
   if (const auto found = hindrance(scope, wanted); found != Hindrance::none) {
     if (!wanted || question.kind == pipeline::Question::Kind::columns) return;
@@ -185,38 +304,37 @@ void Relay::begin_fill(pipeline::Exchange& exchange, const pipeline::Question& q
     exchange.cache = CacheUse::bypass;
     return;
   }
-  exchange.fill = pipeline_.begin_fill(*scope, question, statement, now_);
+  exchange.fill = pipeline_.begin_fill(*scope, question, statement, *level, now_, elsewhere_.in_vain);
   exchange.cache = exchange.fill ? CacheUse::miss : CacheUse::bypass;
 }
 
 /// Whether what it runs may leave something on the server connection that nobody sees.
-void Relay::judge_for_server(const pipeline::Scope& scope, const StatementPtr& statement) {
+void Relay::judge_for_server(const StatementPtr& statement, const pipeline::Effects& effects) {
   auto& state = server();
   if (state.unclear) return;
-  // Where nobody wants answers from memory, nobody looks.
-  const bool looks = statement && pipeline_.cache()->in_use();
-  const auto seen = looks ? pipeline_.is_seen_through(scope, statement) : std::optional(false);
-  if (seen) {
+  if (const auto seen = is_seen_through(effects)) {
     state.unclear = !*seen;
     return;
   }
-  const std::shared_ptr<const void> ran = statement;
-  if (std::ranges::find(state.unjudged, ran) != state.unjudged.end()) return;
+  const Unjudged now{.scope = scope_.shared(), .statement = statement};
+  const auto is_now = [&now](const auto& ran) { return unjudged(ran) == now; };
+  if (std::ranges::any_of(state.unjudged, is_now)) return;
   state.unclear = state.unjudged.size() >= most_unjudged;
-  state.unjudged.push_back(ran);
+  state.unjudged.push_back(std::make_shared<const Unjudged>(now));
 }
 
 /// It is executed. Null: it isn't known.
 void Relay::note_for_cache(const StatementPtr& statement) {
-  if (!scope_.has_cache()) return;
+  if (!scope_.has_cache() || (statement && statement->shows_token)) return;  // which does nothing
   const auto& scope = *scope_.of(session_.settings.current());
+  const auto effects = pipeline_.effects_of(scope, statement);
   const bool steps = statement && !statement->transaction_tag.empty();
-  if (!doubt_ && !steps) doubt_ = !(scope_.wanted() || hinted_) || !pipeline_.only_reads(scope, statement);
+  if (!steps && !((scope_.wanted() || hinted_) && effects.only_reads)) doubt_ = true;
   if (!session_.moves && (!statement || change_of(*statement).names || pins(*statement))) names_are_unclear_ = true;
-  judge_for_server(scope, statement);
+  judge_for_server(statement, effects);
   const bool clear = !names_are_unclear_ && !server().unclear && attached_epoch_ == pipeline_.cache()->epoch() &&
                      !session_.settings.changes_of_meaning().any() && !session_.pin.is_set();
-  pipeline_.add_changes(changes_, scope, statement, clear);
+  pipeline_.add_changes(changes_, scope, effects, clear);
 }
 
 }  // namespace millrace::gateway

@@ -1,5 +1,6 @@
 // The half of the relay that hears the client.
 #include "gateway/header.hpp"
+#include "gateway/millrace_answer.hpp"
 #include "gateway/relay.hpp"
 #include "pgwire/protocol/decode.hpp"
 #include "pgwire/protocol/encode.hpp"
@@ -72,7 +73,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       if (stopped_short_) break;
       continue;
     }
-    if (waits_for_flight()) break;
+    if (waits_elsewhere()) break;
     if (!writer_.attached()) {
       want_server(rest, item);
       break;
@@ -93,43 +94,49 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
 /// The message at hand is answered, or sent.
 void Relay::on_way() {
   understood_.reset();
-  flight_ = 0;
-  flight_awaited_ = 0;
+  elsewhere_ = {};
+  unused_ = {};
 }
 
 /// What is to become of a Query, whether there is a server connection or not; all else is sent.
 Relay::Decided Relay::decide(const Item& item) {
   if (item.type != frontend::query || replies_.skipping) return Decided::send;
-  const pipeline::Exchange exchange{.statement = statement_of(item),
-                                    .started = now_,
-                                    .waited = flight_awaited_ == 0 ? 0 : now_ - flight_awaited_,
-                                    .first_byte = now_,
-                                    .bytes_in = item.total};
+  pipeline::Exchange exchange{.statement = statement_of(item),
+                              .started = now_,
+                              .waited = elsewhere_.waited(now_),
+                              .first_byte = now_,
+                              .bytes_in = item.total};
   if (stop_ == Next::parse) return Decided::wait;
   using What = pipeline::Verdict::What;
   const std::string_view text = text_of(item);
-  if (exchange.statement && exchange.statement->explained) return explain_query(exchange, text);
-  const pipeline::Scope* const scope = scope_for_answers(wants_answer(text));
+  if (exchange.statement && exchange.statement->asks_millrace())
+    return answer_millrace_query(std::move(exchange), text);
+  const auto level = level_of(text);
+  const pipeline::Scope* const scope = scope_for_answers(level.has_value());
   const pipeline::SessionView view{
       .holds_begin = session_.stays ? scope != nullptr && replies_.status == 'I' : !writer_.attached(),
       .begin_held = !session_.held_begin.empty(),
       .untouched = is_untouched(),
-      .scope = scope};
+      .scope = scope,
+      .needed = scope == nullptr ? integration::Moments() : needed(*level, *scope, seen_)};
   const auto verdict = pipeline_.decide(exchange, text, view);
   if (verdict.what == What::send) {
-    if (scope != nullptr && exchange.statement && pipeline::may_only_read(*exchange.statement))
+    const bool waits = scope != nullptr && waits_for_proof(*scope, verdict.unproved);
+    if (!waits && !verdict.passes && scope != nullptr && exchange.statement &&
+        pipeline::may_only_read(*exchange.statement))
       look_for_flight(*scope, {.kind = pipeline::Question::Kind::query, .text = text, .parameters = {}});
     return Decided::send;
   }
   if (verdict.what == What::answer) {
-    answer_query(exchange, *verdict.entry);
+    exchange.payoff = verdict.payoff;
+    answer_query(std::move(exchange), *verdict.entry);
   } else {
-    answer_transaction(exchange);
+    answer_transaction(std::move(exchange));
   }
   return Decided::answered;
 }
 
-void Relay::answer_transaction(const pipeline::Exchange& exchange) {
+void Relay::answer_transaction(pipeline::Exchange exchange) {
   const bool begins = session_.held_begin.empty();
   const std::string& tag = exchange.statement->transaction_tag;
   session_.held_begin = begins ? exchange.statement->begin_text() : "";
@@ -140,10 +147,8 @@ void Relay::answer_transaction(const pipeline::Exchange& exchange) {
   const std::size_t before = answers_.size();
   pgwire::append_command_complete(answers_, tag);
   pgwire::append_ready_for_query(answers_, begins ? 'T' : 'I');
-  Reply reply;
-  reply.exchange = exchange;
-  reply.exchange.bytes_out = answers_.size() - before;
-  ended(reply);
+  exchange.bytes_out = answers_.size() - before;
+  ended(exchange);
 }
 
 void Relay::want_server(Bytes rest, const Item& item) {
@@ -266,16 +271,22 @@ bool Relay::on_query(const Item& item) {
   const StatementPtr statement = statement_of(item);
   if (!statement) return false;
   if (writer_.depends_on_names(*statement) && !replies_.empty() && !replies_.copy_in) return settle();
+  if (!are_unused(statement)) return false;
   writer_.discard_sequences(*statement, false);
   const bool may_be_skipped = writer_.give_names(*statement);
+  if (statement->shows_token) {
+    pgwire::append_query(writer_.before, token_asked_of_server);
+    writer_.replaced = true;
+  }
   const bool may_be_kept = !pipeline::only_tidies(*statement) || is_untouched();
   Reply& reply = replies_.owe(Kind::query, now_);
   reply.exchange.statement = statement;
+  hold_unused(reply);
   if (may_be_kept) {
     begin_fill(reply.exchange, {.kind = pipeline::Question::Kind::query, .text = text_of(item), .parameters = {}},
                statement);
   }
-  if (reply.exchange.fill && pipeline::may_only_read(*statement)) pipeline_.lead_flight(*reply.exchange.fill);
+  if (reply.exchange.fill) pipeline_.lead_flight(*reply.exchange.fill);
   note(*statement);
   note_for_cache(statement);
   session_.names.query(reply);
@@ -303,7 +314,9 @@ bool Relay::on_parse(const Item& item) {
     if (parse->type_oids[at] >= catalog::first_normal_oid) names_are_unclear_ = true;
   }
   const bool named = !parse->name.empty();
-  const std::string_view query_and_types = pgwire::as_text(item.body().subspan(parse->name.size() + 1));
+  std::string_view query_and_types = pgwire::as_text(item.body().subspan(parse->name.size() + 1));
+  std::string asked;
+  if (statement->shows_token) query_and_types = asked = parse_asked_of_server(query_and_types);
   if (named && session_.names.is_statement_under_way(parse->name)) return settle();
   server().used = true;
   if (session_.moves && named && session_.names.is_taken(parse->name)) {
@@ -320,6 +333,7 @@ bool Relay::on_parse(const Item& item) {
     writer_.close_unneeded();
     if (named) anew = writer_.prepare_anew(std::move(anew.text), query_and_types, statement);
   }
+  if (statement->shows_token && !writer_.replaced) writer_.parse_instead(parse->name, query_and_types);
   Reply& reply = replies_.owe(Kind::parse, now_);
   session_.names.parse(parse->name, {statement, anew.text}, reply);
   if (!named) writer_.unnamed_becomes(anew.text ? anew.text->number : 0, reply);
@@ -437,9 +451,12 @@ bool Relay::on_describe(const Item& item) {
   const auto target = pgwire::decode_describe(item.body());
   Text text;
   std::optional<Columns> compared;
+  StatementPtr statement;
+  if (target && target->what == 'P') statement = session_.names.statement_of_portal(target->name);
   if (target && target->what == 'S') {
     if (session_.names.is_statement_under_way(target->name)) return settle();
     Prepared* const prepared = session_.names.find(target->name);
+    if (prepared != nullptr) statement = prepared->statement;
     compared = have_on_server(target->name, prepared);
     if (!compared) return false;
     if (!target->name.empty() && prepared != nullptr && prepared->text) {
@@ -451,10 +468,12 @@ bool Relay::on_describe(const Item& item) {
   if (target && target->what == 'P' && target->name.empty()) forget_servers_portal();
   Reply& reply = replies_.owe(Kind::describe, now_);
   if (compared == Columns::differ) reply.refusal = Reply::Refusal::columns_differ;
+  const bool shows_token = statement && statement->shows_token;
+  if (shows_token) reply.exchange.statement = std::move(statement);
   if (text) {
     reply.name = target->name;
     reply.text = std::move(text);
-    if (reply.text->shared && reply.text->meaning == session_.settings.meaning())
+    if (!shows_token && reply.text->shared && reply.text->meaning == session_.settings.meaning())
       begin_fill(reply.exchange,
                  {.kind = pipeline::Question::Kind::columns, .text = reply.text->query_and_types, .parameters = {}},
                  reply.text->statement);
@@ -472,6 +491,7 @@ bool Relay::on_execute(const Item& item) {
   if (const auto execute = pgwire::decode_execute(item.body())) {
     if (session_.names.is_portal_under_way(execute->portal)) return settle();
     statement = session_.names.statement_of_portal(execute->portal);
+    if (statement && !are_unused(statement)) return false;
     statement_of_unnamed = execute->portal.empty();
     if (statement_of_unnamed) {
       fill = std::exchange(bound_, nullptr);
@@ -492,6 +512,7 @@ bool Relay::on_execute(const Item& item) {
   }
   Reply& reply = replies_.owe(Kind::execute, now_);
   reply.exchange.statement = statement;
+  hold_unused(reply);
   reply.exchange.cache = use;
   reply.exchange.fill = std::move(fill);
   if (statement || binds_unseen_) {

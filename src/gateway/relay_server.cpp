@@ -1,6 +1,7 @@
 // The half of the relay that hears the server.
 #include <fmt/format.h>
 
+#include "base/raise_to.hpp"
 #include "gateway/columns.hpp"
 #include "gateway/header.hpp"
 #include "gateway/relay.hpp"
@@ -44,6 +45,8 @@ bool fails_its_statement(Reply& reply) {
   return statement != nullptr;
 }
 
+bool asks_token(const Reply& reply) { return reply.exchange.statement && reply.exchange.statement->shows_token; }
+
 /// What a message that was made to fail is refused with.
 Error refusal_of(const Reply& reply) {
   if (reply.refusal == Reply::Refusal::columns_differ) {
@@ -55,7 +58,7 @@ Error refusal_of(const Reply& reply) {
 }  // namespace
 
 Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
-  now_ = now;
+  now_ = seen_ = now;
   to_client_.begin(in);
   bool broken = false;
   std::size_t at = 0;
@@ -94,6 +97,9 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
     if (reply != nullptr && reply->exchange.fill) add_to_fill(*reply->exchange.fill, *reply, header.type, message);
     instead_.clear();
     dropped_ = false;
+    if (reply != nullptr && asks_token(*reply) && rest.size() >= total) {
+      give_token(*reply->exchange.statement, header.type, message.subspan(header_size));
+    }
     broken = !on_message(header.type, message.subspan(header_size), total);
     if (broken) break;
     const std::size_t end = at + message.size();
@@ -117,7 +123,8 @@ bool Relay::may_pass_in_parts(char type, std::size_t there, std::size_t total) {
   const Reply* const reply = replies_.front();
   const bool columns_matter = type == backend_type::row_description && reply != nullptr &&
                               reply->kind == Kind::describe && reply->text != nullptr;
-  if (total <= max_understood) return streams(type) && !columns_matter;
+  const bool changes = reply != nullptr && asks_token(*reply);
+  if (total <= max_understood) return streams(type) && !columns_matter && !changes;
   return streams(type) || (type == backend_type::error_response && there >= max_understood);
 }
 
@@ -256,6 +263,7 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   replies_.copy_in = false;
   replies_.failed_since_ready = true;
   reply->failed = true;
+  is_not_done(*reply);
   if (reply->purpose == Purpose::discard_sequences) server().holder_wrote = false;
   reply->exchange.fail(notice ? notice->sqlstate() : "");
   if (reply->refusal != Reply::Refusal::none && notice && notice->sqlstate() == "26000") {
@@ -273,6 +281,7 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   const auto sqlstate = reply->exchange.sqlstate;
   replies_.skip_to_sync([&](Reply& skipped, std::span<Reply> later) {
     if (leaves_a_name(skipped)) server().tainted = true;
+    is_not_done(skipped);
     if (of_query && skipped.kind == Kind::query && !skipped.own()) {  // without what it names it isn't executed
       sync->shown = Reply::Shown::all;
       skipped.exchange.sqlstate = sqlstate;
@@ -327,13 +336,21 @@ void Relay::complete_fill(Reply& reply) {
   const auto fill = std::exchange(reply.exchange.fill, nullptr);
   if (!fill || reply.failed) return;
   fill->rows = fill->first_rows != 0 ? fill->first_rows : reply.exchange.rows;
+  // Whoever was told the columns when it prepared is answered with no others.
+  if (fill->columns == 0 && reply.kind == Kind::execute && !fill->head.empty())
+    fill->columns = identify_columns(pgwire::as_bytes(fill->head).subspan(header_size));
   pipeline_.complete(*fill, now_);
+  // What is asked next needs a proof of this moment.
+  if (fill->follows == cache::Follows::yes && scope_.shared())
+    scope_.shared()->freshness->want_in_passing({.rows = now_}, now_);
 }
 
 /// They are committed, or nobody knows. `all_done`: nothing more of them is under way.
 void Relay::apply_changes(bool all_done) {
   if (!changes_.any()) return;
-  pipeline_.cache()->apply(changes_, options_.database);
+  const auto& scope = *scope_.of(session_.settings.current());
+  pipeline_.apply(changes_, scope, now_);
+  raise_to(*scope.wrote, now_);
   if (all_done) changes_.clear();
 }
 

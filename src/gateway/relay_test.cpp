@@ -1,5 +1,6 @@
 // The relay passes on what both sides say, and stops where either breaks the protocol.
 #include "gateway/relay_test.hpp"
+#include "pipeline/moment_token.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -318,6 +319,29 @@ TEST(Relay, ARecordsTimeBeginsWithTheWaitForAConnection) {
   EXPECT_EQ(snapshot.queue_waits.sum(), 400U);
   EXPECT_EQ(snapshot.first_bytes.sum(), 900U);
   EXPECT_EQ(snapshot.all_durations().sum(), 1400U);
+}
+
+/// Whatever the server says: the token is of the moment at which that came, and fits the message.
+TEST(Relay, PutsATokenIntoTheServersAnswer) {
+  for (const Mode mode : {Mode::session, Mode::transaction}) {
+    World world;
+    Server server;
+    Client client(world, mode);
+    client.on(server);
+    const std::string asked = "SHOW server_version_num /* millrace.token */";
+    const auto sent = client.sends(parse("", "BEGIN") + bind("") + execute() + parse("", "SHOW millrace.token") +
+                                   bind("") + describe_portal() + execute() + sync());
+    EXPECT_EQ(sent, parse("", "BEGIN") + bind("") + execute() + parse("", asked) + bind("") + describe_portal() +
+                        execute() + sync());
+    const std::string begun = parsed() + bound() + complete("BEGIN") + parsed() + bound();
+    EXPECT_EQ(client.hears(begun), begun);
+    const std::string said = columns() + row("150000") + complete("SHOW") + ready('T');
+    const auto first_half = client.relay.from_server(bytes_of(said).first(columns().size() + 8), ++client.now);
+    EXPECT_EQ(first_half.used, columns().size()) << "a part of a row is waited for";
+    EXPECT_NE(string_of(first_half.forward).find("millrace.token"), std::string::npos);
+    const auto heard = client.hears(std::string_view(said).substr(first_half.used));
+    EXPECT_EQ(heard, row(pipeline::moment_token(client.now)) + complete("SHOW") + ready('T'));
+  }
 }
 
 }  // namespace

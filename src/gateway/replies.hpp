@@ -80,6 +80,8 @@ struct Reply {
   Text twin;                                        ///< of our own Describe: the client may have it, if its columns are
   std::optional<std::uint64_t> server_unnamed_was;  ///< of what changes the server's unnamed statement
 
+  std::shared_ptr<const void> unused;  ///< of `ReadCache::let_go`, for what it runs
+
   bool hidden() const { return shown != Shown::all; }
   bool own() const { return purpose != Purpose::clients; }
   bool runs() const { return kind == Kind::query || kind == Kind::execute || kind == Kind::function_call; }

@@ -259,7 +259,7 @@ def test_time_out(probe: Probe, postgres: PostgreSQL) -> None:
 
 
 def test_time_out_while_a_sink_does_not_take_its_rows(probe: Probe, postgres: PostgreSQL) -> None:
-    run = probe.start("SELECT repeat('z', 1000) FROM generate_series(1, 200000) /* untaken */", pause=3000, timeout=500)
+    run = probe.start("SELECT repeat('z', 1000) FROM generate_series(1, 200000) /* untaken */", pause=9000, timeout=3000)
     probe.next(run), probe.next(run)
     eventually(lambda: not active(postgres, "untaken"), "the statement to be cancelled")
     assert probe.end(run)["sqlstate"] == "57014"

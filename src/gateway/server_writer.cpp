@@ -254,6 +254,11 @@ ServerWriter::Anew ServerWriter::prepare_anew(Text text, std::string_view query_
   return anew;
 }
 
+void ServerWriter::parse_instead(std::string_view name, std::string_view query_and_types) {
+  append_parse_of(name, query_and_types);
+  replaced = true;
+}
+
 void ServerWriter::refuse_name(std::string_view name, std::string_view query_and_types, const StatementPtr& statement) {
   close_unneeded();
   const Text text = texts_.make(query_and_types, session_.settings.meaning(), statement, false);

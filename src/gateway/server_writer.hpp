@@ -70,6 +70,8 @@ class ServerWriter {
     bool describes = false;  ///< a Describe was sent behind it
   };
   Anew prepare_anew(Text text, std::string_view query_and_types, const StatementPtr& statement);
+  /// The message at hand, a Parse, is sent with another text.
+  void parse_instead(std::string_view name, std::string_view query_and_types);
   /// The name is taken. PostgreSQL says so when it has read and analysed the text, so it is given the text under a name
   /// of ours, and then made to fail.
   void refuse_name(std::string_view name, std::string_view query_and_types, const StatementPtr& statement);

@@ -79,7 +79,7 @@ void Session::on_readable() {
   if (!waits_) {
     read_and_pass();
   } else if (next_ == Relay::Next::need_server || next_ == Relay::Next::answer || next_ == Relay::Next::parse ||
-             next_ == Relay::Next::flight) {
+             next_ == Relay::Next::elsewhere) {
     notice_end();
   }
 }
@@ -219,7 +219,7 @@ Session::Passed Session::pass_on() {
         if (!link_->try_take()) return Passed::waits;
         attach();
         break;
-      case Relay::Next::flight:
+      case Relay::Next::elsewhere:
         if (relay_->releasable()) link_->release();
         return Passed::waits;
       case Relay::Next::parse:
@@ -250,27 +250,37 @@ asio::awaitable<bool> Session::wait_for_next() {
     case Relay::Next::answer:
       while (*link_ && !finished_ && relay_->asking()) co_await answered_.wait(std::chrono::hours(24));
       co_return !client_gone_ && !finished_;  // the server connection may have been given back meanwhile
-    case Relay::Next::flight:
-      co_return co_await wait_for_flight();
+    case Relay::Next::elsewhere:
+      co_return co_await wait_elsewhere();
     default:
       co_return !client_gone_;
   }
 }
 
-asio::awaitable<bool> Session::wait_for_flight() {
+asio::awaitable<bool> Session::wait_elsewhere() {
   if (finished_) co_return false;
   answered_.clear();
   // Called on another thread, on which the session mustn't end; it may be kept for long, so it keeps nothing alive.
-  const auto waiting = std::make_shared<net::Signal*>(&answered_);
-  auto landed = [weak = std::weak_ptr(waiting), &io = core_.io] {
+  struct Waiting {
+    net::Signal& signal;
+    bool is_over = false;
+  };
+  const auto waiting = std::make_shared<Waiting>(answered_);
+  auto come = [weak = std::weak_ptr(waiting), &io = core_.io] {
     if (weak.expired()) return;
     asio::post(io, [weak] {
-      if (const auto still = weak.lock()) (*still)->set();
+      const auto still = weak.lock();
+      if (!still) return;
+      still->is_over = true;
+      still->signal.set();
     });
   };
-  using pipeline::Flights;
-  if (core_.shared.read_cache->flights().wait(relay_->flight(), std::move(landed))) {
-    co_await answered_.wait(Flights::longest_wait);
+  if (relay_->wait_elsewhere(std::move(come))) {
+    // What was sent before may be answered meanwhile.
+    const auto until = Clock::now() + relay_->longest_wait();
+    while (!waiting->is_over && !cancel_wanted_ && !client_gone_ && !finished_ && Clock::now() < until) {
+      co_await answered_.wait(until - Clock::now());
+    }
   }
   co_return !client_gone_ && !finished_;
 }
@@ -448,8 +458,8 @@ asio::awaitable<void> Session::carry_cancel() {
     co_await backend::cancel(core_.io, replication->address(), session.process_id, session.secret_key);
   } else if (!link_ || !co_await link_->cancel()) {
     // The query still waits, and is cancelled once the server has it.
-    cancel_wanted_ = waits_ && (next_ == Relay::Next::need_server || next_ == Relay::Next::flight);
-    if (cancel_wanted_ && next_ == Relay::Next::flight) answered_.set();
+    cancel_wanted_ = waits_ && (next_ == Relay::Next::need_server || next_ == Relay::Next::elsewhere);
+    if (cancel_wanted_ && next_ == Relay::Next::elsewhere) answered_.set();
   }
 }
 

@@ -80,7 +80,7 @@ class Session final : public backend::ServerConnection::Sink,
   asio::awaitable<bool> wait_for_next();
   asio::awaitable<bool> wait_for_server();
   asio::awaitable<bool> wait_for_parse();
-  asio::awaitable<bool> wait_for_flight();
+  asio::awaitable<bool> wait_elsewhere();
   void attach();
   void finish();
   bool too_far_ahead();
@@ -123,14 +123,16 @@ class Session final : public backend::ServerConnection::Sink,
 
   std::string user_, database_, application_;
   CancelKeys::Key key_;
+  std::shared_ptr<const void> uses_database_;  ///< from the log-in to the end
   std::shared_ptr<backend::Pool> pool_;
   std::optional<Relay> relay_;      ///< once logged in
   std::optional<ServerLink> link_;  ///< of `relay_`
 
   TimePoint started_;
   TimePoint last_heard_;
-  net::Signal over_;      ///< it is to end
-  net::Signal answered_;  ///< the relay asks nothing more, or there is nobody to answer; a flight has landed
+  net::Signal over_;  ///< it is to end
+  net::Signal
+      answered_;  ///< the relay asks nothing more, or there is nobody to answer; what it waits for elsewhere has come
   net::Signal progress_;  ///< while it ends: the server has answered something
   CancelsInTurn cancels_;
   bool cancel_wanted_ = false;                              ///< of the query that waits for a server connection

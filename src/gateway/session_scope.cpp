@@ -1,14 +1,17 @@
 #include "gateway/session_scope.hpp"
 
+#include <algorithm>
 #include <array>
 
+#include "base/clock.hpp"
+#include "pipeline/moment_token.hpp"
 #include "sql/comments.hpp"
 #include "sql/statement.hpp"
 
 namespace millrace::gateway {
 namespace {
 
-constexpr std::string_view consistency = "millrace.consistency";
+constexpr std::string_view consistency = "millrace.consistency", after = "millrace.after";
 
 /// No answer shows them.
 bool is_never_seen(std::string_view setting) {
@@ -28,7 +31,8 @@ bool is_of_transactions(std::string_view setting) {
 
 const pipeline::Scope* SessionScope::of(const std::shared_ptr<const backend::Settings>& settings) {
   if (cache_ == nullptr) return nullptr;
-  if (!known_ || known_for_ != settings) {
+  if (!known_ || known_for_ != settings || known_followed_ != freshness_->is_followed()) {
+    known_followed_ = freshness_->is_followed();
     known_ = cache_->share(make(settings.get()));
     known_for_ = settings;
   }
@@ -83,26 +87,56 @@ std::optional<backend::ParameterList> settings_of(const backend::ParameterList& 
 
 }  // namespace
 
-std::optional<bool> asks_for_answers(std::string_view text) {
-  if (!text.contains("millrace")) return std::nullopt;
-  const auto hints = sql::hints_of(text);
-  if (!hints.cache) return false;
-  if (!hints.consistency.empty()) return hints.consistency == "eventual";
-  return std::nullopt;
+std::optional<Consistency> SessionScope::level_of(std::string_view text) const {
+  if (text.contains("millrace")) {
+    const auto hints = sql::hints_of(text);
+    if (!hints.cache) return std::nullopt;
+    if (!hints.consistency.empty() || !hints.after.empty()) {
+      auto level = hints.consistency.empty() ? level_ : Consistency::parse(hints.consistency, cache_->bound());
+      if (!level) return std::nullopt;
+      level->after = after_;
+      if (!hints.after.empty()) level->after = std::max(after_, pipeline::moment_of(hints.after, now_ns()));
+      return can_be_met(*level) ? level : std::nullopt;
+    }
+  }
+  return wants_ ? level_ : std::nullopt;
 }
 
-bool wants_answers(const backend::ParameterList& startup, bool wanted) {
+namespace {
+
+std::optional<Consistency> level_at_start(const pipeline::ReadCache& cache, const backend::ParameterList& startup,
+                                          std::optional<Consistency> level) {
   const auto settings = settings_of(startup);
-  if (!settings) return false;
+  if (!settings) return std::nullopt;
+  std::int64_t moment = 0;
   for (const auto& [name, value] : *settings) {
-    if (name == consistency) wanted = value == "eventual";
+    if (name == consistency) level = Consistency::parse(value, cache.bound());
+    if (name == after) moment = pipeline::moment_of(value, now_ns());
   }
-  return wanted;
+  if (level) level->after = moment;
+  return level;
+}
+
+}  // namespace
+
+bool wants_answers(pipeline::ReadCache* cache, std::string_view database, const backend::ParameterList& startup,
+                   std::optional<Consistency> level) {
+  if (cache == nullptr) return false;
+  level = level_at_start(*cache, startup, level);
+  if (!level || !level->needs_stream()) return level.has_value();
+  return cache->follows_changes() && cache->freshness(std::string(database))->is_expected();
+}
+
+SessionScope::SessionScope(pipeline::ReadCache* cache, std::string_view database, std::string_view user,
+                           std::shared_ptr<const backend::ParameterList> startup, std::optional<Consistency> level)
+    : cache_(cache), database_(database), user_(user), startup_(std::move(startup)), wanted_(level) {
+  if (cache_ != nullptr) freshness_ = cache_->freshness(std::string(database_));
 }
 
 pipeline::Scope SessionScope::make(const backend::Settings* settings) {
   pipeline::Scope scope{.database = std::string(database_), .user = std::string(user_)};
-  wants_ = wants_answers(*startup_, wanted_);
+  level_ = level_at_start(*cache_, *startup_, wanted_);
+  after_ = level_ ? level_->after : 0;
   const auto set = [&](std::string_view name, std::string_view text) {
     if (is_never_seen(name)) return;
     scope.settings.append(name).append(1, '\0').append(text).append(1, '\0');
@@ -123,15 +157,19 @@ pipeline::Scope SessionScope::make(const backend::Settings* settings) {
     for (const auto& change : *settings) {
       set(change.name, change.text);
       if (change.name == "role") scope.search_path.reset();
-      if (change.name != "search_path" && change.name != consistency) continue;
+      if (change.name != "search_path" && change.name != consistency && change.name != after) continue;
       const auto statement = sql::parse(change.text);
       const std::string value = statement->changes.size() == 1 ? statement->changes.front().value : "";
-      if (change.name == consistency) wants_ = value == "eventual";
+      if (change.name == consistency) level_ = Consistency::parse(value, cache_->bound());
+      if (change.name == after) after_ = std::max(after_, pipeline::moment_of(value, now_ns()));
       if (change.name != "search_path") continue;
       scope.search_path.reset();
       if (!value.empty()) scope.search_path = {.is_default = false, .list = value};
     }
   }
+  if (level_) level_->after = after_;
+  wants_ = level_ && can_be_met(*level_);
+  if (level_ && level_->needs_stream()) cache_->follow(scope.database);
   scope.wanted = wants_ || asked_by_comment_;
   if (!scope.wanted) {
     // It only says what the client's writes change: for all that have set nothing that matters to that it is the same.

@@ -79,6 +79,14 @@ QueryCacheability cacheability_of(pipeline::Explanation said) {
     cache.reason = std::move(refusal.code);
     cache.why_not = std::move(refusal.why);
   }
+  if (said.payoff) {
+    const auto us = [](double ns) { return ns / 1000; };
+    cache.payoff = CachePayoff{.origin_us = us(said.payoff->origin_ns),
+                               .hit_us = us(said.payoff->hit_ns),
+                               .miss_extra_us = us(said.payoff->miss_extra_ns),
+                               .hit_ratio = said.payoff->hit_ratio,
+                               .break_even = said.payoff->break_even()};
+  }
   cache.key_fields = {.database = std::move(said.database),
                       .user = std::move(said.user),
                       .search_path = std::move(said.search_path),
@@ -99,7 +107,7 @@ QueryAnalysis analysis_of(pipeline::ReadCache* reads, const pipeline::Scope& sco
   }
   analysis.cache =
       cacheability_of(reads == nullptr ? pipeline::explain_without_cache(scope.database, scope.user, text, statement)
-                                       : pipeline::explain(*reads, scope, question, statement, {}, now_ns()));
+                                       : pipeline::explain(*reads, scope, question, statement, {}, {}, now_ns()));
   analysis.warnings = {
       "estimated_cost, estimated_rows, indexes_used, missing_indexes, performance_issues and "
       "optimization_suggestions aren't in this version: null"};

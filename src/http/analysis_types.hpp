@@ -37,6 +37,16 @@ struct CacheKeyFields {
 };
 BOOST_DESCRIBE_STRUCT(CacheKeyFields, (), (database, user, search_path, text, consistency))
 
+/// What asking memory first has brought of late, for all statements that differ from this one in constants only.
+struct CachePayoff {
+  double origin_us = 0;      ///< until the server has answered
+  double hit_us = 0;         ///< an answer from memory, without what it waits for
+  double miss_extra_us = 0;  ///< what asking memory in vain, and keeping the answer, takes more than passing on
+  double hit_ratio = 0;      ///< 0 to 1
+  double break_even = 0;     ///< the hit ratio over which it pays; over 1: never
+};
+BOOST_DESCRIBE_STRUCT(CachePayoff, (), (origin_us, hit_us, miss_extra_us, hit_ratio, break_even))
+
 /// Whether the answer to a session that asks for answers from memory, and has set nothing else, may be kept.
 struct QueryCacheability {
   bool cacheable = false;
@@ -47,10 +57,11 @@ struct QueryCacheability {
   std::optional<double> ttl_seconds;
   std::vector<std::string> tags;
   CacheKeyFields key_fields;
+  std::optional<CachePayoff> payoff;  ///< null: none of them was to be kept lately
 };
 BOOST_DESCRIBE_STRUCT(QueryCacheability, (),
                       (cacheable, reason, why_not, what_helps, level, cache_key, dependency_tables, ttl_seconds, tags,
-                       key_fields))
+                       key_fields, payoff))
 
 struct QueryAnalysis {
   std::string query_hash;

@@ -29,8 +29,13 @@ Result<> health_of_streams(const std::vector<integration::StreamStatus>& streams
   return {};
 }
 
-asio::awaitable<OptimizationStatus> status(Sources sources) {
-  co_return optimization_status(sources.monitor->snapshot(), sources.version, sources.change_streams());
+/// The figures are for everybody; names of tables and their owners for who may read what is kept of them.
+asio::awaitable<OptimizationStatus> status(Sources sources, Principal principal) {
+  auto streams = sources.change_streams();
+  if (principal.name.empty()) {
+    for (auto& stream : streams) stream.unfollowed.clear();
+  }
+  co_return optimization_status(sources.monitor->snapshot(), sources.version, std::move(streams));
 }
 
 asio::awaitable<OptimizationHealth> health(Sources sources) {
@@ -49,10 +54,11 @@ std::shared_ptr<const Router> api(const Sources& sources) {
             {.path = under(prefix, "/status"),
              .summary = "What is running, and its figures",
              .description = "Parts that this version doesn't have are false or null; warnings says "
-                            "which. The wire object has the figures of the PostgreSQL port.",
+                            "which. The wire object has the figures of the PostgreSQL port. Tables by name "
+                            "(change_streams' unfollowed) are told only to who has an API key.",
              .also_at = {under(doubled_prefix, "/status")},
              .open = true},
-            [sources] { return status(sources); });
+            [sources](Principal principal) { return status(sources, std::move(principal)); });
   table.add("GET",
             {.path = under(prefix, "/health"),
              .summary = "Whether queries are answered, and by what",
@@ -69,11 +75,13 @@ std::shared_ptr<const Router> api(const Sources& sources) {
              .open = true},
             [sources] {
               const auto refusals = sources.reads == nullptr ? Refusals() : sources.reads->refusals();
-              return ready(
-                  {.body = metrics_text(sources.monitor->snapshot(), sources.version, sources.cache.get(), refusals) +
-                           stream_metrics_text(sources.change_streams())});
+              const auto invalidations =
+                  sources.reads == nullptr ? Invalidations() : sources.reads->invalidations().by_reason();
+              return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version, sources.cache.get(),
+                                                 refusals, invalidations) +
+                                    stream_metrics_text(sources.change_streams())});
             });
-  add_cache(table, sources.cache, sources.reads);
+  add_cache(table, sources.cache, sources.reads, sources.change_streams);
   add_analysis(table, sources.reads, sources.default_asker);
   return table.router("Millrace", sources.version);
 }

@@ -21,7 +21,7 @@ struct About {
   int status = 200;                              ///< of the answer that is expected
   std::map<int, std::string> problems = {};      ///< the other statuses that it answers, and when
   std::string media_type = "application/json";   ///< of a handler's own Response
-  bool open = false;                             ///< for everybody: authentication isn't asked
+  bool open = false;                             ///< for everybody, with or without a name
   std::optional<std::uint64_t> body_bytes = {};  ///< the body's limit, in place of the server's
 };
 

@@ -182,6 +182,16 @@ TEST(ApiTable, AsksWhoItIsUnlessTheOperationIsOpen) {
   EXPECT_FALSE(document.at("paths").at("/open").at("get").as_object().contains("security"));
 }
 
+TEST(ApiTable, KnowsWhoItIsAlsoWhereTheOperationIsOpen) {
+  ApiTable table;
+  table.authenticate("bearer", by_header);
+  table.add("GET", {.path = "/open", .summary = "Nobody is asked", .open = true}, who_asks);
+  const auto router = table.router("Sample", "1");
+  EXPECT_EQ(ask(*router, "GET", "/open", {}, {{"authorization", "Bearer ann"}}).body, R"({"text":"ann"})");
+  EXPECT_EQ(ask(*router, "GET", "/open", {}, {{"authorization", "Bearer nobody"}}).body, R"({"text":""})");
+  EXPECT_EQ(ask(*router, "GET", "/open").body, R"({"text":""})");
+}
+
 TEST(ApiTable, RefusesAPathThatItsHandlerDoesNotFit) {
   ApiTable table;
   EXPECT_THROW(table.add("GET", {.path = "/places/{name}", .summary = ""}, sample::answer_place), std::logic_error);

@@ -47,7 +47,9 @@ CacheStatistics described(const cache::CacheStats& stats) {
                        .memory_pressure = stats.memory_pressure,
                        .fragmentation_ratio = stats.fragmentation_ratio,
                        .last_cleanup = stats.last_cleanup,
-                       .refusals = {}};
+                       .refusals = {},
+                       .invalidations = {},
+                       .guarantees = {}};
   for (const auto& [key, hits] : stats.top_keys) said.top_keys.push_back({.key = key, .access_count = hits});
   return said;
 }
@@ -137,13 +139,42 @@ std::string to_id(Timestamp time) {
   return fmt::format("inv_{}", duration_cast<milliseconds>(time.time_since_epoch()).count());
 }
 
+std::vector<TableInvalidations> invalidations_of(pipeline::ReadCache& reads) {
+  constexpr std::size_t most = 100;
+  std::vector<TableInvalidations> all;
+  for (auto& one : reads.invalidations().counts(most)) {
+    auto name = one.table == 0 ? std::string() : reads.name_of_table(one.database, one.table);
+    TableInvalidations said{.database = {}, .table = {}, .reason = one.reason, .count = one.count};
+    if (!name.empty()) said.table = std::move(name);
+    if (!one.database.empty()) said.database = std::move(one.database);
+    all.push_back(std::move(said));
+  }
+  return all;
+}
+
+/// For who may not know the tables' names.
+std::vector<TableInvalidations> without_names(const std::vector<TableInvalidations>& all) {
+  std::vector<TableInvalidations> sums;
+  for (const auto& one : all) {
+    const auto same = [&](const auto& sum) { return sum.database == one.database && sum.reason == one.reason; };
+    if (const auto sum = std::ranges::find_if(sums, same); sum != sums.end()) {
+      sum->count += one.count;
+    } else {
+      sums.push_back({.database = one.database, .table = {}, .reason = one.reason, .count = one.count});
+    }
+  }
+  return sums;
+}
+
 /// What the operations share.
 struct Operations {
-  Operations(std::shared_ptr<IntelligentCacheManager> manager, const pipeline::ReadCache* read_cache)
-      : cache(std::move(manager)), reads(read_cache) {}
+  Operations(std::shared_ptr<IntelligentCacheManager> manager, pipeline::ReadCache* read_cache,
+             StreamStatuses stream_statuses)
+      : cache(std::move(manager)), reads(read_cache), streams(std::move(stream_statuses)) {}
 
   const std::shared_ptr<IntelligentCacheManager> cache;
-  const pipeline::ReadCache* const reads;
+  pipeline::ReadCache* const reads;
+  const StreamStatuses streams;
   Worker walks{most_waiting};
   Worker bodies{most_waiting};
 
@@ -158,6 +189,7 @@ struct Operations {
     if (reads != nullptr) {
       const auto counted = reads->refusals();
       last_statistics.refusals = {counted.begin(), counted.end()};
+      last_statistics.invalidations = invalidations_of(*reads);
     }
     const std::int64_t ended = now_ns();
     statistics_again_ns = ended + (ended - started) * rest_after_statistics;
@@ -166,10 +198,20 @@ struct Operations {
 };
 using Shared = std::shared_ptr<Operations>;
 
-asio::awaitable<Reply<CacheStatistics>> statistics(Shared shared) {
+asio::awaitable<Reply<CacheStatistics>> statistics(Shared shared, Principal who) {
   if (!shared->cache) co_return absent();
   auto stats = co_await shared->walks.run([&operations = *shared] { return operations.statistics(); });
   if (!stats) co_return busy();
+  if (who.name.empty()) {
+    stats->invalidations = without_names(stats->invalidations);
+    stats->top_keys.clear();  // by hand they are names too, of users say
+  }
+  for (auto& stream : shared->streams ? shared->streams() : std::vector<integration::StreamStatus>()) {
+    stats->guarantees.push_back({.database = std::move(stream.database),
+                                 .levels = std::move(stream.levels),
+                                 .lag_ms = stream.lag_ms,
+                                 .proof_ms = stream.proof_ms});
+  }
   co_return *std::move(stats);
 }
 
@@ -203,6 +245,7 @@ asio::awaitable<Reply<CrossDatabaseInvalidation>> invalidate(Shared shared, Cach
     return operations.cache->invalidate(scope, patterns);
   });
   if (!impact) co_return busy();
+  if (shared->reads != nullptr) shared->reads->invalidations().add("", 0, pipeline::InvalidationReason::by_hand);
   done.estimated_impact = *impact;
   log::info("cache invalidated", {{"id", done.invalidation_id},
                                   {"by", who.name},
@@ -276,11 +319,14 @@ void add_for_all_entries(ApiTable& table, const Shared& shared) {
        .description = "Rates are percentages, 0 to 100; memory_pressure and fragmentation_ratio are from 0 to 1. An "
                       "answer of the wire has the key query: and its statement's fingerprint. redis and persistent "
                       "aren't in this version, and 0. refusals counts statements whose answer wasn't kept, by the "
-                      "reason. Where the cache is large an answer may be some time old.",
+                      "reason; invalidations what has made answers stale, by table and reason; guarantees says which "
+                      "levels of consistency can be met at present. "
+                      "Names of tables and top_keys are told only to who has an API key. "
+                      "Where the cache is large an answer may be some time old.",
        .also_at = also_at("/cache/statistics"),
        .problems = {{503, no_cache_now}},
        .open = true},
-      [shared] { return statistics(shared); });
+      [shared](Principal who) { return statistics(shared, std::move(who)); });
   table.add(
       "POST",
       {.path = "/api/v1/cache/invalidate",
@@ -327,8 +373,9 @@ void add_for_one_entry(ApiTable& table, const Shared& shared) {
 
 }  // namespace
 
-void add_cache(ApiTable& table, std::shared_ptr<IntelligentCacheManager> cache, const pipeline::ReadCache* reads) {
-  const auto shared = std::make_shared<Operations>(std::move(cache), reads);
+void add_cache(ApiTable& table, std::shared_ptr<IntelligentCacheManager> cache, pipeline::ReadCache* reads,
+               StreamStatuses streams) {
+  const auto shared = std::make_shared<Operations>(std::move(cache), reads, std::move(streams));
   add_for_all_entries(table, shared);
   add_for_one_entry(table, shared);
 }

@@ -210,7 +210,7 @@ TEST_F(CacheApi, StatisticsHaveTheirFields) {
     EXPECT_EQ(stats.at("level_stats").at("persistent").at("hit_rate").to_number<double>(), 0);
     EXPECT_GT(stats.at("total_size_mb").to_number<double>(), 0);
     EXPECT_TRUE(stats.at("last_cleanup").is_null());
-    EXPECT_EQ(stats.as_object().size(), 13);
+    EXPECT_EQ(stats.as_object().size(), 15);
   }
 }
 

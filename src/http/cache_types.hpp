@@ -10,6 +10,7 @@
 
 #include "cache/intelligent_cache_manager.hpp"
 #include "http/json_types.hpp"
+#include "pipeline/invalidations.hpp"
 
 namespace millrace::cache {
 BOOST_DESCRIBE_ENUM(CacheLevel, memory, redis, persistent)
@@ -41,6 +42,25 @@ struct TopKey {
 };
 BOOST_DESCRIBE_STRUCT(TopKey, (), (key, access_count))
 
+/// How often answers were made stale by changes of a table. `table`: with its schema; null: of all tables, or nobody
+/// knows which, or whoever asks may not know its name. `database`: null: of all.
+struct TableInvalidations {
+  std::optional<std::string> database;
+  std::optional<std::string> table;
+  pipeline::InvalidationReason reason = pipeline::InvalidationReason::write;
+  std::uint64_t count = 0;
+};
+BOOST_DESCRIBE_STRUCT(TableInvalidations, (), (database, table, reason, count))
+
+/// How fresh answers of a database's are at present, at most; optimization/status says why not more.
+struct CacheGuarantee {
+  std::string database;
+  std::vector<std::string> levels;  ///< of consistency that can be met
+  std::optional<double> lag_ms;     ///< from the last transaction's commit until it was told
+  std::optional<double> proof_ms;   ///< what a proof takes, for the levels that need it
+};
+BOOST_DESCRIBE_STRUCT(CacheGuarantee, (), (database, levels, lag_ms, proof_ms))
+
 struct CacheStatistics {
   std::uint64_t total_entries = 0;
   std::uint64_t total_size_bytes = 0;
@@ -55,11 +75,13 @@ struct CacheStatistics {
   double fragmentation_ratio = 0;
   std::optional<Timestamp> last_cleanup;
   std::map<std::string, std::uint64_t> refusals;  ///< statements whose answer wasn't kept, by the reason
+  std::vector<TableInvalidations> invalidations;  ///< the most frequent first, a hundred at most
+  std::vector<CacheGuarantee> guarantees;         ///< of databases whose changes are followed, or are to be
 };
 BOOST_DESCRIBE_STRUCT(CacheStatistics, (),
                       (total_entries, total_size_bytes, total_size_mb, hit_rate, miss_rate, eviction_rate,
                        average_access_time_ms, level_stats, top_keys, memory_pressure, fragmentation_ratio,
-                       last_cleanup, refusals))
+                       last_cleanup, refusals, invalidations, guarantees))
 
 /// `patterns` may be left out where the scope is global; `scope` is key_pattern unless it is said.
 struct CacheInvalidation {

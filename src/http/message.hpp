@@ -25,7 +25,7 @@ struct Target {
 
 /// Who asks, as authentication found.
 struct Principal {
-  std::string name;  ///< empty: nobody was asked for
+  std::string name;  ///< empty: it isn't known, and needn't be
 };
 
 /// All of a request but its body.

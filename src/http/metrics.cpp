@@ -4,6 +4,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <array>
+#include <boost/describe/enum_to_string.hpp>
 #include <limits>
 
 #include "base/log.hpp"
@@ -181,10 +182,19 @@ void add_cache(Families& families, const cache::L1Cache::Counts& counts, Refusal
       {counter(counts.erased, by("reason", "erased")), counter(counts.purged, by("reason", "expired_or_stale"))});
 }
 
+void add_invalidations(Families& families, const Invalidations& invalidations) {
+  std::vector<ClientMetric> by_reason;
+  for (const auto& [reason, count] : invalidations) {
+    by_reason.push_back(counter(count, by("reason", boost::describe::enum_to_string(reason, ""))));
+  }
+  families.add("cache_invalidations_total", "Changes that may have made answers stale, by how they were noticed.",
+               MetricType::Counter, std::move(by_reason));
+}
+
 }  // namespace
 
 std::string metrics_text(const MonitorSnapshot& snapshot, const std::string& version,
-                         cache::IntelligentCacheManager* cache, Refusals refusals) {
+                         cache::IntelligentCacheManager* cache, Refusals refusals, const Invalidations& invalidations) {
   Families families;
   families.add("build_info", "The version, as a label; always 1.", MetricType::Gauge,
                {gauge(1, {{.name = "version", .value = version}})});
@@ -198,6 +208,7 @@ std::string metrics_text(const MonitorSnapshot& snapshot, const std::string& ver
   families.add("log_lines_lost_total", "Log lines that were never written, as nobody read them.", MetricType::Counter,
                {counter(log::lost_lines())});
   if (cache) add_cache(families, cache->l1().counts(), std::move(refusals));
+  if (cache && !invalidations.empty()) add_invalidations(families, invalidations);
   return families.text();
 }
 

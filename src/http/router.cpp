@@ -81,10 +81,13 @@ asio::awaitable<Response> Router::answer(Request request, BodyReader& body) cons
 }
 
 asio::awaitable<Response> Router::answer(const Route& route, Request request, BodyReader& body) const {
-  if (authenticate_ && !route.open) {
+  if (authenticate_) {
     auto principal = co_await authenticate_(request);
-    if (!principal) co_return std::move(principal).error();
-    request.principal = *std::move(principal);
+    if (principal) {
+      request.principal = *std::move(principal);
+    } else if (!route.open) {
+      co_return std::move(principal).error();
+    }
   }
   if (route.body_bytes) body.limit(*route.body_bytes);
   co_return co_await route.handler(std::move(request), body);

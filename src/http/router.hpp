@@ -28,7 +28,7 @@ std::vector<std::string> parameter_names(std::string_view path);
 
 struct Route {
   Handler handler;
-  bool open = false;                             ///< for everybody: authentication isn't asked
+  bool open = false;                             ///< for everybody, with or without a name
   std::optional<std::uint64_t> body_bytes = {};  ///< another limit than the server's
 };
 
@@ -40,7 +40,7 @@ class Router {
   /// std::logic_error if there is a handler already.
   void add(std::string method, std::string_view path, Route route);
 
-  /// Who isn't let pass doesn't reach a handler. Without it all are.
+  /// Who isn't let pass reaches only handlers that are open, without a name. Without it all are let pass.
   void authenticate(Authenticate authenticate) { authenticate_ = std::move(authenticate); }
 
   /// HEAD is answered as GET is (who sends it leaves the body out). 404 and 405 in FastAPI's shape; 500 if a handler

@@ -73,7 +73,7 @@ class Exchange {
     waiting_client_.insert(waiting_client_.end(), bytes.begin(), bytes.end());
     asks_millrace_ |= holds_millrace(waiting_client_);
     for (;;) {
-      const auto step = relay_.from_client(waiting_client_, ++now_);
+      const auto step = relay_.from_client(waiting_client_, now_);
       require(step.answer.empty() || (mode_ == Relay::Mode::transaction && !attached_) || asks_millrace_);
       to_client_.append(reinterpret_cast<const char*>(step.answer.data()), step.answer.size());
       client_frames_.follow(step.answer);
@@ -97,7 +97,7 @@ class Exchange {
           relay_.parsed(sql::parse(to_parse));
           break;
         }
-        case Relay::Next::flight:
+        case Relay::Next::elsewhere:
           break;
         case Relay::Next::answer:
           require(relay_.asking() && relay_.query_under_way());
@@ -120,6 +120,9 @@ class Exchange {
     }
     return bytes.empty() || hear(bytes);
   }
+
+  /// A token says when it was made, and is the same whether what asks for it comes whole or in parts.
+  void later() { ++now_; }
 
   /// As a session does when all bytes of the server are used.
   void let_go() {
@@ -159,7 +162,7 @@ class Exchange {
   bool hear(Bytes bytes) {
     if (!attached_) return true;
     waiting_server_.insert(waiting_server_.end(), bytes.begin(), bytes.end());
-    const auto step = relay_.from_server(waiting_server_, ++now_);
+    const auto step = relay_.from_server(waiting_server_, now_);
     pass(waiting_server_, step.used, step.forward, to_client_, client_frames_);
     require(relay_.server_mid_message() == !client_frames_.between_messages());
     consume(waiting_server_, step.used);
@@ -224,6 +227,7 @@ bool relay(Bytes input) {
   bool going_on = true;
   while (going_on && input.size() >= 2) {
     const auto record = take_record(input);
+    exchange.later();
     going_on = record.by_server ? exchange.from_server(record.bytes) : exchange.from_client(record.bytes);
     if (going_on) exchange.let_go();
   }
@@ -238,6 +242,8 @@ void relay_sliced(Bytes input) {
   while (input.size() >= 2) {
     const auto record = take_record(input);
     if (record.bytes.empty()) continue;
+    whole.later();
+    sliced.later();
     const bool going_on = record.by_server ? whole.from_server(record.bytes) : whole.from_client(record.bytes);
     bool sliced_going_on = true;
     for (std::size_t at = 0; at < record.bytes.size() && sliced_going_on; ++at) {

@@ -104,6 +104,17 @@ void converse(std::string_view name, Conversation& talk) {
     talk.client(run(sql) + sync()).server(error("25P02", "current transaction is aborted") + ready('E'));
     talk.client(query("EXPLAIN (MILLRACE) SELECT 1 -- of more than forty-eight bytes"));
     talk.server(error("25P02", "current transaction is aborted") + ready('E'));
+  } else if (name == "token") {
+    const std::string sql = "SHOW millrace.token";
+    talk.client(parse("t", sql) + sync() + query(sql) + run("BEGIN") + run(sql) + bind("t", "p") +
+                describe_portal("p"));
+    talk.client(execute("p", 1) + parse("", sql) + describe_statement("") + flush());
+    talk.server(done("BEGIN") + parsed() + bound() + row("150000") + complete("SHOW") + parsed() + bound() + columns());
+    talk.server(row("150000").substr(0, 3)).server(row("150000").substr(3) + suspended() + parsed() + columns());
+    talk.client(query(sql)).server(columns() + row("150000") + complete("SHOW") + ready('T'));
+    talk.client(run("SELECT 1/0") + run(sql) + sync()).client(query(sql));
+    talk.server(parsed() + bound() + error("22012", "division by zero") + ready('E'));
+    talk.server(error("25P02", "current transaction is aborted") + ready('E'));
   } else if (name == "function") {
     talk.client(query("SELECT nextval('s')")).server(columns() + row("1") + complete("SELECT 1") + ready());
     talk.client(query("SELECT lastval()")).server(columns() + row("1") + complete("SELECT 1") + ready());
@@ -116,7 +127,7 @@ void converse(std::string_view name, Conversation& talk) {
 std::vector<Sample> samples() {
   std::vector<Sample> all;
   for (const std::string_view name :
-       {"simple", "prepared", "names", "errors", "settings", "copy", "long", "explain", "function"}) {
+       {"simple", "prepared", "names", "errors", "settings", "copy", "long", "explain", "token", "function"}) {
     for (const auto mode : {Relay::Mode::session, Relay::Mode::transaction}) {
       Conversation talk(mode);
       converse(name, talk);

@@ -1,4 +1,4 @@
-#include "gateway/explain_answer.hpp"
+#include "gateway/millrace_answer.hpp"
 
 #include <array>
 
@@ -6,6 +6,7 @@
 
 #include "pgwire/protocol/decode.hpp"
 #include "pgwire/protocol/encode.hpp"
+#include "pipeline/moment_token.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -76,7 +77,7 @@ std::vector<std::string> names_of(const pgwire::FormatList& list) {
 }
 
 /// What of a Parse and a Bind belongs to the key.
-void add_parameters(ExplainRows& rows, const Question& question) {
+void add_parameters(MillraceRows& rows, const Question& question) {
   // As they came, but for the names.
   const std::string parse_body = std::string(1, '\0').append(question.text);
   if (const auto parse = pgwire::decode_parse(pgwire::as_bytes(parse_body))) {
@@ -97,19 +98,34 @@ void add_parameters(ExplainRows& rows, const Question& question) {
   rows.emplace_back("key formats of results", joined(names_of(bind->result_formats)));
 }
 
-void add_kept(ExplainRows& rows, const Explanation& said) {
+void add_kept(MillraceRows& rows, const Explanation& said) {
   if (!said.kept) return;
   rows.emplace_back("kept", name_of(said.kept->state));
   rows.emplace_back("kept age", seconds(said.kept->age));
   if (said.kept->state == State::fresh) rows.emplace_back("kept for", seconds(said.kept->remaining));
   rows.emplace_back("kept rows", std::to_string(said.kept->rows));
   rows.emplace_back("kept bytes", std::to_string(said.kept->bytes));
+  rows.emplace_back("changes", said.kept->followed ? "followed" : "not followed");
+}
+
+std::string microseconds(double ns) { return fmt::format("{:.1f} us", ns / 1000); }
+
+/// What asking memory first has brought of late, for all that differ in constants only.
+void add_payoff(MillraceRows& rows, const Explanation& said) {
+  if (!said.payoff) return;
+  const auto& figures = *said.payoff;
+  const auto share = [](double ratio) { return fmt::format("{:.1f} %", 100 * ratio); };
+  rows.emplace_back("origin", microseconds(figures.origin_ns));
+  rows.emplace_back("hit", microseconds(figures.hit_ns));
+  rows.emplace_back("miss extra", microseconds(figures.miss_extra_ns));
+  rows.emplace_back("hit ratio", share(figures.hit_ratio));
+  rows.emplace_back("break even", figures.break_even() > 1 ? "never" : share(figures.break_even()));
 }
 
 }  // namespace
 
-ExplainRows rows_of(const Explanation& said, const Question& question) {
-  ExplainRows rows;
+MillraceRows rows_of(const Explanation& said, const Question& question) {
+  MillraceRows rows;
   rows.emplace_back("decision", name_of(said.decision));
   rows.emplace_back("meaning", meaning_of(said.decision));
   for (const auto& refusal : said.refusals) {
@@ -121,14 +137,15 @@ ExplainRows rows_of(const Explanation& said, const Question& question) {
   if (said.decision != CacheUse::bypass) rows.emplace_back("level", "L1 (memory)");
   if (said.reads && said.reads->empty()) rows.emplace_back("reads", "no table");
   if (said.reads) {
-    for (const auto& table : *said.reads) rows.emplace_back("reads", table);
+    for (const auto& of_table : said.rows) rows.emplace_back("reads", of_table);
   }
   add_kept(rows, said);
   if (said.decision != CacheUse::bypass) {
     rows.emplace_back("ttl", seconds(said.ttl));
     for (const auto& tag : said.tags) rows.emplace_back("tag", tag);
-    rows.emplace_back("key consistency", "eventual");
   }
+  if (!said.consistency.empty()) rows.emplace_back("consistency", said.consistency);
+  add_payoff(rows, said);
   rows.emplace_back("key", fmt::format("query:{:016x}", said.fingerprint));
   rows.emplace_back("key protocol", question.kind == Question::Kind::query ? "simple" : "extended");
   rows.emplace_back("key database", said.database);
@@ -140,18 +157,32 @@ ExplainRows rows_of(const Explanation& said, const Question& question) {
   return rows;
 }
 
-void append_explain_columns(std::string& out, std::array<std::int16_t, 2> formats) {
+std::string parse_asked_of_server(std::string_view query_and_types) {
+  return std::string(token_asked_of_server).append(query_and_types.substr(query_and_types.find('\0')));
+}
+
+MillraceRows token_rows(std::int64_t now) { return {{"", pipeline::moment_token(now)}}; }
+
+std::size_t columns_of(const sql::Statement& statement) { return statement.shows_token ? 1 : 2; }
+
+void append_columns(std::string& out, const sql::Statement& statement, std::array<std::int16_t, 2> formats) {
+  if (statement.shows_token) {
+    const pgwire::FieldDescription column{.name = "millrace.token", .format = formats[0]};
+    return pgwire::append_row_description(out, {&column, 1});
+  }
   const std::array<pgwire::FieldDescription, 2> columns = {
       pgwire::FieldDescription{.name = "item", .format = formats[0]},
       pgwire::FieldDescription{.name = "value", .format = formats[1]}};
   pgwire::append_row_description(out, columns);
 }
 
-void append_explain_rows(std::string& out, std::span<const ExplainRows::value_type> rows) {
+void append_rows(std::string& out, const sql::Statement& statement, std::span<const MillraceRows::value_type> rows) {
   for (const auto& [item, value] : rows) {
     const std::array<pgwire::Value, 2> values = {item, value};
-    pgwire::append_data_row(out, values);
+    pgwire::append_data_row(out, std::span(values).last(columns_of(statement)));
   }
 }
+
+std::string_view tag_of(const sql::Statement& statement) { return statement.shows_token ? "SHOW" : "EXPLAIN"; }
 
 }  // namespace millrace::gateway

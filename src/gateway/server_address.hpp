@@ -1,0 +1,14 @@
+#pragma once
+
+#include <memory>
+
+#include "backend/server_connection.hpp"
+#include "base/result.hpp"
+#include "config/settings.hpp"
+
+namespace millrace::gateway {
+
+/// Where the settings say that PostgreSQL is, and how it is spoken with. Error: the authorities' file can't be used.
+Result<std::shared_ptr<const backend::ServerAddress>> server_address(const config::Settings& settings);
+
+}  // namespace millrace::gateway
