@@ -13,6 +13,7 @@ from .errors import (
 )
 from .intelligent_cache_manager import (
     CachedResult,
+    CacheGuarantee,
     CacheLevel,
     CacheOptimizationResult,
     CacheStats,
@@ -21,6 +22,7 @@ from .intelligent_cache_manager import (
     InvalidationScope,
     LevelStats,
     SyncIntelligentCacheManager,
+    TableInvalidations,
     get_cache_manager,
     get_sync_cache_manager,
 )
@@ -37,6 +39,7 @@ from .query_optimization_engine import (
 
 __all__ = [
     "AuthenticationError",
+    "CacheGuarantee",
     "CacheLevel",
     "CacheOptimizationResult",
     "CacheStats",
@@ -54,6 +57,7 @@ __all__ = [
     "QueryOptimizationEngine",
     "SyncIntelligentCacheManager",
     "SyncQueryOptimizationEngine",
+    "TableInvalidations",
     "UnavailableError",
     "UnexpectedAnswerError",
     "UnreachableError",

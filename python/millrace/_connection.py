@@ -4,7 +4,7 @@ import asyncio
 import functools
 import ssl
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -117,3 +117,18 @@ class SyncCaller(Caller):
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         return absent if or_none and got.status_code == 404 else _protocol.answer(got.status_code, got.content)
+
+
+@functools.cache
+def _made(kind: type[Caller], url: str, api_key: str | None) -> Caller:
+    return kind(url, api_key=api_key)
+
+
+Kind = TypeVar("Kind", bound=Caller)
+
+
+def shared(kind: type[Kind], url: str | None, api_key: str | None) -> Kind:
+    """The program's one of this kind for this URL and key, which default as a Caller's do."""
+    made = _made(kind, _protocol.url_from(url), _protocol.key_from(api_key))
+    assert isinstance(made, kind)
+    return made

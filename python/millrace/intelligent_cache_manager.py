@@ -7,7 +7,6 @@
 A result is what JSON can say; it comes back as JSON has it (a tuple as a list, a key of a dict as a text).
 """
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,7 @@ from enum import IntEnum, StrEnum
 from typing import Any, Self
 
 from . import _protocol
-from ._connection import AsyncCaller, Caller, SyncCaller, read
+from ._connection import AsyncCaller, Caller, SyncCaller, read, shared
 from ._protocol import Call
 
 
@@ -68,6 +67,26 @@ class LevelStats:
 
 
 @dataclass(frozen=True)
+class TableInvalidations:
+    """How often answers were made stale by changes of a table; a table of None: of all, or it isn't told which."""
+
+    database: str | None
+    table: str | None
+    reason: str  # change_stream, write, gap, catalog, by_hand
+    count: int
+
+
+@dataclass(frozen=True)
+class CacheGuarantee:
+    """How fresh a database's answers are at present, at most."""
+
+    database: str
+    levels: list[str]  # of consistency that can be met
+    lag_ms: float | None
+    proof_ms: float | None
+
+
+@dataclass(frozen=True)
 class CacheStats:
     """Rates are percentages, 0 to 100; memory_pressure and fragmentation_ratio are from 0 to 1."""
 
@@ -84,6 +103,8 @@ class CacheStats:
     fragmentation_ratio: float
     last_cleanup: datetime | None
     refusals: dict[str, int]  # statements whose answer wasn't kept, by the reason
+    invalidations: list[TableInvalidations]
+    guarantees: list[CacheGuarantee]
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
@@ -93,6 +114,8 @@ class CacheStats:
             | {
                 "level_stats": {name: LevelStats(**level) for name, level in body["level_stats"].items()},
                 "top_keys": [(one["key"], one["access_count"]) for one in body["top_keys"]],
+                "invalidations": [TableInvalidations(**one) for one in body["invalidations"]],
+                "guarantees": [CacheGuarantee(**one) for one in body["guarantees"]],
                 "last_cleanup": None if cleaned is None else datetime.fromisoformat(cleaned),
             }
         )
@@ -220,21 +243,11 @@ class SyncIntelligentCacheManager(_CacheCaller, SyncCaller):
         return read(CacheOptimizationResult, self._ask(_OPTIMIZE))
 
 
-@functools.cache
-def _shared(url: str, api_key: str | None) -> IntelligentCacheManager:
-    return IntelligentCacheManager(url, api_key=api_key)
-
-
-@functools.cache
-def _shared_sync(url: str, api_key: str | None) -> SyncIntelligentCacheManager:
-    return SyncIntelligentCacheManager(url, api_key=api_key)
-
-
 def get_cache_manager(url: str | None = None, *, api_key: str | None = None) -> IntelligentCacheManager:
     """The program's one manager for this URL and key, which default to MILLRACE_URL and MILLRACE_API_KEY."""
-    return _shared(_protocol.url_from(url), _protocol.key_from(api_key))
+    return shared(IntelligentCacheManager, url, api_key)
 
 
 def get_sync_cache_manager(url: str | None = None, *, api_key: str | None = None) -> SyncIntelligentCacheManager:
     """As get_cache_manager, for programs without asyncio."""
-    return _shared_sync(_protocol.url_from(url), _protocol.key_from(api_key))
+    return shared(SyncIntelligentCacheManager, url, api_key)

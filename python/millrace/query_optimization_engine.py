@@ -6,13 +6,12 @@
         print(analysis.cache.why_not, analysis.cache.what_helps)
 """
 
-import functools
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
 from . import _protocol
-from ._connection import AsyncCaller, SyncCaller, read
+from ._connection import AsyncCaller, SyncCaller, read, shared
 from ._protocol import Call
 
 
@@ -32,6 +31,17 @@ class QueryComplexity(StrEnum):
 
 
 @dataclass(frozen=True)
+class CachePayoff:
+    """What asking memory first has brought of late, for all statements that differ in constants only."""
+
+    origin_us: float  # until the server has answered
+    hit_us: float  # an answer from memory, without what it waits for
+    miss_extra_us: float  # what asking memory in vain, and keeping the answer, takes more than passing on
+    hit_ratio: float  # 0 to 1
+    break_even: float  # the hit ratio over which it pays; over 1: never
+
+
+@dataclass(frozen=True)
 class QueryCacheability:
     """Whether the answer may be kept, for a session that asks for answers from memory and has set nothing else."""
 
@@ -45,6 +55,7 @@ class QueryCacheability:
     ttl_seconds: float | None
     tags: list[str]
     key_fields: dict[str, Any]
+    payoff: CachePayoff | None = None  # None: none of them was to be kept lately
 
 
 @dataclass(frozen=True)
@@ -67,11 +78,14 @@ class QueryAnalysis:
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
         complexity = body["complexity"]
+        payoff = body["cache"].get("payoff")
         return cls(
             **body
             | {
                 "complexity": None if complexity is None else QueryComplexity(complexity),
-                "cache": QueryCacheability(**body["cache"]),
+                "cache": QueryCacheability(
+                    **body["cache"] | {"payoff": None if payoff is None else CachePayoff(**payoff)}
+                ),
             }
         )
 
@@ -111,23 +125,13 @@ class SyncQueryOptimizationEngine(SyncCaller):
         return read(QueryAnalysis, self._ask(_analyze(query, database_type, database, user)))
 
 
-@functools.cache
-def _shared(url: str, api_key: str | None) -> QueryOptimizationEngine:
-    return QueryOptimizationEngine(url, api_key=api_key)
-
-
-@functools.cache
-def _shared_sync(url: str, api_key: str | None) -> SyncQueryOptimizationEngine:
-    return SyncQueryOptimizationEngine(url, api_key=api_key)
-
-
 def get_query_optimization_engine(url: str | None = None, *, api_key: str | None = None) -> QueryOptimizationEngine:
     """The program's one engine for this URL and key, which default to MILLRACE_URL and MILLRACE_API_KEY."""
-    return _shared(_protocol.url_from(url), _protocol.key_from(api_key))
+    return shared(QueryOptimizationEngine, url, api_key)
 
 
 def get_sync_query_optimization_engine(
     url: str | None = None, *, api_key: str | None = None
 ) -> SyncQueryOptimizationEngine:
     """As get_query_optimization_engine, for programs without asyncio."""
-    return _shared_sync(_protocol.url_from(url), _protocol.key_from(api_key))
+    return shared(SyncQueryOptimizationEngine, url, api_key)
