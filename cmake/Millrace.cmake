@@ -88,7 +88,7 @@ function(millrace_test name)
   add_dependencies(unit_tests ${name}_test)
   # One process a room: one a case took longer to start than to run. A case that hangs is the last one named.
   add_test(NAME ${name}.unit COMMAND ${name}_test WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${name}.unit PROPERTIES TIMEOUT 120)
+  set_tests_properties(${name}.unit PROPERTIES TIMEOUT 300)  # under a sanitizer beside other work
   if(arg_THREADS)
     set_tests_properties(${name}.unit PROPERTIES LABELS threads)
     add_dependencies(threads ${name}_test)

@@ -22,8 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgreSQL]:
-    with PostgreSQL(config={"max_prepared_transactions": 5}) as server:
+def postgres(request: pytest.FixtureRequest) -> Iterator[PostgreSQL]:
+    """Configured as the file says in `POSTGRESQL`; with what is in its `SCHEMA`, as SQL."""
+    with PostgreSQL(config=getattr(request.module, "POSTGRESQL", {"max_prepared_transactions": 5})) as server:
+        if schema := getattr(request.module, "SCHEMA", ""):
+            server.admin(schema)
         yield server
 
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 from random_reads import warm
@@ -10,35 +9,16 @@ from wire import FLUSH, SYNC, Client, Message, bind, close, connect, describe, e
 
 from harness import Millrace, PostgreSQL
 
+SETTINGS: dict[str, str | int] = {"POOL_SIZE": 4, "AUTH_TYPE": "trust"}
+TABLES = (
+    "CREATE TABLE people (id int PRIMARY KEY, name text); INSERT INTO people SELECT i, 'n' || i FROM generate_series(1, 50) i;"
+    "CREATE TABLE wide (v text); INSERT INTO wide SELECT repeat('x', 1000) FROM generate_series(1, 6000);"
+    "CREATE SCHEMA other; GRANT USAGE ON SCHEMA other TO public; CREATE TABLE other.people AS SELECT 1 AS id, 'of the other'::text AS name;"
+    "CREATE TABLE secret (id int, owner text); INSERT INTO secret VALUES (1, 'ada'), (2, 'bob');"
+    "ALTER TABLE secret ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON secret USING (owner = current_user);"
+    "CREATE ROLE ada LOGIN PASSWORD 'a'; CREATE ROLE bob LOGIN PASSWORD 'b'; GRANT SELECT ON people, secret TO ada;"
+)
 SQL = "SELECT id, name FROM people WHERE id = $1"
-
-
-@pytest.fixture(scope="module")
-def people(postgres: PostgreSQL) -> None:
-    postgres.admin("CREATE DATABASE cached")
-    postgres.admin(
-        "CREATE TABLE people (id int PRIMARY KEY, name text); INSERT INTO people SELECT i, 'n' || i FROM generate_series(1, 50) i;"
-        "CREATE TABLE wide (v text); INSERT INTO wide SELECT repeat('x', 1000) FROM generate_series(1, 6000);"
-        "CREATE SCHEMA other; GRANT USAGE ON SCHEMA other TO public; CREATE TABLE other.people AS SELECT 1 AS id, 'of the other'::text AS name;"
-        "CREATE TABLE secret (id int, owner text); INSERT INTO secret VALUES (1, 'ada'), (2, 'bob');"
-        "ALTER TABLE secret ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON secret USING (owner = current_user);"
-        "CREATE ROLE ada LOGIN PASSWORD 'a'; CREATE ROLE bob LOGIN PASSWORD 'b'; GRANT SELECT ON people, secret TO ada;",
-        database="cached",
-    )
-
-
-@pytest.fixture(scope="module")
-def millrace(postgres: PostgreSQL, people: None, pool_mode: str) -> Iterator[Millrace]:
-    settings = {"POOL_MODE": pool_mode, "POOL_SIZE": 4, "CACHE_CONSISTENCY_LEVEL": "eventual", "AUTH_TYPE": "trust"}
-    with Millrace(postgres, settings) as server:
-        warm(server)
-        yield server
-
-
-@pytest.fixture
-def client(millrace: Millrace) -> Iterator[Client]:
-    with connect(millrace, database="cached") as one:
-        yield one
 
 
 def hits(millrace: Millrace) -> float:
@@ -80,6 +60,37 @@ def test_a_prepared_statement(millrace: Millrace, client: Client, postgres: Post
         one.ask(bind(["9"], statement="s"), execute(), SYNC)
         assert is_answered(millrace, one, bind(["9"], statement="s"), execute(), SYNC)
         one.ask(close("S", "s"), SYNC)
+
+
+def test_a_prepared_statement_is_answered_what_an_unnamed_one_was(millrace: Millrace, client: Client) -> None:
+    sql = "SELECT id, name, 'of both' AS whose FROM people WHERE id = $1"
+    with connect(millrace, database="cached") as other:
+        other.ask(parse(sql, "s"), describe("S", "s"), SYNC)
+        expected = client.ask(parse(sql), bind(["9"]), describe("P"), execute(), SYNC)
+        before = hits(millrace)
+        answer = other.ask(bind(["9"], statement="s"), describe("P"), execute(), SYNC)
+        assert [str(one) for one in answer] == [str(one) for one in expected[1:]]
+        assert hits(millrace) == before + 1
+
+
+def test_a_portal_is_executed_again(millrace: Millrace, client: Client, postgres: PostgreSQL) -> None:
+    """It has no more rows."""
+    batch = [parse(SQL), bind(["11"]), execute(), SYNC]
+    client.ask(*batch)
+    before = hits(millrace)
+    with connect(postgres, database="cached") as direct:
+        for messages in ([query("BEGIN")], batch, [execute(), SYNC], [execute(), execute(rows=1), SYNC], [query("COMMIT")], [execute(), SYNC]):
+            assert [str(one) for one in client.ask(*messages)] == [str(one) for one in direct.ask(*messages)]
+    assert hits(millrace) == before + 4
+
+
+def test_a_table_that_isnt_known_yet(millrace: Millrace, client: Client, postgres: PostgreSQL, pool_mode: str) -> None:
+    """The session recovers when it is."""
+    table = f"new_with_{pool_mode}"
+    postgres.admin(f"CREATE TABLE {table} AS SELECT 1 AS id", database="cached")
+    assert client.one(f"SELECT id FROM {table}") == "1"
+    assert "unknown_relation" in [row[1] for row in client.rows(f"EXPLAIN (MILLRACE) SELECT id FROM {table}")]
+    eventually(lambda: is_answered(millrace, client, query(f"SELECT id FROM {table}")), what="an answer from memory")
 
 
 def test_preparing_what_is_known(millrace: Millrace, client: Client) -> None:
@@ -288,7 +299,7 @@ def test_what_is_not_committed_is_for_nobody_else(millrace: Millrace, client: Cl
         assert str(client.ask(read)) == before == str(writer.ask(read))
 
 
-def test_what_is_written_past_millrace_is_seen_when_its_time_has_come(postgres: PostgreSQL, people: None, pool_mode: str) -> None:
+def test_what_is_written_past_millrace_is_seen_when_its_time_has_come(postgres: PostgreSQL, tables: None, pool_mode: str) -> None:
     settings = {"POOL_MODE": pool_mode, "CACHE_CONSISTENCY_LEVEL": "eventual", "CACHE_DEFAULT_TTL_SECONDS": 1, "AUTH_TYPE": "trust"}
     with Millrace(postgres, settings) as millrace:
         warm(millrace)
@@ -345,7 +356,7 @@ def test_what_is_invalidated_over_rest_is_asked_for_again(
     assert (hits(millrace) == before) == goes
 
 
-def test_a_comment_asks_for_it_alone(postgres: PostgreSQL, people: None) -> None:
+def test_a_comment_asks_for_it_alone(postgres: PostgreSQL, tables: None) -> None:
     with Millrace(postgres, {"POOL_MODE": "transaction", "AUTH_TYPE": "trust"}) as millrace, connect(millrace, database="cached") as client:
         wanted = "SELECT name FROM people WHERE id = 42 /* millrace: consistency=eventual */"
         eventually(lambda: is_answered(millrace, client, query(wanted)))
@@ -379,7 +390,7 @@ def test_a_search_path_decides_which_table(millrace: Millrace, client: Client, p
 
 
 @pytest.mark.parametrize("level", ["eventual", "'eventual'"])
-def test_a_session_asks_for_it(postgres: PostgreSQL, people: None, level: str) -> None:
+def test_a_session_asks_for_it(postgres: PostgreSQL, tables: None, level: str) -> None:
     with Millrace(postgres, {"POOL_MODE": "transaction", "AUTH_TYPE": "trust"}) as millrace, connect(millrace, database="cached") as client:
         client.ask(query(f"SET millrace.consistency = {level}"))
         eventually(lambda: is_answered(millrace, client, query("SELECT 1")))
@@ -435,7 +446,7 @@ def test_repeatable_reads_are_the_servers(millrace: Millrace, client: Client) ->
         assert "later" in str(client.ask(read))
 
 
-def test_a_client_that_does_not_want_it_is_not_answered(postgres: PostgreSQL, people: None, pool_mode: str) -> None:
+def test_a_client_that_does_not_want_it_is_not_answered(postgres: PostgreSQL, tables: None, pool_mode: str) -> None:
     with Millrace(postgres, {"POOL_MODE": pool_mode, "AUTH_TYPE": "trust"}) as millrace:
         with connect(millrace, database="cached") as plain:
             for _ in range(3):

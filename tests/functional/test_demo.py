@@ -50,8 +50,9 @@ def test_shows_what_it_promises_and_ends_by_ctrl_c() -> None:
         compared = re.search(r"^Of (\d+) pages (\d+) are the same", said, re.M)
         assert compared and compared[1] == compared[2] != "0", said
         assert "changed 20 times directly at PostgreSQL" in said
-        of_reads = re.search(r"Of (\d+) reads of it, (\d+) were answered from memory", said)
-        assert of_reads and 0 < int(of_reads[2]) < int(of_reads[1]), said
+        levels = re.findall(r"^ +(\w+) +(\d+) of 20 +[\d.]+ +[\d.]+ +(\d+) %$", said, re.M)
+        assert [level for level, _, _ in levels] == ["eventual", "session", "strong"], said
+        assert int(levels[0][2]) > 0 and levels[2][1] == "20", said
         assert re.findall(r"^  decision +(\w+)$", said, re.M) == ["hit", "bypass"], said
 
         address = re.search(r"psql (postgresql://\S+)", said)

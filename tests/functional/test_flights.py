@@ -5,31 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 import wire
-from random_reads import warm
 from wire import SYNC, Client, bind, connect, describe, eventually, execute, parse, query
 
 from harness import Millrace, PostgreSQL
 
+SETTINGS = {"POOL_SIZE": 12, "IO_THREADS": 3}
+TABLES = (
+    "CREATE TABLE people (id int PRIMARY KEY, name text); INSERT INTO people SELECT i, 'n' || i FROM generate_series(1, 500) i;"
+    "CREATE TABLE wide AS SELECT i, repeat('x', 1000) v FROM generate_series(1, 9000) i"
+)
 LONGEST_WAIT = 5
-
-
-@pytest.fixture(scope="module")
-def postgres_with_tables(postgres: PostgreSQL) -> PostgreSQL:
-    postgres.admin("CREATE DATABASE cached")
-    postgres.admin(
-        "CREATE TABLE people (id int PRIMARY KEY, name text); INSERT INTO people SELECT i, 'n' || i FROM generate_series(1, 500) i;"
-        "CREATE TABLE wide AS SELECT i, repeat('x', 1000) v FROM generate_series(1, 9000) i",
-        database="cached",
-    )
-    return postgres
-
-
-@pytest.fixture(scope="module")
-def millrace(postgres_with_tables: PostgreSQL, pool_mode: str) -> Iterator[Millrace]:
-    settings = {"POOL_MODE": pool_mode, "POOL_SIZE": 12, "CACHE_CONSISTENCY_LEVEL": "eventual", "IO_THREADS": 3}
-    with Millrace(postgres_with_tables, settings) as server:
-        warm(server)
-        yield server
 
 
 @pytest.fixture
@@ -58,8 +43,8 @@ class Gate:
 
 
 @pytest.fixture
-def gate(postgres_with_tables: PostgreSQL) -> Iterator[Gate]:
-    shut = Gate(postgres_with_tables)
+def gate(postgres: PostgreSQL, tables: None) -> Iterator[Gate]:
+    shut = Gate(postgres)
     yield shut
     shut.open()
     shut.watcher.close()

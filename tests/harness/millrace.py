@@ -1,10 +1,12 @@
 """Millrace itself, configured by environment variables."""
 
 import http.client
+import json
 import os
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .ports import free_port
 from .postgresql import PostgreSQL
@@ -108,6 +110,19 @@ class Millrace(Wire, Server):
             if family == f"millrace_{name}" and wanted <= set(labelled.rstrip("}").split(",")):
                 total += float(value)
         return total
+
+    def change_streams(self) -> list[dict[str, Any]]:
+        """What the status says of each database's change stream."""
+        connection = self.http_connection()
+        try:
+            connection.request("GET", "/api/v1/optimization/status")
+            return json.loads(connection.getresponse().read())["change_streams"]
+        finally:
+            connection.close()
+
+    def change_stream(self, database: str) -> dict[str, Any]:
+        """Empty: there is none."""
+        return next((one for one in self.change_streams() if one["database"] == database), {})
 
     def _http_answers(self) -> bool:
         connection = self.http_connection(seconds=2)
