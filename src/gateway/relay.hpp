@@ -147,6 +147,8 @@ class Relay {
   bool take_new_sessions_differ() { return std::exchange(new_sessions_differ_, false); }
   /// The client waited for the server connection that it gets.
   void count_wait(std::int64_t ns) { waited_ns_ += ns; }
+  /// The client takes its answers slowly, or not at all: who asks the same no longer waits for them.
+  void lead_nobody();
   /// For a client that rests: what it once needed more of goes back. Answers how many bytes about.
   std::size_t give_back_memory();
 

@@ -164,6 +164,12 @@ void Relay::look_for_flight(const pipeline::Scope& scope, const pipeline::Questi
   if (!elsewhere_.waited_for_flight && !holds_locks) elsewhere_.flight = pipeline_.flight_of(scope, question);
 }
 
+void Relay::lead_nobody() {
+  for (const Reply& reply : replies_.all()) {
+    if (reply.exchange.fill) reply.exchange.fill->flight.reset();
+  }
+}
+
 /// The client has nothing that a RESET ALL, say, would undo, and is in no transaction.
 bool Relay::is_untouched() const {
   return !session_.stays && replies_.nothing_under_way() && replies_.status == 'I' && session_.held_begin.empty() &&

@@ -423,6 +423,7 @@ void Session::on_tick(TimePoint now) {
     }
     return;
   }
+  if (std::exchange(output_was_full_, output_.flushing()) && output_.flushing()) relay_->lead_nobody();
   const auto silence_limit = settings.client_message_timeout_seconds;
   // What waits for a server connection, a parser or a slow server isn't the client's to finish.
   const bool owes_the_rest =

@@ -114,10 +114,11 @@ class Session final : public backend::ServerConnection::Sink,
   enum class Counted { none, starting, clients } counted_ = Counted::none;
 
   Relay::Next next_ = Relay::Next::more;
-  bool waits_ = false;       ///< `wait_and_pass` is under way, and nobody else reads
-  bool ahead_ = false;       ///< not read, as too many answers are owed
-  bool finished_ = false;    ///< nothing more is read from the client
-  bool terminated_ = false;  ///< the client said goodbye
+  bool waits_ = false;            ///< `wait_and_pass` is under way, and nobody else reads
+  bool ahead_ = false;            ///< not read, as too many answers are owed
+  bool output_was_full_ = false;  ///< at the last tick
+  bool finished_ = false;         ///< nothing more is read from the client
+  bool terminated_ = false;       ///< the client said goodbye
   bool client_gone_ = false;
   bool shutting_down_ = false;
 

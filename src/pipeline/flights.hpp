@@ -12,8 +12,8 @@ namespace millrace::pipeline {
 /// Thread-safe.
 class Flights {
  public:
-  /// Whoever waits longer asks the server itself: the leader may be blocked by a lock, or by a client that takes
-  /// nothing.
+  /// Whoever waits longer asks the server itself: the leader may be blocked by a lock. One whose client takes
+  /// nothing for a while leads no longer.
   static constexpr auto longest_wait = std::chrono::seconds(5);
 
   static constexpr std::size_t most_waiting = 1024;  ///< for one; those that have given up since count, too

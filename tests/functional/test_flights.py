@@ -14,7 +14,7 @@ TABLES = (
     "CREATE TABLE people (id int PRIMARY KEY, name text); INSERT INTO people SELECT i, 'n' || i FROM generate_series(1, 500) i;"
     "CREATE TABLE wide AS SELECT i, repeat('x', 1000) v FROM generate_series(1, 9000) i"
 )
-LONGEST_WAIT = 5
+SOON = 2.5  # and a bucket of /metrics has this edge
 
 
 @pytest.fixture
@@ -65,6 +65,13 @@ def counts(millrace: Millrace) -> tuple[float, float]:
     )
 
 
+def waited_long(millrace: Millrace) -> float:
+    """How many statements were kept waiting until they asked by themselves. Not what the clock says here: on a busy machine
+    all takes long."""
+    within = millrace.metric("query_queue_seconds_bucket", le=f"{SOON:g}")
+    return millrace.metric("query_queue_seconds_count") - within
+
+
 @pytest.mark.parametrize("way", batches(""))
 def test_one_asks_for_all(millrace: Millrace, clients: list[Client], gate: Gate, way: str) -> None:
     messages = batches(f"SELECT 'one for all {way}', count(*) FROM people")[way]
@@ -105,51 +112,60 @@ def test_who_waits_may_go_or_cancel(millrace: Millrace, clients: list[Client], g
         client.send(query("SELECT 'waits', count(*) FROM people"))
     time.sleep(0.2)
     gone.reset()
-    start = time.monotonic()
     wire.cancel_request(millrace.host, millrace.port, cancels.key)
     answer = cancels.until()
     gate.open()
     assert [one.sqlstate for one in answer if one.kind == "E"] == ["57014"]
-    assert time.monotonic() - start < LONGEST_WAIT - 1
     assert all(client.until()[-1].kind == "Z" for client in (leader, stays))
 
 
-def test_a_leader_that_is_late_is_not_waited_for(clients: list[Client], gate: Gate) -> None:
-    for client in clients[:3]:
+def test_a_leader_that_is_late_is_not_waited_for(millrace: Millrace, clients: list[Client], gate: Gate) -> None:
+    before = waited_long(millrace)
+    clients[0].send(query("SELECT 'late', count(*) FROM people"))
+    eventually(lambda: gate.waiting("late") == 1)
+    for client in clients[1:3]:
         client.send(query("SELECT 'late', count(*) FROM people"))
-    eventually(lambda: gate.waiting("late") == 3, LONGEST_WAIT * 2 + 5)
+    eventually(lambda: gate.waiting("late") == 3)
     gate.open()
     for client in clients[:3]:
         assert client.until()[-1].kind == "Z"
+    eventually(lambda: waited_long(millrace) == before + 2)
 
 
-def test_nobody_waits_for_what_is_too_large_to_be_kept(clients: list[Client]) -> None:
+def test_nobody_waits_for_what_is_too_large_to_be_kept(millrace: Millrace, postgres: PostgreSQL, clients: list[Client]) -> None:
     """More than a client's socket takes: the leader comes to no end as long as it takes nothing."""
     leader, *others = clients
-    leader.send(query("SELECT * FROM wide"))
-    time.sleep(0.5)
-    start = time.monotonic()
-    for client in others:
-        client.send(query("SELECT * FROM wide"))
-    for client in others:
-        assert client.until()[-1].kind == "Z"
-    assert time.monotonic() - start < LONGEST_WAIT
-    leader.until()
+
+    def nobody_waits(attempt: int) -> bool:
+        sql = f"SELECT * FROM wide /* {attempt} */"
+        before = waited_long(millrace)
+        leader.send(query(sql))
+        stuck = f"SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite' AND query = '{sql}'"
+        eventually(lambda: postgres.admin(stuck) == "1")
+        for client in others:
+            client.send(query(sql))
+        for client in others:
+            assert client.until()[-1].kind == "Z"
+        leader.until()
+        return waited_long(millrace) == before
+
+    assert any(nobody_waits(attempt) for attempt in range(3))  # the machine may have been away for a while
 
 
-def test_who_only_binds_leads_nobody(clients: list[Client]) -> None:
+def test_who_only_binds_leads_nobody(millrace: Millrace, clients: list[Client]) -> None:
     rests, asks = clients[:2]
+    before = waited_long(millrace)
     text = "SELECT 'bound', count(*) FROM people"
     rests.send(parse(text), bind(), wire.FLUSH)
     rests.until("2")
-    start = time.monotonic()
     asks.ask(parse(text), bind(), execute(), SYNC)
-    assert time.monotonic() - start < LONGEST_WAIT - 1
+    assert waited_long(millrace) == before
 
 
-def test_own_transaction_asks_itself(clients: list[Client], postgres: PostgreSQL) -> None:
+def test_own_transaction_asks_itself(millrace: Millrace, clients: list[Client], postgres: PostgreSQL) -> None:
     """Whoever has a transaction open on the server may hold the lock that the leader is waiting for."""
     one, leader = clients[:2]
+    before = waited_long(millrace)
     one.ask(query("BEGIN"))
     one.ask(query("SELECT now(), count(*) FROM people"))
     with connect(postgres, database="cached") as ddl:
@@ -159,9 +175,8 @@ def test_own_transaction_asks_itself(clients: list[Client], postgres: PostgreSQL
         eventually(lambda: one.one("SELECT count(*) FROM pg_locks WHERE NOT granted") == "1")
         leader.send(query("SELECT 'own', count(*) FROM people"))
         eventually(lambda: one.one("SELECT count(*) FROM pg_locks WHERE NOT granted") == "2")
-        start = time.monotonic()
         one.ask(query("SELECT 'own', count(*) FROM people"))
-        assert time.monotonic() - start < LONGEST_WAIT - 1
+        assert waited_long(millrace) == before
         one.ask(query("COMMIT"))
         ddl.until()
     leader.until()
