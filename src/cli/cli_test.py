@@ -20,7 +20,7 @@ FREE_PORTS = {"LISTEN_PORT": "0", "HTTP_PORT": "0"}
 
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [MILLRACE, *arguments], env={**ENVIRONMENT, **environment}, capture_output=True, text=True, timeout=20
+        [MILLRACE, *arguments], env={**ENVIRONMENT, **environment}, capture_output=True, text=True, timeout=60
     )
 
 
@@ -233,7 +233,7 @@ class Running:
         name = f"millrace-test-{os.getpid()}-{time.monotonic_ns()}" if abstract else str(tmp_path / "notify")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind("\0" + name if abstract else name)
-        self._socket.settimeout(20)
+        self._socket.settimeout(60)
         self._log = tmp_path / "log"
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
@@ -270,7 +270,7 @@ class Running:
         self.process.send_signal(number)
 
     def end(self) -> int:
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     @property
     def log(self) -> str:

@@ -30,7 +30,7 @@ def api() -> Iterator[httpx.Client]:
             yield client
         assert probe.stdin is not None
         probe.stdin.close()
-        assert probe.wait(timeout=10) == 0
+        assert probe.wait(timeout=30) == 0
 
 
 def document(api: httpx.Client) -> dict[str, Any]:

@@ -307,7 +307,7 @@ def test_what_is_written_past_millrace_is_seen_when_its_time_has_come(postgres: 
             read = query("SELECT name FROM people WHERE id = 22")
             assert is_answered(millrace, client, read)
             postgres.admin("UPDATE people SET name = 'behind' WHERE id = 22", database="cached")
-            eventually(lambda: "behind" in str(client.ask(read)), 5)
+            eventually(lambda: "behind" in str(client.ask(read)))
 
 
 def test_a_comment_says_for_how_long_and_whether(millrace: Millrace, client: Client) -> None:

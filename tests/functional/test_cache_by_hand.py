@@ -198,9 +198,9 @@ def test_many_at_once(api: httpx.Client, millrace: Millrace) -> None:
 
 
 def test_who_may(postgres: PostgreSQL) -> None:
-    made = subprocess.run([millrace_binary(), "api-key"], capture_output=True, text=True, check=True, timeout=20).stdout
+    made = subprocess.run([millrace_binary(), "api-key"], capture_output=True, text=True, check=True, timeout=60).stdout
     (key, digest) = (line.split()[1] for line in made.splitlines())
-    other = subprocess.run([millrace_binary(), "api-key"], capture_output=True, text=True, check=True, timeout=20).stdout
+    other = subprocess.run([millrace_binary(), "api-key"], capture_output=True, text=True, check=True, timeout=60).stdout
     assert key not in other
     with Millrace(postgres, {"API_KEY_HASHES": f"{'0' * 64},{digest.upper()}", "HTTP_HOST": "0.0.0.0"}) as server:
         with httpx.Client(base_url=server.http_url, trust_env=False) as client:

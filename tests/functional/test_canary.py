@@ -78,7 +78,7 @@ def test_no_answer_reaches_another_client(postgres: PostgreSQL, proxy: Wire, poo
     if is_millrace:
         # The pool's own connections come and go; and a thread's poller opens its epoll with the thread's first client.
         more = Counter(socket=POOL_SIZE) + Counter({"anon_inode:[eventpoll]": io_threads - 1})
-        eventually(lambda: proxy.open_files() <= files_before + more, 30, "the sockets to be closed")
+        eventually(lambda: proxy.open_files() <= files_before + more, what="the sockets to be closed")
         assert proxy.rss_bytes() < rss_before + (128 << 20)
 
 

@@ -129,7 +129,7 @@ def test_what_a_statement_answers_is_described_as_it_is(millrace: Millrace, post
 
     postgres.admin("DROP TABLE IF EXISTS shaped; CREATE TABLE shaped (id int PRIMARY KEY, x int); INSERT INTO shaped VALUES (1, 7)")
     with at(millrace, "strong") as client, connect(postgres) as direct:
-        eventually(is_answered, seconds=30)
+        eventually(is_answered)
         was = described(client)
         postgres.admin("ALTER TABLE shaped ALTER COLUMN x TYPE text")
         assert described(client) == described(direct) != was
@@ -158,7 +158,7 @@ def test_other_levels_show_the_catalogs_as_they_show_rows(millrace: Millrace, po
             is_kept(millrace, client, sql)
             postgres.admin(f"CREATE OR REPLACE VIEW turned AS SELECT {step} AS v")
             if level == "session":
-                eventually(lambda: goes_on(client) and client.one(sql) == str(step), seconds=30)
+                eventually(lambda: goes_on(client) and client.one(sql) == str(step))
             else:
                 time.sleep(0.031)
                 assert client.one(sql) == str(step)

@@ -165,7 +165,7 @@ def eventually_followed(millrace: Millrace, number: int) -> None:
     def followed() -> bool:
         return any(one["state"] == "live" and one["tables_followed"] == number for one in millrace.change_streams())
 
-    eventually(followed, 30)
+    eventually(followed)
 
 
 def test_nothing_is_changed(logical: PostgreSQL) -> None:

@@ -46,7 +46,7 @@ def begin(millrace: Millrace) -> None:
             client.one("SELECT count(*) FROM t")
             return hits(millrace) > before
 
-    eventually(answers, seconds=60)
+    eventually(answers)
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def is_kept(millrace: Millrace, client: Client, sql: str) -> None:
         client.one(sql)
         return hits(millrace) > before
 
-    eventually(is_answered, seconds=30)
+    eventually(is_answered)
 
 
 def facts(client: Client, sql: str) -> dict[str, str]:
@@ -268,7 +268,7 @@ def test_time_never_runs_backwards(millrace: Millrace, postgres: PostgreSQL) -> 
             thread.start()
         time.sleep(4)
         try:  # a machine that is busy enough has few moments at which all is proved while others write
-            eventually(lambda: bool(problems) or hits(millrace) > before + 20, seconds=60)
+            eventually(lambda: bool(problems) or hits(millrace) > before + 20)
         finally:
             stop.set()
             for thread in threads:
@@ -299,7 +299,7 @@ def test_a_lost_stream_makes_nothing_stale(millrace: Millrace, postgres: Postgre
 def test_a_publication_that_somebody_has_filtered_is_made_anew(millrace: Millrace, postgres: PostgreSQL) -> None:
     starts = stream(millrace)["starts"]
     postgres.admin("ALTER PUBLICATION millrace_changes SET TABLE t WHERE (id > 1000)")
-    eventually(lambda: stream(millrace)["starts"] > starts and stream(millrace)["settled"], seconds=60)
+    eventually(lambda: stream(millrace)["starts"] > starts and stream(millrace)["settled"])
     with at(millrace, "strong") as client:  # one that comes afterwards
         is_kept(millrace, client, value(13))
         for step in range(1, 6):

@@ -221,7 +221,7 @@ def millrace(postgres: PostgreSQL) -> Iterator[Millrace]:
     with Millrace(postgres, SETTINGS) as server:
         with connect(server) as client:
             client.ask(query("SELECT 1 FROM things WHERE id = 1"))
-        eventually(lambda: is_live(server), seconds=30)
+        eventually(lambda: is_live(server))
         yield server
 
 
@@ -238,7 +238,7 @@ def server(postgres: PostgreSQL, millrace: Millrace) -> Iterator[Server]:
         one.through.ask(read)
         return hits(millrace) > before
 
-    eventually(is_answered, seconds=30)
+    eventually(is_answered)
     yield one
     one.close()
 

@@ -25,7 +25,7 @@ def test_a_client_waits_for_a_server_connection_for_ever(postgres: PostgreSQL) -
     with Millrace(postgres, settings) as millrace, connect(millrace) as holds, connect(millrace) as waits:
         holds.ask(query("BEGIN; SELECT 1"))
         waits.send(query("SELECT 'waited'"))
-        eventually(lambda: metric(millrace, "clients_waiting") == 1 or not waits.quiet(0.05), 10, "the client to wait")
+        eventually(lambda: metric(millrace, "clients_waiting") == 1 or not waits.quiet(0.05), what="the client to wait")
         holds.ask(query("COMMIT"))
         assert [one.row for one in waits.until("ZE") if one.kind == "D"] == [[b"waited"]]
 
@@ -35,7 +35,7 @@ def test_a_server_connection_is_kept_for_ever(postgres: PostgreSQL, setting: str
     with Millrace(postgres, {"POOL_MODE": "transaction", setting: 0}) as millrace, connect(millrace) as client:
         pid = client.one("SELECT pg_backend_pid()")
         # The count is made by those who look for connections whose time is over, after they have looked.
-        eventually(lambda: metric(millrace, "server_connections_idle") > 0, 10, "the connection to survive")
+        eventually(lambda: metric(millrace, "server_connections_idle") > 0, what="the connection to survive")
         assert client.one("SELECT pg_backend_pid()") == pid
 
 
@@ -43,5 +43,5 @@ def test_no_query_is_slow(postgres: PostgreSQL) -> None:
     with Millrace(postgres, {"SLOW_QUERY_THRESHOLD_MS": 0}) as millrace:
         with connect(millrace) as client:
             client.one("SELECT 1")
-        eventually(lambda: "client disconnected" in millrace.log, 10, "the end to be logged")
+        eventually(lambda: "client disconnected" in millrace.log, what="the end to be logged")
         assert "slow query" not in millrace.log

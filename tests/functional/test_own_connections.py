@@ -66,8 +66,8 @@ def test_they_are_opened_again_when_lost(guarded: PostgreSQL) -> None:
     with Millrace(guarded, SETTINGS) as millrace:
         assert health(millrace)["available"] is True
         guarded.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'millrace'")
-        eventually(lambda: guarded.admin(OWN) == "0", 10, "the connections to end")
-        eventually(lambda: health(millrace)["available"] is True, 10, "the server to be found again")
+        eventually(lambda: guarded.admin(OWN) == "0", what="the connections to end")
+        eventually(lambda: health(millrace)["available"] is True, what="the server to be found again")
         with connect(millrace, user="ann", password="secret") as client:
             assert client.one("SELECT 1") == "1"
 

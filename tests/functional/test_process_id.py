@@ -17,7 +17,7 @@ def running(postgres: PostgreSQL, text: str) -> bool:
 def cancelled(postgres: PostgreSQL, millrace: Millrace, client: Client, key: tuple[int, int]) -> str:
     sleep = f"SELECT pg_sleep(60) /* {key[0]} {key[1]} */"
     client.send(query(sleep))
-    eventually(lambda: running(postgres, sleep), 10, "the query to run")
+    eventually(lambda: running(postgres, sleep), what="the query to run")
     cancel_request(millrace.host, millrace.port, (key[0], key[1] ^ 1))
     assert running(postgres, sleep), "another secret cancels nothing"
     cancel_request(millrace.host, millrace.port, key)

@@ -237,7 +237,7 @@ def test_what_goes_wrong(url: str, postgres: PostgreSQL) -> None:
 def test_keys_and_tls(postgres: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> None:
     from millrace import AuthenticationError, SyncIntelligentCacheManager, UnreachableError
 
-    made = subprocess.run([millrace_binary(), "api-key"], capture_output=True, text=True, check=True, timeout=20).stdout
+    made = subprocess.run([millrace_binary(), "api-key"], capture_output=True, text=True, check=True, timeout=60).stdout
     key, digest = (line.split()[1] for line in made.splitlines())
     pair = Certificate.make()
     settings = {"API_KEY_HASHES": digest, "TLS_CERT_FILE": str(pair.certificate), "TLS_KEY_FILE": str(pair.key)}

@@ -22,7 +22,7 @@ def test_a_replication_clients_query_is_cancelled(postgres: PostgreSQL, pool_mod
     with Millrace(postgres, {"POOL_MODE": pool_mode}) as millrace, connect(millrace, replication="database") as client:
         assert client.key[0] == int(client.one("SELECT pg_backend_pid()") or 0)
         client.send(query(sleep))
-        eventually(lambda: postgres.admin(f"SELECT count(*) FROM pg_stat_activity WHERE query = '{sleep}'") == "1", 10)
+        eventually(lambda: postgres.admin(f"SELECT count(*) FROM pg_stat_activity WHERE query = '{sleep}'") == "1")
         cancel_request(millrace.host, millrace.port, client.key)
         (error,) = (one for one in client.until("Z") if one.kind == "E")
         assert error.sqlstate == "57014"
@@ -34,5 +34,5 @@ def test_a_replication_client_is_no_failed_log_in(postgres: PostgreSQL) -> None:
         with connect(millrace, replication="database") as client:
             assert client.one("SELECT 1") == "1"
             pid = client.key[0]
-        eventually(lambda: postgres.admin(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") == "0", 10)
+        eventually(lambda: postgres.admin(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") == "0")
         assert failed_log_ins(millrace) == "0"

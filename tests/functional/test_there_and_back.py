@@ -71,7 +71,7 @@ def millrace(postgres: PostgreSQL) -> Iterator[Millrace]:
             with connect(server, user="bob") as bob:
                 return is_kept(bob, "/* millrace: cache=on */ SELECT v FROM t")
 
-        eventually(begins, seconds=60)
+        eventually(begins)
         yield server
 
 
@@ -112,7 +112,7 @@ def test_what_was_otherwise_for_a_moment(millrace: Millrace, postgres: PostgreSQ
             answer(bob, "SELECT random()")  # the session sees time go on
             return answer(bob, text) == answer(eventual, text) == right
 
-        eventually(is_right, seconds=30)  # how often rows of roles were written is told within ten
+        eventually(is_right)  # how often rows of roles were written is told within ten
         assert is_right()
 
 
@@ -121,11 +121,11 @@ def test_what_others_write_leaves_answers_as_they_are(millrace: Millrace, postgr
     kept = "/* millrace: cache=on */ SELECT v FROM t WHERE id = 1"
     with connect(millrace, user="bob") as bob, connect(postgres) as admin:
         time.sleep(3)  # the new table is known
-        eventually(lambda: is_kept(bob, kept), seconds=60)
+        eventually(lambda: is_kept(bob, kept))
         for round_ in range(8):
             for done in ("TRUNCATE other", "VACUUM FULL other", "ANALYZE t", "VACUUM (FREEZE) t", f"CREATE TEMP TABLE mine{round_} AS SELECT * FROM t"):
                 admin.ask(query(done))
             time.sleep(0.8)
             before = hits(millrace)
-            eventually(lambda: answer(bob, kept) != [] and hits(millrace) > before, seconds=5)
+            eventually(lambda: answer(bob, kept) != [] and hits(millrace) > before)
         assert postgres.admin("SELECT 1") == "1"

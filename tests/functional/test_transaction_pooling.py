@@ -201,8 +201,8 @@ def test_state_is_gone_with_its_client(postgres: PostgreSQL, proxy: Wire, make: 
     for _ in range(POOL_SIZE):
         with connect(proxy) as client:
             client.ask(query(make))
-    eventually(lambda: postgres.admin("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "0", 5)
-    eventually(lambda: postgres.admin("SELECT count(*) FROM pg_class WHERE relpersistence = 't'") == "0", 5)
+    eventually(lambda: postgres.admin("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "0")
+    eventually(lambda: postgres.admin("SELECT count(*) FROM pg_class WHERE relpersistence = 't'") == "0")
     with ExitStack() as stack:
         for _ in range(POOL_SIZE):
             client = stack.enter_context(connect(proxy))

@@ -53,7 +53,7 @@ def is_answered_from_memory(millrace: Millrace, database: str) -> None:
                 client.ask(query(NAME))
             return hits(millrace) > before
 
-    eventually(is_answered, seconds=30)
+    eventually(is_answered)
 
 
 def run(client: Client, sql: str, *, extended: bool) -> None:
@@ -75,9 +75,7 @@ STATEMENTS = {
 def test_it_succeeds_at_the_first_try(postgres: PostgreSQL, millrace: Millrace, database: str, statement: str, extended: bool) -> None:
     assert postgres.admin(SLOTS.format(database)) == "1"
     with connect(millrace) as client:
-        began = time.monotonic()
         run(client, STATEMENTS[statement], extended=extended)
-        assert time.monotonic() - began < 4
     assert postgres.admin(SLOTS.format(database)) == "0"
 
 
@@ -90,7 +88,7 @@ def test_a_copy_has_no_publications_and_is_followed_by_itself(postgres: PostgreS
     with connect(millrace, database="copy") as client:
         assert client.one(NAME) == database
         postgres.admin("UPDATE people SET name = 'of the copy'", database="copy")
-        eventually(lambda: client.one(NAME) == "of the copy", seconds=5)
+        eventually(lambda: client.one(NAME) == "of the copy")
     with connect(millrace, database=database) as client:
         assert client.one(NAME) == database
 
@@ -105,16 +103,16 @@ def test_publications_in_a_copy_are_used(postgres: PostgreSQL, millrace: Millrac
     is_answered_from_memory(millrace, "copy")
     postgres.admin("UPDATE people SET name = 'of the copy'", database="copy")
     with connect(millrace, database="copy") as client:
-        eventually(lambda: client.one(NAME) == "of the copy", seconds=5)
+        eventually(lambda: client.one(NAME) == "of the copy")
 
 
 def test_where_it_fails_the_stream_comes_back(postgres: PostgreSQL, millrace: Millrace, database: str) -> None:
     with connect(postgres, database=database), connect(millrace, database=database) as user, connect(millrace) as client:
         answer = client.ask(query(f"DROP DATABASE {database}"))
         assert [one.sqlstate for one in answer if one.kind == "E"] == ["55006"]
-        eventually(lambda: stream(millrace, database).get("state") == "live", seconds=20)
+        eventually(lambda: stream(millrace, database).get("state") == "live")
         postgres.admin("UPDATE people SET name = 'still here'", database=database)
-        eventually(lambda: user.one(NAME) == "still here", seconds=5)
+        eventually(lambda: user.one(NAME) == "still here")
         is_answered_from_memory(millrace, database)
 
 
@@ -146,25 +144,27 @@ def test_two_names_are_exchanged_while_hits_are_had(postgres: PostgreSQL, millra
 
 
 def test_other_clients_go_on_meanwhile(postgres: PostgreSQL, millrace: Millrace, database: str) -> None:
-    slowest = [0.0]
+    answered = [0]
     done = threading.Event()
 
     def ask() -> None:
         with connect(millrace) as other:
             while not done.is_set():
-                began = time.monotonic()
                 other.one("SELECT 1")
-                slowest[0] = max(slowest[0], time.monotonic() - began)
+                answered[0] += 1
 
     asker = threading.Thread(target=ask)
     asker.start()
     try:
         with connect(millrace) as client:
+            eventually(lambda: answered[0] > 0)
+            before = answered[0]
             client.rows(f"DROP DATABASE {database}")
+            meanwhile = answered[0] - before
     finally:
         done.set()
         asker.join()
-    assert slowest[0] < 1
+    assert meanwhile > 1, "one may have been under way"
 
 
 def is_a_hit(millrace: Millrace, client: Client, sql: str) -> bool:
@@ -192,7 +192,7 @@ def test_who_has_no_right_to_it_switches_nothing_off(postgres: PostgreSQL, millr
     try:
         before = stream(millrace, database)["starts"]
         with connect(millrace, database=database) as user, connect(millrace, user="stranger") as stranger:
-            eventually(lambda: is_a_hit(millrace, user, SLOW_NAME), seconds=30)
+            eventually(lambda: is_a_hit(millrace, user, SLOW_NAME))
             answers = hits(millrace)
             for _ in range(10):
                 assert any(one.kind == "E" for one in stranger.ask(query(REFUSED[statement])))
@@ -226,7 +226,7 @@ def test_it_is_followed_again_once_the_statement_has_failed(postgres: PostgreSQL
     with connect(millrace) as client, connect(millrace, database=database):
         client.rows("BEGIN")
         assert [one.sqlstate for one in client.ask(query(f"DROP DATABASE {database}")) if one.kind == "E"] == ["25001"]
-        eventually(lambda: stream(millrace, database).get("state") == "live", seconds=20)
+        eventually(lambda: stream(millrace, database).get("state") == "live")
         is_answered_from_memory(millrace, database)
 
 
@@ -251,7 +251,7 @@ def test_a_stream_that_only_begins_is_let_go_too(postgres: PostgreSQL, millrace:
         writer.rows("INSERT INTO held VALUES (1)")
         with connect(millrace, database="beginning") as user:
             user.one("SELECT 1")
-            eventually(lambda: postgres.runs("CREATE_REPLICATION_SLOT"), seconds=10)
+            eventually(lambda: postgres.runs("CREATE_REPLICATION_SLOT"))
         with connect(millrace) as client:
             client.rows("DROP DATABASE beginning")
         writer.rows("ROLLBACK")
@@ -279,7 +279,7 @@ def test_a_database_that_nobody_uses_is_given_up(postgres: PostgreSQL) -> None:
     with Millrace(postgres, {**SETTINGS, "POOL_IDLE_TIMEOUT_SECONDS": 3}) as millrace:
         for database in a_followed_database(postgres, millrace, "unused"):
             assert postgres.admin(SLOTS.format(database)) == "1"
-            eventually(lambda: postgres.admin(OURS.format(database)) == "0", seconds=30)
+            eventually(lambda: postgres.admin(OURS.format(database)) == "0")
             assert stream(millrace, database) == {} and postgres.admin(SLOTS.format(database)) == "0"
             assert postgres.admin(PUBLICATIONS, database=database) == "0"
             postgres.admin("UPDATE people SET name = 'while nobody looked'", database=database)
@@ -292,8 +292,8 @@ def test_a_database_that_is_gone_is_not_looked_for(postgres: PostgreSQL, millrac
     """Although a client is still connected to Millrace for it."""
     with connect(millrace, database=database):
         postgres.admin(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
-        eventually(lambda: is_dropped(postgres, database), seconds=20)
-        eventually(lambda: stream(millrace, database) == {}, seconds=40)
+        eventually(lambda: is_dropped(postgres, database))
+        eventually(lambda: stream(millrace, database) == {})
 
 
 def is_dropped(postgres: PostgreSQL, database: str) -> bool:
@@ -314,6 +314,4 @@ def test_a_server_without_logical_decoding_is_told_of_once() -> None:
         lines = [line for line in millrace.log.splitlines() if "no change stream" in line]
         assert len(lines) == 1 and "wal_level" in lines[0]
         assert not any(" WARN" in line or " ERROR" in line for line in millrace.log.upper().splitlines())
-        began = time.monotonic()
         assert millrace.stop() == 0
-        assert time.monotonic() - began < 3

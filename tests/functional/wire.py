@@ -183,7 +183,7 @@ class Gone(ConnectionError):
 class Client:
     """Bytes in, messages out. Every wait ends: after `seconds` it is a TimeoutError."""
 
-    def __init__(self, host: str, port: int, *, seconds: float = 20.0) -> None:
+    def __init__(self, host: str, port: int, *, seconds: float = 60.0) -> None:
         self.address = (host, port)
         self.socket = socket.create_connection(self.address, timeout=seconds)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -323,8 +323,8 @@ def cancel_request(host: str, port: int, key: tuple[int, int]) -> None:
         connection.recv(1)
 
 
-def eventually(condition, seconds: float = 10.0, what: str = "the condition to hold") -> None:
-    """Polls until the condition holds."""
+def eventually(condition, seconds: float = 60.0, what: str = "the condition to hold") -> None:
+    """Polls until the condition holds: as long as a busy machine may take."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -86,7 +86,7 @@ class Millrace(Wire, Server):
     def _has_tls(self) -> bool:
         return "TLS_CERT_FILE" in self.settings
 
-    def http_connection(self, seconds: float = 10) -> http.client.HTTPConnection:
+    def http_connection(self, seconds: float = 60) -> http.client.HTTPConnection:
         """Trusts whatever certificate is shown."""
         if not self._has_tls:
             return http.client.HTTPConnection(self.host, self.http_port, timeout=seconds)

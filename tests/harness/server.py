@@ -27,8 +27,8 @@ class Server:
 
     name = "server"
     stop_signal = signal.SIGTERM
-    start_seconds = 30.0
-    stop_seconds = 30.0
+    start_seconds = 60.0
+    stop_seconds = 60.0
     # What stop() must find; None accepts any exit code.
     expected_exit_code: int | None = 0
 
