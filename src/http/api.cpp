@@ -17,10 +17,12 @@ constexpr std::string_view doubled_prefix = "/api/v1/optimization/optimization";
 
 std::string under(std::string_view base, std::string_view name) { return std::string(base) + std::string(name); }
 
-/// The first that isn't live says why.
-Result<> health_of_streams(const std::vector<integration::StreamStatus>& streams) {
-  if (streams.empty()) return fail("no change stream: nothing is kept of any database, or ENABLE_CHANGE_STREAM is off");
-  for (const auto& stream : streams) {
+/// The first that isn't live says why. Of a database that nobody uses there is none, and none is lacking.
+Result<> health_of_streams(const Sources& sources) {
+  if (sources.reads == nullptr || !sources.reads->follows_changes()) {
+    return fail("no changes are followed: ENABLE_CHANGE_STREAM or ENABLE_MULTI_LEVEL_CACHING is off");
+  }
+  for (const auto& stream : sources.change_streams()) {
     if (stream.state == integration::StreamState::live) continue;
     auto why = "database " + stream.database + ": " + stream.reason.value_or("the change stream begins");
     if (stream.remedy) why += "; in PostgreSQL: " + *stream.remedy;
@@ -41,8 +43,7 @@ asio::awaitable<OptimizationStatus> status(Sources sources, Principal principal)
 asio::awaitable<OptimizationHealth> health(Sources sources) {
   const Result<> postgresql = co_await sources.probe_postgresql();
   const Result<> cache = sources.cache ? Result<>() : fail("ENABLE_MULTI_LEVEL_CACHING is off");
-  co_return optimization_health(postgresql, cache, health_of_streams(sources.change_streams()),
-                                std::chrono::system_clock::now());
+  co_return optimization_health(postgresql, cache, health_of_streams(sources), std::chrono::system_clock::now());
 }
 
 }  // namespace

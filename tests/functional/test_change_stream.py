@@ -298,9 +298,23 @@ def test_metrics_and_health_tell(millrace: Millrace) -> None:
     assert millrace.metric("change_stream_live", database="postgres") == 1
     assert millrace.metric("change_stream_transactions_total", database="postgres") > 10
     assert millrace.metric("change_stream_rows_total", database="postgres") > 10
+    assert is_healthy(millrace)
+
+
+def test_a_database_that_nobody_uses_lacks_no_stream(postgres: PostgreSQL) -> None:
+    with Millrace(postgres, SETTINGS) as unused:
+        assert unused.change_streams() == [] and is_healthy(unused)
+    with Millrace(postgres, {**SETTINGS, "ENABLE_CHANGE_STREAM": "false"}) as without:
+        assert not is_healthy(without)
+
+
+def is_healthy(millrace: Millrace) -> bool:
     connection = millrace.http_connection()
-    connection.request("GET", "/health")
-    assert json.loads(connection.getresponse().read())["services"]["cache_integration"]["available"]
+    try:
+        connection.request("GET", "/health")
+        return json.loads(connection.getresponse().read())["services"]["cache_integration"]["available"]
+    finally:
+        connection.close()
 
 
 def test_postgresql_restarts() -> None:
