@@ -79,13 +79,13 @@ bool BatchAnswer::bind(const ClientReader::Item& item) {
   } else {
     const std::string_view text = named->query_and_types;
     if (text.empty() || !pipeline::may_only_read(*named->statement)) return false;
-    const auto needed = needed_(text, shown_until_);
-    if (!needed) return false;
-    portal_->needed = *needed;
+    const auto wanted = wanted_(text, shown_until_);
+    if (!wanted) return false;
+    portal_->needed = wanted->needed;
     portal_->query_and_types = text;
     portal_->parameters = pgwire::as_text(parameters);
     portal_->columns = named->columns;
-    portal_->payoff = pipeline_.payoff_of(scope_, *named->statement);
+    portal_->payoff = pipeline_.payoff_of(scope_, *named->statement, wanted->level);
   }
   pgwire::append_bind_complete(out());
   return true;
@@ -132,10 +132,11 @@ bool BatchAnswer::describe(Bytes body) {
     return named->parsed == nullptr || named->parsed->known;
   }
   if (named->query_and_types.empty()) return false;
-  const auto needed = needed_(named->query_and_types, shown_until_);
-  if (!needed) return false;
-  const auto [columns, unproved] = pipeline_.look_up(
-      scope_, {.kind = Question::Kind::columns, .text = named->query_and_types, .parameters = {}}, now_, *needed);
+  const auto wanted = wanted_(named->query_and_types, shown_until_);
+  if (!wanted) return false;
+  const auto [columns, unproved] =
+      pipeline_.look_up(scope_, {.kind = Question::Kind::columns, .text = named->query_and_types, .parameters = {}},
+                        now_, wanted->needed);
   if (unproved) unproved_ = unproved;
   if (!columns) return false;
   if (named->parsed != nullptr) {

@@ -18,11 +18,16 @@ namespace millrace::gateway {
 /// nothing is said that it wouldn't say. One for each batch.
 class BatchAnswer final : public BatchWalk {
  public:
+  /// What an answer from memory must be like.
+  struct Wanted {
+    pipeline::Consistency::Level level;
+    integration::Moments needed;  ///< of `pipeline::needed`
+  };
   struct Given {
     const pipeline::Scope& scope;
-    /// From which moment on an answer to a text must show all that anybody could see, behind answers of this batch that
-    /// have shown what was there at `shown`. Null: none is wanted.
-    std::function<std::optional<integration::Moments>(std::string_view text, std::int64_t shown)> needed;
+    /// Of an answer to a text, behind answers of this batch that have shown what was there at `shown`. Null: none is
+    /// wanted.
+    std::function<std::optional<Wanted>(std::string_view text, std::int64_t shown)> wanted;
     char status;  ///< of its transaction, as ReadyForQuery says it
     std::int64_t now;
     bool has_finished;  ///< the client's unnamed portal was answered here, to its end
@@ -33,7 +38,7 @@ class BatchAnswer final : public BatchWalk {
         session_(session),
         writer_(writer),
         scope_(given.scope),
-        needed_(given.needed),
+        wanted_(given.wanted),
         now_(given.now),
         has_finished_(given.has_finished),
         begin_held_(!session.held_begin.empty()),
@@ -96,7 +101,7 @@ class BatchAnswer final : public BatchWalk {
   SessionState& session_;
   ServerWriter& writer_;
   const pipeline::Scope& scope_;
-  const std::function<std::optional<integration::Moments>(std::string_view text, std::int64_t shown)> needed_;
+  const std::function<std::optional<Wanted>(std::string_view text, std::int64_t shown)> wanted_;
   const std::int64_t now_;
   const bool has_finished_;
   bool begin_held_, read_in_begin_;

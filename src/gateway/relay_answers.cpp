@@ -271,9 +271,10 @@ std::size_t Relay::answer_batch(const Item& item, Bytes rest) {
   const auto& portal = session_.names.unnamed_portal;
   BatchAnswer batch(pipeline_, session_, writer_,
                     {.scope = *scope,
-                     .needed = [&](std::string_view text, std::int64_t shown) -> std::optional<integration::Moments> {
+                     .wanted = [&](std::string_view text, std::int64_t shown) -> std::optional<BatchAnswer::Wanted> {
                        const auto level = level_of(text);
-                       return level ? std::optional(needed(*level, *scope, std::max(seen_, shown))) : std::nullopt;
+                       if (!level) return std::nullopt;
+                       return BatchAnswer::Wanted{level->level, needed(*level, *scope, std::max(seen_, shown))};
                      },
                      .status = status_here(),
                      .now = now_,

@@ -118,6 +118,7 @@ Relay::Decided Relay::decide(const Item& item) {
       .begin_held = !session_.held_begin.empty(),
       .untouched = is_untouched(),
       .scope = scope,
+      .level = level ? level->level : pipeline::Consistency::Level::session,
       .needed = scope == nullptr ? integration::Moments() : needed(*level, *scope, seen_)};
   const auto verdict = pipeline_.decide(exchange, text, view);
   if (verdict.what == What::send) {

@@ -68,7 +68,8 @@ struct SessionView {
   bool begin_held = false;       ///< a BEGIN was answered that no server has seen
   bool untouched = false;        ///< the session is as it began, and has nothing on a server connection
   const Scope* scope = nullptr;  ///< null: what it reads isn't answered from memory at present
-  integration::Moments needed;   ///< from which on an answer must show all that anybody could see
+  Consistency::Level level = Consistency::Level::session;  ///< at which it reads
+  integration::Moments needed;                             ///< of `pipeline::needed`
 };
 
 /// An answer is there that may be fresh enough, if these moments are proved.

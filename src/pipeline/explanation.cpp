@@ -91,10 +91,22 @@ void judge(Explanation& said, const Scope& scope, const Question& question, cons
   }
 }
 
+/// At the level, or at the first of which something is known.
+const Payoff* payoff_at(const std::optional<Consistency>& level, ReadCache& cache, const Scope& scope,
+                        const sql::Statement& statement) {
+  using enum Consistency::Level;
+  for (const auto each : {session, read_after_write, eventual, bounded, strong}) {
+    if (level && level->level != each) continue;
+    if (const auto* const found = cache.payoffs().find(statement.fingerprint, scope.everything, each)) return found;
+  }
+  return nullptr;
+}
+
 /// Why it is passed on though it may be kept. Null: it isn't passed on.
 std::optional<Refusal> judge_payoff(Explanation& said, ReadCache& cache, const Scope& scope,
-                                    const sql::Statement& statement, std::string_view text, std::int64_t now) {
-  const auto* const payoff = cache.payoffs().find(statement.fingerprint, scope.everything);
+                                    const sql::Statement& statement, const std::optional<Consistency>& level,
+                                    std::string_view text, std::int64_t now) {
+  const auto* const payoff = payoff_at(level, cache, scope, statement);
   if (payoff == nullptr) return std::nullopt;
   said.payoff = payoff->figures();
   if (!passes_on(payoff, text, now)) return std::nullopt;
@@ -126,7 +138,7 @@ Explanation explain(ReadCache& cache, const Scope& scope, const Question& questi
                     std::optional<Refusal> session, const std::optional<Consistency>& level, std::int64_t now) {
   Explanation said = begin(scope.database, scope.user, text_of(question), statement);
   if (scope.wanted) said.settings = words_of(scope.settings);
-  auto payoff = judge_payoff(said, cache, scope, statement, text_of(question), now);
+  auto payoff = judge_payoff(said, cache, scope, statement, level, text_of(question), now);
   const bool may_be_hit = !session && !payoff;
   judge(said, scope, question, statement, std::move(session), std::move(payoff));
 

@@ -108,12 +108,12 @@ void Payoff::clear() {
 
 Payoffs::Payoffs() : seed_(mixed(std::random_device{}()) ^ std::random_device{}()), sets_(new Set[most / ways]) {}
 
-std::uint64_t Payoffs::tag_of(std::uint64_t fingerprint, cache::Dependency everything) const {
-  return mixed(mixed(fingerprint ^ seed_) + everything) | 1;
+std::uint64_t Payoffs::tag_of(std::uint64_t fingerprint, cache::Dependency everything, Consistency::Level level) const {
+  return mixed(mixed(fingerprint ^ seed_) + everything + static_cast<std::uint64_t>(level)) | 1;
 }
 
-Payoff* Payoffs::find(std::uint64_t fingerprint, cache::Dependency everything) const {
-  const auto tag = tag_of(fingerprint, everything);
+Payoff* Payoffs::find(std::uint64_t fingerprint, cache::Dependency everything, Consistency::Level level) const {
+  const auto tag = tag_of(fingerprint, everything, level);
   Set& set = set_of(tag);
   for (std::size_t way = 0; way < ways; ++way) {
     if (set.tags[way].load(std::memory_order_relaxed) == tag) return &set.payoffs[way];
@@ -121,9 +121,9 @@ Payoff* Payoffs::find(std::uint64_t fingerprint, cache::Dependency everything) c
   return nullptr;
 }
 
-Payoff& Payoffs::make(std::uint64_t fingerprint, cache::Dependency everything) {
-  if (auto* const found = find(fingerprint, everything)) return *found;
-  const auto tag = tag_of(fingerprint, everything);
+Payoff& Payoffs::make(std::uint64_t fingerprint, cache::Dependency everything, Consistency::Level level) {
+  if (auto* const found = find(fingerprint, everything, level)) return *found;
+  const auto tag = tag_of(fingerprint, everything, level);
   Set& set = set_of(tag);
   std::size_t least = 0;
   for (std::size_t way = 0; way < ways; ++way) {

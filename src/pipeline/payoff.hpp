@@ -8,11 +8,13 @@
 #include <string>
 
 #include "cache/versions.hpp"
+#include "pipeline/consistency.hpp"
 
 namespace millrace::pipeline {
 
 /// What asking memory first has brought of late for one template: a statement with its constants taken out, in one
-/// database. Times are in ns; means of the last few dozen.
+/// database, at one level of consistency, as what is waited for is another at each. Times are in ns; means of the last
+/// few dozen.
 struct PayoffFigures {
   double origin_ns = 0;      ///< until the server has answered; 0: not known
   double hit_ns = 0;         ///< an answer from memory, with what it waits for: a proof, or somebody else's answer
@@ -88,9 +90,9 @@ class Payoffs {
   Payoffs();
 
   /// `fingerprint`: the statement's. `everything`: the database's. Null: nothing is known of it.
-  Payoff* find(std::uint64_t fingerprint, cache::Dependency everything) const;
+  Payoff* find(std::uint64_t fingerprint, cache::Dependency everything, Consistency::Level level) const;
   /// The one that there is, or one that knows nothing.
-  Payoff& make(std::uint64_t fingerprint, cache::Dependency everything);
+  Payoff& make(std::uint64_t fingerprint, cache::Dependency everything, Consistency::Level level);
 
  private:
   static constexpr std::size_t ways = 4;
@@ -98,7 +100,7 @@ class Payoffs {
     std::array<std::atomic<std::uint64_t>, ways> tags = {};  ///< 0: free
     std::array<Payoff, ways> payoffs = {};
   };
-  std::uint64_t tag_of(std::uint64_t fingerprint, cache::Dependency everything) const;
+  std::uint64_t tag_of(std::uint64_t fingerprint, cache::Dependency everything, Consistency::Level level) const;
   Set& set_of(std::uint64_t tag) const { return sets_[(tag >> 32) % (most / ways)]; }
 
   const std::uint64_t seed_;  ///< so that nobody outside can make templates collide

@@ -141,23 +141,26 @@ TEST(Payoff, WhatIsLongAgoCountsLittle) {
   EXPECT_GT(payoff.tried_since(), now);
 }
 
-TEST(Payoffs, TellsTemplatesAndDatabasesApart) {
+using enum Consistency::Level;
+
+TEST(Payoffs, TellsTemplatesDatabasesAndLevelsApart) {
   Payoffs all;
-  EXPECT_EQ(all.find(1, 1), nullptr);
-  auto& one = all.make(1, 1);
-  EXPECT_EQ(all.find(1, 1), &one);
-  EXPECT_EQ(&all.make(1, 1), &one);
-  EXPECT_EQ(all.find(2, 1), nullptr);
-  EXPECT_EQ(all.find(1, 2), nullptr);
+  EXPECT_EQ(all.find(1, 1, session), nullptr);
+  auto& one = all.make(1, 1, session);
+  EXPECT_EQ(all.find(1, 1, session), &one);
+  EXPECT_EQ(&all.make(1, 1, session), &one);
+  EXPECT_EQ(all.find(2, 1, session), nullptr);
+  EXPECT_EQ(all.find(1, 2, session), nullptr);
+  EXPECT_EQ(all.find(1, 1, strong), nullptr);
 }
 
 TEST(Payoffs, WhatIsAskedOftenStaysAmongAMillionOthers) {
   Payoffs all;
-  auto& often = all.make(0, 1);
+  auto& often = all.make(0, 1, session);
   measure(often);
   ask_for(often, second, 100 * ms, 2);
-  for (std::uint64_t other = 1; other <= 1'000'000; ++other) all.make(other, 1).missed(second);
-  ASSERT_EQ(all.find(0, 1), &often);
+  for (std::uint64_t other = 1; other <= 1'000'000; ++other) all.make(other, 1, session).missed(second);
+  ASSERT_EQ(all.find(0, 1, session), &often);
   EXPECT_EQ(often.figures().origin_ns, 100 * us);
 }
 
@@ -167,7 +170,7 @@ TEST(Payoffs, ThreadsMayCountAtOnce) {
   for (std::uint64_t thread = 0; thread < 4; ++thread) {
     threads.emplace_back([&all, thread] {
       for (std::uint64_t i = 0; i < 20'000; ++i) {
-        auto& payoff = all.make((i * 7 + thread) % 6000, 1);
+        auto& payoff = all.make((i * 7 + thread) % 6000, 1, session);
         measure(payoff);
         payoff.missed(static_cast<std::int64_t>(i) * ms);
         if (payoff.is_for_memory(static_cast<std::int64_t>(i) * ms)) payoff.hit();
@@ -175,7 +178,7 @@ TEST(Payoffs, ThreadsMayCountAtOnce) {
     });
   }
   for (auto& thread : threads) thread.join();
-  EXPECT_LE(all.make(1, 1).figures().hit_ratio, 1);
+  EXPECT_LE(all.make(1, 1, session).figures().hit_ratio, 1);
 }
 
 }  // namespace

@@ -122,7 +122,7 @@ Verdict Pipeline::decide(const Exchange& exchange, std::string_view text, const 
   const bool tidies = session.untouched && only_tidies(*statement);
   if (!tidies && !may_only_read(*statement)) return {};
   const Question question{.kind = Question::Kind::query, .text = text, .parameters = {}};
-  auto* const payoff = tidies ? nullptr : payoff_of(*session.scope, *statement);
+  auto* const payoff = tidies ? nullptr : payoff_of(*session.scope, *statement, session.level);
   if (passes_on(payoff, text, exchange.started)) return {.passes = true};
   auto found = look_up(*session.scope, question, exchange.started, session.needed);
   if (!found.entry || (found.entry->head().empty() && !tidies)) return {.unproved = found.unproved};
@@ -189,7 +189,7 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   const bool tidies = question.kind == Question::Kind::query && only_tidies(*statement);
   if (!tidies && !may_only_read(*statement)) return refuse(cacheability_by_text(*statement).code);
   const bool counts = !tidies && question.kind != Question::Kind::columns;
-  auto* const payoff = counts ? payoff_of(scope, *statement) : nullptr;
+  auto* const payoff = counts ? payoff_of(scope, *statement, consistency.level) : nullptr;
   if (passes_on(payoff, question.text, now)) return refuse("does_not_pay");
   const bool is_measured = payoff == nullptr || !payoff->is_filling_known() || ++fills_ % measured_of == 0;
   const auto began = is_measured ? now_ns() : 0;
@@ -228,7 +228,7 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   fill->tags = hints.tags;
   fill->most_bytes = cache_->l1().max_entry_bytes();
   if (counts) {
-    fill->payoff = &cache_->payoffs().make(statement->fingerprint, scope.everything);
+    fill->payoff = &cache_->payoffs().make(statement->fingerprint, scope.everything, consistency.level);
     count_miss(*fill, now);
     fill->payoff->missing_waited(waited_in_vain);
     if (began != 0) fill->beginning_took_ns = now_ns() - began;

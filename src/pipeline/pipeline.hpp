@@ -44,9 +44,9 @@ class Pipeline {
   };
   /// `needed`: of `pipeline::needed`.
   Found look_up(const Scope& scope, const Question& question, std::int64_t now, integration::Moments needed);
-  /// Of a read's template; null: nothing is known of it yet.
-  Payoff* payoff_of(const Scope& scope, const sql::Statement& statement) const {
-    return cache_->payoffs().find(statement.fingerprint, scope.everything);
+  /// Of a read's template at this level; null: nothing is known of it yet.
+  Payoff* payoff_of(const Scope& scope, const sql::Statement& statement, Consistency::Level level) const {
+    return cache_->payoffs().find(statement.fingerprint, scope.everything, level);
   }
   /// The flight (of `Flights`) by which somebody else asks the server this, for everything; 0: nobody does.
   std::uint64_t flight_of(const Scope& scope, const Question& question);

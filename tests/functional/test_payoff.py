@@ -88,6 +88,14 @@ def test_what_never_pays_is_passed_on_and_says_so_and_recovers(millrace: Millrac
     assert analyzed(millrace, sql)["cacheable"]
 
 
+def test_a_level_at_which_it_does_not_pay_says_nothing_of_another(client: Client) -> None:
+    sql = READ + "a.t AND a.n <> "
+    bounded = "/* millrace: consistency=bounded */ " + sql
+    make_unprofitable(client, bounded + "1")
+    assert facts(client, bounded + "2")["reason"] == "does_not_pay"
+    assert "reason" not in facts(client, sql + "2")
+
+
 def test_what_is_passed_on_is_right_in_the_extended_protocol(client: Client) -> None:
     sql = "SELECT t + $1::int FROM numbers WHERE n = 1 AND EXISTS (SELECT count(*) FROM numbers a JOIN numbers b ON a.n = b.n)"
     until = time.monotonic() + 4
