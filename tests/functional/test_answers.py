@@ -25,12 +25,17 @@ def hits(millrace: Millrace) -> float:
     return millrace.metric("statements_answered_from_memory_total")
 
 
-def is_answered(millrace: Millrace, client: Client, *messages: bytes) -> bool:
-    """The second time; and it is the same answer."""
-    first = client.ask(*messages)
-    before = hits(millrace)
-    assert [str(one) for one in client.ask(*messages)] == [str(one) for one in first]
-    return hits(millrace) > before
+def is_answered(millrace: Millrace, client: Client, *messages: bytes, tries: int = 30) -> bool:
+    """The second time; and it is the same answer. What was done to the catalogs before, past Millrace, may be noticed in
+    between: so it is tried again."""
+    for _ in range(tries):
+        first = client.ask(*messages)
+        before = hits(millrace)
+        assert [str(one) for one in client.ask(*messages)] == [str(one) for one in first]
+        if hits(millrace) > before:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 BATCHES = {
@@ -318,8 +323,8 @@ def test_a_comment_says_for_how_long_and_whether(millrace: Millrace, client: Cli
     before = hits(millrace)
     client.ask(read(40, "another trace"), times=1)
     assert hits(millrace) == before + 1, "a comment makes no other statement of it"
-    assert not is_answered(millrace, client, read(40, "millrace: cache=off"))
-    assert not is_answered(millrace, client, read(40, "millrace: consistency=strong"))
+    assert not is_answered(millrace, client, read(40, "millrace: cache=off"), tries=3)
+    assert not is_answered(millrace, client, read(40, "millrace: consistency=strong"), tries=3)
     client.ask(read(41, "millrace: ttl=1, tags='a,b'"))
     client.ask(query("SELECT pg_sleep(1.2)"))
     before = hits(millrace)
@@ -361,7 +366,7 @@ def test_a_comment_asks_for_it_alone(postgres: PostgreSQL, tables: None) -> None
         wanted = "SELECT name FROM people WHERE id = 42 /* millrace: consistency=eventual */"
         eventually(lambda: is_answered(millrace, client, query(wanted)))
         assert is_answered(millrace, client, parse(wanted), bind(), describe("P"), execute(), SYNC)
-        assert not is_answered(millrace, client, query("SELECT name FROM people WHERE id = 43"))
+        assert not is_answered(millrace, client, query("SELECT name FROM people WHERE id = 43"), tries=3)
 
 
 def test_each_session_gets_its_own(millrace: Millrace, client: Client) -> None:
@@ -395,7 +400,7 @@ def test_a_session_asks_for_it(postgres: PostgreSQL, tables: None, level: str) -
         client.ask(query(f"SET millrace.consistency = {level}"))
         eventually(lambda: is_answered(millrace, client, query("SELECT 1")))
         client.ask(query("SET millrace.consistency = strong"))
-        assert not is_answered(millrace, client, query("SELECT 1"))
+        assert not is_answered(millrace, client, query("SELECT 1"), tries=3)
 
 
 def test_a_role_reads_what_it_may(millrace: Millrace, client: Client) -> None:
@@ -404,7 +409,7 @@ def test_a_role_reads_what_it_may(millrace: Millrace, client: Client) -> None:
     client.ask(secret)
     with connect(millrace, user="ada", database="cached") as ada, connect(millrace, user="bob", database="cached") as bob:
         with connect(millrace, user="ada", database="cached") as another:  # what a policy calls may do anything
-            assert not is_answered(millrace, another, secret), "row security isn't answered from memory"
+            assert not is_answered(millrace, another, secret, tries=3), "row security isn't answered from memory"
             assert [one.row for one in another.ask(secret) if one.kind == "D"] == [[b"1"]]
         assert is_answered(millrace, ada, read)
         assert [one.sqlstate for one in bob.ask(read) if one.kind == "E"] == ["42501"]
