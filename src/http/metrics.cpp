@@ -148,7 +148,8 @@ void add_queries(Families& families, const MonitorSnapshot& snapshot) {
                MetricType::Histogram, std::move(by_group));
   families.add("query_first_byte_seconds", "From the whole request to the first byte of the answer.",
                MetricType::Histogram, {histogram(snapshot.first_bytes)});
-  families.add("query_queue_seconds", "Waiting for a server connection, of the queries that had to.",
+  families.add("query_queue_seconds",
+               "Waiting for a server connection, a proof or the answer to somebody else, of the queries that had to.",
                MetricType::Histogram, {histogram(snapshot.queue_waits)});
 }
 
