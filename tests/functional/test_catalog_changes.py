@@ -7,18 +7,14 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import test_consistency
 from test_change_stream import LOGICAL, hits
-from test_consistency import SCHEMA, SETTINGS, at, begin, is_kept
+from test_consistency import SETTINGS, at, begin, is_kept
 from wire import SYNC, Client, bind, close, connect, describe, eventually, execute, parse, query
 
 from harness import Millrace, PostgreSQL
 
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgreSQL]:
-    with PostgreSQL(config=LOGICAL) as server:
-        server.admin(SCHEMA)
-        yield server
+POSTGRESQL, SCHEMA = LOGICAL, test_consistency.SCHEMA
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,12 @@ def hits(millrace: Millrace) -> float:
     return millrace.metric("statements_answered_from_memory_total")
 
 
+def is_a_hit(millrace: Millrace, client: Client, sql: str) -> bool:
+    before = hits(millrace)
+    client.one(sql)
+    return hits(millrace) > before
+
+
 def kept(millrace: Millrace, client: Client, sql: str, **log_in: str) -> str:
     """What it answers, once that comes from memory.
 
@@ -409,143 +415,132 @@ PUBLICATIONS = "SELECT count(*) FROM pg_publication"
 SLOTS = "SELECT count(*) FROM pg_replication_slots"
 
 
-def test_a_table_that_loses_its_key_is_writable_while_the_stream_waits_for_its_slot() -> None:
-    with PostgreSQL(config=LOGICAL) as postgres:
-        postgres.admin(KEYED)
-        with connect(postgres) as writer, Millrace(postgres, SETTINGS) as millrace:
-            writer.ask(query("BEGIN; CREATE TABLE never ()"))
-            pid = writer.one("SELECT pg_backend_pid()")
-            with connect(millrace) as client:
-                client.ask(query("SELECT v FROM keyed"))
-            eventually(lambda: f"process {pid} has been writing since" in reason(millrace))
-            assert stream(millrace)["state"] == "starting"
-            assert follows(postgres, "keyed")
-            postgres.admin(LOSES_KEY)
-            assert fails(postgres, "UPDATE keyed SET v = 2")
-            eventually(lambda: not fails(postgres, "UPDATE keyed SET v = 2"))
-            writer.ask(query("ROLLBACK"))
-            eventually(lambda: is_live(millrace))
-            assert stream(millrace)["reason"] is None
+@pytest.fixture
+def server() -> Iterator[PostgreSQL]:
+    """A PostgreSQL of the test's own, which knows one table."""
+    with PostgreSQL(config=LOGICAL) as own:
+        own.admin(KEYED)
+        yield own
 
 
-def test_no_slot_stays_that_waits_when_millrace_ends() -> None:
+def begin_to_follow(millrace: Millrace) -> None:
+    with connect(millrace) as client:
+        client.ask(query("SELECT v FROM keyed"))
+
+
+def test_a_table_that_loses_its_key_is_writable_while_the_stream_waits_for_its_slot(server: PostgreSQL) -> None:
+    with connect(server) as writer, Millrace(server, SETTINGS) as millrace:
+        writer.ask(query("BEGIN; CREATE TABLE never ()"))
+        pid = writer.one("SELECT pg_backend_pid()")
+        begin_to_follow(millrace)
+        eventually(lambda: f"process {pid} has been writing since" in reason(millrace))
+        assert stream(millrace)["state"] == "starting"
+        assert follows(server, "keyed")
+        server.admin(LOSES_KEY)
+        assert fails(server, "UPDATE keyed SET v = 2")
+        eventually(lambda: not fails(server, "UPDATE keyed SET v = 2"))
+        writer.ask(query("ROLLBACK"))
+        eventually(lambda: is_live(millrace))
+        assert stream(millrace)["reason"] is None
+
+
+def test_no_slot_stays_that_waits_when_millrace_ends(server: PostgreSQL) -> None:
     """PostgreSQL's process doesn't notice by itself that nobody waits any more."""
-    with PostgreSQL(config=LOGICAL) as postgres:
-        postgres.admin(KEYED)
-        with connect(postgres) as writer:
-            with Millrace(postgres, SETTINGS) as millrace:
-                writer.ask(query("BEGIN; CREATE TABLE never ()"))
-                with connect(millrace) as client:
-                    client.ask(query("SELECT v FROM keyed"))
-                eventually(lambda: "has been writing since" in reason(millrace))
-                assert postgres.admin(SLOTS) == "1"
-                millrace.stop()
-            eventually(lambda: postgres.admin(SLOTS) == "0")
-            assert postgres.admin(PUBLICATIONS) == "0"
+    with connect(server) as writer:
+        with Millrace(server, SETTINGS) as millrace:
+            writer.ask(query("BEGIN; CREATE TABLE never ()"))
+            begin_to_follow(millrace)
+            eventually(lambda: "has been writing since" in reason(millrace))
+            assert server.admin(SLOTS) == "1"
+            millrace.stop()
+        eventually(lambda: server.admin(SLOTS) == "0")
+        assert server.admin(PUBLICATIONS) == "0"
 
 
-def test_a_table_that_loses_its_key_is_writable_while_there_is_no_stream() -> None:
+def test_a_table_that_loses_its_key_is_writable_while_there_is_no_stream(server: PostgreSQL) -> None:
     """The publications stay what they were while another needs them, and are seen to."""
-    with PostgreSQL(config=LOGICAL) as postgres:
-        postgres.admin(KEYED)
-        with Millrace(postgres, SETTINGS) as millrace:
-            with connect(millrace) as client:
-                client.ask(query("SELECT v FROM keyed"))
-            eventually(lambda: is_live(millrace))
-            with connect(postgres) as other:  # it keeps the publications, as another Millrace does
-                other.ask(query("SELECT pg_advisory_lock_shared(1298754668, 1)"))
-                postgres.admin("ALTER SYSTEM SET synchronous_standby_names = '*'")
-                postgres.admin("ALTER SYSTEM SET synchronous_commit = 'local'")
-                postgres.reload()
-                eventually(lambda: "synchronous_standby_names" in reason(millrace))
-                assert follows(postgres, "keyed")
-                postgres.admin(LOSES_KEY)
-                eventually(lambda: not fails(postgres, "UPDATE keyed SET v = 2"))
-            # Nobody else needs them any more.
-            eventually(lambda: postgres.admin(PUBLICATIONS) == "0")
+    with Millrace(server, SETTINGS) as millrace:
+        begin_to_follow(millrace)
+        eventually(lambda: is_live(millrace))
+        with connect(server) as other:  # it keeps the publications, as another Millrace does
+            other.ask(query("SELECT pg_advisory_lock_shared(1298754668, 1)"))
+            server.admin("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            server.admin("ALTER SYSTEM SET synchronous_commit = 'local'")
+            server.reload()
+            eventually(lambda: "synchronous_standby_names" in reason(millrace))
+            assert follows(server, "keyed")
+            server.admin(LOSES_KEY)
+            eventually(lambda: not fails(server, "UPDATE keyed SET v = 2"))
+        # Nobody else needs them any more.
+        eventually(lambda: server.admin(PUBLICATIONS) == "0")
 
 
-def test_publications_are_dropped_where_a_table_cannot_be_taken_out() -> None:
-    with PostgreSQL(config=LOGICAL) as postgres:
-        postgres.admin(KEYED)
-        postgres.admin("CREATE TABLE other (id int PRIMARY KEY)")
-        with Millrace(postgres, SETTINGS) as millrace:
-            with connect(millrace) as client:
-                client.ask(query("SELECT v FROM keyed"))
-            eventually(lambda: is_live(millrace))
-            with connect(postgres) as holder:
-                holder.ask(query(LOSES_KEY))
-                holder.ask(query("BEGIN; LOCK TABLE keyed IN SHARE UPDATE EXCLUSIVE MODE"))
-                eventually(lambda: not fails(postgres, "UPDATE keyed SET v = 2"))
-                eventually(lambda: is_live(millrace) and follows(postgres, "other"))
-                assert not follows(postgres, "keyed")
+def test_publications_are_dropped_where_a_table_cannot_be_taken_out(server: PostgreSQL) -> None:
+    server.admin("CREATE TABLE other (id int PRIMARY KEY)")
+    with Millrace(server, SETTINGS) as millrace:
+        begin_to_follow(millrace)
+        eventually(lambda: is_live(millrace))
+        with connect(server) as holder:
+            holder.ask(query(LOSES_KEY))
+            holder.ask(query("BEGIN; LOCK TABLE keyed IN SHARE UPDATE EXCLUSIVE MODE"))
+            eventually(lambda: not fails(server, "UPDATE keyed SET v = 2"))
+            eventually(lambda: is_live(millrace) and follows(server, "other"))
+            assert not follows(server, "keyed")
 
 
-def test_the_log_that_a_slot_holds_back_is_bounded() -> None:
-    with PostgreSQL(config=LOGICAL) as postgres:
-        postgres.admin(KEYED)
-        with connect(postgres) as writer, Millrace(postgres, SETTINGS | {"CHANGE_STREAM_MAX_RETAINED_MB": 4}) as millrace:
-            with connect(millrace) as client:
-                client.ask(query("SELECT v FROM keyed"))
-            eventually(lambda: is_live(millrace))
-            writer.ask(query("BEGIN; UPDATE keyed SET v = 2"))
-            pid = writer.one("SELECT pg_backend_pid()")
-            postgres.admin("CREATE TABLE noise AS SELECT repeat('z', 1000) FROM generate_series(1, 8000)")
-            eventually(lambda: stream(millrace)["state"] != "live")
-            assert f"process {pid} has been writing since" in reason(millrace)
+def test_the_log_that_a_slot_holds_back_is_bounded(server: PostgreSQL) -> None:
+    with connect(server) as writer, Millrace(server, SETTINGS | {"CHANGE_STREAM_MAX_RETAINED_MB": 4}) as millrace:
+        begin_to_follow(millrace)
+        eventually(lambda: is_live(millrace))
+        writer.ask(query("BEGIN; UPDATE keyed SET v = 2"))
+        pid = writer.one("SELECT pg_backend_pid()")
+        server.admin("CREATE TABLE noise AS SELECT repeat('z', 1000) FROM generate_series(1, 8000)")
+        eventually(lambda: stream(millrace)["state"] != "live")
+        assert f"process {pid} has been writing since" in reason(millrace)
+        writer.ask(query("COMMIT"))
+        eventually(lambda: is_live(millrace) and stream(millrace)["starts"] == 2)
+        eventually(lambda: stream(millrace)["settled"])
+        assert millrace.metric("change_stream_retained_bytes", database="server") < 4 << 20
+        assert "CHANGE_STREAM_MAX_RETAINED_MB" in millrace.log
+
+
+def test_it_is_settled_when_what_ran_at_its_start_is_over(server: PostgreSQL) -> None:
+    with Millrace(server, SETTINGS) as millrace:
+        begin_to_follow(millrace)
+        eventually(lambda: stream(millrace).get("settled"))
+        with connect(server) as writer:
+            writer.ask(query("BEGIN; SELECT pg_current_xact_id()"))
+            server.admin("CREATE TABLE added (id int PRIMARY KEY)")
+            eventually(lambda: not stream(millrace)["settled"])
+            time.sleep(1)
+            assert is_live(millrace) and not stream(millrace)["settled"]
             writer.ask(query("COMMIT"))
-            eventually(lambda: is_live(millrace) and stream(millrace)["starts"] == 2)
             eventually(lambda: stream(millrace)["settled"])
-            assert millrace.metric("change_stream_retained_bytes", database="postgres") < 4 << 20
-            assert "CHANGE_STREAM_MAX_RETAINED_MB" in millrace.log
 
 
-def test_it_is_settled_when_what_ran_at_its_start_is_over() -> None:
-    with PostgreSQL(config=LOGICAL) as postgres:
-        postgres.admin(KEYED)
-        with Millrace(postgres, SETTINGS) as millrace:
-            with connect(millrace) as client:
-                client.ask(query("SELECT v FROM keyed"))
-            eventually(lambda: stream(millrace).get("settled"))
-            with connect(postgres) as writer:
-                writer.ask(query("BEGIN; SELECT pg_current_xact_id()"))
-                postgres.admin("CREATE TABLE added (id int PRIMARY KEY)")
-                eventually(lambda: not stream(millrace)["settled"])
-                time.sleep(1)
-                assert is_live(millrace) and not stream(millrace)["settled"]
-                writer.ask(query("COMMIT"))
-                eventually(lambda: stream(millrace)["settled"])
+def test_a_stream_that_does_not_last_is_tried_less_and_less_often(server: PostgreSQL) -> None:
+    with Millrace(server, SETTINGS) as millrace:
+        begin_to_follow(millrace)
+        eventually(lambda: is_live(millrace))
+        before = stream(millrace)["starts"]
+        until = time.monotonic() + 7
+        while time.monotonic() < until:
+            if is_live(millrace):
+                server.admin("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active")
+            time.sleep(0.05)
+        assert stream(millrace)["starts"] - before <= 4
 
 
-def test_a_stream_that_does_not_last_is_tried_less_and_less_often() -> None:
-    with PostgreSQL(config=LOGICAL) as postgres:
-        postgres.admin(KEYED)
-        with Millrace(postgres, SETTINGS) as millrace:
-            with connect(millrace) as client:
-                client.ask(query("SELECT v FROM keyed"))
-            eventually(lambda: is_live(millrace))
-            before = stream(millrace)["starts"]
-            until = time.monotonic() + 7
-            while time.monotonic() < until:
-                if is_live(millrace):
-                    postgres.admin("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active")
-                time.sleep(0.05)
-            assert stream(millrace)["starts"] - before <= 4
-
-
-def test_a_migration_that_drops_a_key_and_updates() -> None:
+def test_a_migration_that_drops_a_key_and_updates(server: PostgreSQL) -> None:
     """PostgreSQL refuses it while the table is published; what docs/cache.md says to do instead."""
-    with PostgreSQL(config=LOGICAL) as postgres:
-        postgres.admin(KEYED)
-        migration = f"{LOSES_KEY}; UPDATE keyed SET v = v + 1; ALTER TABLE keyed ADD CONSTRAINT keyed_key PRIMARY KEY (id)"
-        with Millrace(postgres, SETTINGS) as millrace:
-            with connect(millrace) as client:
-                client.ask(query("SELECT v FROM keyed"))
-            eventually(lambda: is_live(millrace) and follows(postgres, "keyed"))
-            assert fails(postgres, migration)
-            assert not fails(postgres, f"ALTER TABLE keyed REPLICA IDENTITY FULL; {migration}; ALTER TABLE keyed REPLICA IDENTITY DEFAULT")
-            assert not fails(postgres, f"ALTER PUBLICATION millrace_changes DROP TABLE keyed; {migration}")
-            eventually(lambda: follows(postgres, "keyed"))
+    migration = f"{LOSES_KEY}; UPDATE keyed SET v = v + 1; ALTER TABLE keyed ADD CONSTRAINT keyed_key PRIMARY KEY (id)"
+    with Millrace(server, SETTINGS) as millrace:
+        begin_to_follow(millrace)
+        eventually(lambda: is_live(millrace) and follows(server, "keyed"))
+        assert fails(server, migration)
+        assert not fails(server, f"ALTER TABLE keyed REPLICA IDENTITY FULL; {migration}; ALTER TABLE keyed REPLICA IDENTITY DEFAULT")
+        assert not fails(server, f"ALTER PUBLICATION millrace_changes DROP TABLE keyed; {migration}")
+        eventually(lambda: follows(server, "keyed"))
 
 
 def test_names_of_tables_are_told_only_to_who_has_a_key() -> None:

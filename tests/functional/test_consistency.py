@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from test_change_stream import LOGICAL, hits, stream
+from test_change_stream import LOGICAL, hits, is_a_hit, stream
 from wire import SYNC, Client, bind, connect, eventually, execute, parse, query
 
 from harness import Millrace, PostgreSQL
@@ -57,12 +57,7 @@ def at(millrace: Millrace, level: str = "", **log_in: str) -> Iterator[Client]:
 
 
 def is_kept(millrace: Millrace, client: Client, sql: str) -> None:
-    def is_answered() -> bool:
-        before = hits(millrace)
-        client.one(sql)
-        return hits(millrace) > before
-
-    eventually(is_answered)
+    eventually(lambda: is_a_hit(millrace, client, sql))
 
 
 def facts(client: Client, sql: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from wire import Client, connect, eventually, query
 
 from harness import Millrace, PostgreSQL
 
+POSTGRESQL = LOGICAL
 # Rights that a table has had before: else its row in the catalogs says so.
 SCHEMA = """
 CREATE ROLE bob LOGIN; CREATE ROLE team;
@@ -54,13 +55,6 @@ CASES = {
         "CREATE OR REPLACE FUNCTION made() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1'",
     ),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgreSQL]:
-    with PostgreSQL(config=LOGICAL) as server:
-        server.admin(SCHEMA)
-        yield server
 
 
 @pytest.fixture(scope="module")

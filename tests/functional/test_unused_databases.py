@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from test_change_stream import LOGICAL, hits, stream
+from test_change_stream import LOGICAL, hits, is_a_hit, stream
 from wire import SYNC, Client, bind, connect, eventually, execute, parse, query
 
 from harness import Millrace, PostgreSQL, ServerError
@@ -165,12 +165,6 @@ def test_other_clients_go_on_meanwhile(postgres: PostgreSQL, millrace: Millrace,
         done.set()
         asker.join()
     assert meanwhile > 1, "one may have been under way"
-
-
-def is_a_hit(millrace: Millrace, client: Client, sql: str) -> bool:
-    before = hits(millrace)
-    client.one(sql)
-    return hits(millrace) > before
 
 
 # So slow that it pays to have it in memory.
