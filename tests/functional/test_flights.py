@@ -109,9 +109,11 @@ def test_who_waits_may_go_or_cancel(millrace: Millrace, clients: list[Client], g
     leader, gone, cancels, stays = clients[:4]
     leader.send(query("SELECT 'waits', count(*) FROM people"))
     eventually(lambda: gate.waiting("waits") == 1)
+    before = millrace.metric("client_received_bytes_total")
+    asks = query("SELECT 'waits', count(*) FROM people")
     for client in (gone, cancels, stays):
-        client.send(query("SELECT 'waits', count(*) FROM people"))
-    time.sleep(0.2)
+        client.send(asks)
+    eventually(lambda: millrace.metric("client_received_bytes_total") >= before + 3 * len(asks))  # else there is nothing to cancel
     gone.reset()
     wire.cancel_request(millrace.host, millrace.port, cancels.key)
     answer = cancels.until()
