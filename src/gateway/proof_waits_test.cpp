@@ -42,7 +42,9 @@ TEST(ProofWaits, SoonAgainWhereItSavesMore) {
   ProofWaits proofs;
   waits(proofs, 10'000, 1000, 100, 100);
   waits(proofs, 10'000, 1000, 100, 5000);
-  EXPECT_EQ(waits(proofs, 100, 1000, 100, 5000), 10);
+  EXPECT_EQ(waits(proofs, 100, 1000, 100, 5000), 100) << "at once";
+  waits(proofs, 10, 1000, 100, 100);
+  EXPECT_LT(waits(proofs, 1000, 1000, 100, 100), 20) << "and not any more";
 }
 
 TEST(ProofWaits, LessWhereItDoesNotCome) {
