@@ -80,6 +80,11 @@ EntryPtr L1Shard::find(std::string_view key, std::uint64_t hash, std::int64_t no
     if (!entry || entry->hash() != hash || entry->key() != key) continue;
     const bool live = is_live(*entry, now_ns, stay.outcome);
     found = {.how = stay.outcome, .stored_ns = entry->stored_ns()};
+    if (stay.outcome == Readers::Outcome::stale) {
+      const auto changed =
+          std::ranges::find_if(entry->seen(), [&](const Seen& seen) { return !versions_.is_current(seen); });
+      if (changed != entry->seen().end()) found.stale_by = changed->dependency;
+    }
     if (!live) return {};
     policy_.hit(*entry);
     // The table's own reference can't go before this stay ends, so the count isn't zero.

@@ -25,6 +25,7 @@ namespace millrace::cache {
 struct Found {
   Readers::Outcome how = Readers::Outcome::absent;
   std::int64_t stored_ns = 0;  ///< of the entry that was there, whether it was answered or not
+  Dependency stale_by = 0;     ///< for `stale`: the first that has changed
 };
 
 class alignas(64) L1Shard {

@@ -21,7 +21,7 @@ class BatchAnswer final : public BatchWalk {
   /// What an answer from memory must be like.
   struct Wanted {
     pipeline::Consistency::Level level;
-    integration::Moments needed;  ///< of `pipeline::needed`
+    pipeline::Needed needed;
   };
   struct Given {
     const pipeline::Scope& scope;
@@ -64,7 +64,7 @@ class BatchAnswer final : public BatchWalk {
     std::size_t bytes_in = 0;
     bool steps = false;                                      ///< it begins or ends a transaction; else:
     std::string_view query_and_types = {}, parameters = {};  ///< what it asks
-    integration::Moments needed = {};
+    pipeline::Needed needed = {};
     pipeline::Payoff* payoff = nullptr;
     std::uint64_t columns = 0;   ///< as the client was told them
     cache::EntryPtr entry = {};  ///< the whole answer; null: not looked up

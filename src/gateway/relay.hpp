@@ -186,7 +186,7 @@ class Relay {
   const pipeline::Scope* scope_for_answers(bool wanted);
   const pipeline::Scope* scope_for_fills(bool wanted);
   std::optional<Consistency> level_of(std::string_view text);
-  integration::Moments needed(const Consistency& level, const pipeline::Scope& scope, std::int64_t seen);
+  pipeline::Needed needed(const Consistency& level, const pipeline::Scope& scope, std::int64_t seen);
   void begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question, const StatementPtr& statement);
   void judge_for_server(const StatementPtr& statement, const pipeline::Effects& effects);
   void note_for_cache(const StatementPtr& statement);
@@ -275,7 +275,8 @@ class Relay {
   };
   Unused unused_;
   ProofWaits proof_waits_;
-  std::int64_t seen_;  ///< the last moment that something is of which the client was shown
+  std::int64_t seen_;       ///< the last moment that something is of which the client was shown
+  std::int64_t wrote_ = 0;  ///< when something that it may have written was committed last; 0: never
 
   std::int64_t now_ = 0;
   std::int64_t waited_ns_ = 0;

@@ -130,9 +130,9 @@ std::optional<Consistency> Relay::level_of(std::string_view text) {
 }
 
 /// For the message at hand, of a client that was shown what was there at `seen`.
-integration::Moments Relay::needed(const Consistency& level, const pipeline::Scope& scope, std::int64_t seen) {
+pipeline::Needed Relay::needed(const Consistency& level, const pipeline::Scope& scope, std::int64_t seen) {
   if (elsewhere_.arrived == 0) elsewhere_.arrived = now_;
-  const pipeline::SessionTime time{.seen = seen, .wrote = scope.wrote->load(std::memory_order_acquire)};
+  const pipeline::SessionTime time{.seen = seen, .wrote = scope.wrote->load(std::memory_order_acquire), .own = wrote_};
   return pipeline::needed(level, time, elsewhere_.arrived);
 }
 
@@ -186,7 +186,7 @@ bool Relay::waits_for_proof(const pipeline::Scope& scope, const pipeline::Unprov
     return false;
   }
   if (!proof_waits_.pays(scope.freshness->usual_wait_ns(catalogs), unproved.cost_ns)) {
-    scope.freshness->want_in_passing(unproved.moments, now_);
+    scope.freshness->want_in_passing(unproved.moments, unproved.cost_ns, now_);
     return false;
   }
   elsewhere_.proof = unproved.moments;

@@ -119,7 +119,7 @@ Relay::Decided Relay::decide(const Item& item) {
       .untouched = is_untouched(),
       .scope = scope,
       .level = level ? level->level : pipeline::Consistency::Level::session,
-      .needed = scope == nullptr ? integration::Moments() : needed(*level, *scope, seen_)};
+      .needed = scope == nullptr ? pipeline::Needed() : needed(*level, *scope, seen_)};
   const auto verdict = pipeline_.decide(exchange, text, view);
   if (verdict.what == What::send) {
     const bool waits = scope != nullptr && waits_for_proof(*scope, verdict.unproved);

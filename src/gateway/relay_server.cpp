@@ -342,7 +342,7 @@ void Relay::complete_fill(Reply& reply) {
   pipeline_.complete(*fill, now_);
   // What is asked next needs a proof of this moment.
   if (fill->follows == cache::Follows::yes && scope_.shared())
-    scope_.shared()->freshness->want_in_passing({.rows = now_}, now_);
+    scope_.shared()->freshness->want_in_passing({.rows = now_}, 0, now_);
 }
 
 /// They are committed, or nobody knows. `all_done`: nothing more of them is under way.
@@ -351,6 +351,7 @@ void Relay::apply_changes(bool all_done) {
   const auto& scope = *scope_.of(session_.settings.current());
   pipeline_.apply(changes_, scope, now_);
   raise_to(*scope.wrote, now_);
+  wrote_ = now_;
   if (all_done) changes_.clear();
 }
 

@@ -13,8 +13,9 @@ constexpr std::size_t most_waiting = 100'000;
 constexpr std::int64_t first_guess_ns = 500'000;
 constexpr std::int64_t no_proof_ns = 1'000'000'000;
 constexpr std::size_t most_unseen = 10'000;
-/// A proof takes PostgreSQL some tenth of a millisecond.
-constexpr std::int64_t between_proofs_in_passing = 20'000'000;
+/// A proof takes PostgreSQL some tenth of a millisecond. What takes it several times as much is worth one.
+constexpr std::int64_t between_proofs_in_passing = 20'000'000, least_between_proofs = 1'000'000;
+constexpr std::int64_t worth_a_proof_ns = 500'000;
 /// So long after somebody has wanted to keep an answer, it is found out what is visible without being asked for.
 constexpr std::int64_t looks_on_ns = 1'000'000'000;
 
@@ -82,9 +83,12 @@ bool Freshness::all_visible(std::span<const cache::Dependency> dependencies) con
   return false;
 }
 
-void Freshness::want_in_passing(Moments moments, std::int64_t now) {
-  auto after = in_passing_after_.load(std::memory_order_relaxed);
-  if (now < after || !in_passing_after_.compare_exchange_strong(after, now + between_proofs_in_passing)) return;
+void Freshness::want_in_passing(Moments moments, std::int64_t cost, std::int64_t now) {
+  const auto lacked = lacked_ns_.fetch_add(cost, std::memory_order_relaxed) + cost;
+  auto asked = asked_in_passing_.load(std::memory_order_relaxed);
+  const auto between = lacked < worth_a_proof_ns ? between_proofs_in_passing : least_between_proofs;
+  if (now - asked < between || !asked_in_passing_.compare_exchange_strong(asked, now)) return;
+  lacked_ns_.store(0, std::memory_order_relaxed);
   want(moments, [] {});
 }
 

@@ -84,8 +84,9 @@ class Freshness {
   /// wait, and it isn't called.
   bool want(Moments moments, std::function<void()> then);
   /// Nobody waits for it, as asking the server was quicker; whoever comes later has it. Asks at intervals, however
-  /// often this is called.
-  void want_in_passing(Moments moments, std::int64_t now);
+  /// often this is called: the more often, the more it takes the server that there is none, which is `cost` this time,
+  /// in ns.
+  void want_in_passing(Moments moments, std::int64_t cost, std::int64_t now);
   /// So long, for a proof that didn't come.
   void waited_in_vain(std::int64_t ns, bool catalogs);
 
@@ -152,8 +153,8 @@ class Freshness {
 
   std::atomic<bool> followed_now_ = false, expected_ = true;
   std::atomic<std::int64_t> proved_until_ = 0, certain_until_ = 0;
-  std::array<std::atomic<std::int64_t>, 2> usual_wait_ns_;  ///< of rows; of the catalogs too
-  std::atomic<std::int64_t> in_passing_after_ = 0;
+  std::array<std::atomic<std::int64_t>, 2> usual_wait_ns_;          ///< of rows; of the catalogs too
+  std::atomic<std::int64_t> asked_in_passing_ = 0, lacked_ns_ = 0;  ///< when; what it took since that there was none
   std::atomic<std::size_t> unseen_count_ = 0;
   mutable std::atomic<bool> looked_ = false;  ///< since that was asked last
   std::atomic<std::int64_t> last_left_ = 0;

@@ -104,16 +104,32 @@ TEST(Freshness, WhatIsLeftToTheStreamIsRememberedByWhatItIs) {
 
 TEST(Freshness, AProofThatNobodyWaitsForIsAskedForAtIntervals) {
   Freshness freshness;
-  freshness.want_in_passing({.rows = 100}, 1'000'000'000);
+  freshness.want_in_passing({.rows = 100}, 0, 1'000'000'000);
   EXPECT_EQ(freshness.wanted(1'000'000'000).moments.rows, 0) << "nothing is followed";
   freshness.follow(tables({1}));
-  freshness.want_in_passing({.rows = 200}, 2'000'000'000);
-  freshness.want_in_passing({.rows = 300}, 2'010'000'000);
+  freshness.want_in_passing({.rows = 200}, 0, 2'000'000'000);
+  freshness.want_in_passing({.rows = 300}, 0, 2'010'000'000);
   EXPECT_EQ(freshness.wanted(2'010'000'000).moments.rows, 200);
   freshness.prove(200, 2'011'000'000);
   EXPECT_EQ(freshness.wanted(2'012'000'000).moments.rows, 0);
-  freshness.want_in_passing({.rows = 300}, 2'030'000'000);
+  freshness.want_in_passing({.rows = 300}, 0, 2'030'000'000);
   EXPECT_EQ(freshness.wanted(2'030'000'000).moments.rows, 300);
+}
+
+TEST(Freshness, AProofThatIsLackedOftenIsAskedForOftener) {
+  Freshness freshness;
+  freshness.follow(tables({1}));
+  freshness.want_in_passing({.rows = 200}, 0, 2'000'000'000);
+  freshness.prove(200, 2'000'500'000);
+  freshness.want_in_passing({.rows = 300}, 400'000, 2'000'600'000);
+  EXPECT_EQ(freshness.wanted(2'000'600'000).moments.rows, 0) << "it hasn't taken the server as much as a proof would";
+  freshness.want_in_passing({.rows = 300}, 400'000, 2'000'700'000);
+  EXPECT_EQ(freshness.wanted(2'000'700'000).moments.rows, 0) << "the last one was asked for just now";
+  freshness.want_in_passing({.rows = 301}, 1, 2'001'000'000);
+  EXPECT_EQ(freshness.wanted(2'001'000'000).moments.rows, 301);
+  freshness.prove(301, 2'001'500'000);
+  freshness.want_in_passing({.rows = 400}, 400'000, 2'005'000'000);
+  EXPECT_EQ(freshness.wanted(2'005'000'000).moments.rows, 0) << "what was lacked before it has been made good";
 }
 
 TEST(Freshness, WhoNeedsTheCatalogsWaitsForThemToo) {

@@ -49,9 +49,7 @@ namespace {
 /// Of sessions that don't ask for more: looking at the catalogs takes far longer than hearing of rows.
 constexpr std::int64_t catalogs_lag_ns = 2'000'000'000;
 
-}  // namespace
-
-integration::Moments needed(const Consistency& consistency, const SessionTime& time, std::int64_t now) {
+integration::Moments moments(const Consistency& consistency, const SessionTime& time, std::int64_t now) {
   integration::Moments needed;
   switch (consistency.level) {
     case Level::eventual:
@@ -71,6 +69,25 @@ integration::Moments needed(const Consistency& consistency, const SessionTime& t
       break;
   }
   return {.rows = std::max(needed.rows, consistency.after), .catalogs = std::max(needed.catalogs, consistency.after)};
+}
+
+/// What others write through Millrace is seen at once, but for who has asked for less.
+std::int64_t written(const Consistency& consistency, const SessionTime& time, std::int64_t now) {
+  switch (consistency.level) {
+    case Level::eventual:
+      return time.own;
+    case Level::bounded:
+      return std::max(time.own, now - std::chrono::nanoseconds(consistency.bound).count());
+    default:
+      return now;
+  }
+}
+
+}  // namespace
+
+Needed needed(const Consistency& consistency, const SessionTime& time, std::int64_t now) {
+  return {.all = moments(consistency, time, now),
+          .written = std::max(written(consistency, time, now), consistency.after)};
 }
 
 }  // namespace millrace::pipeline

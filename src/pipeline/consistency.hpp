@@ -39,9 +39,16 @@ std::string_view name(Consistency::Level level);
 struct SessionTime {
   std::int64_t seen = 0;   ///< the last moment at which something that it was shown may have been read or written
   std::int64_t wrote = 0;  ///< likewise, of all the user's sessions' writes
+  std::int64_t own = 0;    ///< when it last wrote itself
 };
 
-/// From which moments on an answer must show all that anybody could see; 0: of any.
-integration::Moments needed(const Consistency& consistency, const SessionTime& time, std::int64_t now);
+/// What an answer from memory must show.
+struct Needed {
+  integration::Moments all;  ///< all that anybody could see at these moments; 0: of any
+  /// All that was written through Millrace up to then.
+  std::int64_t written = 0;
+};
+
+Needed needed(const Consistency& consistency, const SessionTime& time, std::int64_t now);
 
 }  // namespace millrace::pipeline

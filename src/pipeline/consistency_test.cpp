@@ -28,15 +28,27 @@ TEST(Consistency, IsReadByItsName) {
 TEST(Consistency, SaysFromWhichMomentOnAllMustBeSeen) {
   const SessionTime time{.seen = 100, .wrote = 150};
   constexpr std::int64_t now = 5'000'000'000;
-  EXPECT_EQ(needed({.level = Level::eventual}, time, now).rows, 0);
-  EXPECT_EQ(needed({.level = Level::bounded, .bound = milliseconds(1)}, time, now).rows, now - 1'000'000);
-  EXPECT_EQ(needed({.level = Level::session}, time, now).rows, 100);
-  EXPECT_EQ(needed({.level = Level::read_after_write}, time, now).rows, 150);
-  EXPECT_EQ(needed({.level = Level::read_after_write}, {.seen = 170, .wrote = 150}, now).rows, 170);
-  EXPECT_EQ(needed({.level = Level::strong}, time, now).rows, now);
-  EXPECT_EQ(needed({.level = Level::strong}, time, now).catalogs, now);
+  EXPECT_EQ(needed({.level = Level::eventual}, time, now).all.rows, 0);
+  EXPECT_EQ(needed({.level = Level::bounded, .bound = milliseconds(1)}, time, now).all.rows, now - 1'000'000);
+  EXPECT_EQ(needed({.level = Level::session}, time, now).all.rows, 100);
+  EXPECT_EQ(needed({.level = Level::read_after_write}, time, now).all.rows, 150);
+  EXPECT_EQ(needed({.level = Level::read_after_write}, {.seen = 170, .wrote = 150}, now).all.rows, 170);
+  EXPECT_EQ(needed({.level = Level::strong}, time, now).all.rows, now);
+  EXPECT_EQ(needed({.level = Level::strong}, time, now).all.catalogs, now);
   for (const auto level : {Level::session, Level::read_after_write}) {
-    EXPECT_EQ(needed({.level = level}, {.seen = now, .wrote = 1}, now).catalogs, now - 2'000'000'000);
+    EXPECT_EQ(needed({.level = level}, {.seen = now, .wrote = 1}, now).all.catalogs, now - 2'000'000'000);
+  }
+}
+
+TEST(Consistency, SaysWhichWritesThroughMillraceMustBeSeen) {
+  const SessionTime time{.seen = 100, .wrote = 150, .own = 130};
+  constexpr std::int64_t now = 5'000'000'000;
+  EXPECT_EQ(needed({.level = Level::eventual}, time, now).written, 130);
+  EXPECT_EQ(needed({.level = Level::bounded, .bound = milliseconds(1)}, time, now).written, now - 1'000'000);
+  EXPECT_EQ(needed({.level = Level::bounded, .bound = milliseconds(5000)}, time, now).written, 130);
+  EXPECT_EQ(needed({.level = Level::eventual, .after = 200}, time, now).written, 200);
+  for (const auto level : {Level::session, Level::read_after_write, Level::strong}) {
+    EXPECT_EQ(needed({.level = level}, time, now).written, now) << "all of them";
   }
 }
 
@@ -44,12 +56,12 @@ TEST(Consistency, AMomentThatTheClientNamesCountsAtEachLevel) {
   const SessionTime time{.seen = 100, .wrote = 150};
   constexpr std::int64_t now = 5'000'000'000;
   for (const auto level : {Level::eventual, Level::session, Level::read_after_write}) {
-    EXPECT_EQ(needed({.level = level, .after = 200}, time, now).rows, 200);
-    EXPECT_EQ(needed({.level = level, .after = 200}, time, now).catalogs, 200);
+    EXPECT_EQ(needed({.level = level, .after = 200}, time, now).all.rows, 200);
+    EXPECT_EQ(needed({.level = level, .after = 200}, time, now).all.catalogs, 200);
     EXPECT_TRUE((Consistency{.level = level, .after = 200}).needs_stream());
   }
-  EXPECT_EQ(needed({.level = Level::session, .after = 50}, time, now).rows, 100);
-  EXPECT_EQ(needed({.level = Level::strong, .after = 200}, time, now).rows, now);
+  EXPECT_EQ(needed({.level = Level::session, .after = 50}, time, now).all.rows, 100);
+  EXPECT_EQ(needed({.level = Level::strong, .after = 200}, time, now).all.rows, now);
   EXPECT_FALSE(Consistency{.level = Level::eventual}.needs_stream());
 }
 

@@ -69,7 +69,7 @@ struct SessionView {
   bool untouched = false;        ///< the session is as it began, and has nothing on a server connection
   const Scope* scope = nullptr;  ///< null: what it reads isn't answered from memory at present
   Consistency::Level level = Consistency::Level::session;  ///< at which it reads
-  integration::Moments needed;                             ///< of `pipeline::needed`
+  Needed needed;
 };
 
 /// An answer is there that may be fresh enough, if these moments are proved.

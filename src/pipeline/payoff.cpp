@@ -64,7 +64,7 @@ void Payoff::missed(std::int64_t now) {
   const auto since = counted_since_.load(std::memory_order_relaxed);
   if (since == 0) return begin_counting(now);
   const std::int64_t counted = weight();
-  if (now - began < trial_ns || counted < enough) return;
+  if (now - began < trial_ns || now - since < trial_ns / 2 || counted < enough) return;
   const auto known = figures();
   if (counted * 1'000'000'000 < rarely * (now - since)) return begin_counting(now);
   if (known.pays()) {

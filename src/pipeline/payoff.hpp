@@ -34,7 +34,7 @@ std::string words_of(const PayoffFigures& figures);
 class Payoff {
  public:
   /// How long it is tried before it is judged; by the second half, as in the first one it has yet to be kept what is
-  /// asked for again.
+  /// asked for again. Nor is it later judged by less time than that half.
   static constexpr std::int64_t trial_ns = 2'000'000'000;
   static constexpr std::int64_t first_pause_ns = 2'000'000'000, longest_pause_ns = 32'000'000'000;
   /// What is asked for less often in a second is never passed on: there is nothing to be gained.

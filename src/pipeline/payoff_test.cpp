@@ -87,6 +87,17 @@ TEST(Payoff, WhatWasColdAtFirstDoesNotCount) {
   EXPECT_TRUE(payoff.is_for_memory(now));
 }
 
+TEST(Payoff, IsNotJudgedByAMomentOfMisses) {
+  Payoff payoff;
+  measure(payoff);
+  auto now = ask_for(payoff, second, 900 * ms, 2);
+  for (int i = 0; i < 1000; ++i) payoff.hit();  // for ten seconds, nothing else
+  now = ask_for(payoff, now + 10 * second, 900 * ms, never);
+  EXPECT_TRUE(payoff.is_for_memory(now)) << "much was stale at once, say";
+  now = ask_for(payoff, now, 200 * ms, never);
+  EXPECT_FALSE(payoff.is_for_memory(now)) << "and still is";
+}
+
 TEST(Payoff, PausesGetLongerUntilItPays) {
   Payoff payoff;
   measure(payoff);

@@ -135,19 +135,22 @@ std::string_view Pipeline::make_key(const Scope& scope, const Question& question
 }
 
 /// What was asked for the first time says nothing of how often it will be asked again, until what is kept of it
-/// displaces something else.
-void Pipeline::count_miss(const Fill& fill, std::int64_t now) {
+/// displaces something else; nor does what is stale since all is.
+void Pipeline::count_miss(const Fill& fill, const Scope& scope, std::int64_t now) {
   using enum cache::Readers::Outcome;
   if (looked_.hash != fill.hash) return;
-  const bool was_there = looked_.unproved || looked_.found.how == stale || looked_.found.how == expired;
-  const bool counts = was_there ? looked_.found.stored_ns >= fill.payoff->tried_since()
-                                : looked_.found.how == absent && cache_->l1().is_nearly_full();
+  const auto& [how, stored_ns, stale_by] = looked_.found;
+  const bool all_is_stale = how == stale && (stale_by == scope.catalog || stale_by == scope.everything);
+  if (all_is_stale) return;
+  const bool was_there = looked_.unproved || how == stale || how == expired;
+  const bool counts =
+      was_there ? stored_ns >= fill.payoff->tried_since() : how == absent && cache_->l1().is_nearly_full();
   if (counts) fill.payoff->missed(now);
 }
 
 /// A proof is there before the versions are compared, so that what it holds of is in them.
 Pipeline::Found Pipeline::look_up(const Scope& scope, const Question& question, std::int64_t now,
-                                  integration::Moments needed) {
+                                  const Needed& wanted) {
   const auto certain = scope.freshness->certain_until();
   const auto proved = scope.freshness->proved_until();
   const bool is_measured = ++lookups_ % measured_of == 0;
@@ -156,9 +159,11 @@ Pipeline::Found Pipeline::look_up(const Scope& scope, const Question& question, 
   looked_.hash = cache::hash_of(key);
   auto entry = cache_->l1().find(key, looked_.hash, now, looked_.found);
   // Of what was written through Millrace the catalogs must be as new: they say whether the stream tells it.
-  if (entry && scope.freshness->last_left() > std::min(proved, certain)) {
+  auto needed = wanted.all;
+  const auto least = std::min(proved, certain);
+  if (entry && wanted.written > least && scope.freshness->last_left() > least) {
     for (const auto& seen : entry->seen()) {
-      const auto left = scope.freshness->left(seen.dependency);
+      const auto left = std::min(scope.freshness->left(seen.dependency), wanted.written);
       needed = {.rows = std::max(needed.rows, left), .catalogs = std::max(needed.catalogs, left)};
     }
   }
@@ -229,7 +234,7 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   fill->most_bytes = cache_->l1().max_entry_bytes();
   if (counts) {
     fill->payoff = &cache_->payoffs().make(statement->fingerprint, scope.everything, consistency.level);
-    count_miss(*fill, now);
+    count_miss(*fill, scope, now);
     fill->payoff->missing_waited(waited_in_vain);
     if (began != 0) fill->beginning_took_ns = now_ns() - began;
   }

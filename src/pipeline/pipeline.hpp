@@ -42,8 +42,7 @@ class Pipeline {
     cache::EntryPtr entry;  ///< null: there is none, or it isn't fresh, or isn't known to be
     Unproved unproved = {};
   };
-  /// `needed`: of `pipeline::needed`.
-  Found look_up(const Scope& scope, const Question& question, std::int64_t now, integration::Moments needed);
+  Found look_up(const Scope& scope, const Question& question, std::int64_t now, const Needed& needed);
   /// Of a read's template at this level; null: nothing is known of it yet.
   Payoff* payoff_of(const Scope& scope, const sql::Statement& statement, Consistency::Level level) const {
     return cache_->payoffs().find(statement.fingerprint, scope.everything, level);
@@ -85,7 +84,7 @@ class Pipeline {
 
  private:
   std::string_view make_key(const Scope& scope, const Question& question);
-  void count_miss(const Fill& fill, std::int64_t now);
+  void count_miss(const Fill& fill, const Scope& scope, std::int64_t now);
 
   std::size_t core_;
   QueryPerformanceMonitor& monitor_;
