@@ -2,6 +2,7 @@
 
     engine = get_query_optimization_engine()
     analysis = await engine.analyze_query("SELECT * FROM pages WHERE project_id = 7")
+    print(analysis.estimated_cost, analysis.performance_issues, analysis.missing_indexes)
     if not analysis.cache.cacheable:
         print(analysis.cache.why_not, analysis.cache.what_helps)
 """
@@ -59,8 +60,21 @@ class QueryCacheability:
 
 
 @dataclass(frozen=True)
+class QueryPlan:
+    """How PostgreSQL would run it, by its own estimates; costs in its units, in which reading a page in order is 1."""
+
+    startup_cost: float  # until the first row
+    total_cost: float
+    plan_operations: list[str]  # what comes last first
+    join_operations: list[str]
+    scan_operations: list[str]
+    sort_operations: list[str]
+    table_scans: list[str]  # tables that are read whole
+
+
+@dataclass(frozen=True)
 class QueryAnalysis:
-    """None is what this version of Millrace doesn't know."""
+    """None is what isn't known: costs, rows and indexes where PostgreSQL gives no plan, and `warnings` says why."""
 
     query_hash: str
     statement_kind: str
@@ -72,6 +86,7 @@ class QueryAnalysis:
     missing_indexes: list[str] | None
     performance_issues: list[str] | None
     optimization_suggestions: list[str] | None
+    plan: QueryPlan | None
     cache: QueryCacheability
     warnings: list[str]
 
@@ -79,10 +94,12 @@ class QueryAnalysis:
     def _of(cls, body: dict[str, Any]) -> Self:
         complexity = body["complexity"]
         payoff = body["cache"].get("payoff")
+        plan = body.get("plan")
         return cls(
             **body
             | {
                 "complexity": None if complexity is None else QueryComplexity(complexity),
+                "plan": None if plan is None else QueryPlan(**plan),
                 "cache": QueryCacheability(
                     **body["cache"] | {"payoff": None if payoff is None else CachePayoff(**payoff)}
                 ),

@@ -42,7 +42,7 @@ def test_version_names_the_commit_and_the_libraries() -> None:
     assert run("--version").stdout == done.stdout.splitlines()[0] + "\n"
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["status"], ["check"], ["settings"], ["api-key"], ["version"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["status"], ["analyze"], ["check"], ["settings"], ["api-key"], ["version"]])
 def test_help_everywhere(command: list[str]) -> None:
     done = run(*command, "--help")
     assert done.returncode == 0
@@ -208,6 +208,39 @@ def test_status_prints_a_summary() -> None:
         "  note     no cache yet\n"
     )
     assert run("status", "--json", HTTP_PORT=str(serve_answer(answer))).stdout == body + "\n"
+
+
+def test_analyze_prints_what_is_known() -> None:
+    body = (
+        '{"query_hash":"00","statement_kind":"select","estimated_cost":12.5,"estimated_rows":3,"complexity":"simple",'
+        '"tables_accessed":["public.pages"],"indexes_used":[],"performance_issues":["one","two"],'
+        '"optimization_suggestions":["CREATE INDEX"],"plan":{"plan_operations":["Sort","Seq Scan"],"table_scans":["public.pages"]},'
+        '"cache":{"cacheable":false,"why_not":"calls now()","what_helps":null},"warnings":["w"]}'
+    )
+    answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    done = run("analyze", "SELECT 1", HTTP_PORT=str(serve_answer(answer)))
+    assert done.stdout.splitlines() == [
+        "statement   select",
+        "tables      public.pages",
+        "complexity  simple",
+        "cost        12.5",
+        "rows        3",
+        "plan        Sort",
+        "            Seq Scan",
+        "read whole  public.pages",
+        "issues      one",
+        "            two",
+        "suggested   CREATE INDEX",
+        "cacheable   no: calls now()",
+        "note        w",
+    ]
+    assert run("analyze", "--json", "SELECT 1", HTTP_PORT=str(serve_answer(answer))).stdout == body + "\n"
+    assert run("analyze").returncode == 2, "there is nothing to analyze"
+    refusal = b'{"detail":[{"loc":["body","query"],"msg":"syntax error","type":"value_error"}]}'
+    answer = b"HTTP/1.1 422 Unprocessable\r\nContent-Length: %d\r\n\r\n%s" % (len(refusal), refusal)
+    done = run("analyze", "SELEC", HTTP_PORT=str(serve_answer(answer)))
+    assert done.returncode == 1
+    assert "gives no analysis: syntax error (HTTP 422)" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 #include <CLI/Formatter.hpp>
 #include <cstdio>
 
+#include "cli/analyze.hpp"
 #include "cli/api_key.hpp"
 #include "cli/check.hpp"
 #include "cli/check_command.hpp"
@@ -76,6 +77,20 @@ int run(int argc, const char* const* argv) {
   status_command->add_flag("--json", json, "Print the answer as it came");
   add_settings(*status_command, sources);
 
+  CLI::App* analyze_command = app.add_subcommand("analyze",
+                                                 "Ask a running Millrace how PostgreSQL would run a query, which isn't "
+                                                 "run, and what of that is worth a look; with "
+                                                 "the key in MILLRACE_API_KEY, if one is needed");
+  AnalyzeOptions analysis;
+  analyze_command->add_option("query", analysis.query, "The query; -: from standard input")
+      ->required()
+      ->type_name("SQL");
+  analyze_command->add_option("--database", analysis.database, "In which database (default: DATABASE_URL's)");
+  analyze_command->add_option("--user", analysis.user, "As which user (default: DATABASE_URL's)");
+  analyze_command->add_flag("--json", analysis.json, "Print the answer as it came");
+  add_settings(*analyze_command, sources);
+  show_only(*analyze_command, {"HTTP_HOST", "HTTP_PORT", "TLS_CERT_FILE"});
+
   CLI::App* check_command = app.add_subcommand(
       "check",
       "Ask a database which levels of consistency Millrace can meet there, and say what is missing and how to mend it. "
@@ -120,6 +135,7 @@ int run(int argc, const char* const* argv) {
     return succeeded;
   }
   if (*status_command) return status(sources, json);
+  if (*analyze_command) return analyze(sources, analysis);
   if (*check_command) return check_database(sources, url, json);
   return check_only ? check(sources) : serve(sources);
 }

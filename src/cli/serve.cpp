@@ -120,20 +120,22 @@ Result<> Service::start_http() {
     if (!tls) return std::unexpected(std::move(tls).error());
     options.tls = *std::move(tls);
   }
-  const http::Sources sources{.version = std::string(version()),
-                              .monitor = monitor_,
-                              .probe_postgresql = [this] { return probe_postgresql(); },
-                              .cache = cache_,
-                              .change_streams = [this] { return gateway_->change_streams(); },
-                              .reads = gateway_->read_cache(),
-                              .default_asker =
-                                  [gateway = gateway_.get()] {
-                                    const auto settings = gateway->settings();
-                                    const auto& url = settings->database_url;
-                                    return http::Asker{.database = url.database, .user = url.user};
-                                  },
-                              .api_keys = {.hashes = http::split_hashes(settings_->api_key_hashes),
-                                           .only_loopback = is_loopback(settings_->http_host)}};
+  const http::Sources sources{
+      .version = std::string(version()),
+      .monitor = monitor_,
+      .probe_postgresql = [this] { return probe_postgresql(); },
+      .cache = cache_,
+      .change_streams = [this] { return gateway_->change_streams(); },
+      .reads = gateway_->read_cache(),
+      .default_asker =
+          [gateway = gateway_.get()] {
+            const auto settings = gateway->settings();
+            const auto& url = settings->database_url;
+            return http::Asker{.database = url.database, .user = url.user};
+          },
+      .plan = [gateway = gateway_.get()](optimizer::PlanRequest request) { return gateway->plan(std::move(request)); },
+      .api_keys = {.hashes = http::split_hashes(settings_->api_key_hashes),
+                   .only_loopback = is_loopback(settings_->http_host)}};
   auto server = http::Server::start(cores_.contexts(), std::move(options), http::api(sources));
   if (!server) return std::unexpected(std::move(server).error());
   http_ = *std::move(server);

@@ -4,19 +4,13 @@
 #include <cstdio>
 
 #include "cli/exit_code.hpp"
-#include "cli/http_get.hpp"
+#include "cli/running_millrace.hpp"
 
 namespace millrace::cli {
 namespace {
 
 constexpr auto patience = std::chrono::seconds(5);
 constexpr auto path = "/api/v1/optimization/status";
-
-/// Whoever listens on all addresses is asked on this machine.
-std::string reachable(const std::string& listen_host) {
-  if (listen_host == "0.0.0.0") return "127.0.0.1";
-  return listen_host == "::" ? "::1" : listen_host;
-}
 
 /// Reads members by their JSON pointer; what isn't there, or isn't a number, is shown as "-".
 class Figures {
@@ -91,11 +85,10 @@ int status(const config::Sources& sources, bool json) {
     fmt::print(stderr, "{}\n", loaded.error().message);
     return bad_usage;
   }
-  const config::Settings& settings = loaded->settings;
-  const net::Endpoint endpoint{reachable(settings.http_host), settings.http_port};
-  const auto answer = http_get(endpoint, path, !settings.tls_cert_file.empty(), patience);
+  const RunningMillrace millrace(loaded->settings);
+  const auto answer = millrace.call({.path = path}, patience);
   if (!answer || answer->status != 200) {
-    fmt::print(stderr, "Millrace at {}:{} gives no status: {}\n", endpoint.host, endpoint.port,
+    fmt::print(stderr, "Millrace at {} gives no status: {}\n", millrace.address(),
                answer ? fmt::format("HTTP {}", answer->status) : answer.error().message);
     return failed;
   }

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/log.hpp"
+#include "gateway/ask_plan.hpp"
 #include "gateway/catalogs.hpp"
 #include "gateway/core.hpp"
 #include "gateway/own_query.hpp"
@@ -244,6 +245,13 @@ backend::Pool::Counts Gateway::servers() const { return shared_->pools.counts();
 asio::awaitable<Result<>> Gateway::probe() {
   asio::io_context* const io = &cores_.front()->io;
   co_return co_await asio::co_spawn(*io, probe_server(io, shared_), asio::use_awaitable);
+}
+
+asio::awaitable<Result<optimizer::PlannedQuery>> Gateway::plan(optimizer::PlanRequest request) {
+  asio::io_context& io = cores_.front()->io;
+  auto url = shared_->rules.load()->settings->database_url;
+  co_return co_await asio::co_spawn(io, ask_plan(io, shared_->pools, std::move(url), std::move(request)),
+                                    asio::use_awaitable);
 }
 
 }  // namespace millrace::gateway

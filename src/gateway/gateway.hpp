@@ -12,6 +12,7 @@
 #include "integration/stream_status.hpp"
 #include "monitor/query_performance_monitor.hpp"
 #include "net/listener.hpp"
+#include "optimizer/planned_query.hpp"
 #include "pipeline/read_cache.hpp"
 
 namespace millrace::gateway {
@@ -55,6 +56,8 @@ class Gateway {
 
   /// Whether the server can be reached and logged in to as DATABASE_URL's user. May be awaited on any io_context.
   asio::awaitable<Result<>> probe();
+  /// How the server would run a query: `ask_plan`. May be awaited on any io_context.
+  asio::awaitable<Result<optimizer::PlannedQuery>> plan(optimizer::PlanRequest request);
 
  private:
   Gateway() = default;

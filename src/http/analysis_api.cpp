@@ -1,5 +1,6 @@
 #include "http/analysis_api.hpp"
 
+#include <algorithm>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -9,6 +10,7 @@
 #include "base/clock.hpp"
 #include "http/analysis_types.hpp"
 #include "http/worker.hpp"
+#include "optimizer/plan_findings.hpp"
 #include "pipeline/explanation.hpp"
 #include "pipeline/tables_named.hpp"
 #include "sql/statement.hpp"
@@ -27,11 +29,12 @@ constexpr auto between_looks = std::chrono::milliseconds(50);
 
 /// What the operation needs.
 struct Analysis {
-  Analysis(pipeline::ReadCache* read_cache, std::function<Asker()> asker)
-      : reads(read_cache), usual(std::move(asker)) {}
+  Analysis(pipeline::ReadCache* read_cache, std::function<Asker()> asker, Planner planner)
+      : reads(read_cache), usual(std::move(asker)), plan(std::move(planner)) {}
 
   pipeline::ReadCache* const reads;
   const std::function<Asker()> usual;
+  const Planner plan;
   Worker worker{most_waiting};  ///< texts take up to some milliseconds
 };
 using Shared = std::shared_ptr<Analysis>;
@@ -108,10 +111,46 @@ QueryAnalysis analysis_of(pipeline::ReadCache* reads, const pipeline::Scope& sco
   analysis.cache =
       cacheability_of(reads == nullptr ? pipeline::explain_without_cache(scope.database, scope.user, text, statement)
                                        : pipeline::explain(*reads, scope, question, statement, {}, {}, now_ns()));
-  analysis.warnings = {
-      "estimated_cost, estimated_rows, indexes_used, missing_indexes, performance_issues and "
-      "optimization_suggestions aren't in this version: null"};
   return analysis;
+}
+
+bool can_be_planned(const sql::Statement& statement) {
+  using enum sql::StatementKind;
+  switch (statement.kind) {
+    case select:
+    case insert:
+    case update:
+    case delete_:
+    case merge:
+      return statement.statements == 1;
+    default:
+      return false;
+  }
+}
+
+void add_plan(QueryAnalysis& analysis, const optimizer::PlannedQuery& planned, std::string_view query) {
+  auto summary = optimizer::summary_of(planned.plan);
+  auto found = optimizer::findings_of(planned.plan, query, planned.tables, planned.work_mem_bytes);
+  analysis.estimated_cost = summary.estimated_cost;
+  analysis.estimated_rows = static_cast<std::uint64_t>(std::max(0.0, summary.estimated_rows));
+  analysis.indexes_used = std::move(summary.index_usage);
+  analysis.performance_issues = std::move(found.issues);
+  analysis.optimization_suggestions = std::move(found.suggestions);
+  auto& missing = analysis.missing_indexes.emplace();
+  for (const auto& index : found.missing_indexes) missing.push_back(index.name());
+  analysis.plan = QueryPlanSummary{.startup_cost = planned.plan.startup_cost,
+                                   .total_cost = planned.plan.total_cost,
+                                   .plan_operations = std::move(summary.plan_operations),
+                                   .join_operations = std::move(summary.join_operations),
+                                   .scan_operations = std::move(summary.scan_operations),
+                                   .sort_operations = std::move(summary.sort_operations),
+                                   .table_scans = std::move(summary.table_scans)};
+}
+
+/// Why there is no plan.
+void add_failure(QueryAnalysis& analysis, const Error& error) {
+  analysis.warnings.push_back(fmt::format("the server planned nothing, so costs, rows and indexes are null: {}{}",
+                                          error.message, error.sqlstate.empty() ? "" : " (" + error.sqlstate + ")"));
 }
 
 /// Where the database's catalogs have just begun to be read, it waits for that, a little.
@@ -145,25 +184,51 @@ asio::awaitable<Reply<QueryAnalysis>> analyze(Shared shared, QueryToAnalyze aske
   auto analysis =
       co_await shared->worker.run([&] { return analysis_of(shared->reads, scope, asked.query, **statement); });
   if (!analysis) co_return problem(503, "too many such requests wait already", {{"Retry-After", "1"}});
+  if (!can_be_planned(**statement)) {
+    analysis->warnings.push_back("PostgreSQL plans no statement of this kind: costs, rows and indexes are null");
+    co_return *std::move(analysis);
+  }
+  if (!shared->plan) {
+    add_failure(*analysis, Error::because("there is none"));
+    co_return *std::move(analysis);
+  }
+  const auto planned =
+      co_await shared->plan({.database = scope.database,
+                             .user = scope.user,
+                             .search_path = analysis->cache.key_fields.search_path.value_or(std::vector<std::string>()),
+                             .query = asked.query});
+  if (planned) {
+    const auto done = co_await shared->worker.run([&] {
+      add_plan(*analysis, *planned, asked.query);
+      return true;
+    });
+    if (!done) co_return problem(503, "too many such requests wait already", {{"Retry-After", "1"}});
+  } else {
+    add_failure(*analysis, planned.error());
+  }
   co_return *std::move(analysis);
 }
 
 }  // namespace
 
-void add_analysis(ApiTable& table, pipeline::ReadCache* reads, std::function<Asker()> usual) {
-  const auto shared = std::make_shared<Analysis>(reads, std::move(usual));
-  table.add("POST",
-            {.path = "/api/v1/optimization/analyze-query",
-             .summary = "What a statement is, what it reads, and whether its answer may be kept in memory",
-             .description =
-                 "It isn't run, nor planned: costs, rows and indexes are null in this version. cache is about a "
-                 "session of the user in the database that asks for answers from memory and has set nothing else; "
-                 "they are DATABASE_URL's unless they are said. Of other databases the catalogs are known once a "
-                 "client there has asked for answers from memory. complexity goes by the number of tables and views "
-                 "that the statement names: one or none, up to 3, up to 6, more.",
-             .also_at = {"/api/v1/optimization/optimization/analyze-query"},
-             .problems = {{503, "Too many such requests wait"}}},
-            [shared](Body<QueryToAnalyze> body) { return analyze(shared, std::move(body.value)); });
+void add_analysis(ApiTable& table, pipeline::ReadCache* reads, std::function<Asker()> usual, Planner plan) {
+  const auto shared = std::make_shared<Analysis>(reads, std::move(usual), std::move(plan));
+  table.add(
+      "POST",
+      {.path = "/api/v1/optimization/analyze-query",
+       .summary = "What a statement is, how the server would run it, and whether its answer may be kept in memory",
+       .description =
+           "It isn't run. Costs, rows and indexes are the server's estimates (EXPLAIN as the user, parameters "
+           "unknown); performance_issues, missing_indexes and optimization_suggestions are what these and the "
+           "tables' statistics let expect, nothing of which was measured; all are null where the server gives "
+           "no plan, and warnings says why. cache is about a session of the user in the database that asks for "
+           "answers from memory and has set nothing else; they are DATABASE_URL's unless they are said. Of "
+           "other databases the catalogs are known once a client there has asked for answers from memory. "
+           "complexity goes by the number of tables and views that the statement names: one or none, up to 3, "
+           "up to 6, more.",
+       .also_at = {"/api/v1/optimization/optimization/analyze-query"},
+       .problems = {{503, "Too many such requests wait"}}},
+      [shared](Body<QueryToAnalyze> body) { return analyze(shared, std::move(body.value)); });
 }
 
 }  // namespace millrace::http

@@ -63,6 +63,19 @@ BOOST_DESCRIBE_STRUCT(QueryCacheability, (),
                       (cacheable, reason, why_not, what_helps, level, cache_key, dependency_tables, ttl_seconds, tags,
                        key_fields, payoff))
 
+/// How the server would run a statement, by its own estimates; costs in its units, in which reading a page in order is
+/// 1.
+struct QueryPlanSummary {
+  double startup_cost = 0;  ///< until the first row
+  double total_cost = 0;
+  std::vector<std::string> plan_operations;  ///< what comes last first
+  std::vector<std::string> join_operations, scan_operations, sort_operations;
+  std::vector<std::string> table_scans;  ///< tables that are read whole
+};
+BOOST_DESCRIBE_STRUCT(QueryPlanSummary, (),
+                      (startup_cost, total_cost, plan_operations, join_operations, scan_operations, sort_operations,
+                       table_scans))
+
 struct QueryAnalysis {
   std::string query_hash;
   std::string statement_kind;
@@ -71,11 +84,13 @@ struct QueryAnalysis {
   std::optional<QueryComplexity> complexity;
   std::optional<std::vector<std::string>> tables_accessed;
   std::optional<std::vector<std::string>> indexes_used, missing_indexes, performance_issues, optimization_suggestions;
+  std::optional<QueryPlanSummary> plan;
   QueryCacheability cache;
   std::vector<std::string> warnings;
 };
 BOOST_DESCRIBE_STRUCT(QueryAnalysis, (),
                       (query_hash, statement_kind, estimated_cost, estimated_rows, complexity, tables_accessed,
-                       indexes_used, missing_indexes, performance_issues, optimization_suggestions, cache, warnings))
+                       indexes_used, missing_indexes, performance_issues, optimization_suggestions, plan, cache,
+                       warnings))
 
 }  // namespace millrace::http

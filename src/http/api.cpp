@@ -83,7 +83,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
                                     stream_metrics_text(sources.change_streams())});
             });
   add_cache(table, sources.cache, sources.reads, sources.change_streams);
-  add_analysis(table, sources.reads, sources.default_asker);
+  add_analysis(table, sources.reads, sources.default_asker, sources.plan);
   return table.router("Millrace", sources.version);
 }
 

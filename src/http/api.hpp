@@ -35,6 +35,8 @@ struct Sources {
   pipeline::ReadCache* reads = nullptr;
   /// Who asks, where a request about a statement doesn't say: DATABASE_URL's database and user.
   std::function<Asker()> default_asker = [] { return Asker{.database = "postgres", .user = "postgres"}; };
+  /// How the server would run a query. Null: nobody can be asked.
+  Planner plan = {};
   ApiKeys api_keys = {};
 };
 

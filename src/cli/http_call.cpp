@@ -1,4 +1,4 @@
-#include "cli/http_get.hpp"
+#include "cli/http_call.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -13,8 +13,18 @@ using boost::system::error_code;
 
 constexpr std::size_t largest_answer = 16 << 20;
 
-asio::awaitable<Result<HttpAnswer>> get(asio::io_context* context, net::Endpoint endpoint, std::string path, bool tls,
-                                        std::chrono::milliseconds timeout) {
+std::string request_of(const HttpCall& call, const net::Endpoint& endpoint) {
+  std::string request = fmt::format(
+      "{} {} HTTP/1.1\r\nHost: {}:{}\r\nUser-Agent: millrace\r\nAccept: application/json\r\nConnection: close\r\n",
+      call.method, call.path, endpoint.host, endpoint.port);
+  if (!call.api_key.empty()) request += "X-API-Key: " + call.api_key + "\r\n";
+  if (!call.body.empty())
+    request += fmt::format("Content-Type: application/json\r\nContent-Length: {}\r\n", call.body.size());
+  return request + "\r\n" + call.body;
+}
+
+asio::awaitable<Result<HttpAnswer>> exchange(asio::io_context* context, net::Endpoint endpoint, HttpCall call, bool tls,
+                                             std::chrono::milliseconds timeout) {
   auto stream = co_await net::connect(*context, endpoint, timeout);
   if (!stream) co_return std::unexpected(stream.error());
   if (tls) {
@@ -24,9 +34,7 @@ asio::awaitable<Result<HttpAnswer>> get(asio::io_context* context, net::Endpoint
     if (!done) co_return std::unexpected(done.error());
   }
 
-  const std::string request = fmt::format(
-      "GET {} HTTP/1.1\r\nHost: {}:{}\r\nUser-Agent: millrace\r\nAccept: application/json\r\nConnection: close\r\n\r\n",
-      path, endpoint.host, endpoint.port);
+  const std::string request = request_of(call, endpoint);
   error_code error;
   co_await stream->write_all(std::as_bytes(std::span(request)), error);
   if (error) co_return fail("the connection broke: " + error.message());
@@ -57,11 +65,12 @@ asio::awaitable<Result<HttpAnswer>> get(asio::io_context* context, net::Endpoint
 
 }  // namespace
 
-Result<HttpAnswer> http_get(const net::Endpoint& endpoint, const std::string& path, bool tls,
-                            std::chrono::milliseconds timeout) {
+Result<HttpAnswer> http_call(const net::Endpoint& endpoint, const HttpCall& call, bool tls,
+                             std::chrono::milliseconds timeout) {
+  if (call.api_key.find_first_of("\r\n") != std::string::npos) return fail("the API key holds a line break");
   std::optional<Result<HttpAnswer>> answer;
   asio::io_context context{1};
-  asio::co_spawn(context, get(&context, endpoint, path, tls, timeout),
+  asio::co_spawn(context, exchange(&context, endpoint, call, tls, timeout),
                  [&](const std::exception_ptr&, Result<HttpAnswer> got) { answer = std::move(got); });
   context.run_for(timeout);
   if (!answer) return fail(fmt::format("no answer within {} ms", timeout.count()));

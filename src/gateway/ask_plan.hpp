@@ -1,0 +1,16 @@
+#pragma once
+
+#include "backend/pool.hpp"
+#include "config/database_url.hpp"
+#include "optimizer/planned_query.hpp"
+
+namespace millrace::gateway {
+
+/// Asks the server how it would run a query, which isn't run, on a connection of Millrace's own, in a transaction that
+/// only reads. Parameters count as unknown. Immutable functions with constant arguments are called, as by any planning.
+/// Errors are the server's, or that it can't be reached or takes longer than some seconds. On `io`'s thread.
+boost::asio::awaitable<Result<optimizer::PlannedQuery>> ask_plan(boost::asio::io_context& io, backend::Pools& pools,
+                                                                 config::DatabaseUrl url,
+                                                                 optimizer::PlanRequest request);
+
+}  // namespace millrace::gateway

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "optimizer/plan_findings.hpp"
+
+namespace millrace::optimizer {
+
+/// What the server is asked to plan.
+struct PlanRequest {
+  std::string database;
+  std::string user;  ///< as whom; if it isn't the one who logs in, that one must be a member of it
+  std::vector<std::string> search_path = {};  ///< empty: that of the one who logs in
+  std::string query;                          ///< one SELECT, INSERT, UPDATE, DELETE or MERGE; it may have parameters
+};
+
+/// What it said.
+struct PlannedQuery {
+  PlanNode plan;
+  std::vector<TableFacts> tables = {};  ///< that it reads
+  double work_mem_bytes = 0;
+};
+
+}  // namespace millrace::optimizer
