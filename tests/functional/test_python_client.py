@@ -166,7 +166,7 @@ def test_what_it_knows_of_a_statement(url: str) -> None:
         assert (said.statement_kind, said.complexity, said.tables_accessed) == ("select", QueryComplexity.SIMPLE, [])
         assert (said.cache.cacheable, said.cache.ttl_seconds, said.cache.tags) == (True, 60, ["a"])
         assert said.cache.cache_key == f"query:{said.query_hash}"
-        assert said.estimated_cost is None and said.missing_indexes is None and said.warnings
+        assert said.estimated_cost and said.plan and said.plan.plan_operations == ["Result"] and said.missing_indexes == []
         await engine.aclose()
 
     asyncio.run(run())
