@@ -23,12 +23,16 @@ def millrace_binary() -> Path:
     return binary.resolve()
 
 
-def cache_bench() -> Path:
-    """The release build's cache_bench, built if it isn't as the sources are."""
-    done = subprocess.run([ROOT / "tools/build", "release", "cache_bench"], capture_output=True, text=True)
+def bench_program(room: str, name: str) -> Path:
+    """The release build's, built if it isn't as the sources are."""
+    done = subprocess.run([ROOT / "tools/build", "release", name], capture_output=True, text=True)
     if done.returncode != 0:
-        sys.exit(f"tools/build release cache_bench failed:\n{done.stdout}{done.stderr}")
-    return ROOT / "build/release/src/cache/cache_bench"
+        sys.exit(f"tools/build release {name} failed:\n{done.stdout}{done.stderr}")
+    return ROOT / "build/release/src" / room / name
+
+
+def cache_bench() -> Path:
+    return bench_program("cache", "cache_bench")
 
 
 def note(text: str) -> None:
