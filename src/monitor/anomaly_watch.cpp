@@ -1,0 +1,332 @@
+#include "monitor/anomaly_watch.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace millrace {
+namespace {
+
+constexpr std::array<std::string_view, 6> series_names = {"load",   "latency", "latency_change",
+                                                          "errors", "queue",   "cache_hits"};
+
+// A vote counts so long.
+constexpr double vote_seconds = 45;
+constexpr std::size_t votes_to_raise = 2;
+constexpr int harmed_to_raise = 8;     // seconds, each undone by one without harm
+constexpr double pause_seconds = 300;  // between anomalies, unless it gets worse
+constexpr double change_every_seconds = 5;
+
+// Of fewer queries than these a percentile or a share says little.
+constexpr std::uint64_t least_queries = 5;
+constexpr double ms_in_log = 1e-3;  // what latencies and waits differ from 0 by, at least
+
+// What is harm.
+constexpr double slower = 1.5;
+constexpr double slower_by_ms = 2;
+constexpr double errors_percent = 1;
+constexpr std::uint64_t least_errors = 2;
+constexpr std::uint64_t least_waiting = 3;
+constexpr double waits_ms = 10;
+constexpr double load_left = 0.5;
+constexpr double least_load = 5;
+
+constexpr double busy_cpu = 85;
+constexpr double full_memory = 90;
+constexpr double usual_share = 1.0 / 120;
+
+double seconds(std::chrono::system_clock::time_point time) {
+  return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
+
+std::string ms(double value) {
+  if (value >= 1000) return fmt::format("{:.1f} s", value / 1000);
+  return value >= 10 ? fmt::format("{:.0f} ms", value) : fmt::format("{:.2g} ms", value);
+}
+
+std::string times(double factor) {
+  return factor >= 10 ? fmt::format("{:.0f}", factor) : fmt::format("{:.1f}", factor);
+}
+
+std::string_view errors_in_words(std::string_view sqlstate_class) {
+  if (sqlstate_class == "08") return "lost connections";
+  if (sqlstate_class == "23") return "broken constraints";
+  if (sqlstate_class == "25") return "transactions in a wrong state";
+  if (sqlstate_class == "28") return "refused log-ins";
+  if (sqlstate_class == "40") return "deadlocks and serialization failures";
+  if (sqlstate_class == "42") return "wrong statements, or names that aren't there";
+  if (sqlstate_class == "53") return "a lack of connections or memory";
+  if (sqlstate_class == "55") return "locks that can't be had";
+  if (sqlstate_class == "57") return "cancelled statements, or a server that shuts down";
+  return "errors";
+}
+
+}  // namespace
+
+struct AnomalyWatch::Harm {
+  AnomalyType type;
+  Series series;
+  AlertSeverity severity;
+  double usual;
+  double actual;
+};
+
+AnomalyWatch::AnomalyWatch(DetectorProfile profile)
+    : load_(profile), latency_(profile), errors_(profile), queue_(profile), cache_hits_(profile) {}
+
+void AnomalyWatch::vote(Series series, Time at, const Vote& given, double value) {
+  votes_[series] = given;
+  const std::lock_guard lock(mutex_);
+  marks_.push_front({.at = at,
+                     .series = std::string(series_names[series]),
+                     .kind = std::string(anomaly_kind_names[static_cast<std::size_t>(given.kind)]),
+                     .score = given.score,
+                     .value = value,
+                     .usual = given.usual});
+  if (marks_.size() > kept_marks) marks_.pop_back();
+}
+
+bool AnomalyWatch::votes(Series series, double at) const {
+  return votes_[series] && std::abs(at - votes_[series]->at) <= vote_seconds;
+}
+
+std::size_t AnomalyWatch::votes_at(double at) const {
+  std::size_t count = 0;
+  for (std::size_t series = 0; series < all_series; ++series) count += votes(static_cast<Series>(series), at) ? 1 : 0;
+  return count;
+}
+
+void AnomalyWatch::watch(Series series, AnomalyDetector& detector, const IntervalFigures& figures, double value) {
+  const double at = seconds(figures.at);
+  const auto verdict = detector.observe(at, value);
+  // An episode goes on voting while it is unusual: others may notice later.
+  const bool goes_on = verdict.in_episode && verdict.surprise.score() >= 0.4;
+  if (!std::isfinite(value) || verdict.surprise.kind == AnomalyKind::missing_data) return;
+  if (verdict.alarm) {
+    vote(series, figures.at,
+         {.at = at,
+          .score = verdict.surprise.score(),
+          .usual = verdict.surprise.expected,
+          .kind = verdict.surprise.kind},
+         value);
+  } else if (goes_on && votes_[series]) {
+    votes_[series]->at = at;
+  }
+}
+
+/// Of the median of all that is answered in five seconds, if there was enough.
+void AnomalyWatch::watch_for_change(const IntervalFigures& figures) {
+  for_change_ += figures.durations;
+  change_seconds_ += figures.seconds;
+  if (change_seconds_ < change_every_seconds) return;
+  change_seconds_ = 0;
+  const HistogramTotals taken = std::exchange(for_change_, HistogramTotals());
+  if (taken.count() < 2 * least_queries) return;
+  const double median = static_cast<double>(taken.quantile(0.5)) / 1e6;
+  const double at = seconds(figures.at);
+  const auto change = change_.add(at, median);
+  if (!change || change->ratio() < 1) return;
+  vote(latency_change, figures.at,
+       {.at = at, .score = 1 - change->p_value, .usual = change->before, .kind = AnomalyKind::level_shift},
+       change->after);
+}
+
+/// What was usual before anything voted.
+void AnomalyWatch::learn_usual(const IntervalFigures& figures) {
+  const auto learn = [this](Series series, double value) {
+    if (!std::isfinite(value)) return;
+    if (!usual_known_[series]) usual_[series] = value;
+    usual_known_[series] = true;
+    usual_[series] += usual_share * (value - usual_[series]);
+  };
+  learn(load, figures.queries_per_second());
+  if (figures.queries >= least_queries) learn(latency, figures.quantile_ms(0.95));
+  if (figures.queries >= least_queries) learn(errors, figures.error_rate());
+  learn(queue, figures.queue_p95_ms);
+  if (figures.cache_hits + figures.cache_misses >= least_queries) learn(cache_hits, figures.cache_hit_rate());
+}
+
+std::optional<AnomalyWatch::Harm> AnomalyWatch::harm(const IntervalFigures& figures) const {
+  const double at = seconds(figures.at);
+  const bool enough = figures.queries >= least_queries;
+  const double p95 = enough ? figures.quantile_ms(0.95) : 0;
+  const double usual_p95 = std::max(usual_[latency], 0.01);
+  const double failed = enough ? figures.error_rate() : 0;
+  const bool slow = enough && usual_known_[latency] && p95 >= slower * usual_p95 && p95 >= usual_p95 + slower_by_ms;
+  const bool waits = figures.waiting >= least_waiting ||
+                     (figures.queue_p95_ms >= waits_ms && figures.queue_p95_ms >= 2 * usual_[queue]);
+
+  if (votes(errors, at) && failed >= std::max(errors_percent, 2 * usual_[errors]) && figures.failed >= least_errors) {
+    const AnomalyType type = figures.most_errors == "40" ? AnomalyType::deadlock : AnomalyType::error_spike;
+    const AlertSeverity severity = failed >= 25  ? AlertSeverity::critical
+                                   : failed >= 5 ? AlertSeverity::high
+                                                 : AlertSeverity::medium;
+    return Harm{.type = type, .series = errors, .severity = severity, .usual = usual_[errors], .actual = failed};
+  }
+  if (votes(queue, at) && waits) {
+    return Harm{.type = AnomalyType::queue_buildup,
+                .series = queue,
+                .severity = figures.queue_p95_ms >= 1000 ? AlertSeverity::critical : AlertSeverity::high,
+                .usual = usual_[queue],
+                .actual = figures.queue_p95_ms};
+  }
+  if ((votes(latency, at) || votes(latency_change, at)) && slow) {
+    const double factor = p95 / usual_p95;
+    const AnomalyType type = figures.system.cpu_percent >= busy_cpu         ? AnomalyType::high_cpu
+                             : figures.system.memory_percent >= full_memory ? AnomalyType::high_memory
+                             : waits                                        ? AnomalyType::resource_contention
+                                                                            : AnomalyType::slow_query;
+    const AlertSeverity severity = factor >= 10  ? AlertSeverity::critical
+                                   : factor >= 3 ? AlertSeverity::high
+                                                 : AlertSeverity::medium;
+    return Harm{.type = type, .series = latency, .severity = severity, .usual = usual_p95, .actual = p95};
+  }
+  const double rate = figures.queries_per_second();
+  if (votes(load, at) && usual_[load] >= least_load && rate <= load_left * usual_[load]) {
+    return Harm{.type = AnomalyType::throughput_drop,
+                .series = load,
+                .severity = rate <= 0.1 * usual_[load] ? AlertSeverity::high : AlertSeverity::medium,
+                .usual = usual_[load],
+                .actual = rate};
+  }
+  return std::nullopt;
+}
+
+std::string AnomalyWatch::likely_cause(const Harm& found, const IntervalFigures& figures) const {
+  const double at = seconds(figures.at);
+  const double rate = figures.queries_per_second();
+  const double hits = figures.cache_hit_rate();
+  if (found.series == errors) {
+    return fmt::format("most are {} (SQLSTATE class {})", errors_in_words(figures.most_errors), figures.most_errors);
+  }
+  if (votes(errors, at) && figures.failed >= least_errors) {
+    return fmt::format("statements fail too: mostly {} (SQLSTATE class {})", errors_in_words(figures.most_errors),
+                       figures.most_errors);
+  }
+  if (votes(cache_hits, at) && std::isfinite(hits) && hits < usual_[cache_hits] - 10) {
+    return fmt::format("fewer answers come from memory: {:.0f} %, usually {:.0f} %", hits, usual_[cache_hits]);
+  }
+  if (figures.system.cpu_percent >= busy_cpu) {
+    return fmt::format("this machine's processors are busy: {:.0f} %", figures.system.cpu_percent);
+  }
+  if (usual_[load] > 0 && rate >= 1.5 * usual_[load]) {
+    return fmt::format("more is asked: {:.0f} queries a second, usually {:.0f}", rate, usual_[load]);
+  }
+  if (found.series == queue) {
+    return "server connections are held longer than usual, by slower statements or by transactions that stay open";
+  }
+  if (found.series == load) return "clients ask less, or can't connect";
+  return "PostgreSQL answers more slowly, though no more is asked of it: a changed plan, a lost index, a lock or its "
+         "disk";
+}
+
+PerformanceAnomaly AnomalyWatch::describe(const Harm& found, const IntervalFigures& figures) const {
+  const double at = seconds(figures.at);
+  PerformanceAnomaly anomaly{.anomaly_type = found.type,
+                             .severity = found.severity,
+                             .detected_at = figures.at,
+                             .threshold_value = found.usual,
+                             .actual_value = found.actual,
+                             .likely_cause = likely_cause(found, figures)};
+  switch (found.series) {
+    case errors:
+      anomaly.description = fmt::format("{:.1f} % of the statements fail, usually {:.1f} %: {}.", found.actual,
+                                        found.usual, anomaly.likely_cause);
+      anomaly.suggested_actions = {
+          "See PostgreSQL's log for the errors of this class", "Ask whether PostgreSQL can be reached: GET /health",
+          "If a deployment has just begun, compare its statements with the tables that there are"};
+      break;
+    case queue:
+      anomaly.description =
+          fmt::format("{} clients wait for a server connection, and those that got one waited {}: {}.", figures.waiting,
+                      ms(found.actual), anomaly.likely_cause);
+      anomaly.suggested_actions = {
+          "Look for transactions that stay open: pg_stat_activity, state 'idle in transaction'",
+          "Raise POOL_SIZE if PostgreSQL has room for more connections"};
+      break;
+    case load:
+      anomaly.description = fmt::format("{:.0f} queries a second are asked, usually {:.0f}: {}.", found.actual,
+                                        found.usual, anomaly.likely_cause);
+      anomaly.suggested_actions = {"See whether the applications run, and whether they can connect: millrace status"};
+      break;
+    default:
+      anomaly.description =
+          fmt::format("Statements take {} times as long as usual (95th percentile {}, usually {}): {}.",
+                      times(found.actual / found.usual), ms(found.actual), ms(found.usual), anomaly.likely_cause);
+      anomaly.suggested_actions = {"See which statements were slow: GET /api/v1/performance/slow-queries, or the log",
+                                   "See what runs and what it waits for: pg_stat_activity, wait_event",
+                                   "Compare plans with EXPLAIN; run ANALYZE if a table has just been filled"};
+  }
+  double sum = 0;
+  std::string names;
+  for (std::size_t series = 0; series < all_series; ++series) {
+    if (!votes(static_cast<Series>(series), at)) continue;
+    sum += votes_[series]->score;
+    names.append(names.empty() ? "" : ", ").append(series_names[series]);
+  }
+  const auto count = static_cast<double>(votes_at(at));
+  constexpr double for_each_more = 0.1;
+  anomaly.confidence_score = std::clamp(sum / count + for_each_more * (count - votes_to_raise), 0.0, 0.99);
+  anomaly.related_context = {{"series", names}};
+  if (!figures.most_errors.empty()) anomaly.related_context["sqlstate_class"] = figures.most_errors;
+  const auto metric = [&](const char* name, double value) {
+    if (std::isfinite(value)) anomaly.metrics[name] = value;
+  };
+  metric("queries_per_second", figures.queries_per_second());
+  metric("latency_p50_ms", figures.quantile_ms(0.5));
+  metric("latency_p95_ms", figures.quantile_ms(0.95));
+  metric("error_rate", figures.error_rate());
+  metric("queue_depth", static_cast<double>(figures.waiting));
+  metric("queue_p95_ms", figures.queue_p95_ms);
+  metric("cache_hit_rate", figures.cache_hit_rate());
+  metric("cpu_percent", figures.system.cpu_percent);
+  return anomaly;
+}
+
+std::optional<PerformanceAnomaly> AnomalyWatch::observe(const IntervalFigures& figures) {
+  const double at = seconds(figures.at);
+  const double nothing = std::nan("");
+  const bool enough = figures.queries >= least_queries;
+  watch(load, load_, figures, figures.queries_per_second());
+  // A latency twice as long is as unusual at 1 ms as at 1 s.
+  watch(latency, latency_, figures, enough ? std::log2(figures.quantile_ms(0.95) + ms_in_log) : nothing);
+  watch(errors, errors_, figures, enough ? figures.error_rate() : nothing);
+  watch(queue, queue_, figures, std::log2(1 + figures.queue_p95_ms) + static_cast<double>(figures.waiting));
+  const bool looked_up = figures.cache_hits + figures.cache_misses >= least_queries;
+  watch(cache_hits, cache_hits_, figures, looked_up ? figures.cache_hit_rate() : nothing);
+  watch_for_change(figures);
+
+  const std::size_t votes = votes_at(at);
+  if (votes == 0) learn_usual(figures);
+  const auto found = votes >= votes_to_raise ? harm(figures) : std::nullopt;
+  harmed_seconds_ = std::clamp(harmed_seconds_ + (found ? 1 : -1), 0, harmed_to_raise);
+  if (!found || harmed_seconds_ < harmed_to_raise) return std::nullopt;
+  const bool is_pause = last_anomaly_at_ > 0 && at - last_anomaly_at_ < pause_seconds;
+  if (is_pause && found->severity <= last_severity_) return std::nullopt;
+  last_anomaly_at_ = at;
+  last_severity_ = found->severity;
+  PerformanceAnomaly anomaly = describe(*found, figures);
+  const std::lock_guard lock(mutex_);
+  anomaly.anomaly_id = fmt::format("anomaly_{}_{}", static_cast<std::int64_t>(at * 1000), ++numbered_);
+  anomalies_.push_front(anomaly);
+  if (anomalies_.size() > kept_anomalies) anomalies_.pop_back();
+  return anomaly;
+}
+
+std::vector<PerformanceAnomaly> AnomalyWatch::anomalies() const {
+  const std::lock_guard lock(mutex_);
+  return {anomalies_.begin(), anomalies_.end()};
+}
+
+std::uint64_t AnomalyWatch::found() const {
+  const std::lock_guard lock(mutex_);
+  return numbered_;
+}
+
+std::vector<AnomalyMark> AnomalyWatch::marks() const {
+  const std::lock_guard lock(mutex_);
+  return {marks_.begin(), marks_.end()};
+}
+
+}  // namespace millrace

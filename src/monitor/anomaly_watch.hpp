@@ -1,0 +1,83 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "monitor/anomaly_detector.hpp"
+#include "monitor/change_point.hpp"
+#include "monitor/interval_figures.hpp"
+#include "monitor/performance_types.hpp"
+
+namespace millrace {
+
+/// Looks at the series of all queries together: load, latency, errors, queue, cache hits. A series that is unusual has
+/// a vote for a while, and leaves a mark. An anomaly takes two votes of different series, and harm: statements that
+/// take longer, fail or wait, or aren't asked any more, for ten seconds or so. More load alone is no harm, nor is a
+/// moment. Thread-safe; `observe` is for one thread.
+class AnomalyWatch {
+ public:
+  static constexpr std::size_t kept_anomalies = 200;
+  static constexpr std::size_t kept_marks = 500;
+
+  explicit AnomalyWatch(DetectorProfile profile);
+
+  /// What happened since the last call, about a second. What is answered is new.
+  std::optional<PerformanceAnomaly> observe(const IntervalFigures& figures);
+
+  /// The newest first.
+  std::vector<PerformanceAnomaly> anomalies() const;
+  std::vector<AnomalyMark> marks() const;
+  std::uint64_t found() const;  ///< anomalies, also those that are forgotten by now
+
+ private:
+  using Time = std::chrono::system_clock::time_point;
+
+  enum Series : std::size_t { load, latency, latency_change, errors, queue, cache_hits, all_series };
+
+  struct Vote {
+    double at = 0;  ///< seconds since 1970
+    double score = 0;
+    double usual = 0;
+    AnomalyKind kind = AnomalyKind::spike;
+  };
+  struct Harm;
+
+  void watch(Series series, AnomalyDetector& detector, const IntervalFigures& figures, double value);
+  void watch_for_change(const IntervalFigures& figures);
+  void vote(Series series, Time at, const Vote& vote, double value);
+  bool votes(Series series, double at) const;
+  std::size_t votes_at(double at) const;
+  void learn_usual(const IntervalFigures& figures);
+  std::optional<Harm> harm(const IntervalFigures& figures) const;
+  PerformanceAnomaly describe(const Harm& harm, const IntervalFigures& figures) const;
+  std::string likely_cause(const Harm& harm, const IntervalFigures& figures) const;
+
+  AnomalyDetector load_;
+  AnomalyDetector latency_;
+  AnomalyDetector errors_;
+  AnomalyDetector queue_;
+  AnomalyDetector cache_hits_;
+  ChangePointDetector change_;
+  HistogramTotals for_change_;
+  double change_seconds_ = 0;
+
+  std::array<std::optional<Vote>, all_series> votes_;
+  // What is usual, by the series' own unit: slow means that stand still while something votes.
+  std::array<double, all_series> usual_ = {};
+  std::array<bool, all_series> usual_known_ = {};
+  int harmed_seconds_ = 0;
+  double last_anomaly_at_ = 0;
+  AlertSeverity last_severity_ = AlertSeverity::low;
+  std::uint64_t numbered_ = 0;
+
+  mutable std::mutex mutex_;
+  std::deque<PerformanceAnomaly> anomalies_;
+  std::deque<AnomalyMark> marks_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,136 @@
+#include "monitor/anomaly_watch.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+namespace millrace {
+namespace {
+
+/// A second of a service: what is usual, times what is said.
+struct Second {
+  double load = 1;
+  double slower = 1;
+  double errors = 0;  ///< percent
+  int waiting = 0;
+  double hits = 90;  ///< percent
+  double cpu = 30;
+};
+
+class Watched {
+ public:
+  explicit Watched(unsigned seed) : random_(seed) {}
+
+  std::vector<PerformanceAnomaly> run(int seconds, const Second& second) {
+    std::vector<PerformanceAnomaly> found;
+    for (int i = 0; i < seconds; ++i) {
+      if (auto anomaly = watch_.observe(figures(second))) found.push_back(*std::move(anomaly));
+    }
+    return found;
+  }
+  const AnomalyWatch& watch() const { return watch_; }
+
+ private:
+  IntervalFigures figures(const Second& second) {
+    at_ += std::chrono::seconds(1);
+    IntervalFigures made{.at = at_,
+                         .seconds = 1,
+                         .most_errors = second.errors > 0 ? "57" : "",
+                         .durations = {},
+                         .reads = {},
+                         .waiting = static_cast<std::uint64_t>(second.waiting),
+                         .queue_p95_ms = second.waiting * 40.0,
+                         .system = {.cpu_percent = second.cpu, .memory_percent = 40, .process_mb = 100}};
+    std::poisson_distribution<int> count(300 * second.load);
+    made.queries = static_cast<std::uint64_t>(count(random_));
+    std::lognormal_distribution<double> latency(std::log(4e6 * second.slower), 0.5);
+    for (std::uint64_t i = 0; i < made.queries; ++i) {
+      made.durations.add(LogLinear::index(static_cast<std::uint64_t>(latency(random_))), 1);
+    }
+    const auto part = [&](double percent) {
+      return static_cast<std::uint64_t>(
+          std::binomial_distribution<int>(static_cast<int>(made.queries), percent / 100)(random_));
+    };
+    made.failed = part(second.errors);
+    made.cache_hits = part(second.hits);
+    made.cache_misses = made.queries - made.cache_hits;
+    return made;
+  }
+
+  std::mt19937_64 random_;
+  std::chrono::system_clock::time_point at_{std::chrono::seconds(1'750'000'000)};
+  AnomalyWatch watch_{DetectorProfile::medium};
+};
+
+TEST(AnomalyWatch, SaysThatStatementsAreSlowerAndWhy) {
+  Watched service(1);
+  EXPECT_TRUE(service.run(600, {}).empty());
+  const auto found = service.run(55, {.slower = 6, .hits = 20});
+  ASSERT_EQ(found.size(), 1) << "within a minute, once";
+  const PerformanceAnomaly& anomaly = found[0];
+  EXPECT_EQ(anomaly.anomaly_type, AnomalyType::slow_query);
+  EXPECT_EQ(anomaly.severity, AlertSeverity::high);
+  EXPECT_NEAR(anomaly.actual_value / anomaly.threshold_value, 6, 2);
+  EXPECT_TRUE(anomaly.description.starts_with("Statements take ")) << anomaly.description;
+  EXPECT_NE(anomaly.description.find("fewer answers come from memory: "), std::string::npos) << anomaly.description;
+  EXPECT_GT(anomaly.confidence_score, 0.5);
+  EXPECT_LE(anomaly.confidence_score, 1);
+  EXPECT_FALSE(anomaly.suggested_actions.empty());
+  EXPECT_TRUE(anomaly.metrics.contains("latency_p95_ms"));
+  EXPECT_EQ(service.watch().anomalies().size(), 1);
+  EXPECT_FALSE(service.watch().marks().empty());
+}
+
+TEST(AnomalyWatch, SaysThatStatementsFail) {
+  Watched service(2);
+  service.run(600, {});
+  const auto found = service.run(55, {.load = 0.4, .errors = 40});
+  ASSERT_EQ(found.size(), 1);
+  EXPECT_EQ(found[0].anomaly_type, AnomalyType::error_spike);
+  EXPECT_EQ(found[0].severity, AlertSeverity::critical);
+  EXPECT_NE(found[0].description.find("SQLSTATE class 57"), std::string::npos) << found[0].description;
+}
+
+TEST(AnomalyWatch, SaysThatClientsWait) {
+  Watched service(3);
+  service.run(600, {});
+  const auto found = service.run(55, {.slower = 4, .waiting = 20});
+  ASSERT_EQ(found.size(), 1);
+  EXPECT_EQ(found[0].anomaly_type, AnomalyType::queue_buildup);
+}
+
+TEST(AnomalyWatch, OneSeriesOnlyMarks) {
+  Watched service(4);
+  service.run(600, {});
+  EXPECT_TRUE(service.run(60, {.hits = 40}).empty());
+  bool is_marked = false;
+  for (const AnomalyMark& mark : service.watch().marks()) is_marked |= mark.series == "cache_hits";
+  EXPECT_TRUE(is_marked);
+}
+
+TEST(AnomalyWatch, IsQuietOnAPeakAMomentAndARestart) {
+  Watched service(5);
+  EXPECT_TRUE(service.run(900, {}).empty());
+  // More is asked, and answered as fast.
+  EXPECT_TRUE(service.run(120, {.load = 3}).empty());
+  EXPECT_TRUE(service.run(300, {}).empty());
+  // A deployment: for some seconds all is slow, and cold.
+  EXPECT_TRUE(service.run(5, {.load = 0.3, .slower = 5, .hits = 10}).empty());
+  EXPECT_TRUE(service.run(300, {}).empty());
+  // Nothing at all, then as before.
+  EXPECT_TRUE(service.run(20, {.load = 0}).empty());
+  EXPECT_TRUE(service.run(300, {}).empty());
+}
+
+TEST(AnomalyWatch, TellsAgainOnlyIfItGetsWorse) {
+  Watched service(6);
+  service.run(600, {});
+  ASSERT_EQ(service.run(40, {.slower = 2.5, .hits = 20}).size(), 1);
+  const auto worse = service.run(40, {.slower = 40, .hits = 20});
+  ASSERT_EQ(worse.size(), 1);
+  EXPECT_EQ(worse[0].severity, AlertSeverity::critical);
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,80 @@
+#include "monitor/performance_watch.hpp"
+
+#include "base/clock.hpp"
+
+namespace millrace {
+namespace {
+
+constexpr auto between_looks = std::chrono::seconds(1);
+
+}  // namespace
+
+PerformanceWatch::PerformanceWatch(std::shared_ptr<const QueryPerformanceMonitor> monitor, const Options& options,
+                                   Hooks hooks)
+    : monitor_(std::move(monitor)),
+      options_(options),
+      hooks_(std::move(hooks)),
+      slow_from_ms_(options.slow_query_threshold.count()),
+      anomalies_(options.profile) {}
+
+PerformanceWatch::~PerformanceWatch() { stop(); }
+
+void PerformanceWatch::start() {
+  saved_changes_ = alerts_.changes();
+  thread_ = std::thread([this] { run(); });
+}
+
+void PerformanceWatch::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void PerformanceWatch::changed() {
+  {
+    const std::lock_guard lock(mutex_);
+    changed_ = true;
+  }
+  wake_.notify_all();
+}
+
+void PerformanceWatch::tell() {
+  for (const Alert& alert : alerts_.take_events()) hooks_.alert(alert);
+  const std::uint64_t changes = alerts_.changes();
+  if (changes == saved_changes_) return;
+  hooks_.save(alerts_.stored());
+  saved_changes_ = changes;
+}
+
+void PerformanceWatch::run() {
+  SystemUsageMeter system;
+  system.look();
+  MonitorSnapshot before = monitor_->snapshot();
+  auto next = Clock::now() + between_looks;
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    wake_.wait_until(lock, next, [this] { return stopping_ || changed_; });
+    const bool only_changed = std::exchange(changed_, false) && Clock::now() < next;
+    lock.unlock();
+    if (!only_changed) {
+      MonitorSnapshot after = monitor_->snapshot();
+      const auto figures = figures_between(before, after, std::chrono::milliseconds(slow_from_ms_), system.look(),
+                                           std::chrono::system_clock::now());
+      before = std::move(after);
+      if (options_.detect_anomalies) {
+        if (const auto anomaly = anomalies_.observe(figures)) hooks_.anomaly(*anomaly);
+      }
+      alerts_.observe(figures);
+      next = std::max(next + between_looks, Clock::now());
+    }
+    tell();
+    lock.lock();
+  }
+  lock.unlock();
+  tell();
+}
+
+}  // namespace millrace

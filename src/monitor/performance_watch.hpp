@@ -1,0 +1,67 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "monitor/alert_rules.hpp"
+#include "monitor/anomaly_watch.hpp"
+#include "monitor/query_performance_monitor.hpp"
+
+namespace millrace {
+
+/// Looks at the monitor's figures once a second, on a thread of its own: finds anomalies, judges the alerts' rules, and
+/// tells of both. What it calls may take its time; then it looks less often, and nobody else waits.
+class PerformanceWatch {
+ public:
+  struct Hooks {
+    std::function<void(const PerformanceAnomaly&)> anomaly = [](const PerformanceAnomaly&) {};
+    std::function<void(const Alert&)> alert = [](const Alert&) {};               ///< began or ended
+    std::function<void(const StoredAlerts&)> save = [](const StoredAlerts&) {};  ///< what is to survive a restart
+  };
+  struct Options {
+    bool detect_anomalies = true;
+    DetectorProfile profile = DetectorProfile::medium;
+    std::chrono::milliseconds slow_query_threshold{1000};
+  };
+
+  PerformanceWatch(std::shared_ptr<const QueryPerformanceMonitor> monitor, const Options& options, Hooks hooks);
+  /// Ends the thread.
+  ~PerformanceWatch();
+
+  void start();
+  void stop();
+
+  AlertRules& alerts() { return alerts_; }
+  const AnomalyWatch& anomalies() const { return anomalies_; }
+  bool detects_anomalies() const { return options_.detect_anomalies; }
+
+  /// From now on a query that takes longer is slow; 0: none is.
+  void slow_from(std::chrono::milliseconds threshold) { slow_from_ms_ = threshold.count(); }
+
+  /// Saves what has changed soon, not only with the next look.
+  void changed();
+
+ private:
+  void run();
+  void tell();
+
+  const std::shared_ptr<const QueryPerformanceMonitor> monitor_;
+  const Options options_;
+  const Hooks hooks_;
+  std::atomic<std::int64_t> slow_from_ms_;
+  AlertRules alerts_;
+  AnomalyWatch anomalies_;
+  std::uint64_t saved_changes_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;
+  bool changed_ = false;
+  std::thread thread_;
+};
+
+}  // namespace millrace
