@@ -1,5 +1,7 @@
 #include "cli/check.hpp"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -58,6 +60,17 @@ Result<> check_files(const config::Loaded& loaded) {
   std::error_code ignored;
   if (!settings.unix_socket_dir.empty() && !std::filesystem::is_directory(settings.unix_socket_dir, ignored)) {
     return because("UNIX_SOCKET_DIR", Error::because(settings.unix_socket_dir + " is not a directory"));
+  }
+  if (!settings.data_dir.empty()) {
+    if (!std::filesystem::is_directory(settings.data_dir, ignored)) {
+      return because("DATA_DIR", Error::because(settings.data_dir + " is not a directory"));
+    }
+    if (access(settings.data_dir.c_str(), R_OK | W_OK | X_OK) != 0) {
+      return because("DATA_DIR", Error::because(settings.data_dir + " can't be written to"));
+    }
+  }
+  if (!settings.alert_command.empty() && access(settings.alert_command.c_str(), X_OK) != 0) {
+    return because("ALERT_COMMAND", Error::because(settings.alert_command + " can't be run"));
   }
   return {};
 }

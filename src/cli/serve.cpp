@@ -13,14 +13,19 @@
 #include "base/clock.hpp"
 #include "base/log.hpp"
 #include "cache/intelligent_cache_manager.hpp"
+#include "cli/built_in_alerts.hpp"
 #include "cli/check.hpp"
 #include "cli/cores.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/notify.hpp"
 #include "cli/version.hpp"
 #include "gateway/gateway.hpp"
+#include "http/alert_body.hpp"
+#include "http/alert_store.hpp"
 #include "http/api.hpp"
+#include "http/deliver.hpp"
 #include "http/server.hpp"
+#include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
 #include "net/tls.hpp"
 #include "pipeline/pipeline.hpp"
@@ -64,6 +69,7 @@ class Service {
  private:
   enum class Phase { running, draining, parting, stopping };
 
+  void make_watch();
   Result<> start_http();
   asio::awaitable<Result<>> probe_postgresql();
   void wait_for_signal();
@@ -79,6 +85,8 @@ class Service {
   const config::Sources sources_;
   std::shared_ptr<const config::Settings> settings_;
   std::shared_ptr<QueryPerformanceMonitor> monitor_;
+  http::NotificationChannels channels_;
+  std::shared_ptr<PerformanceWatch> watch_;
   Cores cores_;
   std::shared_ptr<cache::IntelligentCacheManager> cache_;  // null: caching is off
   std::unique_ptr<gateway::Gateway> gateway_;
@@ -100,8 +108,10 @@ Result<> Service::start() {
   auto gateway = gateway::Gateway::start(contexts, settings_, *monitor_, cache_);
   if (!gateway) return std::unexpected(std::move(gateway).error());
   gateway_ = *std::move(gateway);
+  make_watch();
   if (auto started = start_http(); !started) return started;
   if (auto started = cores_.start(); !started) return started;
+  watch_->start();
 
   const config::DatabaseUrl& database = settings_->database_url;
   log::info("listening",
@@ -111,6 +121,46 @@ Result<> Service::start() {
              {"database", database.host.starts_with('/') ? database.host : address(database.host, database.port)},
              {"threads", contexts.size()}});
   return {};
+}
+
+void Service::make_watch() {
+  if (!settings_->alert_webhook_url.empty()) {
+    channels_.push_back(
+        std::make_shared<http::NotificationChannel>("webhook", http::deliver_to_webhook(settings_->alert_webhook_url)));
+  }
+  if (!settings_->alert_command.empty()) {
+    channels_.push_back(
+        std::make_shared<http::NotificationChannel>("command", http::deliver_to_command(settings_->alert_command)));
+  }
+  const http::AlertStore store(settings_->data_dir);
+  const std::string url = fmt::format("{}://{}", settings_->tls_cert_file.empty() ? "http" : "https",
+                                      address(settings_->http_host, settings_->http_port));
+  PerformanceWatch::Hooks hooks{.anomaly =
+                                    [](const PerformanceAnomaly& anomaly) {
+                                      log::warn("anomaly",
+                                                {{"id", anomaly.anomaly_id}, {"description", anomaly.description}});
+                                    },
+                                .alert =
+                                    [channels = channels_, url](const Alert& alert) {
+                                      log::warn(alert.resolved ? "alert resolved" : "alert",
+                                                {{"id", alert.alert_id}, {"description", alert.description}});
+                                      const std::string body = http::alert_body(alert, url);
+                                      for (const auto& channel : channels) channel->send(body);
+                                    },
+                                .save =
+                                    [store](const StoredAlerts& stored) {
+                                      if (const auto saved = store.save(stored); !saved) {
+                                        log::error("alerts were not saved", {{"reason", saved.error().message}});
+                                      }
+                                    }};
+  watch_ = std::make_shared<PerformanceWatch>(
+      monitor_,
+      PerformanceWatch::Options{.detect_anomalies = settings_->enable_anomaly_detection,
+                                .profile = static_cast<DetectorProfile>(settings_->anomaly_detection_sensitivity),
+                                .slow_query_threshold = settings_->slow_query_threshold_ms},
+      std::move(hooks));
+  watch_->alerts().built_in(built_in_alerts(settings_->performance_alert_thresholds));
+  watch_->alerts().restore(store.load());
 }
 
 Result<> Service::start_http() {
@@ -135,7 +185,9 @@ Result<> Service::start_http() {
           },
       .plan = [gateway = gateway_.get()](optimizer::PlanRequest request) { return gateway->plan(std::move(request)); },
       .api_keys = {.hashes = http::split_hashes(settings_->api_key_hashes),
-                   .only_loopback = is_loopback(settings_->http_host)}};
+                   .only_loopback = is_loopback(settings_->http_host)},
+      .watch = watch_,
+      .channels = channels_};
   auto server = http::Server::start(cores_.contexts(), std::move(options), http::api(sources));
   if (!server) return std::unexpected(std::move(server).error());
   http_ = *std::move(server);
@@ -160,6 +212,7 @@ void Service::run() {
   notify("READY=1");
   log::info("ready", {{"version", version()}});
   control_.run();
+  watch_->stop();
   cores_.stop();
   backend::join_slow_logins();
   log::info("stopped");
@@ -198,6 +251,8 @@ Result<> Service::try_reload() {
     names.append(names.empty() ? "" : " ").append(name);
   }
   settings_ = next;
+  watch_->alerts().built_in(built_in_alerts(settings_->performance_alert_thresholds));
+  watch_->slow_from(settings_->slow_query_threshold_ms);
   log::configure(settings_->log_level, settings_->log_format);
   for (const std::string& warning : loaded->warnings) log::warn(warning);
   for (const std::string_view name : config::changed(*next, loaded->settings)) {

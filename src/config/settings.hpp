@@ -126,6 +126,9 @@ struct Settings {
   double target_cache_hit_rate_percent = 80;
   double target_system_availability_percent = 99.9;
   int sla_violation_alert_threshold = 3;
+  std::string alert_webhook_url = {};
+  std::string alert_command = {};
+  std::string data_dir = {};
 
   // Adaptive query executor
   int max_concurrent_queries = 100;

@@ -38,6 +38,12 @@ bool is_address(std::string_view text) {
 
 bool is_absolute_or_empty(std::string_view text) { return text.empty() || text.starts_with('/'); }
 
+bool is_web_address_or_empty(std::string_view text) {
+  if (text.empty()) return true;
+  const std::size_t scheme = text.starts_with("http://") ? 7 : text.starts_with("https://") ? 8 : text.size();
+  return text.size() > scheme && text.find_first_of(" \t\r\n") == std::string_view::npos;
+}
+
 bool are_hashes(std::string_view text) {
   constexpr std::size_t digits = 64;
   while (!text.empty()) {
@@ -253,12 +259,23 @@ std::vector<Group> groups() {
             "Keep a record of each query."},
            {"SLOW_QUERY_THRESHOLD_MS", Duration{&Settings::slow_query_threshold_ms, 0, 86400000}, reload,
             "A query that takes longer is logged as slow; 0 switches it off."},
-           {"ENABLE_ANOMALY_DETECTION", Switch{&Settings::enable_anomaly_detection}, monitor,
-            "Look for unusual behaviour."},
-           {"ANOMALY_DETECTION_SENSITIVITY", choice<&Settings::anomaly_detection_sensitivity>(sensitivities), monitor,
-            "How small a deviation counts as unusual."},
-           {"PERFORMANCE_ALERT_THRESHOLDS", Thresholds{&Settings::performance_alert_thresholds}, monitor,
-            "From which figures on an alert is raised; keys that aren't given keep their defaults."},
+           {"ENABLE_ANOMALY_DETECTION", Switch{&Settings::enable_anomaly_detection}, restart,
+            "Look for unusual behaviour of load, latency, errors, queue and cache hits: see docs/alerts.md."},
+           {"ANOMALY_DETECTION_SENSITIVITY", choice<&Settings::anomaly_detection_sensitivity>(sensitivities), restart,
+            "How small a deviation counts as unusual; with `low` there are hardly any false alarms."},
+           {"PERFORMANCE_ALERT_THRESHOLDS", Thresholds{&Settings::performance_alert_thresholds}, reload,
+            "From which figures on an alert is raised; keys that aren't given keep their defaults. docs/alerts.md says "
+            "for "
+            "how long."},
+           {"ALERT_WEBHOOK_URL",
+            Text{&Settings::alert_webhook_url, "an http or https URL, or empty", is_web_address_or_empty}, restart,
+            "Where an alert that begins or ends is told, in the body of Alertmanager's webhooks (version 4)."},
+           {"ALERT_COMMAND", Text{&Settings::alert_command, "an absolute path, or empty", is_absolute_or_empty},
+            restart,
+            "A program that is run for an alert that begins or ends, with the same body as its standard input."},
+           {"DATA_DIR", Text{&Settings::data_dir, "an absolute path, or empty", is_absolute_or_empty}, restart,
+            "The directory for what survives a restart: alerts, and the rules made for them by REST. Empty: they "
+            "don't."},
            {"TARGET_QUERY_RESPONSE_TIME_MS", Duration{&Settings::target_query_response_time_ms, 1, 86400000}, monitor,
             "The response time that is aimed at."},
            {"TARGET_CACHE_HIT_RATE_PERCENT", Ratio{&Settings::target_cache_hit_rate_percent, 0, 100}, monitor,

@@ -1,5 +1,6 @@
 #include "http/api.hpp"
 
+#include "http/alerts_api.hpp"
 #include "http/analysis_api.hpp"
 #include "http/api_table.hpp"
 #include "http/cache_api.hpp"
@@ -80,9 +81,11 @@ std::shared_ptr<const Router> api(const Sources& sources) {
                   sources.reads == nullptr ? Invalidations() : sources.reads->invalidations().by_reason();
               return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version, sources.cache.get(),
                                                  refusals, invalidations) +
-                                    stream_metrics_text(sources.change_streams())});
+                                    stream_metrics_text(sources.change_streams()) +
+                                    (sources.watch ? alert_metrics_text(*sources.watch, sources.channels) : "")});
             });
   add_cache(table, sources.cache, sources.reads, sources.change_streams);
+  add_alerts(table, sources.watch);
   add_analysis(table, sources.reads, sources.default_asker, sources.plan);
   return table.router("Millrace", sources.version);
 }

@@ -8,10 +8,12 @@
 
 #include "base/result.hpp"
 #include "cache/intelligent_cache_manager.hpp"
+#include "http/alert_metrics.hpp"
 #include "http/analysis_api.hpp"
 #include "http/api_keys.hpp"
 #include "http/router.hpp"
 #include "integration/stream_status.hpp"
+#include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
 #include "pipeline/read_cache.hpp"
 
@@ -38,6 +40,9 @@ struct Sources {
   /// How the server would run a query. Null: nobody can be asked.
   Planner plan = {};
   ApiKeys api_keys = {};
+  /// Alerts and anomalies. Null: performance isn't watched.
+  std::shared_ptr<PerformanceWatch> watch = {};
+  NotificationChannels channels = {};
 };
 
 /// Millrace's REST API.

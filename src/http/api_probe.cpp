@@ -32,6 +32,18 @@ std::shared_ptr<QueryPerformanceMonitor> monitor_with_a_past() {
   return monitor;
 }
 
+/// Two alerts, of which "a" stays.
+std::shared_ptr<PerformanceWatch> watch_with_alerts(const std::shared_ptr<QueryPerformanceMonitor>& monitor) {
+  auto watch = std::make_shared<PerformanceWatch>(monitor, PerformanceWatch::Options(), PerformanceWatch::Hooks());
+  StoredAlerts stored;
+  for (const char* id : {"a", "b"}) {
+    stored.rules.push_back({.rule_id = id, .threshold = {.threshold_value = 5000}});
+    stored.alerts.push_back({.alert_id = id, .rule_id = id, .triggered_at = std::chrono::system_clock::now()});
+  }
+  watch->alerts().restore(std::move(stored));
+  return watch;
+}
+
 std::shared_ptr<cache::IntelligentCacheManager> cache_with_entries() {
   auto cache = std::make_shared<cache::IntelligentCacheManager>(1 << 20);
   cache->cache_result("a", "[1]", std::chrono::seconds(60), {"tag"}, {"table:x"});
@@ -44,10 +56,12 @@ std::shared_ptr<cache::IntelligentCacheManager> cache_with_entries() {
 
 int main() {
   http::asio::io_context context;
+  const auto monitor = monitor_with_a_past();
   const auto router = http::api({.version = "1.2.3",
-                                 .monitor = monitor_with_a_past(),
+                                 .monitor = monitor,
                                  .probe_postgresql = reachable,
-                                 .cache = cache_with_entries()});
+                                 .cache = cache_with_entries(),
+                                 .watch = watch_with_alerts(monitor)});
   const auto server = http::Server::start({&context}, {.listen = {.host = "127.0.0.1", .port = 0}}, router);
   if (!server) {
     fmt::print(stderr, "{}\n", server.error().message);

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wire import connect, eventually
 
 from harness import Certificate, Millrace, PostgreSQL, free_port, millrace_binary
 
@@ -254,3 +255,50 @@ def test_keys_and_tls(postgres: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("MILLRACE_API_KEY", key)
         with SyncIntelligentCacheManager(server.http_url, verify=trusted) as manager:
             assert manager.get_cached_result("k")
+
+
+def test_alerts(url: str, millrace: Millrace) -> None:
+    from millrace._performance_alerts import (
+        AlertSeverity,
+        AlertState,
+        AlertThreshold,
+        PerformanceAlerts,
+        SyncPerformanceAlerts,
+    )
+    from millrace.errors import InvalidRequestError, UnexpectedAnswerError
+
+    with SyncPerformanceAlerts() as monitor:
+        rule = AlertThreshold("execution_time", 1e6, "<", severity="low", notification_channels=["ops"])
+        made = monitor.create_alert(rule)
+        assert made.threshold.severity is AlertSeverity.LOW and made.suggested_actions
+        assert monitor.create_alert(rule).rule_id == made.rule_id
+        with connect(millrace) as client:
+            client.rows("SELECT 1")
+        eventually(lambda: bool(monitor.get_alerts()), what="a second with a query")
+        (alert,) = monitor.get_alerts()
+        assert (alert.rule_id, alert.resolved_at) == (made.rule_id, None)
+        acknowledged = monitor.acknowledge_alert(alert.alert_id, "Ada & Bob")
+        assert acknowledged and acknowledged.acknowledged_by == "Ada & Bob"
+        states = {rule.rule_id: rule.state for rule in monitor.get_alert_rules()}
+        assert states[made.rule_id] is AlertState.FIRING
+        resolved = monitor.resolve_alert(alert.alert_id)
+        assert resolved and resolved.resolved and resolved.resolved_at
+        assert monitor.resolve_alert("no/such alert") is None
+        assert monitor.delete_alert(alert.alert_id) and not monitor.delete_alert(alert.alert_id)
+        assert monitor.delete_alert_rule(made.rule_id) and not monitor.delete_alert_rule(made.rule_id)
+        with pytest.raises(UnexpectedAnswerError, match="PERFORMANCE_ALERT_THRESHOLDS"):
+            monitor.delete_alert_rule("builtin_error_rate")
+        with pytest.raises(InvalidRequestError, match="body.metric_type"):
+            monitor.create_alert(AlertThreshold("lock_contention", 1))
+        assert monitor.detect_performance_anomalies() == []
+
+    async def run() -> None:
+        async with PerformanceAlerts() as monitor:
+            made = await monitor.create_alert(AlertThreshold("execution_time", 5000, min_occurrences=3))
+            assert made.alert_id == "pending"
+            assert await monitor.get_alerts() == []
+            assert await monitor.acknowledge_alert("nosuch") is None
+            assert await monitor.delete_alert_rule(made.rule_id)
+            assert await monitor.detect_performance_anomalies() == []
+
+    asyncio.run(run())
