@@ -213,6 +213,7 @@ void Service::run() {
   log::info("ready", {{"version", version()}});
   control_.run();
   watch_->stop();
+  for (const auto& channel : channels_) channel->stop();
   cores_.stop();
   backend::join_slow_logins();
   log::info("stopped");

@@ -7,13 +7,13 @@ namespace millrace::http {
 NotificationChannel::NotificationChannel(std::string name, Deliver deliver, Limits limits)
     : name_(std::move(name)), deliver_(std::move(deliver)), limits_(limits), thread_([this] { run(); }) {}
 
-NotificationChannel::~NotificationChannel() {
+void NotificationChannel::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   wake_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void NotificationChannel::send(std::string text) {

@@ -36,12 +36,14 @@ class NotificationChannel {
   NotificationChannel(std::string name, Deliver deliver, Limits limits);
   NotificationChannel(std::string name, Deliver deliver)
       : NotificationChannel(std::move(name), std::move(deliver), Limits()) {}
-  /// What waits is lost.
-  ~NotificationChannel();
+  ~NotificationChannel() { stop(); }
   NotificationChannel(const NotificationChannel&) = delete;
   NotificationChannel& operator=(const NotificationChannel&) = delete;
 
   void send(std::string text);
+
+  /// Ends the thread; what waits is lost. May be called twice.
+  void stop();
 
   const std::string& name() const { return name_; }
   Counts counts() const;

@@ -22,7 +22,7 @@ std::string number(double value) {
   return value >= 100 || value == std::trunc(value) ? fmt::format("{:.0f}", value) : fmt::format("{:.3g}", value);
 }
 
-std::string minutes(int count) { return count == 1 ? "minute" : fmt::format("{} minutes", count); }
+std::string minutes(int count) { return count == 1 ? "a minute" : fmt::format("{} minutes", count); }
 
 std::string_view in_words(std::string_view comparison) {
   if (comparison == ">") return "over";
@@ -43,6 +43,7 @@ struct AlertRules::Kept {
   int clear_slices = 0;
   bool firing = false;
   std::optional<double> value;
+  bool lacks_data = false;
 
   void add(std::uint64_t count) {
     slices[current] = static_cast<std::uint32_t>(std::min<std::uint64_t>(slices[current] + count, UINT32_MAX));
@@ -77,6 +78,11 @@ struct AlertRules::Kept {
       return fmt::format("{} {} took {} than {} within {}; of late the slowest {}", occurrences,
                          occurrences == 1 ? "query" : "queries", longer ? "longer" : "less", limit,
                          minutes(threshold.window_minutes), figure);
+    }
+    if (lacks_data) {
+      return fmt::format("there is nothing to take the {} of, for {} seconds within {}",
+                         title_of(threshold.metric_type), occurrences * static_cast<int>(slice_seconds),
+                         minutes(threshold.window_minutes));
     }
     return fmt::format("{} is {}: {} {} for {} seconds within {}", title_of(threshold.metric_type), figure,
                        in_words(threshold.comparison_operator), limit, occurrences * static_cast<int>(slice_seconds),
@@ -251,6 +257,7 @@ void AlertRules::close_slice(Kept& rule, Time now) {
   const AlertThreshold& threshold = rule.threshold;
   const auto figure = slice_.value(threshold.metric_type, threshold.min_samples);
   if (figure) rule.value = figure;
+  rule.lacks_data = !figure;
   if (threshold.metric_type != Metric::execution_time) rule.add(rule.occurrences_in(slice_));
   advance(rule, now);
   if (figure) {

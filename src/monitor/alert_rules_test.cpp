@@ -65,7 +65,7 @@ TEST_F(Rules, PendingThenFiringThenResolved) {
   ASSERT_EQ(events.size(), 1);
   EXPECT_FALSE(events[0].resolved);
   EXPECT_EQ(events[0].current_value, 10);
-  EXPECT_EQ(events[0].description, "error rate is 10 %: over 5 % for 30 seconds within minute");
+  EXPECT_EQ(events[0].description, "error rate is 10 %: over 5 % for 30 seconds within a minute");
   run(30, 100, 10);
   EXPECT_TRUE(rules_.take_events().empty()) << "told once";
   run(50, 100);
@@ -135,6 +135,8 @@ TEST_F(Rules, WhatNoDataMeans) {
   run(10, 0);
   EXPECT_EQ(state(keep), AlertState::inactive);
   EXPECT_EQ(state(alert), AlertState::firing);
+  EXPECT_EQ(rules_.alerts(true).at(0).description,
+            "there is nothing to take the error rate of, for 10 seconds within 5 minutes");
   run(10, 100, 50);
   EXPECT_EQ(state(keep), AlertState::firing);
   EXPECT_EQ(state(ok), AlertState::firing);

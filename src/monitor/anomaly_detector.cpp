@@ -48,7 +48,7 @@ constexpr double calm_share = 0.6;
 
 }  // namespace
 
-double Surprise::score() const { return std::clamp(nats10 / (2 * medium_threshold), 0.0, 1.0); }
+double Surprise::score() const { return std::clamp(neg_log10_p / (2 * medium_threshold), 0.0, 1.0); }
 
 SurpriseMeter::SurpriseMeter() = default;
 
@@ -133,7 +133,7 @@ std::optional<Surprise> SurpriseMeter::missing(double samples) {
   const double surprising = std::max(least_missing, 3 * longest_missing_);
   if (missing_told_ || missing_run_ < surprising || count_ < values_before_any) return std::nullopt;
   missing_told_ = true;
-  return Surprise{.nats10 = 2 * medium_threshold, .kind = AnomalyKind::missing_data, .expected = usual_.median()};
+  return Surprise{.neg_log10_p = 2 * medium_threshold, .kind = AnomalyKind::missing_data, .expected = usual_.median()};
 }
 
 /// What isn't as it is at this time, or in general.
@@ -199,7 +199,7 @@ Surprise SurpriseMeter::of_value(double at, double value) {
   }
   if (distance <= 0) way *= discount_of_seen;
   if (way > place) said.kind = AnomalyKind::spike;
-  said.nats10 = (1 - part_of_second) * std::max(place, way) + part_of_second * std::min(place, way);
+  said.neg_log10_p = (1 - part_of_second) * std::max(place, way) + part_of_second * std::min(place, way);
   return said;
 }
 
@@ -220,7 +220,7 @@ Surprise SurpriseMeter::of_last(double residual) {
     add(inward, spread, 1 - outside);
     const auto compare = [&](Feature feature, AnomalyKind kind, double sum) {
       const double one = histories_[feature].surprise(power(sum), 1);
-      if (one > said.nats10) said = {.nats10 = one, .kind = kind, .expected = usual_.median()};
+      if (one > said.neg_log10_p) said = {.neg_log10_p = one, .kind = kind, .expected = usual_.median()};
     };
     const Evidence& further = above.sum > below.sum ? above : below;
     compare(side, further.since > values_of_drift ? AnomalyKind::drift : AnomalyKind::level_shift, further.sum);
@@ -258,10 +258,10 @@ Surprise SurpriseMeter::observe(double at, double value) {
   const double left = residual(at, value);
   const Surprise lasting = settling_ > 0 ? Surprise{} : of_last(left);
   remember(at, value);
-  if (lasting.nats10 > said.nats10) said = lasting;
+  if (lasting.neg_log10_p > said.neg_log10_p) said = lasting;
   said.settling = settling_ > 0;
-  if (said.settling) said.nats10 = std::max(said.nats10 - settled_surprise, 0.0);
-  if (count_ < values_before_any) said.nats10 = 0;
+  if (said.settling) said.neg_log10_p = std::max(said.neg_log10_p - settled_surprise, 0.0);
+  if (count_ < values_before_any) said.neg_log10_p = 0;
   return gap.value_or(said);
 }
 
@@ -274,10 +274,10 @@ AlarmGate::AlarmGate(DetectorProfile profile) : threshold_(threshold_of(profile)
 
 bool AlarmGate::step(const Surprise& surprise) {
   ++since_alarm_;
-  calm_ = surprise.nats10 < calm_share * threshold_ ? calm_ + 1 : 0;
+  calm_ = surprise.neg_log10_p < calm_share * threshold_ ? calm_ + 1 : 0;
   if (calm_ >= calm_values) in_episode_ = false;
   const bool pause_is_over = !has_alarmed_ || since_alarm_ >= pause_values;
-  if (surprise.nats10 < threshold_ || in_episode_ || !pause_is_over) return false;
+  if (surprise.neg_log10_p < threshold_ || in_episode_ || !pause_is_over) return false;
   in_episode_ = has_alarmed_ = true;
   since_alarm_ = 0;
   return true;

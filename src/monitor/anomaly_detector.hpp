@@ -26,7 +26,7 @@ inline constexpr std::array<std::string_view, 6> anomaly_kind_names = {
 
 /// What the next value of a series looks like beside all before it.
 struct Surprise {
-  double nats10 = 0;  ///< -log10 of the probability, roughly
+  double neg_log10_p = 0;  ///< -log10 of the probability, roughly
   AnomalyKind kind = AnomalyKind::spike;
   double expected = 0;    ///< the value that would have been usual
   bool settling = false;  ///< the series has just begun, or begun again after a gap: a surprise counts for less
@@ -43,7 +43,7 @@ struct Surprise {
 /// peaks that it had. Each of these has its own history (`TailHistogram`). Of the first two both count, of the others
 /// the largest.
 ///
-/// NaN is a value that is missing. Timestamps may have gaps and step back. About 80 kB and a few microseconds a value;
+/// NaN is a value that is missing. Timestamps may have gaps and step back. About 130 kB and a few microseconds a value;
 /// never allocates once the season is known. Not thread-safe.
 class SurpriseMeter {
  public:

@@ -164,7 +164,7 @@ TEST(AnomalyDetector, BearsWhateverComes) {
     const auto step = static_cast<double>(random() % 7) - 1;  // stands still, and steps back too
     at += random() % 500 == 0 ? 1e7 * (step - 2) : step;
     const auto verdict = detector.observe(at, odd[random() % odd.size()]);
-    ASSERT_TRUE(std::isfinite(verdict.surprise.nats10));
+    ASSERT_TRUE(std::isfinite(verdict.surprise.neg_log10_p));
   }
 }
 
@@ -175,10 +175,10 @@ TEST(AnomalyDetector, LooksBackOnly) {
   SurpriseMeter part;
   std::vector<double> first;
   for (std::size_t i = 0; i < series.values.size(); ++i) {
-    const double one = whole.observe(series.at[i], series.values[i]).nats10;
+    const double one = whole.observe(series.at[i], series.values[i]).neg_log10_p;
     if (i < 1500) first.push_back(one);
   }
-  for (std::size_t i = 0; i < 1500; ++i) ASSERT_EQ(part.observe(series.at[i], series.values[i]).nats10, first[i]);
+  for (std::size_t i = 0; i < 1500; ++i) ASSERT_EQ(part.observe(series.at[i], series.values[i]).neg_log10_p, first[i]);
 }
 
 TEST(AnomalyDetector, FindsHalfOfWhatWasPutInAndLittleElse) {

@@ -42,7 +42,8 @@ void SeasonalMemory::add(double at, double value) {
   rounds_seen_ = static_cast<std::int64_t>((at - began_) / period_);
   const std::int64_t round = round_of(at);
   Range& here = range(round, slot_of(at));
-  const auto one = static_cast<float>(value);
+  constexpr double most = std::numeric_limits<float>::max();
+  const auto one = static_cast<float>(std::clamp(value, -most, most));
   if (here.round != round) {
     here = {.least = one, .most = one, .mean = one, .count = 1, .round = round};
   } else {
