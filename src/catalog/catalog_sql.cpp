@@ -76,6 +76,10 @@ constexpr Part parts[] = {
     {"inhrelid, inhparent, xmin", "pg_inherits WHERE inhrelid NOT IN (SELECT oid FROM temporary)"},
     {"partrelid, xmin", "pg_partitioned_table WHERE partrelid NOT IN (SELECT oid FROM temporary)"},
     {"oid, xmin", "pg_trigger WHERE NOT tgisinternal AND tgrelid NOT IN (SELECT oid FROM temporary)"},
+    // Those of foreign keys: whether they are enabled.
+    {"tgrelid, tgconstraint, tgtype, tgenabled",
+     "pg_trigger WHERE tgisinternal AND tgconstraint <> 0 AND tgrelid NOT IN (SELECT oid FROM temporary)"},
+    {"subdbid, subname", "pg_subscription"},
     {"oid, xmin", "pg_rewrite WHERE ev_class NOT IN (SELECT oid FROM temporary)"},
     {"oid, xmin", "pg_policy WHERE polrelid NOT IN (SELECT oid FROM temporary)"},
     {"oid, xmin", "pg_type WHERE typnamespace NOT IN (SELECT oid FROM temporary_schemas)"},
@@ -170,6 +174,13 @@ constexpr std::string_view content[] = {
     "SELECT DISTINCT 'cascade', confrelid, conrelid FROM pg_constraint WHERE contype = 'f'"
     " AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))"
     " AND conrelid IN (SELECT oid FROM shown);",
+
+    // What certainly holds: see ForeignKey. Subscriptions write as replicas do, which check none.
+    "SELECT 'foreign_key', conrelid, conkey, confrelid, confkey FROM pg_constraint WHERE contype = 'f' AND convalidated"
+    " AND NOT condeferrable AND conrelid IN (SELECT oid FROM shown) AND confrelid IN (SELECT oid FROM shown)"
+    " AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgconstraint = pg_constraint.oid AND t.tgenabled NOT IN ('O', "
+    "'A'))"
+    " AND NOT EXISTS (SELECT subname FROM pg_subscription);",
 
     // i, s, v: the last is the worst. What may be called as `row.name`: with defaults or VARIADIC it still is.
     "SELECT 'function', p.proname, max(w.volatility COLLATE \"C\"), bool_and(b.built_in),"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 
 #include "catalog/array_text.hpp"
 #include "catalog/role_defaults.hpp"
@@ -41,6 +42,8 @@ class Reader {
       relation(row);
     } else if (kind == "key") {
       key(row);
+    } else if (kind == "foreign_key") {
+      foreign_key(row);
     } else if (kind == "inherits") {
       builder_.inherit(number(row, 1), number(row, 2));
     } else if (kind == "cascade") {
@@ -124,6 +127,30 @@ class Reader {
       rest.remove_prefix(std::min(rest.size(), rest.find(' ') == rest.npos ? rest.size() : rest.find(' ') + 1));
     }
     relation->keys.push_back(std::move(columns));
+  }
+
+  void foreign_key(const Row& row) {
+    auto* relation = builder_.find(number(row, 1));
+    auto columns = names_of(number(row, 1), text(row, 2));
+    auto referenced = names_of(number(row, 3), text(row, 4));
+    if (relation == nullptr || !columns || !referenced || columns->size() != referenced->size()) return;
+    relation->foreign_keys.push_back(
+        {.columns = *std::move(columns), .referenced = number(row, 3), .referenced_columns = *std::move(referenced)});
+  }
+
+  /// Of an array of pg_attribute.attnum.
+  std::optional<std::vector<std::string>> names_of(Oid oid, std::string_view array) {
+    const auto* relation = builder_.find(oid);
+    const auto numbers = elements_of(array);
+    if (relation == nullptr || !numbers) return std::nullopt;
+    const auto& places = numbers_[oid];
+    std::vector<std::string> names;
+    for (const auto& each : *numbers) {
+      const auto place = std::ranges::find(places, number(each));
+      if (place == places.end()) return std::nullopt;
+      names.push_back(relation->columns[static_cast<std::size_t>(place - places.begin())].name);
+    }
+    return names;
   }
 
   static Functions functions(const Row& row) {

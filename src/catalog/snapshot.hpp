@@ -27,6 +27,14 @@ struct Column {
   Oid collation = 0;  ///< pg_attribute.attcollation; 0: its type has none
 };
 
+/// A validated foreign key that is checked at once, by triggers that are enabled: each row whose columns aren't NULL
+/// has its row in `referenced`. None where a logical subscription may write without checking.
+struct ForeignKey {
+  std::vector<std::string> columns;
+  Oid referenced = 0;
+  std::vector<std::string> referenced_columns;  ///< in the same order
+};
+
 /// A table, partition, view, materialized view, foreign table, sequence or composite type. Not known are temporary
 /// tables, indexes and what TOAST keeps.
 struct Relation {
@@ -42,6 +50,7 @@ struct Relation {
   std::vector<Column> columns;                 ///< without those that were dropped; in their order
   std::vector<std::vector<std::string>> keys;  ///< columns of each valid, unique, immediate, unconditional index on
                                                ///< columns only, without those that it merely includes
+  std::vector<ForeignKey> foreign_keys;        ///< those that certainly hold
   std::vector<Oid> parents;                    ///< partitioned table, or tables that it inherits from; direct ones
   std::vector<Oid> children;                   ///< direct ones
   std::vector<Oid> cascades;  ///< tables whose rows change when rows of this are deleted or updated (foreign keys)

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "optimizer/scope.hpp"
+
+namespace millrace::optimizer {
+
+/// A literal, perhaps cast, other than NULL.
+struct Constant {
+  enum class Kind : std::uint8_t { integer, decimal, string, boolean };
+  Kind kind = Kind::integer;
+  std::string text;        ///< as it is written, without quotes; "t", "f"
+  std::int64_t value = 0;  ///< of an integer within four bytes
+  Oid type = 0;            ///< type::unknown: a string that becomes what it is compared with
+};
+/// Casts to PostgreSQL's own types only. Nullopt: not a literal, or NULL.
+std::optional<Constant> constant_of(const Analysis& analysis, const Node* node);
+bool is_null_constant(const Node* node);
+std::optional<bool> boolean_constant(const Node* node);
+
+/// The type of what a rule may ask of; 0: not known.
+Oid type_of(const Analysis& analysis, const Node* node, Scope scope);
+
+/// A comparison by one of PostgreSQL's own operators; `name`: "=", "<>", "<", "<=", ">", ">=". Null: something else.
+struct Comparison {
+  std::string_view name;
+  Node* left = nullptr;
+  Node* right = nullptr;
+};
+std::optional<Comparison> comparison_of(const Analysis& analysis, const Node* node);
+/// The same with a literal on its right, turned round if need be.
+struct Bound {
+  std::string_view name;
+  Node* value = nullptr;
+  Node* literal = nullptr;
+  Constant constant;
+};
+std::optional<Bound> bound_of(const Analysis& analysis, const Node* node);
+std::string_view turned(std::string_view comparison);
+
+/// A plain call of PostgreSQL's own function with so many arguments: no DISTINCT, FILTER, OVER and so on.
+const PgQuery__FuncCall* call_of(const Analysis& analysis, const Node* node, std::string_view name,
+                                 std::size_t arguments);
+/// An operator of two sides with this name, PostgreSQL's own.
+const PgQuery__AExpr* operator_of(const Analysis& analysis, const Node* node, std::string_view name);
+const PgQuery__BoolExpr* bool_of(const Node* node, PgQuery__BoolExprType kind);
+/// As PostgreSQL names a column of a list, where that is simple. Empty: not certain.
+std::string output_name(const PgQuery__ResTarget* target);
+/// A SELECT from FROM with WHERE and a list, and nothing else: no grouping, DISTINCT, LIMIT, ORDER BY, WITH, ...
+bool is_simple(const Select* select);
+/// Each item of its list is one value of one row, as far as is certain: no aggregate, no function that makes rows.
+bool has_only_scalars(const Analysis& analysis, const Select* select);
+
+/// No row can make it fail, whatever the data: rules may let it be evaluated for more rows, or fewer. Literals and what
+/// depends on no row fail always or never.
+bool cannot_fail(Analysis& analysis, const Node* node, Scope scope, const Cte* ctes);
+
+/// Of a simple SELECT from tables: its conditions. (Its list is the caller's to look at.)
+bool select_cannot_fail(Analysis& analysis, Select* select, Scope parent, const Cte* ctes);
+
+/// Whether it is certainly not NULL in the rows that the conjuncts of its level leave.
+bool not_null(const Analysis& analysis, const Node* node, Scope scope, bool by_conjuncts = true);
+
+/// Equal by `=` means the same bytes: for text, that its collation is a deterministic one that every database has.
+bool equal_is_same(const Resolved& column);
+
+/// Messages for people: schema-less, as they know it.
+std::string name_of(const Resolved& column);
+
+}  // namespace millrace::optimizer

@@ -1,0 +1,39 @@
+// `EXISTS (SELECT count(*) FROM ...)`: an aggregate without GROUP BY has one row, whatever there is, so it is true.
+#include "optimizer/rules/rules.hpp"
+
+namespace millrace::optimizer {
+
+namespace {
+
+bool is_aggregate(const Site& site, const Node* node, Scope inside) {
+  if (node == nullptr || node->node_case != PG_QUERY__NODE__NODE_FUNC_CALL) return false;
+  if (node->func_call->agg_star) return call_of(site.analysis, node, "count", 0) != nullptr;
+  for (const std::string_view name : {"count", "max", "min"}) {
+    const auto* call = call_of(site.analysis, node, name, 1);
+    // An aggregate of an outer column is the outer query's.
+    const auto column = call != nullptr ? site.analysis.column(call->args[0], inside) : std::nullopt;
+    if (column && column->level == inside.level) return true;
+  }
+  return false;
+}
+
+Node* apply(const Site& site, Node* node) {
+  if (node->node_case != PG_QUERY__NODE__NODE_SUB_LINK) return nullptr;
+  const auto* link = node->sub_link;
+  if (link->sub_link_type != PG_QUERY__SUB_LINK_TYPE__EXISTS_SUBLINK) return nullptr;
+  auto* select = link->subselect->select_stmt;
+  if (!is_simple(select) || select->n_target_list != 1) return nullptr;
+  const Scope inside{.level = &site.analysis.level_of(select, site.scope(), site.place.ctes)};
+  if (!is_aggregate(site, select->target_list[0]->res_target->val, inside)) return nullptr;
+  if (!select_cannot_fail(site.analysis, select, site.scope(), site.place.ctes)) {
+    site.missed("the conditions of the sub-query may fail, or what they are of isn't a table");
+    return nullptr;
+  }
+  return site.tree.expression("true");
+}
+
+}  // namespace
+
+const Rule rules::exists_of_aggregate{.name = "exists_of_aggregate", .level = 2, .expression = apply};
+
+}  // namespace millrace::optimizer
