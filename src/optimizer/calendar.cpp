@@ -49,9 +49,7 @@ std::optional<chrono::seconds> read_time(std::string_view text) {
   return chrono::hours(*hour) + chrono::minutes(*minute) + chrono::seconds(second);
 }
 
-bool in_years(Moment moment) {
-  return moment >= *moment_of(1) && moment < *moment_of(9999, 12, 31);
-}
+bool in_years(Moment moment) { return moment >= *moment_of(1) && moment < *moment_of(9999, 12, 31); }
 
 }  // namespace
 
@@ -98,7 +96,9 @@ std::optional<Moment> moment_of(const Constant& constant) {
 days zone_margin(std::string_view time_zone) {
   if (time_zone == "UTC" || time_zone == "Etc/UTC" || time_zone == "GMT") return days(0);
   const auto slash = time_zone.find('/');
-  const auto is_letter = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c == '/'; };
+  const auto is_letter = [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c == '/';
+  };
   if (slash != std::string_view::npos && slash > 2 && std::ranges::all_of(time_zone, is_letter)) return days(2);
   return days(15);
 }

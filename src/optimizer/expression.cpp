@@ -9,7 +9,8 @@ namespace millrace::optimizer {
 
 /// As PostgreSQL names a column that has no AS, where that is simple. Empty: not certain.
 std::string output_name(const PgQuery__ResTarget* target) {
-  if (const auto given = std::string_view(target->name != nullptr ? target->name : ""); !given.empty()) return std::string(given);
+  if (const auto given = std::string_view(target->name != nullptr ? target->name : ""); !given.empty())
+    return std::string(given);
   const auto* value = target->val;
   switch (value->node_case) {
     case PG_QUERY__NODE__NODE_COLUMN_REF: {
@@ -20,6 +21,9 @@ std::string output_name(const PgQuery__ResTarget* target) {
       const auto names = strings({value->func_call->funcname, value->func_call->n_funcname});
       return names.empty() ? "" : std::string(names.back());
     }
+    case PG_QUERY__NODE__NODE_NULL_TEST:
+    case PG_QUERY__NODE__NODE_BOOLEAN_TEST:
+    case PG_QUERY__NODE__NODE_BOOL_EXPR:
     case PG_QUERY__NODE__NODE_A_CONST:
     case PG_QUERY__NODE__NODE_A_EXPR:
       return value->node_case == PG_QUERY__NODE__NODE_A_EXPR &&
@@ -194,7 +198,8 @@ const PgQuery__AExpr* operator_of(const Analysis& analysis, const Node* node, st
 }
 
 const PgQuery__BoolExpr* bool_of(const Node* node, PgQuery__BoolExprType kind) {
-  const bool is = node != nullptr && node->node_case == PG_QUERY__NODE__NODE_BOOL_EXPR && node->bool_expr->boolop == kind;
+  const bool is =
+      node != nullptr && node->node_case == PG_QUERY__NODE__NODE_BOOL_EXPR && node->bool_expr->boolop == kind;
   return is ? node->bool_expr : nullptr;
 }
 
@@ -222,10 +227,10 @@ bool is_scalar(const Analysis& analysis, const Node* node) {
     case PG_QUERY__NODE__NODE_TYPE_CAST:
       return is_scalar(analysis, node->type_cast->arg);
     case PG_QUERY__NODE__NODE_FUNC_CALL: {
-      constexpr std::string_view known[] = {"lower",    "upper",     "length",     "char_length", "now",    "btrim",
-                                            "ltrim",    "rtrim",     "left",       "right",       "substr", "substring",
-                                            "date_trunc", "date_part", "extract",  "to_char",     "abs",    "round",
-                                            "concat",   "md5",       "floor",      "ceil",        "replace", "date"};
+      constexpr std::string_view known[] = {"lower",      "upper",     "length",  "char_length", "now",     "btrim",
+                                            "ltrim",      "rtrim",     "left",    "right",       "substr",  "substring",
+                                            "date_trunc", "date_part", "extract", "to_char",     "abs",     "round",
+                                            "concat",     "md5",       "floor",   "ceil",        "replace", "date"};
       const auto names = strings({node->func_call->funcname, node->func_call->n_funcname});
       if (names.empty() || std::ranges::find(known, names.back()) == std::end(known)) return false;
       if (call_of(analysis, node, names.back(), node->func_call->n_args) == nullptr) return false;
@@ -315,13 +320,15 @@ class CannotFail {
 
   bool children(const Node* node, Scope scope) {
     bool all = true;
-    for_each_child(message_of(node), [&](ProtobufCMessage*, Node** slot) { all = all && slot != nullptr && of(*slot, scope); });
+    for_each_child(message_of(node),
+                   [&](ProtobufCMessage*, Node** slot) { all = all && slot != nullptr && of(*slot, scope); });
     return all;
   }
 
   /// It fails always or never.
   bool of_no_row(const Node* node) {
-    if (node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF || node->node_case == PG_QUERY__NODE__NODE_SUB_LINK) return false;
+    if (node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF || node->node_case == PG_QUERY__NODE__NODE_SUB_LINK)
+      return false;
     bool none = true;
     const Visit visit = [&](ProtobufCMessage* child, Node** slot) {
       if (!none) return;
@@ -349,7 +356,8 @@ class CannotFail {
   bool expression(const PgQuery__AExpr* expression) {
     const auto name = operator_name(expression);
     if (name.empty()) return false;
-    const bool compares = std::ranges::find(comparisons, name) != std::end(comparisons) && analysis_.plain_operator(name);
+    const bool compares =
+        std::ranges::find(comparisons, name) != std::end(comparisons) && analysis_.plain_operator(name);
     switch (expression->kind) {
       case PG_QUERY__A__EXPR__KIND__AEXPR_OP:
       case PG_QUERY__A__EXPR__KIND__AEXPR_DISTINCT:
@@ -369,7 +377,7 @@ class CannotFail {
   }
 
   bool function(const Node* node) {
-    for (const std::string_view name : {"lower", "upper", "length", "now", "btrim"}) {
+    for (const std::string_view name : {"lower", "upper", "length", "now", "btrim", "left", "right"}) {
       if (call_of(analysis_, node, name, node->func_call->n_args) != nullptr) return true;
     }
     return false;
@@ -399,9 +407,9 @@ bool select_cannot_fail(Analysis& analysis, Select* select, Scope parent, const 
 
 /// They put NULLs in columns' place.
 static bool has_grouping_sets(const Select* select) {
-  return select != nullptr && std::ranges::any_of(std::span(select->group_clause, select->n_group_clause), [](const Node* item) {
-    return item->node_case == PG_QUERY__NODE__NODE_GROUPING_SET;
-  });
+  return select != nullptr &&
+         std::ranges::any_of(std::span(select->group_clause, select->n_group_clause),
+                             [](const Node* item) { return item->node_case == PG_QUERY__NODE__NODE_GROUPING_SET; });
 }
 
 bool not_null(const Analysis& analysis, const Node* node, Scope scope, bool by_conjuncts) {

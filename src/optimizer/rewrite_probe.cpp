@@ -2,11 +2,12 @@
 //
 // For the tests of the optimizer and bench/rewrites: reads the catalogs of DATABASE_URL's database (in the environment)
 // once, and then a JSON object a line, which it answers with one:
-//   {"sql": ..., "level": 3, "time_zone": "UTC", "search_path": ["public"], "pushdown": true, "join": true, "budget_ms": 500}
+//   {"sql": ..., "level": 3, "time_zone": "UTC", "search_path": ["public"], "pushdown": true, "join": true,
+//   "budget_ms": 500}
 //   {"text": ..., "steps": [{"rule", "before", "after", "by_cost"}], "near_misses": [{"rule", "missing"}],
 //    "not_rewritten": ..., "out_of_time": ..., "ns": ...}, or {"error": ..., "detail": ...}
-// `ns` is what the last of "times" rewrites of it took. {"rules": true} is answered with the rules' names. It reads the
-// catalogs again when it is told {"reload": true}.
+// `ns` is what the last of "times" rewrites of it took. {"rules": true} is answered with the rules' names. {"print":
+// sql} with the statement as the printer says it. It reads the catalogs again when it is told {"reload": true}.
 #include <pthread.h>
 
 #include <boost/asio/co_spawn.hpp>
@@ -20,6 +21,7 @@
 #include "catalog/read_snapshot.hpp"
 #include "config/database_url.hpp"
 #include "optimizer/rewriter.hpp"
+#include "optimizer/tree.hpp"
 
 using namespace millrace;
 namespace asio = boost::asio;
@@ -80,7 +82,8 @@ json::object answer(const catalog::Snapshot& snapshot, const json::object& line)
     if (!rewritten) return {{"error", rewritten.error().message}, {"detail", rewritten.error().detail}};
     json::array steps, misses;
     for (const auto& step : rewritten->steps)
-      steps.push_back(json::object{{"rule", step.rule}, {"before", step.before}, {"after", step.after}, {"by_cost", step.by_cost}});
+      steps.push_back(
+          json::object{{"rule", step.rule}, {"before", step.before}, {"after", step.after}, {"by_cost", step.by_cost}});
     for (const auto& miss : rewritten->near_misses)
       misses.push_back(json::object{{"rule", miss.rule}, {"missing", miss.missing}});
     return {{"text", rewritten->text},
@@ -104,6 +107,10 @@ void* serve(void* data) {
       json::array names;
       for (const auto name : optimizer::rule_names()) names.emplace_back(json::string(name));
       std::cout << json::serialize(names) << std::endl;
+    } else if (const auto* print = line.if_contains("print")) {
+      const auto tree = optimizer::Tree::parse(json::value_to<std::string>(*print));
+      const auto printed = tree ? (*tree)->text() : std::nullopt;
+      std::cout << json::serialize(json::value(json::string(printed.value_or("")))) << std::endl;
     } else {
       std::cout << json::serialize(answer(*snapshot, line)) << std::endl;
     }

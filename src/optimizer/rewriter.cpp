@@ -122,37 +122,37 @@ class Pass {
       out_of_time = now_ns() > deadline_;
       return !out_of_time;
     };
-    Walk walk{
-        .analysis = analysis_,
-        .expression =
-            [&](Node** slot, const Place& place, bool&) {
-              if (place.fixed) return true;
-              for (const auto* rule : all_rules()) {
-                if (rule->expression == nullptr || !enabled(*rule, options_)) continue;
-                auto* instead = rule->expression({tree_, analysis_, place, rule->name, misses}, *slot);
-                if (instead == nullptr) continue;
-                // A constant makes what stands beside it go: nothing that fails.
-                if (boolean_constant(instead) && !cannot_fail(analysis_, place.root, place.scope, place.ctes)) {
-                  misses.push_back({.rule = std::string(rule->name), .missing = "what stands beside the condition may fail"});
-                  continue;
-                }
-                if (place.target != nullptr) place.target->name = tree_.chars(output_name(place.target));
-                *slot = instead;
-                fired = rule;
-                return false;
-              }
-              return true;
-            },
-        .select =
-            [&](Select* each, const Place& place) {
-              for (const auto* rule : all_rules()) {
-                if (rule->query == nullptr || !enabled(*rule, options_)) continue;
-                if (!rule->query({tree_, analysis_, place, rule->name, misses}, each)) continue;
-                fired = rule;
-                return false;
-              }
-              return may_go_on();
-            }};
+    Walk walk{.analysis = analysis_,
+              .expression =
+                  [&](Node** slot, const Place& place, bool&) {
+                    if (place.fixed) return true;
+                    for (const auto* rule : all_rules()) {
+                      if (rule->expression == nullptr || !enabled(*rule, options_)) continue;
+                      auto* instead = rule->expression({tree_, analysis_, place, rule->name, misses}, *slot);
+                      if (instead == nullptr) continue;
+                      // A constant makes what stands beside it go: nothing that fails.
+                      if (boolean_constant(instead) && !cannot_fail(analysis_, place.root, place.scope, place.ctes)) {
+                        misses.push_back(
+                            {.rule = std::string(rule->name), .missing = "what stands beside the condition may fail"});
+                        continue;
+                      }
+                      if (place.target != nullptr) place.target->name = tree_.chars(output_name(place.target));
+                      *slot = instead;
+                      fired = rule;
+                      return false;
+                    }
+                    return true;
+                  },
+              .select =
+                  [&](Select* each, const Place& place) {
+                    for (const auto* rule : all_rules()) {
+                      if (rule->query == nullptr || !enabled(*rule, options_)) continue;
+                      if (!rule->query({tree_, analysis_, place, rule->name, misses}, each)) continue;
+                      fired = rule;
+                      return false;
+                    }
+                    return may_go_on();
+                  }};
     walk.statement(select, {});
     if (fired != nullptr) normalize(tree_, &select->base);
     return fired;
@@ -199,8 +199,8 @@ Node* Site::narrowed(Node* condition, Node* implied) const {
 
 Result<Rewrite> rewrite(std::string_view text, const catalog::Snapshot& snapshot, const Session& session,
                         const Options& options) {
-  const auto deadline =
-      static_cast<std::int64_t>(now_ns()) + std::chrono::duration_cast<std::chrono::nanoseconds>(options.budget).count();
+  const auto deadline = static_cast<std::int64_t>(now_ns()) +
+                        std::chrono::duration_cast<std::chrono::nanoseconds>(options.budget).count();
   auto tree = Tree::parse(text);
   if (!tree) return std::unexpected(std::move(tree).error());
   Rewrite result{.text = std::string(text)};
@@ -224,11 +224,13 @@ Result<Rewrite> rewrite(std::string_view text, const catalog::Snapshot& snapshot
     auto printed = (*tree)->text();
     if (!printed) {
       // What came before is good; nothing is built on what can't be said.
-      result.near_misses.push_back({.rule = std::string(rule->name), .missing = "the rewritten statement can't be printed"});
+      result.near_misses.push_back(
+          {.rule = std::string(rule->name), .missing = "the rewritten statement can't be printed"});
       break;
     }
     printed->insert(0, before);
-    result.steps.push_back({.rule = std::string(rule->name), .before = result.text, .after = *printed, .by_cost = rule->by_cost});
+    result.steps.push_back(
+        {.rule = std::string(rule->name), .before = result.text, .after = *printed, .by_cost = rule->by_cost});
     result.text = *std::move(printed);
   }
   return result;

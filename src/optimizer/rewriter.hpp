@@ -19,7 +19,7 @@ struct Options {
   ///   4: what is usually quicker, but can be slower: to be compared by EXPLAIN (Step::by_cost)
   ///   5: as 4
   int level = 3;
-  bool rewriting = true;          ///< ENABLE_AUTOMATIC_QUERY_REWRITING: without it nothing is rewritten
+  bool rewriting = true;           ///< ENABLE_AUTOMATIC_QUERY_REWRITING: without it nothing is rewritten
   bool predicate_pushdown = true;  ///< ENABLE_PREDICATE_PUSHDOWN
   bool join_optimization = true;   ///< ENABLE_JOIN_OPTIMIZATION
   /// MAX_QUERY_OPTIMIZATION_TIME_MS: no further rule is tried once it is over; what was done stays.
@@ -40,20 +40,20 @@ struct NearMiss {
 };
 
 struct Rewrite {
-  std::string text = {};              ///< the original's where there are no steps
-  std::vector<Step> steps = {};       ///< in their order; each alone gives the same rows
+  std::string text = {};         ///< the original's where there are no steps
+  std::vector<Step> steps = {};  ///< in their order; each alone gives the same rows
   std::vector<NearMiss> near_misses = {};
   std::string not_rewritten = {};  ///< why no rule was tried: "it isn't a SELECT"; "": they were
-  bool out_of_time = false;  ///< the budget ended it
+  bool out_of_time = false;        ///< the budget ended it
 };
 
-/// Says a SELECT in a way that PostgreSQL answers sooner, where it is proved by the catalog that both give the same rows
-/// (as a multiset, or in the order of ORDER BY) and that neither fails where the other doesn't; with one exception: that a
-/// date or timestamp is out of range, of values within an interval's length of the ends of PostgreSQL's calendar (4713
-/// BC, 294276), needn't be said any more.
+/// Says a SELECT in a way that PostgreSQL answers sooner, where it is proved by the catalog that both give the same
+/// rows (as a multiset, or in the order of ORDER BY) and that neither fails where the other doesn't; with one
+/// exception: that a date or timestamp is out of range, of values within an interval's length of the ends of
+/// PostgreSQL's calendar (4713 BC, 294276), needn't be said any more.
 ///
-/// The rewritten text was parsed again, and is the tree that was meant. Parameters keep their numbers and types. No I/O;
-/// thread-safe. It needs Tree::stack_needed(text.size()) bytes of stack: threads of sql::ParsePool have them.
+/// The rewritten text was parsed again, and is the tree that was meant. Parameters keep their numbers and types. No
+/// I/O; thread-safe. It needs Tree::stack_needed(text.size()) bytes of stack: threads of sql::ParsePool have them.
 ///
 /// What it says holds for that catalog, that session and those options: they belong to the key of whoever keeps it.
 /// Errors: 42601 for what can't be parsed, 54000 for what is too long; see Tree::parse.

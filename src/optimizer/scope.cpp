@@ -56,8 +56,8 @@ Oid Analysis::plain_type(const PgQuery__TypeName* name) const {
   if (names.empty() || names.size() > 2 || (names.size() == 2 && names[0] != "pg_catalog")) return 0;
   const auto found = snapshot_.types(names.back());
   // Without a schema, pg_catalog comes first, unless the path says otherwise.
-  const bool first = names.size() == 2 || std::ranges::find(session_.search_path, "pg_catalog") ==
-                                              session_.search_path.end();
+  const bool first =
+      names.size() == 2 || std::ranges::find(session_.search_path, "pg_catalog") == session_.search_path.end();
   const auto own = std::ranges::find_if(found, [](const auto& each) { return each.built_in; });
   return own != found.end() && (first || found.size() == 1) ? own->oid : 0;
 }

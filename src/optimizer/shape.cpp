@@ -105,12 +105,12 @@ class Unique {
 
   bool has_key(const Source& source, const Determined& known) const {
     return source.table != nullptr && std::ranges::any_of(source.table->keys, [&](const auto& key) {
-      return !key.empty() && std::ranges::all_of(key, [&](const std::string& name) {
-        const auto column = std::ranges::find(source.columns, name, &SourceColumn::name);
-        return column != source.columns.end() && known.contains(&*column) &&
-               (column->not_null || equated_.contains(&*column));
-      });
-    });
+             return !key.empty() && std::ranges::all_of(key, [&](const std::string& name) {
+               const auto column = std::ranges::find(source.columns, name, &SourceColumn::name);
+               return column != source.columns.end() && known.contains(&*column) &&
+                      (column->not_null || equated_.contains(&*column));
+             });
+           });
   }
 
   void by_key(const Source& source) {
@@ -189,7 +189,8 @@ Node* negated(Tree& tree, Node* condition) {
 }
 
 Node* qualified(Tree& tree, const Analysis& analysis, const Resolved& column, Scope scope, const Level* inside) {
-  if (inside != nullptr && (inside->opaque || std::ranges::find(inside->sources, column.source->alias, &Source::alias) != inside->sources.end()))
+  if (inside != nullptr && (inside->opaque || std::ranges::find(inside->sources, column.source->alias,
+                                                                &Source::alias) != inside->sources.end()))
     return nullptr;
   auto* node = tree.expression("a.b");
   node->column_ref->fields[0]->string->sval = tree.chars(column.source->alias);
@@ -214,11 +215,11 @@ void remove_source(Tree& tree, Select* select, const Node* source, std::span<con
 std::optional<std::vector<std::pair<const Source*, Node**>>> uses_of(const Site& site, Select* select) {
   std::vector<std::pair<const Source*, Node**>> uses;
   const auto* level = site.scope().level;
-  const bool certain =
-      each_column(site.analysis, select, level->parent, site.place.ctes, [&](Node** slot, const Place&, const Resolved& column) {
-        if (column.level == level) uses.emplace_back(column.source, slot);
-        return true;
-      });
+  const bool certain = each_column(site.analysis, select, level->parent, site.place.ctes,
+                                   [&](Node** slot, const Place&, const Resolved& column) {
+                                     if (column.level == level) uses.emplace_back(column.source, slot);
+                                     return true;
+                                   });
   return certain ? std::optional(std::move(uses)) : std::nullopt;
 }
 
@@ -226,7 +227,8 @@ bool are_unique(Analysis& analysis, const Level& level, std::span<const Resolved
   return Unique(analysis, level).of(columns, missing);
 }
 
-std::optional<std::vector<Resolved>> columns_in_list(const Analysis& analysis, const Select* select, const Level& level) {
+std::optional<std::vector<Resolved>> columns_in_list(const Analysis& analysis, const Select* select,
+                                                     const Level& level) {
   std::vector<Resolved> columns;
   for (std::size_t i = 0; i < select->n_target_list; ++i) {
     const auto* value = select->target_list[i]->res_target->val;
@@ -242,7 +244,8 @@ std::optional<std::vector<Resolved>> columns_in_list(const Analysis& analysis, c
     const auto alias = strings({reference->fields, reference->n_fields - 1});
     for (const auto& source : level.sources) {
       if (!alias.empty() && source.alias != alias[0]) continue;
-      for (const auto& column : source.columns) columns.push_back({.level = &level, .source = &source, .column = &column});
+      for (const auto& column : source.columns)
+        columns.push_back({.level = &level, .source = &source, .column = &column});
     }
   }
   return columns;

@@ -17,7 +17,8 @@ bool is_plain_distinct(const Select* select);
 Node* and_of(Tree& tree, std::span<Node* const> conditions);
 Node* and_of(Tree& tree, Node* first, Node* second);
 
-/// A sub-query's rows without their columns: its copy, with `condition` beside its WHERE (null: none); not what it is of.
+/// A sub-query's rows without their columns: its copy, with `condition` beside its WHERE (null: none); not what it is
+/// of.
 Node* exists(Tree& tree, const Select* select, Node* condition);
 Node* negated(Tree& tree, Node* condition);
 
@@ -25,8 +26,8 @@ Node* negated(Tree& tree, Node* condition);
 /// Null: it doesn't.
 Node* qualified(Tree& tree, const Analysis& analysis, const Resolved& column, Scope scope, const Level* inside);
 
-/// Takes a source out of FROM, which must be under inner joins only, with those conjuncts of its level. What else the joins
-/// say goes to WHERE.
+/// Takes a source out of FROM, which must be under inner joins only, with those conjuncts of its level. What else the
+/// joins say goes to WHERE.
 void remove_source(Tree& tree, Select* select, const Node* source, std::span<const Node* const> conjuncts);
 
 /// How often a SELECT names each source of its level in it, also in sub-queries; nullopt: not certain, by what isn't.
@@ -37,6 +38,7 @@ std::optional<std::vector<std::pair<const Source*, Node**>>> uses_of(const Site&
 bool are_unique(Analysis& analysis, const Level& level, std::span<const Resolved> columns, std::string& missing);
 
 /// The columns in a SELECT's list that are no more than that, those of `*` too; nullopt: a `*` isn't certain.
-std::optional<std::vector<Resolved>> columns_in_list(const Analysis& analysis, const Select* select, const Level& level);
+std::optional<std::vector<Resolved>> columns_in_list(const Analysis& analysis, const Select* select,
+                                                     const Level& level);
 
 }  // namespace millrace::optimizer

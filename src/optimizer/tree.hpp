@@ -26,8 +26,8 @@ std::span<Node*> list(const Parent* node, std::size_t Parent::* size, Node** Par
   return {node->*elements, node->*size};
 }
 
-/// PostgreSQL's own parse tree of one statement (libpg_query's, by protobuf-c), that rules change in place. Nodes live as
-/// long as the Tree, whether they are still in it or not; locations are all 0, so that equal trees have equal bytes.
+/// PostgreSQL's own parse tree of one statement (libpg_query's, by protobuf-c), that rules change in place. Nodes live
+/// as long as the Tree, whether they are still in it or not; locations are all 0, so that equal trees have equal bytes.
 ///
 /// Belongs to one thread. What recurses takes stack in proportion to the text's length: `parse` asks for it.
 class Tree {
@@ -44,11 +44,12 @@ class Tree {
   /// The only statement, if it is a SELECT (also VALUES, TABLE, a set operation). Null: something else.
   Select* select() const;
 
-  /// Printed, parsed again, and found to be this tree: libpg_query's printer loses what some trees mean. Null: it isn't.
+  /// Printed, parsed again, and found to be this tree: libpg_query's printer loses what some trees mean. Null: it
+  /// isn't.
   std::optional<std::string> text() const;
 
-  /// An expression as it would be written, `$1`, `$2` in it standing for copies of `parts`. The text is a rule's own: it
-  /// parses.
+  /// An expression as it would be written, `$1`, `$2` in it standing for copies of `parts`. The text is a rule's own:
+  /// it parses.
   Node* expression(const std::string& text, std::initializer_list<const Node*> parts = {});
   Node* copy(const Node* node);
   Select* copy(const Select* select);

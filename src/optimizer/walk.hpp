@@ -10,8 +10,8 @@ namespace millrace::optimizer {
 struct Place {
   Scope scope;
   const Cte* ctes = nullptr;
-  bool truth = false;         ///< FALSE and NULL are alike here: a condition, or under AND and OR of one
-  bool by_conjuncts = true;   ///< the conjuncts of the levels around it are TRUE where its value matters
+  bool truth = false;           ///< FALSE and NULL are alike here: a condition, or under AND and OR of one
+  bool by_conjuncts = true;     ///< the conjuncts of the levels around it are TRUE where its value matters
   const Node* root = nullptr;   ///< the whole condition, or item, that it is of
   Node* conjunction = nullptr;  ///< the AND that it is directly in
   /// It must be written as it is: the same expression stands elsewhere, in GROUP BY or below DISTINCT in ORDER BY.
@@ -23,7 +23,8 @@ struct Place {
 /// answering false, and so does whoever has seen enough.
 struct Walk {
   Analysis& analysis;
-  /// Each expression, before what it is made of. Answers whether to go on; sets `into` to false where it needn't be entered.
+  /// Each expression, before what it is made of. Answers whether to go on; sets `into` to false where it needn't be
+  /// entered.
   std::function<bool(Node** slot, const Place& place, bool& into)> expression;
   /// Each SELECT that isn't a set operation, and each set operation (`scope.level` is what is around it, then).
   std::function<bool(Select* select, const Place& place)> select = {};

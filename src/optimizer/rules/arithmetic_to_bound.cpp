@@ -1,11 +1,10 @@
 // `id + 1 = 6`, `5 + n > 10`, `n - 2 <= 7`, `price * 2 = 10`: what is done to the column is undone on the literal.
 //
-// numeric: sums, differences and products with whole numbers are exact, NaN and infinities stay what they are, and what is
-// greater stays greater: so the condition is replaced. Of a product only `=`, with a quotient that is whole.
-// Integers: the same where PostgreSQL's own sum is within the type; where it isn't, the row is an error. Such rows must go
-// on being found, so the condition stays, beside what it implies: the column's bound, or a value so near to the end of its
-// type that the sum overflows. An index finds both.
-// Floating point is rounded, so that nothing can be undone.
+// numeric: sums, differences and products with whole numbers are exact, NaN and infinities stay what they are, and what
+// is greater stays greater: so the condition is replaced. Of a product only `=`, with a quotient that is whole.
+// Integers: the same where PostgreSQL's own sum is within the type; where it isn't, the row is an error. Such rows must
+// go on being found, so the condition stays, beside what it implies: the column's bound, or a value so near to the end
+// of its type that the sum overflows. An index finds both. Floating point is rounded, so that nothing can be undone.
 #include <fmt/format.h>
 
 #include <limits>
@@ -64,15 +63,16 @@ Node* shifted_integer(const Site& site, Node* node, const Bound& bound, const Sh
   const Wide value = static_cast<Wide>(bound.constant.value) - shift.by;
   // A bound that the column's type doesn't hold is for PostgreSQL to find out about.
   if (value <= limits->low || value >= limits->high) return nullptr;
-  auto* implied = site.tree.expression(fmt::format("$1 {} {}", bound.name, static_cast<std::int64_t>(value)), {shift.column});
+  auto* implied =
+      site.tree.expression(fmt::format("$1 {} {}", bound.name, static_cast<std::int64_t>(value)), {shift.column});
   const auto result = *limits_of(type);
   if (result.high > limits->high || shift.by == 0) return implied;  // the sum of an int2 never overflows
   // Those that overflow upwards are found by > already, and those downwards by <.
   const bool upward = shift.by > 0;
   if (!(upward && bound.name[0] == '>') && !(!upward && bound.name[0] == '<')) {
     const Wide last = upward ? static_cast<Wide>(result.high) - shift.by : static_cast<Wide>(result.low) - shift.by;
-    implied = site.tree.expression(
-        fmt::format("$1 OR $2 {} {}", upward ? ">" : "<", static_cast<std::int64_t>(last)), {implied, shift.column});
+    implied = site.tree.expression(fmt::format("$1 OR $2 {} {}", upward ? ">" : "<", static_cast<std::int64_t>(last)),
+                                   {implied, shift.column});
   }
   return site.narrowed(node, implied);
 }

@@ -50,7 +50,8 @@ Node* unwrapped_case(const Site& site, Node* node) {
   auto* condition = only_case(bound->value, &then, &otherwise);
   const auto yes = constant_of(site.analysis, then);
   const auto no = constant_of(site.analysis, otherwise);
-  if (condition == nullptr || !is_condition(site.analysis, condition) || !yes || yes->type != type::int4) return nullptr;
+  if (condition == nullptr || !is_condition(site.analysis, condition) || !yes || yes->type != type::int4)
+    return nullptr;
   const bool has_no = no && no->type == type::int4;
   if (!has_no && otherwise != nullptr && !is_null_constant(otherwise)) return nullptr;
   if (yes->value == bound->constant.value && (!has_no || no->value != yes->value)) return condition;

@@ -54,7 +54,9 @@ Node* apply(const Site& site, Node* node) {
     site.missed("whether the two literals beside " + name_of(*column) + " are equal isn't certain");
     return nullptr;
   }
-  if (*found) return site.tree.expression(fmt::format("$1 {} $2 OR $1 IS NULL", bound->name), {coalesce->args[0], bound->literal});
+  if (*found)
+    return site.tree.expression(fmt::format("$1 {} $2 OR $1 IS NULL", bound->name),
+                                {coalesce->args[0], bound->literal});
   return site.tree.expression(fmt::format("$1 {} $2", bound->name), {coalesce->args[0], bound->literal});
 }
 

@@ -1,8 +1,8 @@
 // Conditions that no row meets: `x > 10 AND x < 5`, `x = 1 AND x = 2`, `x NOT IN (1, NULL)`.
 //
-// Whole numbers, and dates and timestamps by literals that mean one moment: both bounds of a column leave nothing between
-// them. NOT IN with a NULL in its list is FALSE or NULL. What stands beside it isn't evaluated any more, so that it may not
-// be anything that fails.
+// Whole numbers, and dates and timestamps by literals that mean one moment: both bounds of a column leave nothing
+// between them. NOT IN with a NULL in its list is FALSE or NULL. What stands beside it isn't evaluated any more, so
+// that it may not be anything that fails.
 #include <algorithm>
 #include <map>
 
@@ -32,7 +32,8 @@ struct Interval {
 
 /// On one scale for all literals that are compared with columns of the type.
 std::optional<std::int64_t> on_scale(const Constant& constant, Oid type) {
-  if (type::is_integer(type) && constant.kind == Constant::Kind::integer && constant.type == type::int4) return constant.value;
+  if (type::is_integer(type) && constant.kind == Constant::Kind::integer && constant.type == type::int4)
+    return constant.value;
   if ((type == type::date || type == type::timestamp) && (constant.type == type || constant.type == type::unknown)) {
     if (type == type::date && constant.text.size() != 10) return std::nullopt;
     if (const auto moment = moment_of(constant)) return moment->time_since_epoch().count();
@@ -55,7 +56,8 @@ bool is_contradiction(const Site& site, const PgQuery__BoolExpr* all) {
 }
 
 bool excludes_null(const Site& site, const Node* node) {
-  if (node->node_case != PG_QUERY__NODE__NODE_A_EXPR || node->a_expr->kind != PG_QUERY__A__EXPR__KIND__AEXPR_IN) return false;
+  if (node->node_case != PG_QUERY__NODE__NODE_A_EXPR || node->a_expr->kind != PG_QUERY__A__EXPR__KIND__AEXPR_IN)
+    return false;
   const auto names = strings({node->a_expr->name, node->a_expr->n_name});
   const auto* list = node->a_expr->rexpr;
   if (names.size() != 1 || names[0] != "<>" || !site.analysis.plain_operator("<>") ||

@@ -1,7 +1,7 @@
 // `(SELECT count(*) FROM ...) > 0`, `>= 1`, `<> 0` are EXISTS; `= 0`, `< 1`, `<= 0` are NOT EXISTS.
 //
-// count() is never NULL, and neither is EXISTS, so they are the same anywhere. count(x) counts the rows where x isn't NULL.
-// EXISTS stops at the first row: so no row's condition may fail, nor anything volatile be called.
+// count() is never NULL, and neither is EXISTS, so they are the same anywhere. count(x) counts the rows where x isn't
+// NULL. EXISTS stops at the first row: so no row's condition may fail, nor anything volatile be called.
 #include "optimizer/rules/rules.hpp"
 #include "optimizer/shape.hpp"
 
@@ -39,7 +39,8 @@ Node* apply(const Site& site, Node* node) {
     const auto column = site.analysis.column(call->args[0], inside);
     // An aggregate of an outer column is the outer query's.
     if (!column || column->level != inside.level || column->column->type >= catalog::first_normal_oid) return nullptr;
-    if (!not_null(site.analysis, call->args[0], inside)) condition = site.tree.expression("$1 IS NOT NULL", {call->args[0]});
+    if (!not_null(site.analysis, call->args[0], inside))
+      condition = site.tree.expression("$1 IS NOT NULL", {call->args[0]});
   }
   if (!select_cannot_fail(site.analysis, select, site.scope(), site.place.ctes)) {
     site.missed("the conditions of the counted rows may fail, or what they are of isn't a table");

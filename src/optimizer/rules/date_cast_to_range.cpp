@@ -1,8 +1,8 @@
 // The day of a moment, compared with a day: `t::date = '2026-01-31'`, `date(t) >= ...`, `t::date BETWEEN ... AND ...`.
 //
-// For a timestamp exact: t::date is the greatest day that isn't later than t, so t::date >= d is t >= d, and t::date < d is
-// t < d; infinite moments have infinite days, on the same side. For a timestamptz the day is the session's zone's: the
-// condition stays, and a range is added that it implies in any zone (calendar.hpp), so that an index can be used.
+// For a timestamp exact: t::date is the greatest day that isn't later than t, so t::date >= d is t >= d, and t::date <
+// d is t < d; infinite moments have infinite days, on the same side. For a timestamptz the day is the session's zone's:
+// the condition stays, and a range is added that it implies in any zone (calendar.hpp), so that an index can be used.
 // A NULL makes both NULL.
 #include "optimizer/calendar.hpp"
 #include "optimizer/rules/rules.hpp"
@@ -14,7 +14,8 @@ namespace {
 /// What a day is taken of. Null: something else.
 Node* moment_in(const Analysis& analysis, Node* node) {
   if (node == nullptr) return nullptr;
-  if (node->node_case == PG_QUERY__NODE__NODE_TYPE_CAST && analysis.plain_type(node->type_cast->type_name) == type::date)
+  if (node->node_case == PG_QUERY__NODE__NODE_TYPE_CAST &&
+      analysis.plain_type(node->type_cast->type_name) == type::date)
     return node->type_cast->arg;
   const auto* call = call_of(analysis, node, "date", 1);
   return call != nullptr && !call->agg_star ? call->args[0] : nullptr;
@@ -45,7 +46,8 @@ Node* said_as(const Site& site, Node* node, Node* value, const Days& range) {
   const auto column = site.analysis.column(value, site.scope());
   if (!column) return nullptr;
   const Oid type = column->column->type;
-  if (type == type::timestamp || type == type::date) return range_of(site.tree, value, type, range.from, range.until, {});
+  if (type == type::timestamp || type == type::date)
+    return range_of(site.tree, value, type, range.from, range.until, {});
   if (type != type::timestamptz) return nullptr;
   const auto margin = zone_margin(site.analysis.session().time_zone);
   auto* implied = range_of(site.tree, value, type, range.from, range.until, margin);

@@ -1,8 +1,9 @@
 // `date_trunc('month', t) = '2026-03-01'`, and <, <=, >, >=.
 //
-// date_trunc gives the greatest boundary of its unit that isn't later than t. If c is a boundary, then date_trunc(u, t) >= c
-// is t >= c, and date_trunc(u, t) > c is t >= c + u; infinite moments stay what they are. A c that is none equals nothing.
-// For a timestamptz both stand for local times: a range that is implied in any zone is added, as in date_cast_to_range.
+// date_trunc gives the greatest boundary of its unit that isn't later than t. If c is a boundary, then date_trunc(u, t)
+// >= c is t >= c, and date_trunc(u, t) > c is t >= c + u; infinite moments stay what they are. A c that is none equals
+// nothing. For a timestamptz both stand for local times: a range that is implied in any zone is added, as in
+// date_cast_to_range.
 #include "optimizer/calendar.hpp"
 #include "optimizer/rules/rules.hpp"
 

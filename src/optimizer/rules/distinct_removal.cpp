@@ -1,9 +1,9 @@
 // SELECT DISTINCT whose rows differ already: its list holds, or determines, a key of NOT NULL columns of every table in
 // FROM; or it groups, and all that it groups by is in the list.
 //
-// A key of a table tells its rows apart, and keys of all tables together those of their join; a table that an outer join
-// adds NULLs for is told apart as well. A key that isn't in the list will do if the conditions say what it is equal to.
-// DISTINCT and unique indexes compare alike.
+// A key of a table tells its rows apart, and keys of all tables together those of their join; a table that an outer
+// join adds NULLs for is told apart as well. A key that isn't in the list will do if the conditions say what it is
+// equal to. DISTINCT and unique indexes compare alike.
 #include <algorithm>
 
 #include "optimizer/rules/rules.hpp"
@@ -25,15 +25,17 @@ bool groups_by_list(const Site& site, const Select* select) {
   if (select->group_distinct || select->n_window_clause != 0) return false;
   for (std::size_t i = 0; i < select->n_target_list; ++i) {
     const auto* value = select->target_list[i]->res_target->val;
-    if (value == nullptr || (!site.analysis.column(value, site.scope()) && !is_aggregate(site.analysis, value))) return false;
+    if (value == nullptr || (!site.analysis.column(value, site.scope()) && !is_aggregate(site.analysis, value)))
+      return false;
   }
   for (std::size_t i = 0; i < select->n_group_clause; ++i) {
     const auto grouped = site.analysis.column(select->group_clause[i], site.scope());
     if (!grouped || grouped->level != site.scope().level) return false;
-    const bool listed = std::any_of(select->target_list, select->target_list + select->n_target_list, [&](const Node* item) {
-      const auto column = site.analysis.column(item->res_target->val, site.scope());
-      return column && column->column == grouped->column;
-    });
+    const bool listed =
+        std::any_of(select->target_list, select->target_list + select->n_target_list, [&](const Node* item) {
+          const auto column = site.analysis.column(item->res_target->val, site.scope());
+          return column && column->column == grouped->column;
+        });
     if (!listed) return false;
   }
   return true;

@@ -1,8 +1,9 @@
-// `SELECT DISTINCT a.* FROM a JOIN b ON ...`, with a key of a in the list and nothing of b: WHERE EXISTS (... FROM b ...).
+// `SELECT DISTINCT a.* FROM a JOIN b ON ...`, with a key of a in the list and nothing of b: WHERE EXISTS (... FROM b
+// ...).
 //
-// The join gives each row of a as often as it meets rows of b; DISTINCT makes that once, as the key tells them apart. What
-// the conditions say of b goes into EXISTS; none may fail. A join and a DISTINCT can be quicker where few rows meet many: so
-// it is by cost.
+// The join gives each row of a as often as it meets rows of b; DISTINCT makes that once, as the key tells them apart.
+// What the conditions say of b goes into EXISTS; none may fail. A join and a DISTINCT can be quicker where few rows
+// meet many: so it is by cost.
 #include <algorithm>
 
 #include "optimizer/rules/rules.hpp"
@@ -21,7 +22,8 @@ const Source* unlisted(const Site& site, Select* select) {
     return true;
   };
   for (std::size_t i = 0; i < select->n_target_list; ++i) {
-    if (!each_column(site.analysis, &select->target_list[i]->res_target->val, site.scope(), site.place.ctes, note)) return nullptr;
+    if (!each_column(site.analysis, &select->target_list[i]->res_target->val, site.scope(), site.place.ctes, note))
+      return nullptr;
   }
   for (std::size_t i = 0; i < select->n_sort_clause; ++i) {
     auto** key = &select->sort_clause[i]->sort_by->node;
@@ -42,7 +44,8 @@ bool apply(const Site& site, Select* select) {
   if (select->n_group_clause != 0 || select->having_clause != nullptr || select->n_window_clause != 0 ||
       !has_only_scalars(site.analysis, select))
     return false;
-  if (!std::ranges::all_of(level->sources, [](const Source& each) { return each.table != nullptr && each.inner && !each.nullable; }))
+  if (!std::ranges::all_of(level->sources,
+                           [](const Source& each) { return each.table != nullptr && each.inner && !each.nullable; }))
     return false;
   const auto* gone = unlisted(site, select);
   const auto columns = columns_in_list(site.analysis, select, *level);
@@ -53,7 +56,8 @@ bool apply(const Site& site, Select* select) {
   std::vector<Resolved> of_it;
   for (const auto& column : *columns) {
     const auto at = static_cast<std::size_t>(column.column - kept.columns.data());
-    if (column.source == &kept) of_it.push_back({.level = &alone, .source = alone.sources.data(), .column = &alone.sources[0].columns[at]});
+    if (column.source == &kept)
+      of_it.push_back({.level = &alone, .source = alone.sources.data(), .column = &alone.sources[0].columns[at]});
   }
   std::string missing;
   Select plain = *select;
@@ -68,11 +72,12 @@ bool apply(const Site& site, Select* select) {
   for (const auto& conjunct : level->conjuncts) {
     auto* node = const_cast<Node*>(conjunct.node);
     bool names_it = false;
-    const bool certain = each_column(site.analysis, &node, {.level = level, .begin = conjunct.begin, .end = conjunct.end}, site.place.ctes,
-                                     [&](Node**, const Place&, const Resolved& column) {
-                                       names_it = names_it || column.source == gone;
-                                       return true;
-                                     });
+    const bool certain =
+        each_column(site.analysis, &node, {.level = level, .begin = conjunct.begin, .end = conjunct.end},
+                    site.place.ctes, [&](Node**, const Place&, const Resolved& column) {
+                      names_it = names_it || column.source == gone;
+                      return true;
+                    });
     if (!certain || !cannot_fail(site.analysis, node, {.level = level}, site.place.ctes)) {
       site.missed("a condition of the join may fail");
       return false;

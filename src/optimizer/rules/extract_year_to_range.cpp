@@ -1,10 +1,11 @@
 // `extract(year FROM t) = 2026`, with `extract(month FROM t) = 3` and `extract(day FROM t) = 31` beside it, and
 // date_part(); the year alone also by <, <=, >, >=.
 //
-// The year of a moment grows with it, and is the same from the year's first day to the next one's; infinite moments have
-// infinite years. (There is no year 0, and years BC are negative; literals here are from 1 to 9999.) So a year is a range,
-// and so is a month of it. date_part() gives double precision, which holds such numbers exactly. The month's condition is
-// left where it is, though nothing but rows of that month is found. For a timestamptz see date_cast_to_range.
+// The year of a moment grows with it, and is the same from the year's first day to the next one's; infinite moments
+// have infinite years. (There is no year 0, and years BC are negative; literals here are from 1 to 9999.) So a year is
+// a range, and so is a month of it. date_part() gives double precision, which holds such numbers exactly. The month's
+// condition is left where it is, though nothing but rows of that month is found. For a timestamptz see
+// date_cast_to_range.
 #include "optimizer/calendar.hpp"
 #include "optimizer/rules/rules.hpp"
 
@@ -21,7 +22,8 @@ struct Part {
 /// A part of a moment, compared with a whole number.
 std::optional<Part> part_of(const Analysis& analysis, const Node* node, std::string_view which) {
   const auto bound = bound_of(analysis, node);
-  if (!bound || bound->constant.type != type::int4 || bound->constant.kind != Constant::Kind::integer) return std::nullopt;
+  if (!bound || bound->constant.type != type::int4 || bound->constant.kind != Constant::Kind::integer)
+    return std::nullopt;
   const auto* call = call_of(analysis, bound->value, "extract", 2);
   if (call == nullptr) call = call_of(analysis, bound->value, "date_part", 2);
   const auto part = call != nullptr ? constant_of(analysis, call->args[0]) : std::nullopt;

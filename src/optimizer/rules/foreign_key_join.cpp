@@ -1,8 +1,9 @@
 // A table that is joined by a foreign key to its key, and used for nothing else, is left out.
 //
-// Each row of the referencing table whose columns aren't NULL has exactly one row there: the key is unique, and the foreign
-// key validated, immediate and enforced (its triggers are enabled). Rows with a NULL in them have none: where the columns
-// aren't declared NOT NULL, that is what is left of the join. Neither table may be one that others inherit from.
+// Each row of the referencing table whose columns aren't NULL has exactly one row there: the key is unique, and the
+// foreign key validated, immediate and enforced (its triggers are enabled). Rows with a NULL in them have none: where
+// the columns aren't declared NOT NULL, that is what is left of the join. Neither table may be one that others inherit
+// from.
 #include <algorithm>
 
 #include "optimizer/rules/rules.hpp"
@@ -30,7 +31,8 @@ const Node* equality(const Site& site, const Source& from, const std::string& co
       const Scope inside{.level = level, .begin = conjunct.begin, .end = conjunct.end};
       const auto a = site.analysis.column(mine, inside);
       const auto b = site.analysis.column(turn ? comparison->left : comparison->right, inside);
-      if (!a || !b || a->source != &from || b->source != &to || a->column->name != column || b->column->name != key) continue;
+      if (!a || !b || a->source != &from || b->source != &to || a->column->name != column || b->column->name != key)
+        continue;
       if (a->column->type != b->column->type || a->column->type >= catalog::first_normal_oid) continue;
       if (type::is_text(a->column->type) && !(equal_is_same(*a) && equal_is_same(*b))) continue;
       *side = mine;
@@ -75,11 +77,13 @@ bool apply(const Site& site, Select* select) {
       site.missed("not every column that the statement names is certain");
       return false;
     }
-    const auto count = static_cast<std::size_t>(std::ranges::count_if(*uses, [&](const auto& use) { return use.first == &to; }));
+    const auto count =
+        static_cast<std::size_t>(std::ranges::count_if(*uses, [&](const auto& use) { return use.first == &to; }));
     if (count != found->columns.size() || level->merges) continue;
     std::vector<Node*> tests;
     for (auto* column : found->columns) {
-      if (!not_null(site.analysis, column, site.scope(), false)) tests.push_back(site.tree.expression("$1 IS NOT NULL", {column}));
+      if (!not_null(site.analysis, column, site.scope(), false))
+        tests.push_back(site.tree.expression("$1 IS NOT NULL", {column}));
     }
     remove_source(site.tree, select, to.node, found->conjuncts);
     select->where_clause = and_of(site.tree, select->where_clause, and_of(site.tree, tests));
@@ -90,7 +94,6 @@ bool apply(const Site& site, Select* select) {
 
 }  // namespace
 
-const Rule rules::foreign_key_join{
-    .name = "foreign_key_join", .level = 3, .family = Family::join, .query = apply};
+const Rule rules::foreign_key_join{.name = "foreign_key_join", .level = 3, .family = Family::join, .query = apply};
 
 }  // namespace millrace::optimizer

@@ -1,7 +1,7 @@
 // `x IN (SELECT y FROM ... WHERE <names x's table>)` as a condition is EXISTS (... AND y = x).
 //
-// Before PostgreSQL 17 a sub-query of IN that names outer columns is run for each row; EXISTS becomes a semi-join. IN is
-// TRUE if and only if some row has y = x; where it is FALSE or NULL is nothing to a condition.
+// Before PostgreSQL 17 a sub-query of IN that names outer columns is run for each row; EXISTS becomes a semi-join. IN
+// is TRUE if and only if some row has y = x; where it is FALSE or NULL is nothing to a condition.
 #include "optimizer/rules/rules.hpp"
 #include "optimizer/shape.hpp"
 
@@ -21,12 +21,12 @@ Node* apply(const Site& site, Node* node) {
   const auto y = site.analysis.column(inner, {.level = &level});
   if (!x || !y || y->level != &level || x->column->type == 0 || x->column->type != y->column->type) return nullptr;
   bool correlated = false;
-  const bool certain = each_column(site.analysis, select, site.scope(), site.place.ctes,
-                                   [&](Node**, const Place&, const Resolved& column) {
-                                     for (const auto* around = site.scope().level; around != nullptr; around = around->parent.level)
-                                       correlated = correlated || column.level == around;
-                                     return true;
-                                   });
+  const bool certain = each_column(
+      site.analysis, select, site.scope(), site.place.ctes, [&](Node**, const Place&, const Resolved& column) {
+        for (const auto* around = site.scope().level; around != nullptr; around = around->parent.level)
+          correlated = correlated || column.level == around;
+        return true;
+      });
   if (!certain || !correlated) return nullptr;
   auto* outer = qualified(site.tree, site.analysis, *x, site.scope(), &level);
   if (outer == nullptr) {

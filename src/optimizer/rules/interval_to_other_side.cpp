@@ -1,9 +1,9 @@
 // `t + interval '7 days' > '2026-01-01'`, `t - interval '12 hours' <= now()`, `now() - t < interval '30 days'`.
 //
-// A timestamp plus days, hours, minutes or seconds is exact and can be undone; months aren't, since their ends are cut off.
-// Of a timestamptz a day is as long as the zone's clocks make it, so there only hours and less. Infinite moments stay.
-// now() - t is as many microseconds, shown as days of 24 hours, and compared as that; of an infinite t it is an error in
-// PostgreSQL before 17: such rows must go on being found, so the condition stays beside what it implies.
+// A timestamp plus days, hours, minutes or seconds is exact and can be undone; months aren't, since their ends are cut
+// off. Of a timestamptz a day is as long as the zone's clocks make it, so there only hours and less. Infinite moments
+// stay. now() - t is as many microseconds, shown as days of 24 hours, and compared as that; of an infinite t it is an
+// error in PostgreSQL before 17: such rows must go on being found, so the condition stays beside what it implies.
 #include <fmt/format.h>
 
 #include <charconv>
@@ -86,9 +86,10 @@ Node* elapsed(const Site& site, Node* node, const Bound& bound) {
   const auto column = site.analysis.column(minus->rexpr, site.scope());
   if (!column || column->column->type != type::timestamptz) return nullptr;
   if (bound.name == "<>") return nullptr;
-  auto* implied = site.tree.expression(
-      fmt::format("$1 {} now() - '{} seconds'::interval OR $1 IN ('infinity', '-infinity')", turned(bound.name), length->seconds),
-      {minus->rexpr});
+  auto* implied =
+      site.tree.expression(fmt::format("$1 {} now() - '{} seconds'::interval OR $1 IN ('infinity', '-infinity')",
+                                       turned(bound.name), length->seconds),
+                           {minus->rexpr});
   if (!site.analysis.plain_function("now")) return nullptr;
   return site.narrowed(node, implied);
 }

@@ -1,8 +1,9 @@
-// Keyset pagination: `a > x OR (a = x AND b > y)` is `(a, b) > (x, y)`, and the same by <; the last one may be >= or <=.
+// Keyset pagination: `a > x OR (a = x AND b > y)` is `(a, b) > (x, y)`, and the same by <; the last one may be >= or
+// <=.
 //
-// A row comparison is defined as that, by the operators of the default order. As conditions both are TRUE for the same rows
-// when there are NULLs, too: where a is NULL neither is; where a = x and b is NULL neither is.
-// Columns of PostgreSQL's own types, with literals or parameters beside them.
+// A row comparison is defined as that, by the operators of the default order. As conditions both are TRUE for the same
+// rows when there are NULLs, too: where a is NULL neither is; where a = x and b is NULL neither is. Columns of
+// PostgreSQL's own types, with literals or parameters beside them.
 #include "optimizer/rules/rules.hpp"
 
 namespace millrace::optimizer {
@@ -48,7 +49,8 @@ bool read(const Site& site, const Node* node, Keys& keys) {
   if (!first || (first->name != ">" && first->name != "<") || rest == nullptr || rest->n_args != 2) return false;
   if (!keys.columns.empty() && keys.name != first->name) return false;
   const auto equal = comparison_with_value(site, rest->args[0]);
-  if (!equal || equal->name != "=" || !same(equal->left, first->left) || !same(equal->right, first->right)) return false;
+  if (!equal || equal->name != "=" || !same(equal->left, first->left) || !same(equal->right, first->right))
+    return false;
   keys.name = first->name;
   keys.columns.push_back(first->left);
   keys.values.push_back(first->right);

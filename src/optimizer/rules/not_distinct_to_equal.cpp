@@ -1,5 +1,5 @@
-// `x IS NOT DISTINCT FROM c` for a literal c, as a condition, is `x = c`; between columns that are both NOT NULL it is `=`
-// anywhere, and IS DISTINCT FROM is `<>`.
+// `x IS NOT DISTINCT FROM c` for a literal c, as a condition, is `x = c`; between columns that are both NOT NULL it is
+// `=` anywhere, and IS DISTINCT FROM is `<>`.
 //
 // PostgreSQL has no index, hash or merge join for IS NOT DISTINCT FROM. It is `=`, but for NULLs: TRUE where both are,
 // FALSE where one is. It uses the operator that `=` stands for.

@@ -2,8 +2,8 @@
 //
 // They are TRUE if and only if the sub-query has no row; or x isn't NULL, no y is NULL, and no y = x. That is
 //   NOT EXISTS (... AND y = x)  AND  NOT EXISTS (... AND y IS NULL)  AND  (x IS NOT NULL OR NOT EXISTS (...)):
-// without a row all three are TRUE; with x NULL and some row the third is FALSE; with a NULL among the y the second is; else
-// the first decides. The second is left out where y is certainly not NULL, the third where x isn't.
+// without a row all three are TRUE; with x NULL and some row the third is FALSE; with a NULL among the y the second is;
+// else the first decides. The second is left out where y is certainly not NULL, the third where x isn't.
 #include "optimizer/rules/rules.hpp"
 #include "optimizer/shape.hpp"
 

@@ -1,7 +1,8 @@
 // `a LEFT JOIN b ON b.a_id = a.id ... WHERE b.id IS NULL`, with b.id NOT NULL, tests b.a_id instead.
 //
-// A row that the join found has b.id, as declared, and b.a_id, since `=` is TRUE of it; a row that it added has neither, nor
-// if another outer join above takes both away. PostgreSQL makes an anti-join only of a test of the joined column.
+// A row that the join found has b.id, as declared, and b.a_id, since `=` is TRUE of it; a row that it added has
+// neither, nor if another outer join above takes both away. PostgreSQL makes an anti-join only of a test of the joined
+// column.
 #include "optimizer/rules/rules.hpp"
 #include "optimizer/shape.hpp"
 

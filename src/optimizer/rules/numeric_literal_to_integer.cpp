@@ -1,7 +1,7 @@
 // `id = 77.0`, `id = 77::numeric`, `id > 10.0`: a number of another type than the integer column's, as ORMs send them.
 //
-// PostgreSQL makes the column numeric to compare. Both are exact, so that a whole literal within the column's type may be
-// written as an integer.
+// PostgreSQL makes the column numeric to compare. Both are exact, so that a whole literal within the column's type may
+// be written as an integer.
 #include <fmt/format.h>
 
 #include <charconv>

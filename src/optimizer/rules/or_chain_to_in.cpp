@@ -1,8 +1,8 @@
 // `x = 1 OR x = 2 OR ... ` of at least five literals is `x IN (1, 2, ...)`.
 //
 // IN is defined as that OR. PostgreSQL tests a list of nine or more by a hash, and looks up an index once for the list.
-// All literals are whole numbers of four bytes, or all are strings of no type: a list of mixed types would be made one type,
-// and the column with it.
+// All literals are whole numbers of four bytes, or all are strings of no type: a list of mixed types would be made one
+// type, and the column with it.
 #include <optional>
 
 #include "optimizer/rules/rules.hpp"

@@ -1,7 +1,7 @@
 // ORDER BY in a sub-query of FROM, below an aggregate for which order is nothing; or in one that IN looks through.
 //
-// Without LIMIT, OFFSET, DISTINCT ON and window functions, the same rows come without it. count(), min() and max(), and sums
-// and averages of what isn't floating point, are the same in any order.
+// Without LIMIT, OFFSET, DISTINCT ON and window functions, the same rows come without it. count(), min() and max(), and
+// sums and averages of what isn't floating point, are the same in any order.
 #include <algorithm>
 
 #include "optimizer/rules/rules.hpp"
@@ -12,10 +12,10 @@ namespace millrace::optimizer {
 namespace {
 
 bool only_orders(const Site& site, const Select* select) {
-  if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || select->n_sort_clause == 0 || select->limit_count != nullptr ||
-      select->limit_offset != nullptr || select->n_locking_clause != 0 || select->n_window_clause != 0 ||
-      select->n_group_clause != 0 || select->having_clause != nullptr || select->n_values_lists != 0 ||
-      (select->n_distinct_clause != 0 && !is_plain_distinct(select)))
+  if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || select->n_sort_clause == 0 ||
+      select->limit_count != nullptr || select->limit_offset != nullptr || select->n_locking_clause != 0 ||
+      select->n_window_clause != 0 || select->n_group_clause != 0 || select->having_clause != nullptr ||
+      select->n_values_lists != 0 || (select->n_distinct_clause != 0 && !is_plain_distinct(select)))
     return false;
   if (!has_only_scalars(site.analysis, select)) return false;
   return std::all_of(select->sort_clause, select->sort_clause + select->n_sort_clause, [](const Node* item) {
@@ -40,7 +40,8 @@ bool ignores_order(const Site& site, const Node* node) {
   if (call_of(site.analysis, node, "min", 1) != nullptr || call_of(site.analysis, node, "max", 1) != nullptr)
     return type::is_integer(type) || type == type::date || type == type::timestamp || type == type::timestamptz;
   if (call_of(site.analysis, node, "count", 1) != nullptr) return true;
-  const bool adds = call_of(site.analysis, node, "sum", 1) != nullptr || call_of(site.analysis, node, "avg", 1) != nullptr;
+  const bool adds =
+      call_of(site.analysis, node, "sum", 1) != nullptr || call_of(site.analysis, node, "avg", 1) != nullptr;
   return adds && is_exact(type);
 }
 
@@ -74,7 +75,8 @@ bool apply(const Site& site, Select* select) {
 Node* order_by_in_removal(const Site& site, Node* node) {
   if (node->node_case != PG_QUERY__NODE__NODE_SUB_LINK) return nullptr;
   const auto* link = node->sub_link;
-  if (link->sub_link_type != PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK && link->sub_link_type != PG_QUERY__SUB_LINK_TYPE__ALL_SUBLINK)
+  if (link->sub_link_type != PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK &&
+      link->sub_link_type != PG_QUERY__SUB_LINK_TYPE__ALL_SUBLINK)
     return nullptr;
   auto* select = link->subselect->select_stmt;
   if (!only_orders(site, select)) return nullptr;

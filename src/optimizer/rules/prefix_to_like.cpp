@@ -1,8 +1,8 @@
 // `left(s, 3) = 'abc'`, `substr(s, 1, 3) = 'abc'`, `substring(s FROM 1 FOR 3) = 'abc'` are `s LIKE 'abc%'`.
 //
-// For a text whose collation is deterministic, equal is the same bytes, so the first three characters are 'abc' if and only
-// if the text begins so. If the literal is shorter than what is taken, all of the text is it; if it is longer, nothing is.
-// An index needs text_pattern_ops or the collation C to serve LIKE; without one it costs the same.
+// For a text whose collation is deterministic, equal is the same bytes, so the first three characters are 'abc' if and
+// only if the text begins so. If the literal is shorter than what is taken, all of the text is it; if it is longer,
+// nothing is. An index needs text_pattern_ops or the collation C to serve LIKE; without one it costs the same.
 #include <fmt/format.h>
 
 #include <algorithm>

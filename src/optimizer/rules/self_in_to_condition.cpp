@@ -1,7 +1,7 @@
 // `id IN (SELECT id FROM t WHERE p)` as a condition on t itself is p, for a key of one NOT NULL column.
 //
-// The sub-query's row with that id is the row itself. p may not fail, since it is asked of other rows then, and may hold no
-// sub-query, in which its names could stand for something else.
+// The sub-query's row with that id is the row itself. p may not fail, since it is asked of other rows then, and may
+// hold no sub-query, in which its names could stand for something else.
 #include <algorithm>
 
 #include "optimizer/rules/rules.hpp"
@@ -14,7 +14,8 @@ namespace {
 bool holds_sub_query(const Node* node) {
   if (node->node_case == PG_QUERY__NODE__NODE_SUB_LINK) return true;
   bool holds = false;
-  for_each_child(message_of(node), [&](ProtobufCMessage*, Node** slot) { holds = holds || (slot != nullptr && holds_sub_query(*slot)); });
+  for_each_child(message_of(node),
+                 [&](ProtobufCMessage*, Node** slot) { holds = holds || (slot != nullptr && holds_sub_query(*slot)); });
   return holds;
 }
 
@@ -31,7 +32,8 @@ Node* apply(const Site& site, Node* node) {
       outer->source->table != inner->source->table || outer->column->name != inner->column->name)
     return nullptr;
   const std::vector<std::string> key{outer->column->name};
-  if (outer->source->nullable || !outer->column->not_null || std::ranges::find(outer->source->table->keys, key) == outer->source->table->keys.end()) {
+  if (outer->source->nullable || !outer->column->not_null ||
+      std::ranges::find(outer->source->table->keys, key) == outer->source->table->keys.end()) {
     site.missed(name_of(*outer) + " isn't a key that is NOT NULL");
     return nullptr;
   }
@@ -48,7 +50,8 @@ Node* apply(const Site& site, Node* node) {
                                  if (column.column == nullptr) return false;
                                  if (column.level == &level) {
                                    const auto& columns = outer->source->columns;
-                                   const auto same_one = std::ranges::find(columns, column.column->name, &SourceColumn::name);
+                                   const auto same_one =
+                                       std::ranges::find(columns, column.column->name, &SourceColumn::name);
                                    if (same_one == columns.end()) return false;
                                    meant = {.level = outer->level, .source = outer->source, .column = &*same_one};
                                  }

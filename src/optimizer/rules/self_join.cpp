@@ -22,7 +22,8 @@ std::vector<const Node*> equal_keys(const Site& site, const Source& a, const Sou
         const Scope inside{.level = level, .begin = conjunct.begin, .end = conjunct.end};
         const auto left = site.analysis.column(comparison->left, inside);
         const auto right = site.analysis.column(comparison->right, inside);
-        if (!left || !right || left->column->name != name || right->column->name != name || !left->column->not_null) continue;
+        if (!left || !right || left->column->name != name || right->column->name != name || !left->column->not_null)
+          continue;
         const bool both = (left->source == &a && right->source == &b) || (left->source == &b && right->source == &a);
         if (!both || (type::is_text(left->column->type) && !equal_is_same(*left))) continue;
         conjuncts.push_back(conjunct.node);
@@ -38,23 +39,24 @@ std::vector<const Node*> equal_keys(const Site& site, const Source& a, const Sou
 bool rename(const Site& site, Select* select, const Source& a, const Source& b) {
   std::vector<std::pair<Node**, Node*>> changes;
   const auto* level = site.scope().level;
-  const bool all = each_column(
-      site.analysis, select, level->parent, site.place.ctes, [&](Node** slot, const Place& place, const Resolved& column) {
-        if (column.level != level || column.source != &b) return true;
-        Node* instead = nullptr;
-        if (column.column == nullptr) {
-          instead = site.tree.copy(*slot);
-          instead->column_ref->fields[0]->string->sval = site.tree.chars(a.alias);
-          if (place.scope.level != level) return false;
-        } else {
-          const auto at = static_cast<std::size_t>(column.column - b.columns.data());
-          instead = qualified(site.tree, site.analysis, {.level = level, .source = &a, .column = &a.columns[at]},
-                              place.scope, nullptr);
-        }
-        if (instead == nullptr) return false;
-        changes.emplace_back(slot, instead);
-        return true;
-      });
+  const bool all = each_column(site.analysis, select, level->parent, site.place.ctes,
+                               [&](Node** slot, const Place& place, const Resolved& column) {
+                                 if (column.level != level || column.source != &b) return true;
+                                 Node* instead = nullptr;
+                                 if (column.column == nullptr) {
+                                   instead = site.tree.copy(*slot);
+                                   instead->column_ref->fields[0]->string->sval = site.tree.chars(a.alias);
+                                   if (place.scope.level != level) return false;
+                                 } else {
+                                   const auto at = static_cast<std::size_t>(column.column - b.columns.data());
+                                   instead = qualified(site.tree, site.analysis,
+                                                       {.level = level, .source = &a, .column = &a.columns[at]},
+                                                       place.scope, nullptr);
+                                 }
+                                 if (instead == nullptr) return false;
+                                 changes.emplace_back(slot, instead);
+                                 return true;
+                               });
   if (!all) return false;
   for (const auto& [slot, instead] : changes) *slot = instead;
   return true;
@@ -66,19 +68,21 @@ bool apply(const Site& site, Select* select) {
   if (level->merges || level->opaque) return false;
   for (const auto& a : level->sources) {
     for (const auto& b : level->sources) {
-      if (&a >= &b || a.table == nullptr || a.table != b.table || !a.inner || !b.inner || a.nullable || b.nullable) continue;
+      if (&a >= &b || a.table == nullptr || a.table != b.table || !a.inner || !b.inner || a.nullable || b.nullable)
+        continue;
       const auto conjuncts = equal_keys(site, a, b);
       if (conjuncts.empty()) continue;
       // Which joins see what changes when the first moves to where the second was: only plain ones are certain.
-      const bool plain = std::all_of(select->from_clause, select->from_clause + select->n_from_clause, [](const Node* item) {
-        const Node* at = item;
-        while (at->node_case == PG_QUERY__NODE__NODE_JOIN_EXPR) {
-          if (at->join_expr->jointype != PG_QUERY__JOIN_TYPE__JOIN_INNER) return false;
-          if (at->join_expr->rarg->node_case == PG_QUERY__NODE__NODE_JOIN_EXPR) return false;
-          at = at->join_expr->larg;
-        }
-        return true;
-      });
+      const bool plain =
+          std::all_of(select->from_clause, select->from_clause + select->n_from_clause, [](const Node* item) {
+            const Node* at = item;
+            while (at->node_case == PG_QUERY__NODE__NODE_JOIN_EXPR) {
+              if (at->join_expr->jointype != PG_QUERY__JOIN_TYPE__JOIN_INNER) return false;
+              if (at->join_expr->rarg->node_case == PG_QUERY__NODE__NODE_JOIN_EXPR) return false;
+              at = at->join_expr->larg;
+            }
+            return true;
+          });
       if (!plain || !rename(site, select, a, b)) {
         site.missed("not every column that the statement names is certain");
         continue;

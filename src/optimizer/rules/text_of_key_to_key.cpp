@@ -1,7 +1,7 @@
 // `id::text = '42'`, `id::text IN ('1', '2')`, `a.id::text = b.id::text`, for whole numbers and uuids.
 //
-// Their text is the only one for its value, whatever the settings are. A literal that is no value's text equals none: then
-// the condition is never TRUE. Texts of two columns are equal if the values are.
+// Their text is the only one for its value, whatever the settings are. A literal that is no value's text equals none:
+// then the condition is never TRUE. Texts of two columns are equal if the values are.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 // `to_char(t, 'YYYY-MM-DD') = '2026-01-31'`; formats of year, month and day in this order, with any separators or none.
 //
-// A text is only equal to one whose year, month and day are those of the literal, all of fixed width. But to_char writes
-// the year 44 BC as 0044, as it does AD 44, and infinite moments as NULL. So the condition stays, and what it implies is
-// added: the literal's range, or BC. For a timestamptz see date_cast_to_range.
+// A text is only equal to one whose year, month and day are those of the literal, all of fixed width. But to_char
+// writes the year 44 BC as 0044, as it does AD 44, and infinite moments as NULL. So the condition stays, and what it
+// implies is added: the literal's range, or BC. For a timestamptz see date_cast_to_range.
 #include "optimizer/calendar.hpp"
 #include "optimizer/rules/rules.hpp"
 
@@ -59,8 +59,8 @@ Node* apply(const Site& site, Node* node) {
   auto found = range_in(format->text, bound->constant.text);
   if (!found) return nullptr;
   const auto margin = zone_margin(site.analysis.session().time_zone);
-  // A date is made a timestamptz of the session's zone, and written as the day that its midnight is of: a day that a zone
-  // leaves out is written as the next.
+  // A date is made a timestamptz of the session's zone, and written as the day that its midnight is of: a day that a
+  // zone leaves out is written as the next.
   if (type == type::date) found = std::pair(found->first - days(2), found->second + days(2));
   auto* range = range_of(site.tree, call->args[0], type, found->first, found->second, margin);
   auto* early = range_of(site.tree, call->args[0], type, std::nullopt, moment_of(1), {});

@@ -1,7 +1,7 @@
 // UNION of two SELECTs that have no row in common, and no row twice, is UNION ALL.
 //
-// They have none in common if in one place of their lists stand different literals, or columns that their conditions say are
-// equal to different literals; of whole numbers, or of text where equal is the same bytes. No row twice: as in
+// They have none in common if in one place of their lists stand different literals, or columns that their conditions
+// say are equal to different literals; of whole numbers, or of text where equal is the same bytes. No row twice: as in
 // distinct_removal, or by DISTINCT.
 #include "optimizer/rules/rules.hpp"
 #include "optimizer/shape.hpp"
@@ -24,7 +24,8 @@ std::optional<Constant> always(const Site& site, const Arm& arm, std::size_t pla
   for (const auto& conjunct : arm.level->conjuncts) {
     const auto bound = bound_of(site.analysis, conjunct.node);
     if (!bound || bound->name != "=") continue;
-    const auto bounded = site.analysis.column(bound->value, {.level = arm.level, .begin = conjunct.begin, .end = conjunct.end});
+    const auto bounded =
+        site.analysis.column(bound->value, {.level = arm.level, .begin = conjunct.begin, .end = conjunct.end});
     if (!bounded || bounded->column != column->column) continue;
     auto constant = bound->constant;
     const bool number = type::is_integer(column->column->type) && constant.type == type::int4;

@@ -1,8 +1,8 @@
 // Below DISTINCT a LEFT JOIN to a table that is named only in its condition is left out.
 //
-// It gives each row of its left side at least once and adds nothing to it, so that it can only make rows appear more often,
-// which DISTINCT takes back. (PostgreSQL does so itself where it can't: where the right side is joined by a key.) The
-// condition may not fail.
+// It gives each row of its left side at least once and adds nothing to it, so that it can only make rows appear more
+// often, which DISTINCT takes back. (PostgreSQL does so itself where it can't: where the right side is joined by a
+// key.) The condition may not fail.
 #include <algorithm>
 
 #include "optimizer/rules/rules.hpp"
@@ -24,8 +24,8 @@ void left_joins_to_tables(Node** item, std::vector<Node**>& found) {
 bool apply(const Site& site, Select* select) {
   if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || !is_plain_distinct(select)) return false;
   const auto* level = site.scope().level;
-  if (select->n_group_clause != 0 || select->having_clause != nullptr || select->n_window_clause != 0 || level->merges ||
-      !has_only_scalars(site.analysis, select))
+  if (select->n_group_clause != 0 || select->having_clause != nullptr || select->n_window_clause != 0 ||
+      level->merges || !has_only_scalars(site.analysis, select))
     return false;
   std::vector<Node**> joins;
   for (std::size_t i = 0; i < select->n_from_clause; ++i) left_joins_to_tables(select->from_clause + i, joins);
@@ -42,7 +42,8 @@ bool apply(const Site& site, Select* select) {
                                        inside += column.source == &*source ? 1 : 0;
                                        return true;
                                      });
-    const auto all = static_cast<std::size_t>(std::ranges::count_if(*uses, [&](const auto& use) { return use.first == &*source; }));
+    const auto all =
+        static_cast<std::size_t>(std::ranges::count_if(*uses, [&](const auto& use) { return use.first == &*source; }));
     if (!certain || all != inside) continue;
     if (!cannot_fail(site.analysis, join->quals, {.level = level}, site.place.ctes)) {
       site.missed("the condition of the join to " + source->alias + " may fail");
@@ -56,7 +57,6 @@ bool apply(const Site& site, Select* select) {
 
 }  // namespace
 
-const Rule rules::unused_left_join{
-    .name = "unused_left_join", .level = 3, .family = Family::join, .query = apply};
+const Rule rules::unused_left_join{.name = "unused_left_join", .level = 3, .family = Family::join, .query = apply};
 
 }  // namespace millrace::optimizer

@@ -1,0 +1,222 @@
+"""The optimizer's rules from outside: their cases, a probe that rewrites, small tables with nasty values, and whether two statements say the same."""
+
+import json
+import os
+import random
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+CASES = Path(__file__).resolve().parents[2] / "src/optimizer/cases"
+SCHEMA = CASES / "schema.sql"
+TABLES = ["countries", "customers", "products", "orders", "items", "blocked", "blocked_maybe", "parent", "child", "late", "unchecked", "events"]  # fmt: skip
+
+
+@dataclass
+class Case:
+    rule: str
+    sql: str
+    fires: bool
+    becomes: str = ""
+    missing: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def read_cases(rule: str) -> Iterator[Case]:
+    for block in (CASES / f"{rule}.cases").read_text().split("\n\n"):
+        lines = [line for line in block.splitlines() if line]
+        if not lines:
+            continue
+        case = Case(rule, lines[0][2:], lines[0][0] == "+")
+        for line in lines[1:]:
+            if line[0] == "=":
+                case.becomes = line[2:]
+            elif line[0] == "!":
+                case.missing = line[2:]
+            elif line[0] == "@":
+                for option in line[2:].split():
+                    name, value = option.split("=", 1)
+                    case.options[name] = int(value) if name == "level" else value
+        yield case
+
+
+class Probe:
+    def __init__(self, dsn: str) -> None:
+        probe = os.environ["REWRITE_PROBE"]
+        self._process = subprocess.Popen([probe], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "DATABASE_URL": dsn})  # fmt: skip
+        self.rules: list[str] = self.say(rules=True)
+
+    def say(self, **line: Any) -> Any:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(line) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def rewrite(self, sql: str, **options: Any) -> dict[str, Any]:
+        return dict(self.say(sql=sql, **options))
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert self._process.wait(timeout=30) == 0
+
+
+Outcome = tuple[str, Any]
+
+
+def outcome(connection: psycopg.Connection[Any], sql: str) -> Outcome:
+    """The rows as PostgreSQL writes them, in their order if the statement has ORDER BY at its end; or the SQLSTATE."""
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(sql)
+        except psycopg.Error as error:
+            return "error", error.sqlstate
+        result = cursor.pgresult
+        assert result is not None
+        names = tuple(result.fname(j) for j in range(result.nfields)), tuple(result.ftype(j) for j in range(result.nfields))
+        rows = [tuple(result.get_value(i, j) for j in range(result.nfields)) for i in range(result.ntuples)]
+    # Which rows a LIMIT leaves, and in which order those come that are alike, is by ORDER BY: the cases order by a key then.
+    ordered = "ORDER BY" in sql.rsplit(")", 1)[-1]
+    return "rows", (names, rows if ordered else Counter(rows))
+
+
+# What is near the edges of the cases' literals, of the types, of days in zones that jump.
+TIMES = [
+    "2025-12-31 23:59:59.999999", "2026-01-01", "2026-01-01 00:00:00.000001", "2026-01-05", "2026-01-10", "2026-01-11 23:59:59.999999", "2026-01-12",
+    "2026-01-30 00:00:00", "2026-01-31", "2026-01-31 12:00", "2026-01-31 12:59:59.999999", "2026-01-31 13:00", "2026-01-31 23:59:59.999999", "2026-02-01",
+    "2026-02-28 23:59:59.999999", "2026-03-01", "2026-03-29 00:30", "2026-03-29 02:30", "2026-10-24 22:30", "2026-10-25 00:30", "2026-10-25 23:30",
+    "2026-10-26", "2026-11-01 04:30", "2026-11-01 05:30", "2027-01-01", "1999-12-31 23:59:59", "2000-01-01", "infinity", "-infinity",
+    "2026-01-31 BC", "0044-03-15 BC", "0001-01-01", "9999-12-31 23:59:59",
+]  # fmt: skip
+INTEGERS = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "15", "20", "-3", "2147483647", "2147483646", "-2147483648"]
+NUMBERS = ["0", "1", "1.0", "1.00", "2", "3", "5", "5.000", "4.9999", "10", "-0.0", "NaN", "Infinity", "-Infinity", "1e-20"]
+TEXTS = ["", "a", "an", "ann", "anna", "ANN", "a_%x", "abc", "a%", "de", "fr", "DE", "new", "paid", "x", "7"]
+UUIDS = ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12"]
+
+
+class Rows:
+    """A few rows for each table that keep what its constraints say."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.nulls = self.random.choice([0.0, 0.2, 0.6])
+        self.most = self.random.choice([0, 1, 3, 8])
+        # Values that make sums overflow fail most statements: not each time.
+        self.integers = INTEGERS if self.random.random() < 0.3 else INTEGERS[:15]
+        self.times = TIMES if self.random.random() < 0.5 else [time for time in TIMES if "infinity" not in time]
+
+    def one(self, values: list[str], *, null: bool = True) -> str:
+        return "NULL" if null and self.random.random() < self.nulls else f"'{self.random.choice(values)}'"
+
+    def ids(self) -> list[str]:
+        return self.random.sample([str(i) for i in range(1, 10)], self.random.randint(0, self.most))
+
+    def sql(self) -> str:
+        one, statements = self.one, [f"TRUNCATE {', '.join(TABLES)} CASCADE"]
+
+        def insert(table: str, rows: list[list[str]]) -> None:
+            if rows:
+                statements.append(f"INSERT INTO {table} VALUES " + ", ".join(f"({', '.join(row)})" for row in rows))
+
+        def some() -> range:
+            return range(self.random.randint(0, self.most))
+
+        countries = self.random.sample(["de", "fr", "DE", "xx"], 3)
+        insert("countries", [[f"'{code}'", f"'{code}'"] for code in countries])
+        customers = self.ids()
+        small = ["1", "2", "3", "4"]
+        insert("customers", [
+            [i, f"'mail{i}'", one(TEXTS), one(countries), one(NUMBERS), one(self.times, null=False), one(self.times), one(self.times) + "::timestamp::date",
+             one(small), one(UUIDS), self.random.choice(["0", "9", "10", "11", "4"]), one(["ann", "ANN", "x"]), one(["bad", "good"]),
+             self.random.choice(["ROW(NULL, NULL)", "ROW(1, NULL)", "ROW(1, 2)"]), one(small), one(["0", "1", "-0.0", "NaN", "1e308"])]
+            for i in customers
+        ])  # fmt: skip
+        products = self.ids()
+        insert("products", [[i, f"'sku{i}'", one(TEXTS), one(NUMBERS, null=False), one(small)] for i in products])
+        orders = self.ids() if customers else []
+        insert("orders", [
+            [i, self.random.choice(customers), one(products) if products else "NULL", one(["1", "2", "3", "4", "77"]), one(["new", "paid", "x"], null=False), one(NUMBERS),
+             one(self.integers), one(self.times), one(self.times), one(self.times) + "::timestamp::date", one(TEXTS)]
+            for i in orders
+        ])  # fmt: skip
+        if orders:
+            keys = {(self.random.choice(orders), self.random.choice(small)) for _ in some()}
+            insert("items", [[order, line, one(["1", "2", "3"]), one(NUMBERS), one(["t", "f"])] for order, line in sorted(keys)])
+        if customers:
+            insert("late", [[str(i), self.random.choice(customers)] for i in some()])
+            insert("unchecked", [[str(i), self.random.choice(customers)] for i in some()])
+        insert("blocked", [[self.random.choice(small), one(TEXTS), one(self.times)] for _ in some()])
+        insert("blocked_maybe", [[one(small), one(["x", "y"])] for _ in some()])
+        insert("parent", [[self.random.choice(small), self.random.choice(small)] for _ in some()])
+        insert("child", [[self.random.choice(small), one(small), one(small)] for _ in some()])
+        events = {(self.random.choice(small), self.random.choice(["1", "2", "5"])) for _ in some()}
+        insert("events", [[i, kind, one(self.times, null=False)] for i, kind in sorted(events)])
+        return ";".join(statements)
+
+
+class RandomStatements:
+    """Conditions in all shapes that rules look for, and near to them, in statements whose tables an outer join, a sub-query, a group stand around."""
+
+    CONDITIONS = [
+        "{c}created::date {op} {day}", "date({c}seen) {op} {day}", "{c}seen::date BETWEEN {day} AND {day}", "date_trunc({unit}, {c}created) {op} {time}",
+        "date_trunc({unit}, {c}seen) {op} {day}", "extract(year FROM {c}{when}) {op} {year}", "date_part('year', {c}{when}) {op} {year} AND extract(month FROM {c}{when}) = {small}",
+        "to_char({c}{when}, {format}) {op} {day}", "{c}referred_by + {small} {op} {int}", "{c}rank - {small} {op} {small}", "{c}score * {small} = {int}", "{int} {op} {c}score + {small}",
+        "{c}created + interval {length} {op} {time}", "{c}seen - interval {length} {op} {time}", "coalesce({c}referred_by, {small}) {op} {small}",
+        "coalesce({c}name, {text}) = {text}", "coalesce({c}score, 0) {op} {small}", "coalesce({c}country, {text}) = {text}", "{c}id = {small}.0", "{c}rank {op} {small}::numeric",
+        "{c}id::text = '{small}'", "{c}rank::text IN ('{small}', '07', 'x')", "CASE WHEN {p} THEN true ELSE false END", "coalesce({p}, {bool})", "({p}) IS TRUE", "({p}) IS NOT TRUE",
+        "({p}) = {bool}", "CASE WHEN {p} THEN 1 ELSE {bit} END = {bit}", "{c}referred_by IS NOT DISTINCT FROM {small}", "{c}referred_by IS NOT DISTINCT FROM {c}id",
+        "{c}id IS NOT DISTINCT FROM {c}id", "left({c}name, {small}) = {text}", "substr({c}name, 1, {small}) = {text}", "({c}created {order} {time} OR ({c}created = {time} AND {c}id {order} {small}))",
+        "({c}referred_by > 2 OR ({c}referred_by = 2 AND {c}id > {small}))", "({c}id = 1 OR {c}id = 2 OR {c}id = {small} OR {c}id = 7 OR {c}id = 9)",
+        "(SELECT count(*) FROM orders oo WHERE oo.loose_customer_id = {c}id) {op} {bit}", "(SELECT count(oo.note) FROM orders oo WHERE oo.customer_id = {c}id) {op} {bit}",
+        "{c}id IN (SELECT oo.loose_customer_id FROM orders oo WHERE oo.amount > {c}score)", "{c}referred_by IN (SELECT oo.customer_id FROM orders oo WHERE oo.id <> {c}id)",
+        "{c}referred_by NOT IN (SELECT bb.customer_id FROM blocked_maybe bb)", "{c}id NOT IN (SELECT bb.customer_id FROM blocked bb WHERE bb.reason = {text})",
+        "{c}referred_by <> ALL (SELECT bb.customer_id FROM blocked_maybe bb WHERE bb.customer_id <> {c}id)", "{c}id NOT IN (SELECT oo.loose_customer_id FROM orders oo WHERE oo.customer_id = {c}id)",
+        "{c}email IS NULL", "{c}email IS NOT NULL", "{c}name IS NULL", "{c}dimensions IS NULL", "{c}id {op} {small} AND {c}id {op} {small}", "{c}referred_by NOT IN (1, NULL)",
+        "{c}id IN (SELECT cc.id FROM customers cc WHERE cc.country = {text})", "EXISTS (SELECT count(*) FROM orders oo WHERE oo.customer_id = {c}id)", "{c}id > {small}", "{c}country = {text}",
+        "1 / {c}referred_by > 0",
+    ]  # fmt: skip
+    STATEMENTS = [
+        "SELECT c.id, c.name FROM customers c WHERE {w}", "SELECT id FROM customers WHERE {w0}", "SELECT o.id, c.id AS c FROM orders o JOIN customers c ON c.id = o.customer_id WHERE {w}",
+        "SELECT o.id, c.id AS c FROM orders o LEFT JOIN customers c ON c.id = o.loose_customer_id WHERE {w}", "SELECT o.id, c.id AS c FROM orders o LEFT JOIN customers c ON c.id = o.loose_customer_id AND {w}",
+        "SELECT o.id, c.id AS c FROM customers c LEFT JOIN orders o ON c.id = o.loose_customer_id AND {w}", "SELECT o.id, c.id AS c FROM customers c FULL JOIN orders o ON c.id = o.loose_customer_id WHERE {w}",
+        "SELECT c.id, {w} FROM customers c", "SELECT country, count(*) FROM customers c WHERE {w} GROUP BY country HAVING coalesce(country, 'xx') = 'de'", "SELECT DISTINCT c.id FROM customers c JOIN orders o ON o.customer_id = c.id WHERE {w}",
+        "SELECT DISTINCT c.country FROM customers c LEFT JOIN orders o ON o.customer_id = c.id WHERE {w}", "SELECT DISTINCT o.id, o.status FROM orders o JOIN customers c ON c.id = o.customer_id WHERE {w}",
+        "SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id LEFT JOIN items i ON i.order_id = o.id WHERE o.amount > {small}", "SELECT o.id, d.name FROM orders o JOIN customers c ON c.id = o.customer_id JOIN customers d ON d.id = c.id WHERE {w}",
+        "WITH c AS (SELECT * FROM customers) SELECT c.id FROM c WHERE {w}", "SELECT x.id FROM (SELECT * FROM customers) x JOIN customers c ON c.referred_by = x.id WHERE {w}", "SELECT count(*) FROM (SELECT * FROM customers c WHERE {w} ORDER BY name) s",
+        "SELECT c.id FROM customers c LEFT JOIN orders o ON o.loose_customer_id = c.id WHERE o.status IS NULL AND {w}", "SELECT p.id FROM products p WHERE p.id NOT IN (SELECT c.referred_by FROM customers c WHERE {w})",
+        "SELECT p.id FROM products p WHERE NOT EXISTS (SELECT FROM customers c WHERE c.id = p.id AND {w})", "SELECT id, 'a' AS k FROM customers c WHERE {w} UNION SELECT id, 'b' FROM orders", "SELECT id, country FROM customers c WHERE {w} AND country = 'de' UNION SELECT id, country FROM customers WHERE country = 'fr'",
+        "SELECT c.id FROM customers c WHERE {w} AND c.id IN (SELECT x.referred_by FROM customers x WHERE x.score > c.score)", "SELECT a.id FROM customers a JOIN LATERAL (SELECT * FROM orders o WHERE o.customer_id = a.id) o ON true JOIN customers c ON c.id = o.customer_id WHERE {w}",
+    ]  # fmt: skip
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def values(self, c: str) -> dict[str, str]:
+        pick = self.random.choice
+        return {
+            "c": c, "op": pick(["=", "<>", "<", "<=", ">", ">="]), "order": pick(["<", ">"]), "day": f"'{pick(['2026-01-01', '2026-01-31', '2026-03-29', '2026-10-25', '2026-11-01', '2000-01-01'])}'",
+            "time": f"'{pick(['2026-01-01', '2026-01-05', '2026-01-31', '2026-01-31 12:00', '2026-02-01', '2026-03-01'])}'", "unit": f"'{pick(['hour', 'day', 'week', 'month', 'quarter', 'year'])}'",
+            "year": pick(["2026", "2000", "44", "1"]), "small": pick(["1", "2", "3", "5"]), "int": pick(["0", "3", "6", "10", "2147483647", "-2147483648"]), "when": pick(["created", "seen", "born"]),
+            "format": f"'{pick(['YYYY-MM-DD', 'YYYY-MM', 'YYYY', 'DD-MM-YYYY'])}'", "length": f"'{pick(['7 days', '12 hours', '1 week', '1 month', '90 minutes'])}'", "text": f"'{pick(TEXTS)}'",
+            "bool": pick(["true", "false"]), "bit": pick(["0", "1"]),
+        }  # fmt: skip
+
+    def condition(self, c: str, depth: int = 0) -> str:
+        kind = self.random.random()
+        if depth < 2 and kind < 0.35:
+            word = self.random.choice([" AND ", " AND ", " OR "])
+            return "(" + word.join(self.condition(c, depth + 1) for _ in range(self.random.randint(2, 3))) + ")"
+        if depth < 2 and kind < 0.45:
+            return f"NOT ({self.condition(c, depth + 1)})"
+        template = self.random.choice(self.CONDITIONS)
+        inner = self.condition(c, 2) if "{p}" in template and depth < 3 else f"{c}id = 1"
+        return template.format(p=inner, **self.values(c))
+
+    def statement(self) -> str:
+        template = self.random.choice(self.STATEMENTS)
+        return template.format(w=self.condition("c."), w0=self.condition(""), small=self.random.choice(["1", "3"]))
