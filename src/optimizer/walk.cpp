@@ -113,6 +113,8 @@ bool Walk::from(Node* item, const Place& place, std::size_t& index, bool inner) 
   Place on = place;
   on.truth = true;
   on.by_conjuncts = place.by_conjuncts && is_inner;
+  // Which conditions a FULL JOIN can have depends on how they are written.
+  on.fixed = place.fixed || join->jointype == PG_QUERY__JOIN_TYPE__JOIN_FULL;
   on.scope.begin = index;
   if (!from(join->larg, place, index, is_inner || (inner && join->jointype == PG_QUERY__JOIN_TYPE__JOIN_LEFT)))
     return false;

@@ -35,6 +35,7 @@ def probe(database: str) -> Iterator[Probe]:
 @pytest.fixture(scope="module")
 def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(database, autocommit=True) as one:
+        one.execute("SET jit TO off")  # which the costs of enable_seqscan would turn on
         yield one
 
 
@@ -168,3 +169,23 @@ def test_names_that_a_search_path_gives_another_meaning(probe: Probe, connection
 def test_comments_before_the_statement_stay(probe: Probe) -> None:
     found = probe.rewrite("/*+ SeqScan(orders) */ -- here\nSELECT id FROM orders WHERE id = 7.0")
     assert found["text"].startswith("/*+ SeqScan(orders) */ -- here\nSELECT")
+
+
+@pytest.mark.parametrize(
+    "sql, other",
+    [
+        ("SELECT id FROM customers WHERE id NOT IN (SELECT customer_id FROM blocked_maybe)", "SELECT id FROM customers WHERE NOT EXISTS (SELECT 1 FROM blocked_maybe b WHERE b.customer_id = customers.id)"),
+        ("SELECT id FROM orders WHERE quantity + 1 = 6", "SELECT id FROM orders WHERE quantity = 5"),
+        ("SELECT id FROM customers WHERE to_char(created, 'YYYY-MM-DD') = '2026-01-31'", "SELECT id FROM customers WHERE created >= '2026-01-31' AND created < '2026-02-01'"),
+        ("SELECT id FROM customers WHERE NOT coalesce(referred_by = 1, false)", "SELECT id FROM customers WHERE NOT referred_by = 1"),
+        ("SELECT DISTINCT name FROM customers", "SELECT name FROM customers"),
+        ("SELECT o.id FROM orders o JOIN customers c ON c.id = o.loose_customer_id", "SELECT o.id FROM orders o"),
+    ],
+)  # fmt: skip
+def test_the_comparison_finds_what_is_not_the_same(connection: psycopg.Connection[Any], sql: str, other: str) -> None:
+    connection.execute("SET TimeZone TO 'UTC'")
+    for seed in range(200):
+        connection.execute(Rows(seed).sql())
+        if outcome(connection, sql) != outcome(connection, other):
+            return
+    pytest.fail("two statements that aren't the same weren't told apart")

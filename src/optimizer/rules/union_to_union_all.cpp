@@ -70,6 +70,11 @@ bool apply(const Site& site, Select* select) {
   for (std::size_t i = 0; i < arms[0].select->n_target_list; ++i) {
     const auto a = always(site, arms[0], i);
     const auto b = always(site, arms[1], i);
+    // Values that differ may be the same as values of the other arm's type.
+    const auto type_in = [&](const Arm& arm) {
+      return type_of(site.analysis, arm.select->target_list[i]->res_target->val, {.level = arm.level});
+    };
+    if (type_in(arms[0]) == 0 || type_in(arms[0]) != type_in(arms[1])) return false;
     apart = apart || (a && b && differ(*a, *b));
   }
   if (!apart) return false;
