@@ -115,7 +115,9 @@ void Analysis::add_join(Level& level, const PgQuery__JoinExpr* join, const Cte* 
   // What holds on the left of a LEFT JOIN holds of every row of it.
   const bool keeps_left = is_inner || kind == PG_QUERY__JOIN_TYPE__JOIN_LEFT;
   const auto begin = level.sources.size();
-  add_from(level, join->larg, ctes, nullable || left_nullable, inner && keeps_left);
+  // A table that is itself the left side can't be taken from there.
+  const bool is_leaf = join->larg->node_case != PG_QUERY__NODE__NODE_JOIN_EXPR;
+  add_from(level, join->larg, ctes, nullable || left_nullable, inner && (is_leaf ? is_inner : keeps_left));
   add_from(level, join->rarg, ctes, nullable || right_nullable, inner && is_inner);
   if (!inner || !is_inner) return;
   for (const auto* conjunct : conjuncts_of(join->quals))

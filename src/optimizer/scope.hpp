@@ -45,7 +45,7 @@ struct Source {
   std::vector<SourceColumn> columns = {};
   bool known = false;     ///< all of its columns are known by name
   bool nullable = false;  ///< an outer join may put NULLs in its place
-  bool inner = true;      ///< nothing but inner joins, and left sides of LEFT JOINs, lies above it
+  bool inner = true;      ///< in an inner join or none, and above are but inner joins and left sides of LEFT JOINs
   const Node* node = nullptr;
 };
 

@@ -190,6 +190,8 @@ class RandomStatements:
         "WITH c AS (SELECT * FROM customers) SELECT c.id FROM c WHERE {w}", "SELECT x.id FROM (SELECT * FROM customers) x JOIN customers c ON c.referred_by = x.id WHERE {w}", "SELECT count(*) FROM (SELECT * FROM customers c WHERE {w} ORDER BY name) s",
         "SELECT c.id FROM customers c LEFT JOIN orders o ON o.loose_customer_id = c.id WHERE o.status IS NULL AND {w}", "SELECT p.id FROM products p WHERE p.id NOT IN (SELECT c.referred_by FROM customers c WHERE {w})",
         "SELECT p.id FROM products p WHERE NOT EXISTS (SELECT FROM customers c WHERE c.id = p.id AND {w})", "SELECT id, 'a' AS k FROM customers c WHERE {w} UNION SELECT id, 'b' FROM orders", "SELECT id, country FROM customers c WHERE {w} AND country = 'de' UNION SELECT id, country FROM customers WHERE country = 'fr'",
+        "SELECT o.id FROM orders o, customers c LEFT JOIN items i ON i.line = {small} WHERE c.id = o.customer_id", "SELECT o.id FROM orders o JOIN (customers c JOIN countries k ON k.code = c.country) ON c.id = o.customer_id WHERE {w}",
+        "SELECT o.id FROM orders o RIGHT JOIN customers c ON c.id = o.customer_id JOIN countries k ON k.code = c.country WHERE {w}", "SELECT i.order_id, i.line FROM items i LEFT JOIN (orders o JOIN customers c ON c.id = o.customer_id) ON o.id = i.order_id AND {w}",
         "SELECT c.id FROM customers c WHERE {w} AND c.id IN (SELECT x.referred_by FROM customers x WHERE x.score > c.score)", "SELECT a.id FROM customers a JOIN LATERAL (SELECT * FROM orders o WHERE o.customer_id = a.id) o ON true JOIN customers c ON c.id = o.customer_id WHERE {w}",
     ]  # fmt: skip
 
