@@ -48,7 +48,8 @@ TEST(AlertStore, KeepsWhatItWasGiven) {
   resolved.resolved = true;
   resolved.resolved_at = resolved.triggered_at + std::chrono::minutes(3);
   resolved.acknowledged_by = "ada";
-  const StoredAlerts given{.rules = {{.rule_id = "r", .threshold = an_alert().threshold}}, .alerts = {an_alert(), resolved}};
+  const StoredAlerts given{.rules = {{.rule_id = "r", .threshold = an_alert().threshold}},
+                           .alerts = {an_alert(), resolved}};
   for (int i = 0; i < 2; ++i) ASSERT_TRUE(store.save(given));
   const StoredAlerts got = store.load();
   ASSERT_EQ(got.rules.size(), 1);

@@ -91,7 +91,8 @@ TEST_F(AlertsApi, ARuleWaitsForItsTime) {
 }
 
 TEST_F(AlertsApi, FromTheRuleToItsEnd) {
-  const auto made = asked("POST", "/api/v1/performance/create-alert", R"({"metric_type": "cpu_usage", "threshold_value": 80})");
+  const auto made =
+      asked("POST", "/api/v1/performance/create-alert", R"({"metric_type": "cpu_usage", "threshold_value": 80})");
   busy_seconds(10);
   const auto list = asked("GET", "/api/v1/performance/alerts?active_only=true");
   ASSERT_EQ(list.at("total_count"), 1);
@@ -116,13 +117,15 @@ TEST_F(AlertsApi, FromTheRuleToItsEnd) {
 
 TEST_F(AlertsApi, OneThatIsViolatedIsAnAlertAtOnce) {
   busy_seconds(10);
-  const auto made = asked("POST", "/api/v1/performance/create-alert", R"({"metric_type": "cpu_usage", "threshold_value": 80})");
+  const auto made =
+      asked("POST", "/api/v1/performance/create-alert", R"({"metric_type": "cpu_usage", "threshold_value": 80})");
   EXPECT_NE(made.at("alert_id"), "pending");
   EXPECT_EQ(made.at("current_value"), 95.0);
 }
 
 TEST_F(AlertsApi, BuiltInRulesAreNotDeleted) {
-  watch_->alerts().built_in({{"builtin_cpu", {.metric_type = PerformanceMetricType::cpu_usage, .threshold_value = 80}}});
+  watch_->alerts().built_in(
+      {{"builtin_cpu", {.metric_type = PerformanceMetricType::cpu_usage, .threshold_value = 80}}});
   EXPECT_EQ(ask("DELETE", "/api/v1/performance/alert-rules/builtin_cpu").status, 409);
 }
 
@@ -130,10 +133,12 @@ TEST_F(AlertsApi, SaysWhatIsWrong) {
   EXPECT_EQ(wrong(R"({"threshold_value": 1})"), R"(["body","metric_type"])");
   EXPECT_EQ(wrong(R"({"metric_type": "speed", "threshold_value": 1})"), R"(["body","metric_type"])");
   EXPECT_EQ(wrong(R"({"metric_type": "lock_contention", "threshold_value": 1})"), R"(["body","metric_type"])");
-  EXPECT_EQ(wrong(R"({"metric_type": "cpu_usage", "threshold_value": 80, "comparison_operator": "<>", "window_minutes": 0,
+  EXPECT_EQ(
+      wrong(R"({"metric_type": "cpu_usage", "threshold_value": 80, "comparison_operator": "<>", "window_minutes": 0,
                       "min_occurrences": 0, "notification_channels": ["a b"]})"),
-            R"(["body","comparison_operator"] ["body","window_minutes"] ["body","min_occurrences"] ["body","notification_channels",0])");
-  EXPECT_EQ(wrong(R"({"metric_type": "cpu_usage", "threshold_value": 80, "clear_value": 90})"), R"(["body","clear_value"])");
+      R"(["body","comparison_operator"] ["body","window_minutes"] ["body","min_occurrences"] ["body","notification_channels",0])");
+  EXPECT_EQ(wrong(R"({"metric_type": "cpu_usage", "threshold_value": 80, "clear_value": 90})"),
+            R"(["body","clear_value"])");
   EXPECT_EQ(wrong(R"({"metric_type": "execution_time", "threshold_value": 80, "comparison_operator": "=="})"),
             R"(["body","comparison_operator"])");
 }
@@ -151,14 +156,16 @@ TEST_F(AlertsApi, Anomalies) {
 }
 
 TEST_F(AlertsApi, Metrics) {
-  asked("POST", "/api/v1/performance/create-alert", R"({"metric_type": "cpu_usage", "threshold_value": 80, "severity": "high"})");
+  asked("POST", "/api/v1/performance/create-alert",
+        R"({"metric_type": "cpu_usage", "threshold_value": 80, "severity": "high"})");
   busy_seconds(10);
   const auto channel = std::make_shared<NotificationChannel>(
       "webhook", [](const std::string&, const std::atomic<bool>&) { return Result<>(); });
   const std::string text = alert_metrics_text(*watch_, {channel});
   EXPECT_NE(text.find("millrace_alerts_firing{severity=\"high\"} 1"), std::string::npos) << text;
   EXPECT_NE(text.find("millrace_alerts_firing{severity=\"low\"} 0"), std::string::npos) << text;
-  EXPECT_NE(text.find("millrace_alert_notifications_total{channel=\"webhook\",outcome=\"lost\"} 0"), std::string::npos) << text;
+  EXPECT_NE(text.find("millrace_alert_notifications_total{channel=\"webhook\",outcome=\"lost\"} 0"), std::string::npos)
+      << text;
   EXPECT_NE(text.find("millrace_anomalies_total 0"), std::string::npos) << text;
 }
 

@@ -29,15 +29,14 @@ TEST(NotificationChannel, TriesAgainAndInOrder) {
   std::mutex mutex;
   std::vector<std::string> got;
   int calls = 0;
-  NotificationChannel channel(
-      "test",
-      [&](const std::string& text, const std::atomic<bool>&) -> Result<> {
-        const std::lock_guard lock(mutex);
-        if (++calls <= 2) return fail("not now");
-        got.push_back(text);
-        return {};
-      },
-      {.first_pause = 1ms});
+  NotificationChannel channel("test",
+                              [&](const std::string& text, const std::atomic<bool>&) -> Result<> {
+                                const std::lock_guard lock(mutex);
+                                if (++calls <= 2) return fail("not now");
+                                got.push_back(text);
+                                return {};
+                              },
+                              {.first_pause = 1ms});
   for (const char* text : {"a", "b", "c"}) channel.send(text);
   EXPECT_TRUE(eventually([&] { return channel.counts().delivered == 3; }));
   EXPECT_EQ(got, (std::vector<std::string>{"a", "b", "c"}));
@@ -46,9 +45,9 @@ TEST(NotificationChannel, TriesAgainAndInOrder) {
 }
 
 TEST(NotificationChannel, GivesUp) {
-  NotificationChannel channel(
-      "test", [](const std::string&, const std::atomic<bool>&) -> Result<> { return fail("never"); },
-      {.attempts = 3, .first_pause = 1ms});
+  NotificationChannel channel("test",
+                              [](const std::string&, const std::atomic<bool>&) -> Result<> { return fail("never"); },
+                              {.attempts = 3, .first_pause = 1ms});
   channel.send("a");
   EXPECT_TRUE(eventually([&] { return channel.counts().lost == 1; }));
   EXPECT_EQ(channel.counts().failed_attempts, 3);
@@ -59,18 +58,17 @@ TEST(NotificationChannel, LosesTheOldestRatherThanWait) {
   std::binary_semaphore go_on(0);
   std::mutex mutex;
   std::vector<std::string> got;
-  NotificationChannel channel(
-      "test",
-      [&](const std::string& text, const std::atomic<bool>&) -> Result<> {
-        if (text == "hangs") {
-          begun.release();
-          go_on.acquire();
-        }
-        const std::lock_guard lock(mutex);
-        got.push_back(text);
-        return {};
-      },
-      {.waiting = 2});
+  NotificationChannel channel("test",
+                              [&](const std::string& text, const std::atomic<bool>&) -> Result<> {
+                                if (text == "hangs") {
+                                  begun.release();
+                                  go_on.acquire();
+                                }
+                                const std::lock_guard lock(mutex);
+                                got.push_back(text);
+                                return {};
+                              },
+                              {.waiting = 2});
   channel.send("hangs");
   begun.acquire();
   for (const char* text : {"a", "b", "c", "d"}) channel.send(text);
@@ -132,7 +130,8 @@ TEST(DeliverToCommand, SaysHowItFailed) {
   EXPECT_EQ(deliver_to_command("/nosuch/program")("x", stopping).error().message,
             "it could not be started: No such file or directory");
   const Script script("exit 3");
-  EXPECT_EQ(deliver_to_command(script.path())(std::string(1 << 20, 'x'), stopping).error().message, "its exit code is 3");
+  EXPECT_EQ(deliver_to_command(script.path())(std::string(1 << 20, 'x'), stopping).error().message,
+            "its exit code is 3");
   const std::atomic<bool> stopped = true;
   const Script hangs("exec sleep 60");
   EXPECT_EQ(deliver_to_command(hangs.path())("x", stopped).error().message, "it took too long, and was killed");
