@@ -412,6 +412,7 @@ std::shared_ptr<const Statement> parse(std::string_view text) {
   if (!result.parsed) return unparsed(result.error);
   reader.end();
   statement->fingerprint = result.fingerprint;
+  statement->text = text.substr(0, Statement::most_text);
   return statement;
 }
 

@@ -121,6 +121,10 @@ struct Statement {
   std::uint32_t explained_parameters = 0;  ///< how many that has: the highest number of one
   bool shows_token = false;                ///< SHOW millrace.token, alone in its text
   std::string why_unparsed;                ///< for kind unparsed: the parser's message, or the limit that was met
+  /// What was parsed, or how it begins where it is longer than `most_text`: one of the texts that share this. For
+  /// people to read. Empty: it wasn't parsed.
+  std::string text;
+  static constexpr std::size_t most_text = 4096;
 
   /// Whether it is for Millrace to answer: PostgreSQL doesn't know it.
   bool asks_millrace() const { return explained != nullptr || shows_token; }

@@ -29,7 +29,7 @@ struct Key {
 };
 
 std::size_t bytes_of(const Statement& statement) {
-  std::size_t sum = sizeof(Statement) + statement.why_unparsed.size();
+  std::size_t sum = sizeof(Statement) + statement.why_unparsed.size() + statement.text.size();
   for (const auto& change : statement.changes) sum += sizeof change + change.name.size() + change.text.size();
   for (const auto& name : statement.unused_databases) sum += sizeof(std::string) + name.size();
   if (statement.references != nullptr) sum += sql::bytes(*statement.references);
