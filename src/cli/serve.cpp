@@ -29,6 +29,7 @@
 #include "monitor/query_performance_monitor.hpp"
 #include "net/tls.hpp"
 #include "pipeline/pipeline.hpp"
+#include "sql/normalized_text.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -100,7 +101,13 @@ class Service {
 
 Result<> Service::start() {
   const auto contexts = cores_.contexts();
-  monitor_ = std::make_shared<QueryPerformanceMonitor>(contexts.size(), pipeline::statement_kind_labels());
+  std::optional<RecordingOptions> recording;
+  if (settings_->performance_monitoring_enabled && settings_->query_performance_tracking_enabled) {
+    recording = {.normalized = sql::normalized, .keep_parameters = settings_->enable_query_parameter_capture};
+  }
+  monitor_ = std::make_shared<QueryPerformanceMonitor>(contexts.size(), pipeline::statement_kind_labels(),
+                                                       std::move(recording));
+  monitor_->start();
   if (settings_->enable_multi_level_caching) {
     const auto mib = static_cast<std::size_t>(settings_->l1_cache_size_mb);
     cache_ = std::make_shared<cache::IntelligentCacheManager>(mib << 20);

@@ -119,6 +119,7 @@ struct Settings {
   bool performance_monitoring_enabled = true;
   bool query_performance_tracking_enabled = true;
   std::chrono::milliseconds slow_query_threshold_ms{1000};
+  bool enable_query_parameter_capture = true;
   bool enable_anomaly_detection = true;
   Sensitivity anomaly_detection_sensitivity = Sensitivity::medium;
   AlertThresholds performance_alert_thresholds = {};

@@ -29,7 +29,8 @@ BatchWalk::Portal BatchAnswer::portal() const {
 /// What a name stands for now.
 std::optional<BatchAnswer::Named> BatchAnswer::find(std::string_view name) {
   for (auto& parsed : parsed_) {
-    if (parsed.name == name) return Named{parsed.statement, parsed.query_and_types, &parsed, parsed.columns};
+    if (parsed.name == name)
+      return Named{parsed.statement, parsed.query_and_types, &parsed, parsed.columns, parsed.labelled};
   }
   if (std::ranges::find(closed_, name) != closed_.end()) return std::nullopt;
   const Prepared* const prepared = session_.names.find(name);
@@ -37,8 +38,8 @@ std::optional<BatchAnswer::Named> BatchAnswer::find(std::string_view name) {
   const auto& text = prepared->text;
   // What it was read as under other settings, or by a client of its own, is another question.
   const bool is_usual = text && text->shared && text->meaning == session_.settings.meaning();
-  return Named{prepared->statement, is_usual ? std::string_view(text->query_and_types) : "", nullptr,
-               prepared->columns};
+  return Named{prepared->statement, is_usual ? std::string_view(text->query_and_types) : "", nullptr, prepared->columns,
+               prepared->labelled};
 }
 
 bool BatchAnswer::parse(Bytes body) {
@@ -59,7 +60,8 @@ bool BatchAnswer::parse(Bytes body) {
   parsed_.push_back({.name = message->name,
                      .query_and_types = pgwire::as_text(body.subspan(message->name.size() + 1)),
                      .statement = std::move(statement),
-                     .known = known});
+                     .known = known,
+                     .labelled = pipeline_.labelled(message->query)});
   pgwire::append_parse_complete(out());
   return true;
 }
@@ -71,7 +73,7 @@ bool BatchAnswer::bind(const ClientReader::Item& item) {
   if (!named || !named->statement) return false;
   const Bytes parameters = item.body().subspan(names->length());
   portal_changed_ = true;
-  portal_ = Bound{.statement = named->statement, .bytes_in = item.total};
+  portal_ = Bound{.statement = named->statement, .bytes_in = item.total, .labelled = named->labelled};
   if (steps_transaction(named->statement)) {
     const auto message = pgwire::decode_bind(item.body());
     if (!message || message->values.size() != 0) return false;
@@ -155,6 +157,7 @@ bool BatchAnswer::execute(const ClientReader::Item& item) {
   portal_->executed = true;
   pipeline::Exchange exchange{.statement = portal_->statement, .started = now_, .first_byte = now_};
   exchange.bytes_in = portal_->bytes_in + item.total;
+  exchange.labelled = portal_->labelled;
   const std::size_t before = out().size();
   if (portal_->steps) {
     if (!step_transaction(*portal_->statement)) return false;
@@ -269,7 +272,7 @@ bool BatchAnswer::apply() {
     } else {
       text = writer_.text_of_parse(parsed.query_and_types, parsed.statement, !parsed.name.empty());
     }
-    names.parse(parsed.name, {parsed.statement, std::move(text), parsed.columns}, done);
+    names.parse(parsed.name, {parsed.statement, std::move(text), parsed.columns, parsed.labelled}, done);
   }
   if (portal_changed_) names.unnamed_portal = portal_ ? portal_->statement : nullptr;
   if (ended_transaction_ || !begin_.empty()) session_.held_begin = std::move(begin_);

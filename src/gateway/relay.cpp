@@ -45,8 +45,11 @@ const StatementPtr& Relay::too_long() {
   return statement;
 }
 
-void Relay::ended(const Reply& reply) {
-  if (!reply.own()) ended(reply.exchange);
+void Relay::ended(Reply& reply) {
+  if (reply.own()) return;
+  reply.exchange.text = reply.asked;
+  reply.exchange.parameters = reply.parameters;
+  ended(reply.exchange);
 }
 
 void Relay::ended(const pipeline::Exchange& exchange) {
@@ -67,9 +70,11 @@ void Relay::lost(std::int64_t now) {
 
 void Relay::refused(Bytes in, std::string_view sqlstate, std::int64_t now) {
   now_ = now;
-  const auto ends = [&](StatementPtr statement, std::size_t size, sql::StatementKind assumed) {
+  const auto ends = [&](StatementPtr statement, std::size_t size, sql::StatementKind assumed,
+                        std::string_view text = {}) {
     pipeline::Exchange exchange{
         .statement = std::move(statement), .assumed = assumed, .started = now, .waited = waited_ns_, .bytes_in = size};
+    exchange.text = text;
     exchange.fail(sqlstate);
     ended(exchange);
   };
@@ -87,7 +92,7 @@ void Relay::refused(Bytes in, std::string_view sqlstate, std::int64_t now) {
     switch (header.type) {
       case frontend::query: {
         const auto text = pgwire::decode_query(body);
-        ends(text && whole ? read(*text) : too_long(), header.total(), Kind::unparsed);
+        ends(text && whole ? read(*text) : too_long(), header.total(), Kind::unparsed, text.value_or(""));
         break;
       }
       case frontend::parse: {
@@ -123,9 +128,9 @@ std::size_t Relay::give_back_memory() {
     text.clear();
     return shrink(text);
   };
-  return give(to_server_.buffer()) + give(to_client_.buffer()) + give(answers_) + give(instead_) + shrink(to_parse_) +
-         replies_.give_back_memory() + session_.names.give_back_memory() + session_.settings.give_back_memory() +
-         writer_.give_back_memory();
+  return give(to_server_.buffer()) + give(to_client_.buffer()) + give(answers_) + give(instead_) +
+         give(bound_parameters_) + shrink(to_parse_) + replies_.give_back_memory() + session_.names.give_back_memory() +
+         session_.settings.give_back_memory() + writer_.give_back_memory();
 }
 
 }  // namespace millrace::gateway

@@ -229,7 +229,7 @@ class Relay {
 
   /// Of a text that isn't parsed.
   static const StatementPtr& too_long();
-  void ended(const Reply& reply);
+  void ended(Reply& reply);
   void ended(const pipeline::Exchange& exchange);
   backend::ServerState& server() { return writer_.server(); }
 
@@ -252,6 +252,8 @@ class Relay {
   bool doubt_ = false;                ///< something is under way, or ran in this transaction, that may not only read
   std::shared_ptr<pipeline::Fill> bound_;  ///< of the unnamed portal that this batch has bound
   CacheUse bound_use_ = CacheUse::none;    ///< likewise
+  pipeline::LabelledText bound_labelled_;  ///< likewise
+  std::string bound_parameters_;           ///< likewise; may be cut off
   std::uint64_t committed_at_ = 0;         ///< a version of the catalog
   bool commits_are_seen_ = false;          ///< as of `committed_at_`
 

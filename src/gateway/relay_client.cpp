@@ -27,6 +27,9 @@ constexpr std::size_t most_answers = 64 * 1024;
 /// Names of statements and portals longer than this are passed on without being understood.
 constexpr std::size_t max_names = 64 * 1024;
 
+/// Of parameters, so much is kept for a record.
+constexpr std::size_t most_parameters = 2048;
+
 /// Of what DISCARD ALL undoes all but this: code that is loaded, names of custom settings, the schema of temporary
 /// tables (whoever has it can't prepare a two-phase transaction that looks for names there).
 bool leaves_traces(std::string_view pin) {
@@ -109,6 +112,7 @@ Relay::Decided Relay::decide(const Item& item) {
   if (stop_ == Next::parse) return Decided::wait;
   using What = pipeline::Verdict::What;
   const std::string_view text = text_of(item);
+  exchange.text = text;
   if (exchange.statement && exchange.statement->asks_millrace())
     return answer_millrace_query(std::move(exchange), text);
   const auto level = level_of(text);
@@ -282,6 +286,7 @@ bool Relay::on_query(const Item& item) {
   const bool may_be_kept = !pipeline::only_tidies(*statement) || is_untouched();
   Reply& reply = replies_.owe(Kind::query, now_);
   reply.exchange.statement = statement;
+  if (pipeline_.records()) reply.asked = text_of(item).substr(0, sql::Statement::most_text);
   hold_unused(reply);
   if (may_be_kept) {
     begin_fill(reply.exchange, {.kind = pipeline::Question::Kind::query, .text = text_of(item), .parameters = {}},
@@ -336,7 +341,8 @@ bool Relay::on_parse(const Item& item) {
   }
   if (statement->shows_token && !writer_.replaced) writer_.parse_instead(parse->name, query_and_types);
   Reply& reply = replies_.owe(Kind::parse, now_);
-  session_.names.parse(parse->name, {statement, anew.text}, reply);
+  session_.names.parse(
+      parse->name, {.statement = statement, .text = anew.text, .labelled = pipeline_.labelled(parse->query)}, reply);
   if (!named) writer_.unnamed_becomes(anew.text ? anew.text->number : 0, reply);
   reply.exchange.statement = statement;
   reply.text = anew.text;
@@ -440,6 +446,10 @@ bool Relay::on_bind(const Item& item) {
     }
     bound_ = std::move(bound.fill);
     bound_use_ = bound.cache;
+    if (pipeline_.records()) {
+      bound_parameters_ = pgwire::as_text(item.body().subspan(names->length())).substr(0, most_parameters);
+      bound_labelled_ = prepared != nullptr ? prepared->labelled : nullptr;
+    }
     if (bound_) bound_->columns = prepared->columns;
     portal_is_here_ = false;
   }
@@ -516,6 +526,10 @@ bool Relay::on_execute(const Item& item) {
   hold_unused(reply);
   reply.exchange.cache = use;
   reply.exchange.fill = std::move(fill);
+  if (statement_of_unnamed && pipeline_.records()) {
+    reply.exchange.labelled = bound_labelled_;
+    reply.parameters = bound_parameters_;
+  }
   if (statement || binds_unseen_) {
     note_for_cache(statement);
   } else {

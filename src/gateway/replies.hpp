@@ -21,6 +21,7 @@ struct Prepared {
   StatementPtr statement;
   Text text;                  ///< null: the server connection has it by the client's own name
   std::uint64_t columns = 0;  ///< identifies the result's columns as the client was told them; 0: it wasn't
+  pipeline::LabelledText labelled = {};
 };
 
 /// What a message that is under way does to a name. Until it is answered, what comes in a later batch can't know
@@ -58,6 +59,8 @@ struct Reply {
   std::uint64_t batch = 0;   ///< each ends with a Sync, Query or function call
 
   pipeline::Exchange exchange;
+  std::string asked;       ///< for its record: `Exchange::text`
+  std::string parameters;  ///< likewise
 
   // Of a text with several statements: how far it is executed, in `Statement::changes`.
   std::uint32_t names_done = 0;     ///< those of names before it are done

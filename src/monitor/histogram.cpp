@@ -26,7 +26,7 @@ std::uint64_t HistogramTotals::quantile(double q) const {
   std::uint64_t seen = 0;
   for (std::size_t i = 0; i < counts_.size(); ++i) {
     seen += counts_[i];
-    if (seen >= wanted) return (LogLinear::lower(i) + LogLinear::lower(i + 1) - 1) / 2;
+    if (seen >= wanted) return LogLinear::middle(i);
   }
   return LogLinear::max_value;
 }

@@ -32,6 +32,9 @@ struct LogLinear {
     const std::size_t shift = octave > 1 ? octave - 1 : 0;
     return static_cast<std::uint64_t>(bucket - (shift << sub_bits)) << shift;
   }
+
+  /// What stands for a bucket's values.
+  static constexpr std::uint64_t middle(std::size_t bucket) { return (lower(bucket) + lower(bucket + 1) - 1) / 2; }
 };
 
 /// The sum of histograms at a moment. Merges, and subtracts an earlier one of its own, which gives what lies between.

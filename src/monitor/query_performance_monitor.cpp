@@ -1,9 +1,14 @@
 #include "monitor/query_performance_monitor.hpp"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <algorithm>
 #include <boost/describe/members.hpp>
 #include <boost/mp11/algorithm.hpp>
 #include <cassert>
+#include <condition_variable>
+#include <mutex>
 #include <numeric>
 
 #include "base/clock.hpp"
@@ -13,9 +18,17 @@ namespace millrace {
 namespace {
 
 constexpr std::size_t cache_line = 64;
+constexpr std::int64_t handed_over_after_ns = 1'000'000'000;
+constexpr auto history_interval = std::chrono::seconds(1);
 
-std::uint64_t not_negative(std::int64_t nanoseconds) {
-  return nanoseconds > 0 ? static_cast<std::uint64_t>(nanoseconds) : 0;
+std::uint64_t key_of(std::string_view text, std::uint64_t before) {
+  return XXH3_64bits_withSeed(text.data(), text.size(), before);
+}
+
+/// Each text's hash goes into the next one's, so that what stands in one isn't taken for another's.
+std::uint64_t caller_key(const QueryRecord& query) {
+  const std::uint64_t who = key_of(query.database, key_of(query.user, 0));
+  return key_of(query.project, key_of(query.application, who));
 }
 
 void add(WireTotals& totals, const WireCounters& counters) {
@@ -39,18 +52,50 @@ struct alignas(cache_line) QueryPerformanceMonitor::Shard {
   Histogram queue_waits;
   Histogram first_bytes;
   alignas(cache_line) WireCounters wire;
+
+  std::unique_ptr<CoreRecording> recording;  ///< the core's; null: nothing is recorded
+  // Each is taken from here by one side and put here by the other.
+  alignas(cache_line) std::atomic<CoreRecording*> handed_over = nullptr;  ///< for the historian
+  std::atomic<CoreRecording*> emptied = nullptr;                          ///< for the core
+
+  Shard() = default;
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+  ~Shard() {
+    delete handed_over.load();
+    delete emptied.load();
+  }
 };
 
-QueryPerformanceMonitor::QueryPerformanceMonitor(std::size_t cores, std::vector<StatementKindLabel> kinds)
+QueryPerformanceMonitor::QueryPerformanceMonitor(std::size_t cores, std::vector<StatementKindLabel> kinds,
+                                                 std::optional<RecordingOptions> recording)
     : kinds_(std::move(kinds)), started_ns_(now_ns()) {
   assert(cores > 0 && !kinds_.empty() && kinds_.size() <= max_kinds);
-  for (std::size_t i = 0; i < cores; ++i) shards_.push_back(std::make_unique<Shard>());
+  if (recording) history_ = std::make_unique<PerformanceHistory>(*std::move(recording), started_ns_);
+  for (std::size_t i = 0; i < cores; ++i) {
+    Shard& shard = *shards_.emplace_back(std::make_unique<Shard>());
+    if (!history_) continue;
+    shard.recording = std::make_unique<CoreRecording>();
+    shard.recording->since_ns = started_ns_;
+    shard.emptied = std::make_unique<CoreRecording>().release();
+  }
 }
 
 QueryPerformanceMonitor::~QueryPerformanceMonitor() = default;
 
-void QueryPerformanceMonitor::record(std::size_t core, const QueryRecord& query) noexcept {
-  Shard& shard = *shards_[core];
+void QueryPerformanceMonitor::start() {
+  if (!history_) return;
+  historian_ = std::jthread([this](const std::stop_token& stop) {
+    std::mutex mutex;
+    std::condition_variable_any stopped;
+    std::unique_lock lock(mutex);
+    while (!stopped.wait_for(lock, stop, history_interval, [&] { return stop.stop_requested(); })) {
+      make_history(now_ns());
+    }
+  });
+}
+
+void QueryPerformanceMonitor::count(Shard& shard, const QueryRecord& query) noexcept {
   const std::size_t kind = std::min<std::size_t>(query.kind, kinds_.size() - 1);
   shard.queries[kind].add();
   shard.rows.add(query.rows);
@@ -60,6 +105,80 @@ void QueryPerformanceMonitor::record(std::size_t core, const QueryRecord& query)
   if (query.queue_ns > 0) shard.queue_waits.record(not_negative(query.queue_ns));
   if (query.first_byte_ns > 0) shard.first_bytes.record(not_negative(query.first_byte_ns));
   if (query.failed()) shard.errors[SqlstateClass::index(query.error_code())].add();
+}
+
+bool QueryPerformanceMonitor::record(std::size_t core, const QueryRecord& query) noexcept {
+  Shard& shard = *shards_[core];
+  count(shard, query);
+  if (!shard.recording) return false;
+  const std::int64_t now = query.started_ns + query.duration_ns;
+  if (now - shard.recording->since_ns >= handed_over_after_ns) tick(core, now);
+  CoreRecording& recording = *shard.recording;
+  const auto known = recording.templates.place_of(template_key(query.fingerprint, query.engine));
+  recording.templates.add(known.at, query);
+  const std::uint64_t caller = caller_key(query);
+  const auto asks = recording.callers.place_of(caller);
+  recording.callers.add(asks.at, query);
+  if (asks.is_new) {
+    recording.new_callers.push_back({.user = std::string(query.user),
+                                     .database = std::string(query.database),
+                                     .application = std::string(query.application),
+                                     .project = std::string(query.project)});
+  }
+  return known.is_new && recording.new_templates.size() < CoreRecording::most_new_templates;
+}
+
+std::uint64_t QueryPerformanceMonitor::template_key(std::uint64_t fingerprint, Engine engine) {
+  constexpr std::uint64_t odd = 0x9e3779b97f4a7c15;
+  return fingerprint ^ (static_cast<std::uint64_t>(engine) * odd);
+}
+
+void QueryPerformanceMonitor::describe(std::size_t core, TemplateText text) {
+  text.key = template_key(text.fingerprint, text.engine);
+  shards_[core]->recording->new_templates.push_back(std::move(text));
+}
+
+void QueryPerformanceMonitor::add_slow(std::size_t core, SlowQuery query) {
+  if (!history_) return;
+  CoreRecording& recording = *shards_[core]->recording;
+  if (recording.slow.size() < CoreRecording::most_slow) {
+    recording.slow.push_back(std::move(query));
+  } else {
+    ++recording.slow_lost;
+  }
+}
+
+void QueryPerformanceMonitor::tick(std::size_t core, std::int64_t now) noexcept {
+  Shard& shard = *shards_[core];
+  if (!shard.recording || now - shard.recording->since_ns < handed_over_after_ns) return;
+  // Once it is emptied, what was handed over before is taken, too.
+  CoreRecording* const next = shard.emptied.exchange(nullptr, std::memory_order_acquire);
+  if (next == nullptr) return;
+  next->since_ns = now;
+  shard.handed_over.store(shard.recording.release(), std::memory_order_release);
+  shard.recording.reset(next);
+}
+
+WireLevels QueryPerformanceMonitor::levels() const {
+  WireTotals wire = {};
+  for (const auto& shard : shards_) add(wire, shard->wire);
+  // The cores are read one after the other: a sum may be a little below zero for a moment.
+  const auto level = [](std::uint64_t sum) {
+    return static_cast<double>(not_negative(static_cast<std::int64_t>(sum)));
+  };
+  return {.clients_connected = level(wire.clients_connected),
+          .clients_active = level(wire.clients_active),
+          .clients_waiting = level(wire.clients_waiting)};
+}
+
+void QueryPerformanceMonitor::make_history(std::int64_t now) {
+  for (const auto& shard : shards_) {
+    CoreRecording* const recording = shard->handed_over.exchange(nullptr, std::memory_order_acquire);
+    if (recording == nullptr) continue;
+    history_->take(*recording);
+    shard->emptied.store(recording, std::memory_order_release);
+  }
+  history_->end_interval(now, levels());
 }
 
 WireCounters& QueryPerformanceMonitor::wire(std::size_t core) noexcept { return shards_[core]->wire; }

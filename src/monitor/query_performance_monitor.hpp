@@ -4,10 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "monitor/histogram.hpp"
+#include "monitor/performance_history.hpp"
 #include "monitor/query_record.hpp"
 #include "monitor/sqlstate_class.hpp"
 #include "monitor/wire_counters.hpp"
@@ -49,17 +52,35 @@ struct MonitorSnapshot {
 
 /// Keeps the figures of every query and of the wire. No locks and no allocations on a query's way: each core writes
 /// its own shard; who reads sums them up.
+///
+/// What is recorded by templates and callers stays with its core for a second. Then the core hands it to a thread that
+/// isn't a core's (`start`), which makes the history of it, and gives back the emptied memory for the second after the
+/// next. So nothing of it is read while it is written. If that thread is late a core goes on with what it has: nothing
+/// is lost but the moment.
 class QueryPerformanceMonitor {
  public:
   static constexpr std::size_t max_kinds = 64;
 
   /// `kinds` is what `QueryRecord::kind` counts through, at most `max_kinds`; a number that isn't in it counts as the
   /// last.
-  QueryPerformanceMonitor(std::size_t cores, std::vector<StatementKindLabel> kinds);
+  /// `recording`: null: queries are counted only, not recorded by templates and callers.
+  QueryPerformanceMonitor(std::size_t cores, std::vector<StatementKindLabel> kinds,
+                          std::optional<RecordingOptions> recording = {});
   ~QueryPerformanceMonitor();
 
-  /// On the thread of `core` only.
-  void record(std::size_t core, const QueryRecord& query) noexcept;
+  /// Begins to make history, on a thread of its own, until this object's end.
+  void start();
+
+  // On the thread of `core` only.
+  /// Answers whether nobody knows the query's template: then call `describe`, if its text is known.
+  bool record(std::size_t core, const QueryRecord& query) noexcept;
+  void describe(std::size_t core, TemplateText text);
+  void add_slow(std::size_t core, SlowQuery query);
+  /// Now and then, also where there are no queries: hands over what is due.
+  void tick(std::size_t core, std::int64_t now) noexcept;
+
+  bool records() const { return history_ != nullptr; }
+  static std::uint64_t template_key(std::uint64_t fingerprint, Engine engine);
 
   /// The wire's counters of a core; they may be changed on its thread only.
   WireCounters& wire(std::size_t core) noexcept;
@@ -67,11 +88,22 @@ class QueryPerformanceMonitor {
   /// From any thread. The figures of a query that ends at this moment may be in it in part.
   MonitorSnapshot snapshot() const;
 
+  /// Null: nothing is recorded.
+  const PerformanceHistory* history() const { return history_.get(); }
+  const std::vector<StatementKindLabel>& kinds() const { return kinds_; }
+
+  /// What `start` does each second: takes what the cores have handed over, and ends an interval. One thread at a time.
+  void make_history(std::int64_t now);
+
  private:
   struct Shard;
+  void count(Shard& shard, const QueryRecord& query) noexcept;
+  WireLevels levels() const;
   std::vector<StatementKindLabel> kinds_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::int64_t started_ns_;
+  std::unique_ptr<PerformanceHistory> history_;
+  std::jthread historian_;  ///< the last member: it ends first
 };
 
 }  // namespace millrace

@@ -104,5 +104,52 @@ TEST(QueryPerformanceMonitor, ReadersRunBesideWriters) {
   EXPECT_EQ(monitor.snapshot().wire.clients_total, 2 * each);
 }
 
+TEST(QueryPerformanceMonitor, HistoryIsMadeBesideTheWriters) {
+  constexpr std::uint64_t each = 200'000;
+  QueryPerformanceMonitor monitor(
+      2, kinds, RecordingOptions{.normalized = [](std::string_view text) { return std::string(text); }});
+  std::vector<std::thread> writers;
+  for (std::size_t core = 0; core < 2; ++core) {
+    writers.emplace_back([&, core] {
+      std::int64_t now = now_ns();
+      for (std::uint64_t i = 0; i < each; ++i) {
+        now += 1'000'000;  // a clock of its own, so that much is handed over
+        QueryRecord made = query(0, 5);
+        made.started_ns = now;
+        made.fingerprint = i % 40;
+        if (monitor.record(core, made)) monitor.describe(core, {.fingerprint = made.fingerprint, .text = "text"});
+      }
+      now += 10'000'000'000;
+      while (monitor.history()->report(SubjectKind::query_template, {}, 0).all.figures.calls < 2 * each)
+        monitor.tick(core, now += 1'000'000'000);
+    });
+  }
+  std::int64_t now = now_ns();
+  while (monitor.history()->report(SubjectKind::query_template, {}, 0).all.figures.calls < 2 * each)
+    monitor.make_history(now += 1'000'000'000);
+  for (std::thread& writer : writers) writer.join();
+  const PeriodReport report = monitor.history()->report(SubjectKind::query_template, {}, 0);
+  EXPECT_EQ(report.subjects.size(), 40);
+  EXPECT_EQ(report.all.figures.calls, 2 * each);
+}
+
+TEST(QueryPerformanceMonitor, WithoutRecordingThereIsNoHistory) {
+  QueryPerformanceMonitor monitor(1, kinds);
+  EXPECT_FALSE(monitor.records());
+  EXPECT_FALSE(monitor.record(0, query(0, 5)));
+  monitor.add_slow(0, SlowQuery());
+  monitor.tick(0, now_ns());
+  monitor.start();
+  EXPECT_EQ(monitor.history(), nullptr);
+  EXPECT_EQ(monitor.snapshot().queries(), 1);
+}
+
+TEST(QueryPerformanceMonitor, TheHistorianEndsWithIt) {
+  QueryPerformanceMonitor monitor(1, kinds,
+                                  RecordingOptions{.normalized = [](std::string_view) { return std::string(); }});
+  monitor.start();
+  monitor.record(0, query(0, 5));
+}
+
 }  // namespace
 }  // namespace millrace

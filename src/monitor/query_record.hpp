@@ -14,15 +14,26 @@ enum class CacheUse : std::uint8_t {
   bypass,  ///< it may not
 };
 
+/// What ran a query.
+enum class Engine : std::uint8_t { postgresql, duckdb };
+inline constexpr std::array<std::string_view, 2> engine_names = {"postgresql", "duckdb"};
+
+/// Clocks are read on several cores: what is a little below zero is zero.
+constexpr std::uint64_t not_negative(std::int64_t nanoseconds) {
+  return nanoseconds > 0 ? static_cast<std::uint64_t>(nanoseconds) : 0;
+}
+
 /// One query, whatever happened to it. Filled by the pipeline at the query's end, read by whoever keeps figures; it
 /// owns nothing: the texts live as long as the call that it is passed to.
 struct QueryRecord {
   std::uint64_t fingerprint = 0;  ///< equal for statements that differ in constants only; 0 where it isn't known
   std::uint8_t kind = 0;          ///< the statement's kind: an index into the table that the monitor was made with
+  Engine engine = Engine::postgresql;
 
   std::string_view user = {};
   std::string_view database = {};
   std::string_view application = {};
+  std::string_view project = {};  ///< as the statement's comment says
 
   std::int64_t started_ns = 0;     ///< `now_ns()` when the whole request was there
   std::int64_t queue_ns = 0;       ///< of the duration: waiting for a server connection
@@ -34,6 +45,7 @@ struct QueryRecord {
   std::uint64_t bytes_out = 0;  ///< to the client
 
   CacheUse cache = CacheUse::none;
+  bool slow = false;  ///< it took SLOW_QUERY_THRESHOLD_MS or longer
 
   std::array<char, 6> sqlstate = {};  ///< of the error that ended it, with a NUL at the end; empty after success
 

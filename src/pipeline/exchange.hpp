@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "cache/entry.hpp"
@@ -14,6 +15,9 @@
 #include "sql/statement.hpp"
 
 namespace millrace::pipeline {
+
+/// The text of a statement that says in a comment who asks, as it was sent (it may be cut off); null: it says nothing.
+using LabelledText = std::shared_ptr<const std::string>;
 
 /// Who asks. The texts must outlive the call that this is passed to.
 struct Caller {
@@ -34,6 +38,11 @@ struct Exchange {
   CacheUse cache = CacheUse::none;
   std::shared_ptr<Fill> fill = {};  ///< null: the answer isn't kept
   Payoff* payoff = nullptr;         ///< of a hit, its template's; null: it counts for none
+
+  // For people; may be cut off, and must outlive the call of `ended` only.
+  std::string_view text = {};        ///< as the client sent it; empty: the statement's own is as good
+  std::string_view parameters = {};  ///< of a Bind message all that follows the names
+  LabelledText labelled = {};        ///< of a statement that was prepared
 
   std::uint64_t rows = 0;
   std::uint64_t bytes_in = 0;   ///< from the client

@@ -1,7 +1,6 @@
 #include "pipeline/pipeline.hpp"
 
 #include "base/clock.hpp"
-#include "base/log.hpp"
 #include "pipeline/passes_on.hpp"
 #include "pipeline/question_key.hpp"
 #include "pipeline/rows_read.hpp"
@@ -17,7 +16,6 @@ using Reach = Effects::Reach;
 constexpr std::size_t memo_entries = 4096;
 /// What asking memory costs is measured of one in so many: reading the clock isn't free.
 constexpr std::uint32_t measured_of = 64;
-constexpr auto last_kind = sql::StatementKind::unparsed;
 
 /// Whether the change stream tells of it. What is partitioned holds no rows itself.
 bool is_told(catalog::Oid table, const integration::Freshness::Tables& followed, const catalog::Snapshot& catalog) {
@@ -45,27 +43,6 @@ bool is_visible(const Scope& scope, std::span<const catalog::Oid> tables) {
   std::vector<cache::Dependency> dependencies = {scope.everything};
   for (const auto table : tables) dependencies.push_back(ReadCache::of_table(scope.database, table));
   return scope.freshness->all_visible(dependencies);
-}
-
-StatementGroup group_of(sql::StatementKind kind) {
-  using enum sql::StatementKind;
-  switch (kind) {
-    case select:
-    case copy_to:
-    case fetch:
-    case show:
-      return StatementGroup::read;
-    case insert:
-    case update:
-    case delete_:
-    case merge:
-    case copy_from:
-      return StatementGroup::write;
-    case transaction:
-      return StatementGroup::transaction;
-    default:
-      return StatementGroup::other;
-  }
 }
 
 void see(std::vector<cache::Seen>& seen, ReadCache& cache, std::string_view database, const RowsRead& rows) {
@@ -374,65 +351,6 @@ void Pipeline::apply(const Changes& changes, const Scope& scope, std::int64_t no
   }
   scope.freshness->leave(left, now);
   cache_->apply(untold, scope.database, InvalidationReason::write);
-}
-
-void Pipeline::ended(const Exchange& exchange, const Caller& caller, std::int64_t now) {
-  const std::int64_t started = exchange.started - exchange.waited;
-  const auto kind = exchange.statement ? exchange.statement->kind : exchange.assumed;
-  const QueryRecord record{
-      .fingerprint = exchange.statement ? exchange.statement->fingerprint : 0,
-      .kind = static_cast<std::uint8_t>(kind),
-      .user = caller.user,
-      .database = caller.database,
-      .application = caller.application,
-      .started_ns = started,
-      .queue_ns = exchange.waited,
-      .first_byte_ns = exchange.first_byte == 0 ? 0 : exchange.first_byte - started,
-      .duration_ns = now - started,
-      .rows = exchange.rows,
-      .bytes_in = exchange.bytes_in,
-      .bytes_out = exchange.bytes_out,
-      .cache = exchange.cache,
-      .sqlstate = exchange.sqlstate,
-  };
-  if (exchange.payoff != nullptr) {
-    exchange.payoff->hit();
-    exchange.payoff->hit_waited(exchange.waited);
-    if (looked_.since != 0) exchange.payoff->hit_took(now_ns() - std::exchange(looked_.since, 0));
-  }
-  monitor_.record(core_, record);
-  auto& counters = monitor_.wire(core_);
-  if (exchange.cache == CacheUse::hit) counters.cache_hits.add();
-  if (exchange.cache == CacheUse::miss) counters.cache_misses.add();
-  if (exchange.cache == CacheUse::bypass) counters.cache_bypasses.add();
-  if (slow_ns_ > 0 && record.duration_ns >= slow_ns_) {
-    log::warn("slow query", {{"duration_ms", record.duration_ns / 1'000'000},
-                             {"kind", sql::name(kind)},
-                             {"fingerprint", fmt::format("{:016x}", record.fingerprint)},
-                             {"rows", record.rows},
-                             {"user", record.user},
-                             {"database", record.database},
-                             {"application", record.application},
-                             {"sqlstate", record.error_code()}});
-  }
-}
-
-void Pipeline::publish_counts() {
-  const auto counts = memo_.counts();
-  auto& counters = monitor_.wire(core_);
-  counters.memo_hits.set(counts.hits);
-  counters.memo_misses.set(counts.misses);
-  counters.statements_parsed.set(counts.misses);
-  if (cache_ != nullptr) cache_->add_refusals(judgements_.take_refusals());
-}
-
-std::vector<StatementKindLabel> statement_kind_labels() {
-  std::vector<StatementKindLabel> labels;
-  for (std::uint8_t kind = 0; kind <= static_cast<std::uint8_t>(last_kind); ++kind) {
-    const auto value = static_cast<sql::StatementKind>(kind);
-    labels.push_back({sql::name(value), group_of(value)});
-  }
-  return labels;
 }
 
 }  // namespace millrace::pipeline

@@ -72,6 +72,11 @@ class Pipeline {
   /// change stream will tell of, which knows more exactly, isn't made stale: who reads it needs a proof of this moment.
   void apply(const Changes& changes, const Scope& scope, std::int64_t now);
 
+  /// Whether what is asked is kept in records, beside being counted.
+  bool records() const { return monitor_.records(); }
+  /// Of a text that is prepared.
+  LabelledText labelled(std::string_view text) const;
+
   /// It has ended at `now`, one way or another: records it, and logs it when it was slow.
   void ended(const Exchange& exchange, const Caller& caller, std::int64_t now);
 
@@ -85,6 +90,7 @@ class Pipeline {
  private:
   std::string_view make_key(const Scope& scope, const Question& question);
   void count_miss(const Fill& fill, const Scope& scope, std::int64_t now);
+  void record(const Exchange& exchange, const Caller& caller, QueryRecord& record);
 
   std::size_t core_;
   QueryPerformanceMonitor& monitor_;
@@ -105,6 +111,7 @@ class Pipeline {
   std::uint32_t lookups_ = 0, fills_ = 0;  ///< one in many is measured
   std::string key_;                        ///< of the question at hand
   std::string plain_;                      ///< a text without its comments
+  std::string application_, project_;      ///< of a comment, decoded
 };
 
 /// What `QueryRecord::kind` counts through: the kinds of statements, with the group that each is compared in.

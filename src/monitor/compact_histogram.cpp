@@ -1,0 +1,111 @@
+#include "monitor/compact_histogram.hpp"
+
+#include <cmath>
+#include <utility>
+
+namespace millrace {
+namespace {
+
+constexpr unsigned bits_a_byte = 7;
+constexpr unsigned more = 1U << bits_a_byte;
+
+void append_number(std::string& bytes, std::uint64_t number) {
+  for (; number >= more; number >>= bits_a_byte) bytes += static_cast<char>(number | more);
+  bytes += static_cast<char>(number);
+}
+
+}  // namespace
+
+class CompactHistogram::Reader {
+ public:
+  explicit Reader(const CompactHistogram& histogram) : bytes_(histogram.bytes_) { next(); }
+
+  bool at_end() const { return at_end_; }
+  const BucketCount& current() const { return current_; }
+
+  void next() {
+    at_end_ = at_ == bytes_.size();
+    if (at_end_) return;
+    current_.bucket = static_cast<std::uint16_t>(current_.bucket + number());
+    current_.count = number();
+  }
+
+ private:
+  std::uint64_t number() {
+    std::uint64_t read = 0;
+    for (unsigned shift = 0;; shift += bits_a_byte) {
+      const auto byte = static_cast<unsigned char>(bytes_[at_++]);
+      read |= std::uint64_t{byte & (more - 1)} << shift;
+      if ((byte & more) == 0) return read;
+    }
+  }
+
+  std::string_view bytes_;
+  std::size_t at_ = 0;
+  BucketCount current_ = {.bucket = 0, .count = 0};
+  bool at_end_ = false;
+};
+
+CompactHistogram::CompactHistogram(std::span<const BucketCount> counts) {
+  for (const auto& [bucket, count] : counts) append(bucket, count);
+  bytes_.shrink_to_fit();
+}
+
+void CompactHistogram::append(std::uint16_t bucket, std::uint64_t count) {
+  append_number(bytes_, static_cast<std::uint64_t>(bucket) - last_);
+  append_number(bytes_, count);
+  last_ = bucket;
+}
+
+CompactHistogram& CompactHistogram::operator+=(const CompactHistogram& other) {
+  if (other.empty()) return *this;
+  if (empty()) return *this = other;
+  CompactHistogram sum;
+  sum.bytes_.reserve(std::max(bytes_.size(), other.bytes_.size()) + std::min(bytes_.size(), other.bytes_.size()) / 2);
+  Reader mine(*this);
+  Reader theirs(other);
+  while (!mine.at_end() || !theirs.at_end()) {
+    const bool take_mine = !mine.at_end() && (theirs.at_end() || mine.current().bucket <= theirs.current().bucket);
+    const bool take_theirs = !theirs.at_end() && (mine.at_end() || theirs.current().bucket <= mine.current().bucket);
+    const auto bucket = take_mine ? mine.current().bucket : theirs.current().bucket;
+    std::uint64_t count = 0;
+    if (take_mine) count += mine.current().count;
+    if (take_theirs) count += theirs.current().count;
+    sum.append(bucket, count);
+    if (take_mine) mine.next();
+    if (take_theirs) theirs.next();
+  }
+  sum.bytes_.shrink_to_fit();
+  return *this = std::move(sum);
+}
+
+void CompactHistogram::add_to(HistogramTotals& totals) const {
+  for (Reader reader(*this); !reader.at_end(); reader.next()) {
+    totals.add(reader.current().bucket, reader.current().count);
+  }
+}
+
+std::uint64_t CompactHistogram::count() const {
+  std::uint64_t sum = 0;
+  for (Reader reader(*this); !reader.at_end(); reader.next()) sum += reader.current().count;
+  return sum;
+}
+
+std::uint64_t CompactHistogram::quantile(double q) const {
+  const std::uint64_t total = count();
+  if (total == 0) return 0;
+  const auto wanted = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::ceil(q * static_cast<double>(total))));
+  std::uint64_t seen = 0;
+  for (Reader reader(*this); !reader.at_end(); reader.next()) {
+    seen += reader.current().count;
+    if (seen >= wanted) return LogLinear::middle(reader.current().bucket);
+  }
+  return LogLinear::middle(last_);
+}
+
+std::size_t CompactHistogram::heap_bytes() const {
+  static const std::size_t inside = std::string().capacity();
+  return bytes_.capacity() > inside ? bytes_.capacity() + 1 : 0;
+}
+
+}  // namespace millrace

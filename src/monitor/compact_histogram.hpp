@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "monitor/histogram.hpp"
+
+namespace millrace {
+
+/// How many values a bucket of `LogLinear` has.
+struct BucketCount {
+  std::uint16_t bucket;
+  std::uint64_t count;
+};
+
+/// A histogram at rest: only the buckets that have values, in two to four bytes each, so that thousands of them fit
+/// into memory. The buckets are LogLinear's, so that a quantile is as exact as a `Histogram`'s. It merges, and doesn't
+/// change otherwise. Not thread-safe.
+class CompactHistogram {
+ public:
+  CompactHistogram() = default;
+  /// `counts`: by ascending buckets, each of which has values.
+  explicit CompactHistogram(std::span<const BucketCount> counts);
+
+  CompactHistogram& operator+=(const CompactHistogram& other);
+  /// Counts only: the sum of the values isn't known here.
+  void add_to(HistogramTotals& totals) const;
+
+  bool empty() const { return bytes_.empty(); }
+  std::uint64_t count() const;
+  /// As HistogramTotals::quantile.
+  std::uint64_t quantile(double q) const;
+  /// What it occupies beside the object itself.
+  std::size_t heap_bytes() const;
+
+  bool operator==(const CompactHistogram&) const = default;
+
+ private:
+  class Reader;
+
+  void append(std::uint16_t bucket, std::uint64_t count);
+
+  // Of each bucket, how far it is from the last one (from 0: the first), and its count; both in LEB128.
+  std::string bytes_;
+  std::uint16_t last_ = 0;  ///< the last bucket that was appended
+};
+
+}  // namespace millrace

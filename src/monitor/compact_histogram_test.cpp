@@ -1,0 +1,70 @@
+#include "monitor/compact_histogram.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <random>
+
+namespace millrace {
+namespace {
+
+CompactHistogram of(const std::vector<std::uint64_t>& values) {
+  std::map<std::uint16_t, std::uint64_t> counts;
+  for (const auto value : values) ++counts[static_cast<std::uint16_t>(LogLinear::index(value))];
+  std::vector<BucketCount> list;
+  for (const auto& [bucket, count] : counts) list.push_back({.bucket = bucket, .count = count});
+  return CompactHistogram(list);
+}
+
+TEST(CompactHistogram, EmptyHasNothing) {
+  EXPECT_TRUE(CompactHistogram().empty());
+  EXPECT_EQ(CompactHistogram().count(), 0);
+  EXPECT_EQ(CompactHistogram().quantile(0.5), 0);
+  EXPECT_EQ(CompactHistogram().heap_bytes(), 0);
+}
+
+TEST(CompactHistogram, SaysWhatADenseOneSays) {
+  std::mt19937_64 random(11);
+  std::lognormal_distribution<double> latency(std::log(180'000.0), 2);
+  std::vector<std::uint64_t> values(20'000);
+  Histogram dense;
+  for (auto& value : values) dense.record(value = static_cast<std::uint64_t>(latency(random)));
+  const CompactHistogram compact = of(values);
+  HistogramTotals totals, from_compact;
+  dense.add_to(totals);
+  compact.add_to(from_compact);
+  EXPECT_EQ(compact.count(), values.size());
+  EXPECT_EQ(from_compact.count(), values.size());
+  for (const double q : {0.0, 0.01, 0.5, 0.99, 0.999, 1.0}) {
+    EXPECT_EQ(compact.quantile(q), totals.quantile(q)) << q;
+    EXPECT_EQ(from_compact.quantile(q), totals.quantile(q)) << q;
+  }
+}
+
+TEST(CompactHistogram, Merges) {
+  std::mt19937_64 random(12);
+  std::vector<std::uint64_t> all;
+  CompactHistogram sum;
+  for (int part = 0; part < 50; ++part) {
+    std::vector<std::uint64_t> values(random() % 30);
+    for (auto& value : values) value = random() >> (random() % 64);
+    all.insert(all.end(), values.begin(), values.end());
+    sum += of(values);
+    ASSERT_EQ(sum, of(all));
+  }
+  EXPECT_EQ(sum.count(), all.size());
+}
+
+TEST(CompactHistogram, CountsAreAsLargeAsTheyAre) {
+  CompactHistogram one(
+      std::vector<BucketCount>{{.bucket = 0, .count = std::uint64_t{1} << 40}, {.bucket = 1279, .count = 1}});
+  one += one;
+  EXPECT_EQ(one.count(), (std::uint64_t{1} << 41) + 2);
+  EXPECT_EQ(one.quantile(0.5), 0);
+  EXPECT_EQ(one.quantile(1), LogLinear::middle(1279));
+}
+
+}  // namespace
+}  // namespace millrace

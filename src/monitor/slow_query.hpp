@@ -1,0 +1,38 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "monitor/query_record.hpp"
+
+namespace millrace {
+
+/// The values of a statement's parameters as text; null: NULL. Shorter than the statement's list: the rest was cut off.
+using ParameterTexts = std::vector<std::optional<std::string>>;
+
+/// A query that took SLOW_QUERY_THRESHOLD_MS or longer.
+struct SlowQuery {
+  std::uint64_t number = 0;  ///< counts them from 1, since the start
+  std::uint64_t fingerprint = 0;
+  std::uint8_t kind = 0;
+  Engine engine = Engine::postgresql;
+  std::string text = {};  ///< as the client sent it, cut off where it is long
+  ParameterTexts parameters = {};
+  std::string user = {}, database = {}, application = {}, project = {};
+  std::string route = {}, traceparent = {};  ///< as its comment says
+  std::chrono::system_clock::time_point started = {};
+  std::int64_t duration_ns = 0;
+  std::int64_t queue_ns = 0;  ///< of the duration
+  std::uint64_t rows = 0;
+  std::uint64_t bytes = 0;
+  CacheUse cache = CacheUse::none;
+  std::array<char, 6> sqlstate = {};
+
+  bool failed() const { return sqlstate[0] != '\0'; }
+};
+
+}  // namespace millrace
