@@ -252,16 +252,17 @@ std::vector<Group> groups(){return {
        {"QUERY_PERFORMANCE_TRACKING_ENABLED", Switch{&Settings::query_performance_tracking_enabled}, restart,
         "Record queries by template, user, database, application and project, and keep the slow ones."},
        {"SLOW_QUERY_THRESHOLD_MS", Duration{&Settings::slow_query_threshold_ms, 0, 86400000}, reload,
-<<<<<<< HEAD
-        "A query that takes longer is logged as slow; 0 switches it off."},
+        "A query that takes so long is slow: it is logged, and kept with its text; 0 switches it off."},
+       {"ENABLE_QUERY_PARAMETER_CAPTURE", Switch{&Settings::enable_query_parameter_capture}, restart,
+        "Keep slow queries, and one of each template's statements, as they were sent, with constants and "
+        "parameters, for who has an API key. If not, `?` stands for constants and parameters are left out."},
        {"ENABLE_ANOMALY_DETECTION", Switch{&Settings::enable_anomaly_detection}, restart,
         "Look for unusual behaviour of load, latency, errors, queue and cache hits: see docs/alerts.md."},
        {"ANOMALY_DETECTION_SENSITIVITY", choice<&Settings::anomaly_detection_sensitivity>(sensitivities), restart,
         "How small a deviation counts as unusual; with `low` there are hardly any false alarms."},
        {"PERFORMANCE_ALERT_THRESHOLDS", Thresholds{&Settings::performance_alert_thresholds}, reload,
         "From which figures on an alert is raised; keys that aren't given keep their defaults. docs/alerts.md says "
-        "for "
-        "how long."},
+        "for how long."},
        {"ALERT_WEBHOOK_URL",
         Text{&Settings::alert_webhook_url, "an http or https URL, or empty", is_web_address_or_empty}, restart,
         "Where an alert that begins or ends is told, in the body of Alertmanager's webhooks (version 4)."},
@@ -270,18 +271,6 @@ std::vector<Group> groups(){return {
        {"DATA_DIR", Text{&Settings::data_dir, "an absolute path, or empty", is_absolute_or_empty}, restart,
         "The directory for what survives a restart: alerts, and the rules made for them by REST. Empty: they "
         "don't."},
-=======
-        "A query that takes so long is slow: it is logged, and kept with its text; 0 switches it off."},
-       {"ENABLE_QUERY_PARAMETER_CAPTURE", Switch{&Settings::enable_query_parameter_capture}, restart,
-        "Keep slow queries, and one of each template's statements, as they were sent, with constants and "
-        "parameters, for who has an API key. If not, `?` stands for constants and parameters are left out."},
-       {"ENABLE_ANOMALY_DETECTION", Switch{&Settings::enable_anomaly_detection}, monitor,
-        "Look for unusual behaviour."},
-       {"ANOMALY_DETECTION_SENSITIVITY", choice<&Settings::anomaly_detection_sensitivity>(sensitivities), monitor,
-        "How small a deviation counts as unusual."},
-       {"PERFORMANCE_ALERT_THRESHOLDS", Thresholds{&Settings::performance_alert_thresholds}, monitor,
-        "From which figures on an alert is raised; keys that aren't given keep their defaults."},
->>>>>>> 147ddeb (Monitor: history by template and by who asks, slow queries)
        {"TARGET_QUERY_RESPONSE_TIME_MS", Duration{&Settings::target_query_response_time_ms, 1, 86400000}, monitor,
         "The response time that is aimed at."},
        {"TARGET_CACHE_HIT_RATE_PERCENT", Ratio{&Settings::target_cache_hit_rate_percent, 0, 100}, monitor,

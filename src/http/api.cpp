@@ -7,6 +7,7 @@
 #include "http/metrics.hpp"
 #include "http/optimization_health.hpp"
 #include "http/optimization_status.hpp"
+#include "http/performance_api.hpp"
 #include "http/stream_metrics.hpp"
 
 namespace millrace::http {
@@ -86,6 +87,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
             });
   add_cache(table, sources.cache, sources.reads, sources.change_streams);
   add_alerts(table, sources.watch);
+  add_performance(table, sources.monitor, [sources] { return health(sources); });
   add_analysis(table, sources.reads, sources.default_asker, sources.plan);
   return table.router("Millrace", sources.version);
 }

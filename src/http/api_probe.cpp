@@ -15,7 +15,8 @@ http::asio::awaitable<Result<>> reachable() { co_return Result<>(); }
 
 std::shared_ptr<QueryPerformanceMonitor> monitor_with_a_past() {
   auto monitor = std::make_shared<QueryPerformanceMonitor>(
-      1, std::vector<StatementKindLabel>{{"select", StatementGroup::read}, {"insert", StatementGroup::write}});
+      1, std::vector<StatementKindLabel>{{"select", StatementGroup::read}, {"insert", StatementGroup::write}},
+      RecordingOptions{.normalized = [](std::string_view text) { return std::string(text); }});
   for (std::int64_t i = 1; i <= 1000; ++i) {
     const std::int64_t duration = i * 1'000'000;
     QueryRecord query{.kind = static_cast<std::uint8_t>(i % 2),
@@ -25,8 +26,12 @@ std::shared_ptr<QueryPerformanceMonitor> monitor_with_a_past() {
                       .duration_ns = duration,
                       .rows = 2};
     if (i % 100 == 0) query.sqlstate = {"40001"};
-    monitor->record(0, query);
+    if (monitor->record(0, query)) monitor->describe(0, {.text = "SELECT 1", .parameters = {"1", std::nullopt}});
   }
+  monitor->add_slow(0, {.text = "SELECT 1", .parameters = {"1"}, .user = "ann", .duration_ns = 2'000'000'000});
+  const std::int64_t later = now_ns() + 2'000'000'000;
+  monitor->tick(0, later);
+  monitor->make_history(later);
   monitor->wire(0).clients_connected.add(7);
   monitor->wire(0).bytes_to_clients.add(123'456);
   return monitor;

@@ -53,6 +53,12 @@ boost::json::object Schemas::of(Direction direction) {
         {"anyOf", boost::json::array{of<typename T::value_type>(direction), boost::json::object{{"type", "null"}}}}};
   } else if constexpr (is_vector<T>) {
     return {{"type", "array"}, {"items", of<typename T::value_type>(direction)}};
+  } else if constexpr (is_pair<T>) {
+    return {{"type", "array"},
+            {"prefixItems",
+             boost::json::array{of<typename T::first_type>(direction), of<typename T::second_type>(direction)}},
+            {"minItems", 2},
+            {"maxItems", 2}};
   } else if constexpr (is_map<T>) {
     return {{"type", "object"}, {"additionalProperties", of<typename T::mapped_type>(direction)}};
   } else if constexpr (HasBareList<T>) {

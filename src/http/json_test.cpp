@@ -32,6 +32,10 @@ std::string findings(std::string_view body) {
 constexpr std::string_view good =
     R"({"text":"a","limit":7,"exact":true,"level":"high","filters":[{"column":"c","above":2.5}],"weights":{"w":-3}})";
 
+TEST(Json, APairIsAListOfTwo) {
+  EXPECT_EQ(to_json(std::vector<std::pair<std::string, double>>{{"a", 1.5}, {"b", 2.5}}), R"([["a",1.5],["b",2.5]])");
+}
+
 TEST(Json, WhatIsWrittenReadsTheSame) {
   const Search search{.text = "line\n\"quoted\" \\ \x01 é",
                       .limit = 255,

@@ -12,6 +12,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 /// The one JSON mapping: structs and enums that Boost.Describe describes, and what they are made of. `json_write.hpp`
@@ -20,8 +21,9 @@
 ///     struct Page { std::uint32_t limit; std::optional<std::string> after; };
 ///     BOOST_DESCRIBE_STRUCT(Page, (), (limit, after))
 ///
-/// A member is required unless it is an optional. An enum is a string, by its enumerators' names. A struct with
-/// `static auto bare_list() { return &Page::names; }` may also be sent as the list alone.
+/// A member is required unless it is an optional. A pair is a list of two, in answers only. An enum is a string, by its
+/// enumerators' names. A struct with `static auto bare_list() { return &Page::names; }` may also be sent as the list
+/// alone.
 namespace millrace::http {
 
 using Timestamp = std::chrono::system_clock::time_point;
@@ -51,6 +53,11 @@ template <typename T>
 inline constexpr bool is_map = false;
 template <typename T>
 inline constexpr bool is_map<std::map<std::string, T>> = true;
+
+template <typename T>
+inline constexpr bool is_pair = false;
+template <typename First, typename Second>
+inline constexpr bool is_pair<std::pair<First, Second>> = true;
 
 template <typename T>
 concept HasBareList = requires { T::bare_list(); };

@@ -30,6 +30,11 @@ void write(JsonWriter& json, const T& value) {
     json.begin_array();
     for (const auto& element : value) write(json, element);
     json.end_array();
+  } else if constexpr (is_pair<T>) {
+    json.begin_array();
+    write(json, value.first);
+    write(json, value.second);
+    json.end_array();
   } else if constexpr (is_map<T>) {
     json.begin_object();
     for (const auto& [name, element] : value) {

@@ -1,0 +1,134 @@
+#include "http/performance_api.hpp"
+
+#include <utility>
+
+#include "base/log.hpp"
+#include "http/performance_reports.hpp"
+#include "http/worker.hpp"
+
+namespace millrace::http {
+namespace {
+
+constexpr std::size_t most_waiting = 16;
+constexpr std::uint32_t most_subjects = 2000, subjects_unless_said = 100;
+constexpr std::uint32_t most_slow = 1000, slow_unless_said = 50, least_ms_unless_said = 1000;
+constexpr std::uint32_t most_minutes = 24 * 60;
+
+using Problems = std::vector<ValidationProblem>;
+
+/// What the operations share.
+struct Operations {
+  std::shared_ptr<const QueryPerformanceMonitor> monitor;
+  std::function<asio::awaitable<OptimizationHealth>()> health;
+  Worker walks{most_waiting};
+};
+using Shared = std::shared_ptr<Operations>;
+
+Response absent() {
+  return problem(503,
+                 "no query is recorded: PERFORMANCE_MONITORING_ENABLED or QUERY_PERFORMANCE_TRACKING_ENABLED is off");
+}
+Response busy() { return problem(503, "too many such requests wait already", {{"Retry-After", "1"}}); }
+
+void check(std::string_view field, std::optional<std::uint32_t> given, std::uint32_t most, Problems& problems) {
+  if (!given) return;
+  if (*given < 1) problems.push_back({{"query", std::string(field)}, "must be 1 or more", "greater_than_equal"});
+  if (*given > most) {
+    problems.push_back({{"query", std::string(field)}, fmt::format("must be {} or less", most), "less_than_equal"});
+  }
+}
+
+/// Of a TemplatesQuery or UsageQuery.
+template <typename Asked>
+ReportRequest request_of(const Asked& asked, Problems& problems) {
+  check("window", asked.window, most_minutes, problems);
+  check("limit", asked.limit, most_subjects, problems);
+  ReportRequest request{.sort = asked.sort.value_or(PerformanceSort::total_time),
+                        .limit = asked.limit.value_or(subjects_unless_said)};
+  if (asked.window) request.window = std::chrono::minutes(*asked.window);
+  return request;
+}
+
+asio::awaitable<Reply<TemplatesAnswer>> templates(Shared shared, TemplatesQuery asked) {
+  if (shared->monitor->history() == nullptr) co_return absent();
+  Problems problems;
+  const ReportRequest request = request_of(asked, problems);
+  if (!problems.empty()) co_return unprocessable(problems);
+  auto answer = co_await shared->walks.run([&] { return templates_report(*shared->monitor, request); });
+  if (!answer) co_return busy();
+  co_return *std::move(answer);
+}
+
+asio::awaitable<Reply<UsageAnswer>> usage(Shared shared, UsageQuery asked) {
+  if (shared->monitor->history() == nullptr) co_return absent();
+  Problems problems;
+  const ReportRequest request = request_of(asked, problems);
+  if (!problems.empty()) co_return unprocessable(problems);
+  const UsageBy by = asked.by.value_or(UsageBy::user);
+  auto answer = co_await shared->walks.run([&] { return usage_report(*shared->monitor, by, request); });
+  if (!answer) co_return busy();
+  co_return *std::move(answer);
+}
+
+asio::awaitable<Reply<SlowQueriesAnswer>> slow_queries(Shared shared, SlowQueriesQuery asked) {
+  if (shared->monitor->history() == nullptr) co_return absent();
+  Problems problems;
+  check("limit", asked.limit, most_slow, problems);
+  if (!problems.empty()) co_return unprocessable(problems);
+  const std::size_t limit = asked.limit.value_or(slow_unless_said);
+  const std::chrono::milliseconds least(asked.min_duration_ms.value_or(least_ms_unless_said));
+  auto answer = co_await shared->walks.run([&] { return slow_queries_report(*shared->monitor, limit, least); });
+  if (!answer) co_return busy();
+  co_return *std::move(answer);
+}
+
+asio::awaitable<Reply<PerformanceDashboard>> dashboard(Shared shared) {
+  if (shared->monitor->history() == nullptr) co_return absent();
+  auto answer = co_await shared->walks.run([&] { return dashboard_report(*shared->monitor); });
+  if (!answer) co_return busy();
+  answer->system_health = co_await shared->health();
+  co_return *std::move(answer);
+}
+
+About about(std::string_view name, std::string summary, std::string description) {
+  return {.path = fmt::format("/api/v1/performance/{}", name),
+          .summary = std::move(summary),
+          .description = std::move(description),
+          .also_at = {fmt::format("/api/v1/optimization/performance/{}", name),
+                      fmt::format("/api/v1/optimization/optimization/performance/{}", name)},
+          .problems = {{503, "Queries aren't recorded, or too many such requests wait"}}};
+}
+
+}  // namespace
+
+void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMonitor> monitor,
+                     std::function<asio::awaitable<OptimizationHealth>()> health) {
+  const auto shared = std::make_shared<Operations>(std::move(monitor), std::move(health));
+  const std::string times =
+      "Rates are percentages, 0 to 100. window is in minutes, up to 1440; without it the figures "
+      "are since the start. What happened less than two seconds ago may be missing. ";
+  table.add("GET",
+            about("templates", "Statements that differ in constants only, with their figures",
+                  times + "query has ? in place of constants; sample is the first of them as it was sent, unless "
+                          "ENABLE_QUERY_PARAMETER_CAPTURE is off. The 1000 most used templates have figures of their "
+                          "own; the others are one more, with the template_id other."),
+            [shared](Query<TemplatesQuery> asked) { return templates(shared, asked.value); });
+  table.add("GET",
+            about("usage", "Users, databases, applications or projects, with their figures",
+                  times + "application and project are what a sqlcommenter comment of the statement says (application, "
+                          "project or project_id), or the client's application_name."),
+            [shared](Query<UsageQuery> asked) { return usage(shared, asked.value); });
+  table.add("GET",
+            about("slow-queries", "Queries that took SLOW_QUERY_THRESHOLD_MS or longer, the slowest first",
+                  "The newest ones and the slowest ones are remembered, 1000 in all. query is the text as it was sent "
+                  "(500 characters of it), with parameters beside it, unless ENABLE_QUERY_PARAMETER_CAPTURE is off."),
+            [shared](Query<SlowQueriesQuery> asked) { return slow_queries(shared, asked.value); });
+  table.add("GET",
+            about("dashboard", "How it is, and how the last hour was",
+                  "current_metrics are of the last minute; times are in milliseconds, rates are percentages. "
+                  "historical_trends are of the last hour, in steps of a minute and finer ones at its end. "
+                  "top_slow_queries are the ten slowest of that hour."),
+            [shared] { return dashboard(shared); });
+}
+
+}  // namespace millrace::http

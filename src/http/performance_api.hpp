@@ -1,0 +1,18 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <memory>
+
+#include "http/api_table.hpp"
+#include "http/optimization_health.hpp"
+#include "monitor/query_performance_monitor.hpp"
+
+namespace millrace::http {
+
+/// Adds what people ask of the performance monitor: templates, usage, slow queries, the dashboard. `health` is asked
+/// for the dashboard.
+void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMonitor> monitor,
+                     std::function<asio::awaitable<OptimizationHealth>()> health);
+
+}  // namespace millrace::http

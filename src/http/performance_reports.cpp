@@ -1,0 +1,303 @@
+#include "http/performance_reports.hpp"
+
+#include <algorithm>
+
+#include "base/clock.hpp"
+#include "base/log.hpp"
+
+namespace millrace::http {
+namespace {
+
+constexpr double ns_a_ms = 1e6;
+constexpr std::size_t longest_query = 500, longest_query_of_dashboard = 200;
+constexpr std::size_t slow_queries_of_dashboard = 10;
+constexpr auto trend_window = std::chrono::hours(1);
+constexpr auto current_window = std::chrono::minutes(1);
+
+double in_ms(std::uint64_t ns) { return static_cast<double>(ns) / ns_a_ms; }
+
+double percent(std::uint64_t part, std::uint64_t whole) {
+  return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+std::optional<double> percent_if_any(std::uint64_t part, std::uint64_t whole) {
+  return whole == 0 ? std::nullopt : std::optional(percent(part, whole));
+}
+
+std::optional<double> mean_ms(const QueryFigures& figures) {
+  if (figures.calls == 0) return std::nullopt;
+  return in_ms(figures.total_ns) / static_cast<double>(figures.calls);
+}
+
+std::optional<double> quantile_ms(const CompactHistogram& durations, double q) {
+  if (durations.empty()) return std::nullopt;
+  return in_ms(durations.quantile(q));
+}
+
+/// Moments of the clock that stands still with nobody, as those that people know.
+class WallClock {
+ public:
+  Timestamp at(std::int64_t ns) const {
+    return wall_ + std::chrono::duration_cast<Timestamp::duration>(std::chrono::nanoseconds(ns - now_));
+  }
+  std::int64_t now() const { return now_; }
+
+ private:
+  std::int64_t now_ = now_ns();
+  Timestamp wall_ = std::chrono::system_clock::now();
+};
+
+PerformanceFigures figures_of(const QueryFigures& figures, const CompactHistogram& durations,
+                              const PeriodReport& report) {
+  const std::uint64_t asked = figures.hits + figures.misses;
+  PerformanceFigures said{.calls = figures.calls,
+                          .errors = figures.errors,
+                          .error_rate = percent(figures.errors, figures.calls),
+                          .slow = figures.slow,
+                          .rows = figures.rows,
+                          .bytes = figures.bytes,
+                          .cache_hits = figures.hits,
+                          .cache_misses = figures.misses,
+                          .cache_bypasses = figures.bypasses,
+                          .cache_hit_rate = percent_if_any(figures.hits, asked),
+                          .total_time_ms = in_ms(figures.total_ns),
+                          .time_share = percent(figures.total_ns, report.all.figures.total_ns),
+                          .queue_time_ms = in_ms(figures.queue_ns),
+                          .mean_ms = mean_ms(figures),
+                          .p50_ms = quantile_ms(durations, 0.5),
+                          .p95_ms = quantile_ms(durations, 0.95),
+                          .p99_ms = quantile_ms(durations, 0.99),
+                          .p999_ms = quantile_ms(durations, 0.999),
+                          .max_ms = {}};
+  if (figures.calls > 0) said.max_ms = in_ms(figures.max_ns);
+  if (report.seconds() > 0) said.calls_per_second = static_cast<double>(figures.calls) / report.seconds();
+  return said;
+}
+
+double weight(const SubjectReport& subject, PerformanceSort sort) {
+  switch (sort) {
+    case PerformanceSort::calls:
+      return static_cast<double>(subject.figures.calls);
+    case PerformanceSort::mean:
+      return mean_ms(subject.figures).value_or(0);
+    case PerformanceSort::p99:
+      return static_cast<double>(subject.durations.quantile(0.99));
+    case PerformanceSort::errors:
+      return static_cast<double>(subject.figures.errors);
+    case PerformanceSort::total_time:
+      break;
+  }
+  return static_cast<double>(subject.figures.total_ns);
+}
+
+/// Where they come first that were asked for. `total`: how many there were.
+PeriodReport sorted_report(const QueryPerformanceMonitor& monitor, SubjectKind kind, const ReportRequest& asked,
+                           std::int64_t now, std::uint64_t& total) {
+  PeriodReport report = monitor.history()->report(kind, asked.window, now);
+  total = report.subjects.size();
+  std::vector<std::pair<double, std::size_t>> order;
+  for (std::size_t at = 0; at < report.subjects.size(); ++at)
+    order.emplace_back(weight(report.subjects[at], asked.sort), at);
+  std::ranges::sort(order, std::greater());
+  if (order.size() > asked.limit) order.resize(asked.limit);
+  std::vector<SubjectReport> first;
+  first.reserve(order.size());
+  for (const auto& [each, at] : order) first.push_back(std::move(report.subjects[at]));
+  report.subjects = std::move(first);
+  return report;
+}
+
+std::string template_id(std::uint64_t fingerprint) { return fmt::format("{:016x}", fingerprint); }
+
+/// A text's first characters; those of UTF-8 aren't cut through.
+std::string beginning(std::string_view text, std::size_t characters) {
+  std::size_t at = 0;
+  const auto is_inside = [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80; };
+  for (std::size_t count = 0; at < text.size(); ++at) {
+    if (!is_inside(text[at]) && ++count > characters) break;
+  }
+  return std::string(text.substr(0, at));
+}
+
+std::optional<std::string> if_any(const std::string& text) { return text.empty() ? std::nullopt : std::optional(text); }
+
+std::string kind_name(const QueryPerformanceMonitor& monitor, std::uint8_t kind) {
+  return std::string(monitor.kinds()[std::min<std::size_t>(kind, monitor.kinds().size() - 1)].name);
+}
+
+std::string engine_name(Engine engine) { return std::string(engine_names[static_cast<std::size_t>(engine)]); }
+
+std::string query_id(const SlowQuery& query) { return fmt::format("q_{}", query.number); }
+
+bool reads(const QueryPerformanceMonitor& monitor, std::uint8_t kind) {
+  return kind < monitor.kinds().size() && monitor.kinds()[kind].group == StatementGroup::read;
+}
+
+SlowQueryAnswer described(const QueryPerformanceMonitor& monitor, const SlowQuery& query) {
+  SlowQueryAnswer said{.query_id = query_id(query),
+                       .query = beginning(query.text, longest_query),
+                       .duration_ms = static_cast<double>(query.duration_ns) / ns_a_ms,
+                       .database_type = engine_name(query.engine),
+                       .user_id = query.user,
+                       .project_id = if_any(query.project),
+                       .cpu_usage_percent = {},
+                       .memory_usage_mb = {},
+                       .rows_processed = query.rows,
+                       .rows_returned = reads(monitor, query.kind) ? query.rows : 0,
+                       .cache_hit = query.cache == CacheUse::hit,
+                       .start_time = query.started,
+                       .error = {},
+                       .template_id = template_id(query.fingerprint),
+                       .kind = kind_name(monitor, query.kind),
+                       .parameters = query.parameters,
+                       .queue_ms = static_cast<double>(query.queue_ns) / ns_a_ms,
+                       .bytes = query.bytes,
+                       .database = query.database,
+                       .application = query.application,
+                       .route = if_any(query.route),
+                       .traceparent = if_any(query.traceparent)};
+  if (query.failed()) said.error = std::string(query.sqlstate.data());
+  return said;
+}
+
+std::vector<SlowQuery> slowest_first(const QueryPerformanceMonitor& monitor,
+                                     const std::function<bool(const SlowQuery&)>& wanted) {
+  auto found = monitor.history()->slow_queries(wanted);
+  std::ranges::sort(found, [](const SlowQuery& one, const SlowQuery& other) {
+    return std::pair(one.duration_ns, one.number) > std::pair(other.duration_ns, other.number);
+  });
+  return found;
+}
+
+CurrentMetrics current_metrics(const QueryPerformanceMonitor& monitor, std::int64_t now) {
+  CurrentMetrics current;
+  SubjectFigures sum;
+  const auto intervals = monitor.history()->since(now - std::chrono::nanoseconds(current_window).count());
+  for (const IntervalPtr& interval : intervals) {
+    current.window_seconds += interval->seconds();
+    sum += interval->all;
+  }
+  const QueryFigures& figures = sum.figures;
+  if (current.window_seconds > 0) current.throughput = static_cast<double>(figures.calls) / current.window_seconds;
+  current.execution_time = mean_ms(figures);
+  current.p50_ms = quantile_ms(sum.durations, 0.5);
+  current.p95_ms = quantile_ms(sum.durations, 0.95);
+  current.p99_ms = quantile_ms(sum.durations, 0.99);
+  current.error_rate = percent_if_any(figures.errors, figures.calls);
+  current.cache_hit_rate = percent_if_any(figures.hits, figures.hits + figures.misses);
+  current.slow_queries = figures.slow;
+  const WireTotals wire = monitor.snapshot().wire;
+  const auto level = [](std::uint64_t count) { return not_negative(static_cast<std::int64_t>(count)); };
+  current.queue_depth = level(wire.clients_waiting);
+  current.concurrency = level(wire.clients_active);
+  current.connections = level(wire.clients_connected);
+  return current;
+}
+
+std::map<std::string, std::vector<TrendPoint>> trends(const QueryPerformanceMonitor& monitor, const WallClock& clock) {
+  std::map<std::string, std::vector<TrendPoint>> trends;
+  for (const char* name :
+       {"throughput", "execution_time", "p99_ms", "error_rate", "cache_hit_rate", "queue_depth", "concurrency"}) {
+    trends[name];
+  }
+  for (const IntervalPtr& interval :
+       monitor.history()->since(clock.now() - std::chrono::nanoseconds(trend_window).count())) {
+    const Timestamp at = clock.at(interval->to_ns);
+    const QueryFigures& figures = interval->all.figures;
+    const auto add = [&](const char* name, std::optional<double> value) {
+      if (value) trends[name].emplace_back(at, *value);
+    };
+    add("throughput", static_cast<double>(figures.calls) / interval->seconds());
+    add("execution_time", mean_ms(figures));
+    add("p99_ms", quantile_ms(interval->all.durations, 0.99));
+    add("error_rate", percent_if_any(figures.errors, figures.calls));
+    add("cache_hit_rate", percent_if_any(figures.hits, figures.hits + figures.misses));
+    add("queue_depth", interval->levels.clients_waiting);
+    add("concurrency", interval->levels.clients_active);
+  }
+  return trends;
+}
+
+}  // namespace
+
+TemplatesAnswer templates_report(const QueryPerformanceMonitor& monitor, const ReportRequest& asked) {
+  const WallClock clock;
+  TemplatesAnswer answer;
+  const PeriodReport report =
+      sorted_report(monitor, SubjectKind::query_template, asked, clock.now(), answer.total_count);
+  answer.from = clock.at(report.from_ns);
+  answer.to = clock.at(report.to_ns);
+  answer.evicted_templates = monitor.history()->counts().evicted_templates;
+  for (const SubjectReport& subject : report.subjects) {
+    TemplatePerformance said{.template_id = "other",
+                             .query = subject.name,
+                             .kind = {},
+                             .database_type = {},
+                             .figures = figures_of(subject.figures, subject.durations, report),
+                             .sample = {}};
+    if (const auto& about = subject.about) {
+      said.template_id = template_id(about->fingerprint);
+      said.kind = kind_name(monitor, about->kind);
+      said.database_type = engine_name(about->engine);
+      said.sample = {.query = about->text, .parameters = about->parameters, .database = about->database};
+    }
+    answer.templates.push_back(std::move(said));
+  }
+  return answer;
+}
+
+UsageAnswer usage_report(const QueryPerformanceMonitor& monitor, UsageBy by, const ReportRequest& asked) {
+  const WallClock clock;
+  UsageAnswer answer{.by = by, .usage = {}};
+  const SubjectKind kind = by == UsageBy::user          ? SubjectKind::user
+                           : by == UsageBy::database    ? SubjectKind::database
+                           : by == UsageBy::application ? SubjectKind::application
+                                                        : SubjectKind::project;
+  const PeriodReport report = sorted_report(monitor, kind, asked, clock.now(), answer.total_count);
+  answer.from = clock.at(report.from_ns);
+  answer.to = clock.at(report.to_ns);
+  for (const SubjectReport& subject : report.subjects) {
+    answer.usage.push_back({.name = subject.is_other ? "other" : subject.name,
+                            .is_other = subject.is_other,
+                            .figures = figures_of(subject.figures, subject.durations, report)});
+  }
+  return answer;
+}
+
+SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, std::size_t limit,
+                                      std::chrono::milliseconds least) {
+  const std::int64_t least_ns = std::chrono::nanoseconds(least).count();
+  auto found = slowest_first(monitor, [least_ns](const SlowQuery& query) { return query.duration_ns >= least_ns; });
+  SlowQueriesAnswer answer{.slow_queries = {}, .total_count = found.size(), .average_duration_ms = {}};
+  if (!found.empty()) {
+    double sum = 0;
+    for (const SlowQuery& query : found) sum += static_cast<double>(query.duration_ns) / ns_a_ms;
+    answer.average_duration_ms = sum / static_cast<double>(found.size());
+  }
+  found.resize(std::min(found.size(), limit));
+  for (const SlowQuery& query : found) answer.slow_queries.push_back(described(monitor, query));
+  return answer;
+}
+
+PerformanceDashboard dashboard_report(const QueryPerformanceMonitor& monitor) {
+  const WallClock clock;
+  PerformanceDashboard dashboard{.current_metrics = current_metrics(monitor, clock.now()),
+                                 .historical_trends = trends(monitor, clock),
+                                 .top_slow_queries = {},
+                                 .system_health = {}};
+  const Timestamp from = clock.at(clock.now() - std::chrono::nanoseconds(trend_window).count());
+  auto slow = slowest_first(monitor, [from](const SlowQuery& query) { return query.started >= from; });
+  slow.resize(std::min(slow.size(), slow_queries_of_dashboard));
+  for (const SlowQuery& query : slow) {
+    dashboard.top_slow_queries.push_back({.query_id = query_id(query),
+                                          .query = beginning(query.text, longest_query_of_dashboard),
+                                          .duration_ms = static_cast<double>(query.duration_ns) / ns_a_ms,
+                                          .database_type = engine_name(query.engine),
+                                          .user_id = query.user,
+                                          .project_id = if_any(query.project),
+                                          .start_time = query.started});
+  }
+  return dashboard;
+}
+
+}  // namespace millrace::http

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+
+#include "http/performance_types.hpp"
+#include "monitor/query_performance_monitor.hpp"
+
+/// What the performance monitor knows, as it is answered. They walk through its history: not for an I/O thread. The
+/// monitor must have a history.
+namespace millrace::http {
+
+struct ReportRequest {
+  PerformanceSort sort = PerformanceSort::total_time;
+  std::optional<std::chrono::minutes> window = {};  ///< null: since the start
+  std::size_t limit = 100;
+};
+
+TemplatesAnswer templates_report(const QueryPerformanceMonitor& monitor, const ReportRequest& asked);
+UsageAnswer usage_report(const QueryPerformanceMonitor& monitor, UsageBy by, const ReportRequest& asked);
+SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, std::size_t limit,
+                                      std::chrono::milliseconds least);
+/// All but `system_health`.
+PerformanceDashboard dashboard_report(const QueryPerformanceMonitor& monitor);
+
+}  // namespace millrace::http

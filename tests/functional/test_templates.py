@@ -1,0 +1,197 @@
+"""What is recorded by templates and by who asks, and of slow queries; asked over REST."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from wire import SYNC, bind, connect, describe, eventually, execute, parse, query
+
+from harness import Millrace, PostgreSQL
+
+TABLES = "CREATE TABLE words (id int PRIMARY KEY, word text); INSERT INTO words SELECT i, 'word ' || i FROM generate_series(1, 100) i"
+SETTINGS: dict[str, str | int] = {"SLOW_QUERY_THRESHOLD_MS": 100, "IO_THREADS": 2}
+
+
+@pytest.fixture
+def api(millrace: Millrace) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=millrace.http_url, trust_env=False) as client:
+        yield client
+
+
+def ask(api: httpx.Client, path: str) -> dict[str, Any]:
+    answer = api.get(f"/api/v1/performance/{path}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def template(api: httpx.Client, text: str, calls: int, window: str = "") -> dict[str, Any]:
+    """The template of this text, once so many calls of it were recorded."""
+    found: list[dict[str, Any]] = []
+
+    def is_there() -> bool:
+        found[:] = [one for one in ask(api, f"templates?limit=1000{window}")["templates"] if one["query"] == text]
+        return bool(found) and found[0]["figures"]["calls"] >= calls
+
+    eventually(is_there, what=f"{calls} calls of {text}")
+    (one,) = found
+    assert one["figures"]["calls"] == calls
+    return one
+
+
+def usage(api: httpx.Client, by: str, name: str) -> int:
+    calls = [one["figures"]["calls"] for one in ask(api, f"usage?by={by}&limit=1000")["usage"] if one["name"] == name]
+    return calls[0] if calls else 0
+
+
+def slow(api: httpx.Client, part: str, at_least: int = 1) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+
+    def is_there() -> bool:
+        found[:] = [one for one in ask(api, "slow-queries?min_duration_ms=0&limit=1000")["slow_queries"] if part in one["query"]]
+        return len(found) >= at_least
+
+    eventually(is_there, what=f"a slow query with {part}")
+    return found
+
+
+CONSTANTS = "SELECT word AS constants FROM words WHERE id = {} AND word <> {}"
+LISTS = "SELECT word AS lists FROM words WHERE id IN ({}) LIMIT {}"
+PARAMETERS = "SELECT word, $2 AS given_{} FROM words WHERE id = $1"
+COMMENT = "/*route='%2Fslow',traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/"
+KEPT = {"simple": f"SELECT pg_sleep(0.2) AS kept_simple {COMMENT}", "extended": f"SELECT pg_sleep($1::float8) AS kept_extended {COMMENT}"}
+FLOOD = 3000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def asked(millrace: Millrace) -> None:
+    """All that the tests look at: what is recorded can be seen a second or two later, so they wait together."""
+    with connect(millrace, database="cached", application_name="plain") as one, connect(millrace, database="cached") as other:
+        for number in (3, 4, 5):
+            assert one.one(CONSTANTS.format(number, f"'secret {number}'")) == f"word {number}"
+            assert other.one(CONSTANTS.format(number, "''") + f" /* {number} */") == f"word {number}"
+        one.ask(query(CONSTANTS.format("1/0", "''")))
+        for listed in ("1, 2", "1, 2, 3, 4"):
+            one.one(LISTS.format(listed, 1))
+        for _ in range(4):
+            assert one.one("SELECT word AS hits FROM words WHERE id = 7") == "word 7"
+        for name in ("", "prepared"):
+            other.ask(parse(PARAMETERS.format(name), name), SYNC)
+            for number in ("8", "9"):
+                other.ask(bind([number, None], statement=name), execute(), SYNC)
+        other.one("SELECT 2 AS who /*application='a%20shop',project_id='456'*/")
+        other.ask(parse("SELECT $1::int AS who /*application='a%20shop'*/", "s"), bind(["1"], statement="s"), execute(), SYNC)
+        other.one("/*application='a%20shop'*/ SELECT pg_sleep(0.15) AS who")
+        one.ask(query(KEPT["simple"]))
+        one.ask(parse(KEPT["extended"]), bind(["0.2"]), describe("P"), execute(), SYNC)
+        one.ask(query("SELECT pg_sleep(0.2), 1 / (random() * 0)::int AS fails_slowly"))
+        for start in range(0, FLOOD, 500):
+            other.ask(*[query(f"SELECT 1 AS flood_{number}") for number in range(start, start + 500)], times=500)
+
+
+def test_statements_that_differ_in_constants_are_one(api: httpx.Client) -> None:
+    text = CONSTANTS.format("?", "?")
+    made = template(api, text, 6)
+    assert made["kind"] == "select"
+    assert made["database_type"] == "postgresql"
+    sent = {CONSTANTS.format(3, "'secret 3'"), CONSTANTS.format(3, "''") + " /* 3 */"}
+    assert made["sample"]["query"] in sent
+    assert made["sample"]["database"] == "cached"
+    figures = made["figures"]
+    assert (figures["rows"], figures["errors"]) == (6, 0)
+    assert 0 < figures["p50_ms"] <= figures["p99_ms"] <= figures["max_ms"] * 65 / 64
+    assert template(api, text, 6, "&window=60")["figures"]["total_time_ms"] == figures["total_time_ms"]
+    assert template(api, CONSTANTS.format("?/?", "?"), 1)["figures"]["error_rate"] == 100
+    template(api, LISTS.format("?, ...", "?"), 2)
+
+
+def test_hits_and_misses_are_told_apart(api: httpx.Client) -> None:
+    figures = template(api, "SELECT word AS hits FROM words WHERE id = ?", 4)["figures"]
+    assert figures["cache_hits"] + figures["cache_misses"] == 4
+    assert figures["cache_hits"] > 0
+    assert figures["cache_hit_rate"] == 100 * figures["cache_hits"] / 4
+
+
+@pytest.mark.parametrize("name", ["", "prepared"])
+def test_prepared_statements_have_their_parameters(api: httpx.Client, name: str) -> None:
+    text = PARAMETERS.format(name)
+    assert template(api, text, 2)["sample"] == {"query": text, "parameters": ["8", None], "database": "cached"}
+
+
+def test_comments_say_who_asks(api: httpx.Client) -> None:
+    template(api, "SELECT ? AS who", 1)
+    eventually(lambda: usage(api, "application", "a shop") == 3, what="the application that the comments say")
+    assert usage(api, "project", "456") == 1
+    eventually(lambda: usage(api, "application", "plain") > 10, what="the application that has none")
+    assert usage(api, "user", "postgres") > 0
+    assert usage(api, "database", "cached") > 0
+
+
+@pytest.mark.parametrize("protocol", KEPT)
+def test_slow_queries_are_kept(api: httpx.Client, protocol: str) -> None:
+    (one,) = slow(api, f"kept_{protocol}")
+    assert one["query"] == KEPT[protocol]
+    assert one["parameters"] == (["0.2"] if protocol == "extended" else [])
+    assert one["duration_ms"] >= 200
+    assert (one["user_id"], one["database"], one["application"]) == ("postgres", "cached", "plain")
+    assert (one["route"], one["traceparent"]) == ("/slow", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    assert (one["rows_returned"], one["error"], one["kind"]) == (1, None, "select")
+    assert one["cpu_usage_percent"] is None
+
+
+def test_slow_queries_that_fail_say_so(api: httpx.Client) -> None:
+    (one,) = slow(api, "fails_slowly")
+    assert one["error"] == "22012"
+    assert one["rows_returned"] == 0
+
+
+def test_the_dashboard_shows_it(api: httpx.Client) -> None:
+    slow(api, "kept_simple")
+    dashboard = ask(api, "dashboard")
+    assert dashboard["current_metrics"]["throughput"] > 0
+    assert dashboard["current_metrics"]["slow_queries"] > 0
+    assert any("kept_simple" in one["query"] for one in dashboard["top_slow_queries"])
+    assert len(dashboard["historical_trends"]["throughput"]) > 0
+    assert dashboard["system_health"]["services"]["postgresql"]["available"]
+    assert {"recent_anomalies", "active_alerts", "optimization_opportunities"} <= dashboard.keys()
+
+
+def test_a_flood_of_templates_is_bounded(api: httpx.Client) -> None:
+    answer: dict[str, Any] = {}
+
+    def all_are_counted() -> bool:
+        answer.update(ask(api, "templates?limit=2000"))
+        of_flood = [one for one in answer["templates"] if one["template_id"] == "other" or "flood_" in one["query"]]
+        return sum(one["figures"]["calls"] for one in of_flood) >= FLOOD
+
+    eventually(all_are_counted, what="all of the flood to be counted")
+    assert answer["total_count"] <= 1001
+    assert "other" in [one["template_id"] for one in answer["templates"]]
+
+
+def test_without_parameters_no_constant_is_told(postgres: PostgreSQL, tables: None) -> None:
+    settings: dict[str, str | int] = {"ENABLE_QUERY_PARAMETER_CAPTURE": "false", "SLOW_QUERY_THRESHOLD_MS": 1}
+    with Millrace(postgres, settings) as server, httpx.Client(base_url=server.http_url, trust_env=False) as api:
+        with connect(server) as client:
+            client.rows("SELECT 'secret', pg_sleep(0.01)")
+            client.ask(parse("SELECT $1::text, pg_sleep(0.01)"), bind(["secret"]), execute(), SYNC)
+        slow(api, "SELECT ?, pg_sleep(?)")
+        slow(api, "SELECT $1::text, pg_sleep(?)")
+        template(api, "SELECT ?, pg_sleep(?)", 1)
+        for path in ("templates", "slow-queries?min_duration_ms=0", "dashboard"):
+            assert "secret" not in api.get(f"/api/v1/performance/{path}").text
+
+
+def test_names_and_texts_are_for_who_has_a_key(postgres: PostgreSQL) -> None:
+    with Millrace(postgres, {"API_KEY_HASHES": "0" * 64}) as server, httpx.Client(base_url=server.http_url, trust_env=False) as api:
+        for path in ("templates", "usage", "slow-queries", "dashboard"):
+            assert api.get(f"/api/v1/performance/{path}").status_code == 401
+
+
+def test_recording_can_be_switched_off(postgres: PostgreSQL) -> None:
+    settings = {"QUERY_PERFORMANCE_TRACKING_ENABLED": "false"}
+    with Millrace(postgres, settings) as server, httpx.Client(base_url=server.http_url, trust_env=False) as api:
+        with connect(server) as client:
+            assert client.one("SELECT 1") == "1"
+        assert api.get("/api/v1/performance/templates").status_code == 503
+        assert server.metric("queries_total") == 1
