@@ -8,6 +8,7 @@
 #include "cli/check.hpp"
 #include "cli/check_command.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/performance.hpp"
 #include "cli/serve.hpp"
 #include "cli/settings_command.hpp"
 #include "cli/status.hpp"
@@ -77,6 +78,35 @@ int run(int argc, const char* const* argv) {
   status_command->add_flag("--json", json, "Print the answer as it came");
   add_settings(*status_command, sources);
 
+  CLI::App* top_command = app.add_subcommand(
+      "top",
+      "Ask a running Millrace which statements take the most; with the key in MILLRACE_API_KEY, if one is needed");
+  TopOptions top_options;
+  top_command->add_option("--sort", top_options.sort, "total_time, calls, mean, p99 or errors")
+      ->check(CLI::IsMember({"total_time", "calls", "mean", "p99", "errors"}))
+      ->capture_default_str();
+  top_command->add_option("--window", top_options.window, "Of so many minutes; 0: since the start")
+      ->check(CLI::Range(0U, 1440U))
+      ->capture_default_str();
+  top_command->add_option("--limit", top_options.limit, "So many")->check(CLI::Range(1U, 2000U))->capture_default_str();
+  top_command->add_option("--every", top_options.every, "Again each so many seconds, until it is interrupted")
+      ->check(CLI::Range(1U, 3600U));
+  top_command->add_flag("--json", json, "Print the answer as it came");
+  add_settings(*top_command, sources);
+  show_only(*top_command, {"HTTP_HOST", "HTTP_PORT", "TLS_CERT_FILE"});
+
+  CLI::App* slow_command = app.add_subcommand(
+      "slow", "Ask a running Millrace for its slow queries; with the key in MILLRACE_API_KEY, if one is needed");
+  SlowOptions slow_options;
+  slow_command->add_option("--min-duration-ms", slow_options.min_duration_ms, "Those that took so long or longer")
+      ->capture_default_str();
+  slow_command->add_option("--limit", slow_options.limit, "So many, the slowest first")
+      ->check(CLI::Range(1U, 1000U))
+      ->capture_default_str();
+  slow_command->add_flag("--json", json, "Print the answer as it came");
+  add_settings(*slow_command, sources);
+  show_only(*slow_command, {"HTTP_HOST", "HTTP_PORT", "TLS_CERT_FILE"});
+
   CLI::App* analyze_command = app.add_subcommand("analyze",
                                                  "Ask a running Millrace how PostgreSQL would run a query, which isn't "
                                                  "run, and what of that is worth a look; with "
@@ -135,6 +165,8 @@ int run(int argc, const char* const* argv) {
     return succeeded;
   }
   if (*status_command) return status(sources, json);
+  if (*top_command) return top(sources, top_options, json);
+  if (*slow_command) return slow(sources, slow_options, json);
   if (*analyze_command) return analyze(sources, analysis);
   if (*check_command) return check_database(sources, url, json);
   return check_only ? check(sources) : serve(sources);

@@ -1,5 +1,6 @@
 """`millrace serve` before a real PostgreSQL: readiness, ports, reload, and every way to end."""
 
+import hashlib
 import json
 import os
 import signal
@@ -115,6 +116,37 @@ def test_status_of_a_running_one(postgres: PostgreSQL) -> None:
         whole = json.loads(subprocess.run([*command, "--json"], capture_output=True, timeout=60).stdout)
         assert whole["status"] == "active"
         assert whole["wire"]["clients"]["connected"] == 1
+
+
+def test_top_and_slow_of_a_running_one(postgres: PostgreSQL) -> None:
+    with Millrace(postgres, {"SLOW_QUERY_THRESHOLD_MS": 50}) as millrace:
+        with connect(millrace, autocommit=True) as client:
+            client.execute("SELECT pg_sleep(0.1), 'twice' AS \"\x1b[7mnamed\"")
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            command = [os.environ["MILLRACE_BIN"], *arguments, "--http-port", str(millrace.http_port)]
+            return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+        wait_for(lambda: json.loads(run("top", "--json").stdout)["total_count"] == 1)
+        top = run("top", "--window", "0", "--sort", "p99").stdout.splitlines()
+        assert top[0].split()[:3] == ["total", "%", "calls"]
+        assert top[1].endswith('SELECT pg_sleep(?), ? AS " [7mnamed"')
+        (slow,) = json.loads(run("slow", "--min-duration-ms", "50", "--json").stdout)["slow_queries"]
+        printed = run("slow", "--min-duration-ms", "50").stdout
+        assert slow["query_id"] in printed and "SELECT pg_sleep(0.1), 'twice'" in printed
+        assert "\x1b" not in printed
+        assert run("slow", "--min-duration-ms", "900000").stdout == "no query took so long\n"
+        assert run("top", "--sort", "beauty").returncode == 2
+
+
+def test_top_wants_a_key_where_there_are_keys(postgres: PostgreSQL) -> None:
+    with Millrace(postgres, {"API_KEY_HASHES": hashlib.sha256(b"mr_key").hexdigest()}) as millrace:
+        command = [os.environ["MILLRACE_BIN"], "top", "--http-port", str(millrace.http_port)]
+        without = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert without.returncode == 1
+        assert "MILLRACE_API_KEY" in without.stderr
+        with_key = subprocess.run(command, env={**os.environ, "MILLRACE_API_KEY": "mr_key"}, capture_output=True, timeout=60)
+        assert with_key.returncode == 0
 
 
 def test_health_answers_soon_when_the_database_is_silent() -> None:

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "cli/exit_code.hpp"
+#include "cli/figures.hpp"
 #include "cli/running_millrace.hpp"
 
 namespace millrace::cli {
@@ -11,33 +12,6 @@ namespace {
 
 constexpr auto patience = std::chrono::seconds(5);
 constexpr auto path = "/api/v1/optimization/status";
-
-/// Reads members by their JSON pointer; what isn't there, or isn't a number, is shown as "-".
-class Figures {
- public:
-  explicit Figures(const boost::json::value& root) : root_(root) {}
-
-  const boost::json::value* find(const std::string& pointer) const {
-    boost::system::error_code ignored;
-    return root_.find_pointer(pointer, ignored);
-  }
-  std::string text(const std::string& pointer) const {
-    const auto* value = find(pointer);
-    return value != nullptr && value->is_string() ? std::string(value->get_string()) : "-";
-  }
-  std::string count(const std::string& pointer) const {
-    const auto* value = find(pointer);
-    return value != nullptr && value->is_number() ? fmt::format("{}", value->to_number<std::uint64_t>(error_)) : "-";
-  }
-  std::string decimal(const std::string& pointer, int digits) const {
-    const auto* value = find(pointer);
-    return value != nullptr && value->is_number() ? fmt::format("{:.{}f}", value->to_number<double>(), digits) : "-";
-  }
-
- private:
-  const boost::json::value& root_;
-  mutable boost::system::error_code error_;
-};
 
 std::string duration(const Figures& figures, const std::string& pointer) {
   const auto* value = figures.find(pointer);

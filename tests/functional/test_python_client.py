@@ -302,3 +302,36 @@ def test_alerts(url: str, millrace: Millrace) -> None:
             assert await monitor.detect_performance_anomalies() == []
 
     asyncio.run(run())
+
+
+def test_the_monitor_tells_what_was_recorded(postgres: PostgreSQL) -> None:
+    from millrace import get_performance_monitor, get_sync_performance_monitor
+
+    with Millrace(postgres, {"SLOW_QUERY_THRESHOLD_MS": 50}) as server:
+        with connect(server, application_name="of the monitor") as client:
+            client.rows("SELECT pg_sleep(0.1) AS told")
+        monitor = get_sync_performance_monitor(server.http_url)
+        eventually(lambda: monitor.get_slow_queries(min_duration_ms=50).total_count == 1, what="the slow query to be told")
+        (slow,) = monitor.get_slow_queries(min_duration_ms=50).slow_queries
+        assert (slow.query, slow.application) == ("SELECT pg_sleep(0.1) AS told", "of the monitor")
+        assert abs(datetime.now(UTC) - slow.start_time) < timedelta(minutes=1)
+
+        async def run() -> None:
+            async with get_performance_monitor(server.http_url) as asynchronous:
+                told = await asynchronous.get_templates(sort="calls", window=5, limit=1)
+                assert told.templates[0].query == "SELECT pg_sleep(?) AS told"
+                assert told.templates[0].sample and told.templates[0].sample.query == slow.query
+                assert told.templates[0].figures.calls == 1
+                assert told.since < told.until
+                assert (await asynchronous.get_usage("application")).usage[0].name == "of the monitor"
+                assert (await asynchronous.get_slow_queries(min_duration_ms=50)).slow_queries == [slow]
+                dashboard = await asynchronous.get_performance_dashboard()
+                assert dashboard.top_slow_queries[0]["query_id"] == slow.query_id
+                assert dashboard.historical_trends["throughput"][-1][0].tzinfo is not None
+
+        asyncio.run(run())
+        with pytest.raises(Exception, match="window"):
+            monitor.get_templates(window=0)
+        assert monitor.get_templates().total_count == 1
+        assert monitor.get_usage("database").usage[0].figures.calls == 1
+        assert monitor.get_performance_dashboard().current_metrics["connections"] == 0
