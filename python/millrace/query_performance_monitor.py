@@ -14,8 +14,50 @@ from enum import StrEnum
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from ._connection import AsyncCaller, SyncCaller, read, shared
+from ._connection import read, shared
+from ._performance_alerts import (
+    Alert,
+    AlertRule,
+    AlertSeverity,
+    AlertState,
+    AlertThreshold,
+    AnomalyType,
+    CreatedAlert,
+    NoDataPolicy,
+    PerformanceAlerts,
+    PerformanceAnomaly,
+    PerformanceMetricType,
+    SyncPerformanceAlerts,
+)
 from ._protocol import Call
+
+__all__ = [
+    "Alert",
+    "AlertRule",
+    "AlertSeverity",
+    "AlertState",
+    "AlertThreshold",
+    "AnomalyType",
+    "CreatedAlert",
+    "NoDataPolicy",
+    "PerformanceAnomaly",
+    "PerformanceDashboard",
+    "PerformanceFigures",
+    "PerformanceMetricType",
+    "PerformanceSort",
+    "QueryPerformanceMonitor",
+    "SlowQueries",
+    "SlowQuery",
+    "StatementSample",
+    "SyncQueryPerformanceMonitor",
+    "TemplatePerformance",
+    "Templates",
+    "Usage",
+    "UsageBy",
+    "UsageOfOne",
+    "get_performance_monitor",
+    "get_sync_performance_monitor",
+]
 
 
 class PerformanceSort(StrEnum):
@@ -192,7 +234,7 @@ def _get(name: str, **parameters: object) -> Call:
     return Call("GET", f"/api/v1/performance/{name}{'?' if given else ''}{given}")
 
 
-class QueryPerformanceMonitor(AsyncCaller):
+class QueryPerformanceMonitor(PerformanceAlerts):
     """For asyncio; one may be used by any number of tasks and event loops. `aclose`, or `async with`, ends connections."""
 
     async def get_templates(
@@ -218,7 +260,7 @@ class QueryPerformanceMonitor(AsyncCaller):
         return read(PerformanceDashboard, await self._ask(_get("dashboard")))
 
 
-class SyncQueryPerformanceMonitor(SyncCaller):
+class SyncQueryPerformanceMonitor(SyncPerformanceAlerts):
     """Without asyncio; one may be used by any number of threads. `close`, or `with`, ends connections."""
 
     def get_templates(

@@ -258,16 +258,16 @@ def test_keys_and_tls(postgres: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_alerts(url: str, millrace: Millrace) -> None:
-    from millrace._performance_alerts import (
+    from millrace.query_performance_monitor import (
         AlertSeverity,
         AlertState,
         AlertThreshold,
-        PerformanceAlerts,
-        SyncPerformanceAlerts,
+        QueryPerformanceMonitor,
+        SyncQueryPerformanceMonitor,
     )
     from millrace.errors import InvalidRequestError, UnexpectedAnswerError
 
-    with SyncPerformanceAlerts() as monitor:
+    with SyncQueryPerformanceMonitor() as monitor:
         rule = AlertThreshold("execution_time", 1e6, "<", severity="low", notification_channels=["ops"])
         made = monitor.create_alert(rule)
         assert made.threshold.severity is AlertSeverity.LOW and made.suggested_actions
@@ -293,7 +293,7 @@ def test_alerts(url: str, millrace: Millrace) -> None:
         assert monitor.detect_performance_anomalies() == []
 
     async def run() -> None:
-        async with PerformanceAlerts() as monitor:
+        async with QueryPerformanceMonitor() as monitor:
             made = await monitor.create_alert(AlertThreshold("execution_time", 5000, min_occurrences=3))
             assert made.alert_id == "pending"
             assert await monitor.get_alerts() == []
