@@ -8,6 +8,7 @@
 #include "cli/check.hpp"
 #include "cli/check_command.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/optimize.hpp"
 #include "cli/performance.hpp"
 #include "cli/serve.hpp"
 #include "cli/settings_command.hpp"
@@ -54,6 +55,13 @@ void show_only(CLI::App& command, std::initializer_list<std::string_view> names)
     const bool shown = std::ranges::find(names, setting.name) != names.end();
     if (!shown) command.get_option(config::flag_name(setting.name))->group("");
   }
+}
+
+void add_query(CLI::App& command, GivenQuery& given) {
+  command.add_option("query", given.query, "The query; -: from standard input")->required()->type_name("SQL");
+  command.add_option("--database", given.database, "In which database (default: DATABASE_URL's)");
+  command.add_option("--user", given.user, "As which user (default: DATABASE_URL's)");
+  command.add_flag("--json", given.json, "Print the answer as it came");
 }
 
 int run(int argc, const char* const* argv) {
@@ -111,15 +119,21 @@ int run(int argc, const char* const* argv) {
                                                  "Ask a running Millrace how PostgreSQL would run a query, which isn't "
                                                  "run, and what of that is worth a look; with "
                                                  "the key in MILLRACE_API_KEY, if one is needed");
-  AnalyzeOptions analysis;
-  analyze_command->add_option("query", analysis.query, "The query; -: from standard input")
-      ->required()
-      ->type_name("SQL");
-  analyze_command->add_option("--database", analysis.database, "In which database (default: DATABASE_URL's)");
-  analyze_command->add_option("--user", analysis.user, "As which user (default: DATABASE_URL's)");
-  analyze_command->add_flag("--json", analysis.json, "Print the answer as it came");
+  GivenQuery given;
+  add_query(*analyze_command, given);
   add_settings(*analyze_command, sources);
   show_only(*analyze_command, {"HTTP_HOST", "HTTP_PORT", "TLS_CERT_FILE"});
+
+  CLI::App* optimize_command = app.add_subcommand("optimize",
+                                                  "Ask a running Millrace for another way to say a query that "
+                                                  "PostgreSQL answers sooner, with the same rows; neither "
+                                                  "is run. With the key in MILLRACE_API_KEY, if one is needed");
+  add_query(*optimize_command, given);
+  int level = 3;
+  optimize_command->add_option("--level", level, "How much may be done: 1 to 5 (docs/optimize.md)")
+      ->capture_default_str();
+  add_settings(*optimize_command, sources);
+  show_only(*optimize_command, {"HTTP_HOST", "HTTP_PORT", "TLS_CERT_FILE"});
 
   CLI::App* check_command = app.add_subcommand(
       "check",
@@ -167,7 +181,8 @@ int run(int argc, const char* const* argv) {
   if (*status_command) return status(sources, json);
   if (*top_command) return top(sources, top_options, json);
   if (*slow_command) return slow(sources, slow_options, json);
-  if (*analyze_command) return analyze(sources, analysis);
+  if (*analyze_command) return analyze(sources, given);
+  if (*optimize_command) return optimize(sources, given, level);
   if (*check_command) return check_database(sources, url, json);
   return check_only ? check(sources) : serve(sources);
 }

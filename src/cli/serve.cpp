@@ -191,6 +191,14 @@ Result<> Service::start_http() {
             return http::Asker{.database = url.database, .user = url.user};
           },
       .plan = [gateway = gateway_.get()](optimizer::PlanRequest request) { return gateway->plan(std::move(request)); },
+      .rewriting =
+          [gateway = gateway_.get()] {
+            const auto settings = gateway->settings();
+            return optimizer::Options{.rewriting = settings->enable_automatic_query_rewriting,
+                                      .predicate_pushdown = settings->enable_predicate_pushdown,
+                                      .join_optimization = settings->enable_join_optimization,
+                                      .budget = settings->max_query_optimization_time_ms};
+          },
       .api_keys = {.hashes = http::split_hashes(settings_->api_key_hashes),
                    .only_loopback = is_loopback(settings_->http_host)},
       .watch = watch_,

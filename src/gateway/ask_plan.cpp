@@ -30,10 +30,14 @@ constexpr std::string_view begin_sql =
 constexpr std::string_view parameters_sql =
     "SELECT pg_catalog.cardinality(parameter_types) FROM pg_catalog.pg_prepared_statements WHERE name = ";
 
+constexpr std::string_view settings_sql =
+    "SELECT current_setting('seq_page_cost'), current_setting('random_page_cost'), current_setting('cpu_tuple_cost'), "
+    "current_setting('cpu_index_tuple_cost'), current_setting('cpu_operator_cost'), "
+    "pg_size_bytes(current_setting('work_mem'))";
+
 /// A row for each column of each index of the tables in $1; one at least for each table.
 constexpr std::string_view facts_sql =
-    "SELECT w.schema, w.name, c.reltuples, i.indexrelid, coalesce(a.attname, ''), "
-    "pg_size_bytes(current_setting('work_mem')) "
+    "SELECT w.schema, w.name, c.reltuples, i.indexrelid, coalesce(a.attname, ''), c.relpages "
     "FROM json_to_recordset($1::json) AS w(schema text, name text) "
     "JOIN pg_namespace AS n ON n.nspname = w.schema "
     "JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = w.name "
@@ -87,10 +91,10 @@ void add_facts(PlannedQuery& answer, const Rows& rows) {
     const auto &schema = row[0].value_or(""), &name = row[1].value_or("");
     auto& tables = answer.tables;
     if (tables.empty() || tables.back().schema != schema || tables.back().name != name) {
-      tables.push_back({.schema = schema, .name = name, .rows = number(row[2]), .indexes = {}});
+      tables.push_back(
+          {.schema = schema, .name = name, .rows = number(row[2]), .pages = number(row[5]), .indexes = {}});
       last_index = nullptr;
     }
-    answer.work_mem_bytes = number(row[5]);
     if (!row[3]) continue;
     auto& indexes = tables.back().indexes;
     if (last_index == nullptr || *last_index != row[3]) indexes.emplace_back();
@@ -115,6 +119,16 @@ asio::awaitable<Result<PlannedQuery>> ask(ServerConnection& server, PlanRequest 
   if (const auto done = co_await server.query("SET LOCAL ROLE NONE; SET LOCAL search_path = pg_catalog", {}, patience);
       !done)
     co_return std::unexpected(done.error());
+  const auto settings = co_await server.query(std::string(settings_sql), {}, patience);
+  if (!settings || settings->empty())
+    co_return std::unexpected(settings ? Error::because("no settings") : settings.error());
+  const auto& row = settings->front();
+  answer.settings = {.seq_page_cost = number(row[0]),
+                     .random_page_cost = number(row[1]),
+                     .cpu_tuple_cost = number(row[2]),
+                     .cpu_index_tuple_cost = number(row[3]),
+                     .cpu_operator_cost = number(row[4]),
+                     .work_mem_bytes = number(row[5])};
   const auto facts = co_await server.query(std::string(facts_sql), {tables_of(answer.plan)}, patience);
   if (!facts) co_return std::unexpected(facts.error());
   add_facts(answer, *facts);

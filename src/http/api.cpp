@@ -7,6 +7,7 @@
 #include "http/metrics.hpp"
 #include "http/optimization_health.hpp"
 #include "http/optimization_status.hpp"
+#include "http/optimize_api.hpp"
 #include "http/performance_api.hpp"
 #include "http/stream_metrics.hpp"
 
@@ -88,7 +89,9 @@ std::shared_ptr<const Router> api(const Sources& sources) {
   add_cache(table, sources.cache, sources.reads, sources.change_streams);
   add_alerts(table, sources.watch);
   add_performance(table, sources.monitor, [sources] { return health(sources); });
-  add_analysis(table, sources.reads, sources.default_asker, sources.plan);
+  const auto analysts = std::make_shared<QueryAnalysts>(sources.reads, sources.default_asker, sources.plan);
+  add_analysis(table, analysts);
+  add_optimization(table, analysts, sources.rewriting);
   return table.router("Millrace", sources.version);
 }
 

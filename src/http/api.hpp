@@ -9,12 +9,13 @@
 #include "base/result.hpp"
 #include "cache/intelligent_cache_manager.hpp"
 #include "http/alert_metrics.hpp"
-#include "http/analysis_api.hpp"
 #include "http/api_keys.hpp"
+#include "http/asked_query.hpp"
 #include "http/router.hpp"
 #include "integration/stream_status.hpp"
 #include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
+#include "optimizer/rewriter.hpp"
 #include "pipeline/read_cache.hpp"
 
 namespace millrace::http {
@@ -39,6 +40,8 @@ struct Sources {
   std::function<Asker()> default_asker = [] { return Asker{.database = "postgres", .user = "postgres"}; };
   /// How the server would run a query. Null: nobody can be asked.
   Planner plan = {};
+  /// What of rewriting is switched on; asked from any thread.
+  std::function<optimizer::Options()> rewriting = [] { return optimizer::Options(); };
   ApiKeys api_keys = {};
   /// Alerts and anomalies. Null: performance isn't watched.
   std::shared_ptr<PerformanceWatch> watch = {};

@@ -12,6 +12,7 @@ namespace millrace::optimizer {
 struct TableFacts {
   std::string schema, name;
   double rows = -1;  ///< pg_class.reltuples; -1: never counted
+  double pages = 0;  ///< pg_class.relpages
   /// Of each valid index that isn't partial: its columns, in their order, without those that it merely includes; "" is
   /// an expression.
   std::vector<std::vector<std::string>> indexes;

@@ -15,11 +15,18 @@ struct PlanRequest {
   std::string query;                          ///< one SELECT, INSERT, UPDATE, DELETE or MERGE; it may have parameters
 };
 
+/// By which the server estimates.
+struct PlannerSettings {
+  double seq_page_cost = 1, random_page_cost = 4;
+  double cpu_tuple_cost = 0.01, cpu_index_tuple_cost = 0.005, cpu_operator_cost = 0.0025;
+  double work_mem_bytes = 4 << 20;
+};
+
 /// What it said.
 struct PlannedQuery {
   PlanNode plan;
   std::vector<TableFacts> tables = {};  ///< that it reads
-  double work_mem_bytes = 0;
+  PlannerSettings settings = {};
 };
 
 }  // namespace millrace::optimizer

@@ -62,6 +62,8 @@ PlanNode node_of(const json::object& from) {
   if (const auto* parallel = from.if_contains("Parallel Aware"); parallel != nullptr && parallel->is_bool()) {
     if (parallel->get_bool()) node.operation.insert(0, "Parallel ");
   }
+  if (const auto strategy = text(from, "Strategy"); node.operation == "Aggregate" && strategy != "Plain")
+    node.operation = strategy == "Hashed" ? "HashAggregate" : strategy == "Sorted" ? "GroupAggregate" : node.operation;
   const auto kind = text(from, "Join Type");
   if (!kind.empty() && kind != "Inner") node.operation += " (" + kind + ")";
   if (const auto* inputs = from.if_contains("Plans"); inputs != nullptr && inputs->is_array()) {

@@ -183,6 +183,33 @@ def test_what_it_knows_of_a_statement(url: str) -> None:
             sync.analyze_query("SELECT 1", "duckdb")
 
 
+def test_the_specs_example_of_optimizing_a_query(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from millrace.query_optimization_engine import DatabaseType, QueryContext, get_query_optimization_engine
+
+    async def optimize_user_query(sql_query: str) -> str:
+        optimizer = get_query_optimization_engine()
+
+        context = QueryContext(
+            database_type=DatabaseType.POSTGRESQL,
+            user_id="user_123",
+            project_id="project_456",
+            optimization_level=3,
+        )
+
+        result = await optimizer.optimize_query(sql_query, context)
+
+        print(f"Original: {result.original_query}")
+        print(f"Optimized: {result.optimized_query}")
+        print(f"Improvement: {result.estimated_improvement_percent}%")
+
+        await optimizer.aclose()
+        return result.optimized_query
+
+    query = "SELECT count(*) FROM pg_class"
+    assert asyncio.run(optimize_user_query(query)) == query
+    assert capsys.readouterr().out == f"Original: {query}\nOptimized: {query}\nImprovement: 0.0%\n"
+
+
 def test_what_json_can_say(url: str) -> None:
     from millrace import InvalidRequestError, SyncIntelligentCacheManager
 

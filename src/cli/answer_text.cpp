@@ -1,0 +1,43 @@
+#include "cli/answer_text.hpp"
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+namespace millrace::cli {
+
+namespace json = boost::json;
+
+std::string text_of(const json::value& root, std::string_view pointer) {
+  boost::system::error_code ignored;
+  const auto* value = root.find_pointer(pointer, ignored);
+  if (value == nullptr || value->is_null()) return {};
+  return value->is_string() ? std::string(value->get_string()) : json::serialize(*value);
+}
+
+std::string line(std::string_view name, std::string_view value) {
+  return value.empty() ? std::string() : fmt::format("{:<12}{}\n", name, value);
+}
+
+std::string lines(std::string_view name, const json::value& root, std::string_view pointer) {
+  boost::system::error_code ignored;
+  const auto* value = root.find_pointer(pointer, ignored);
+  const auto* list = value == nullptr ? nullptr : value->if_array();
+  std::string out;
+  if (list == nullptr) return out;
+  for (const auto& one : *list) {
+    if (one.is_string()) out += fmt::format("{:<12}{}\n", out.empty() ? name : "", std::string_view(one.get_string()));
+  }
+  return out;
+}
+
+std::string reason_of(const HttpAnswer& answer) {
+  boost::system::error_code error;
+  const auto root = json::parse(answer.body, error);
+  for (const auto* pointer : {"/detail/0/msg", "/detail"}) {
+    if (auto said = error ? std::string() : text_of(root, pointer); !said.empty())
+      return fmt::format("{} (HTTP {})", said, answer.status);
+  }
+  return fmt::format("HTTP {}", answer.status);
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "http/problem.hpp"
+#include "http/worker.hpp"
+#include "optimizer/planned_query.hpp"
+#include "pipeline/read_cache.hpp"
+#include "sql/statement.hpp"
+
+/// What the operations about a query that somebody asks about have in common.
+namespace millrace::http {
+
+struct Asker {
+  std::string database, user;
+};
+
+/// Asks the server how it would run a query; on the io_context of whoever asks.
+using Planner = std::function<asio::awaitable<Result<optimizer::PlannedQuery>>(optimizer::PlanRequest)>;
+
+/// What they need. Shared by all of them.
+struct QueryAnalysts {
+  QueryAnalysts(pipeline::ReadCache* read_cache, std::function<Asker()> asker, Planner planner)
+      : reads(read_cache), usual(std::move(asker)), plan(std::move(planner)) {}
+
+  pipeline::ReadCache* const reads;
+  const std::function<Asker()> usual;
+  const Planner plan;  ///< null: nobody can be asked
+  Worker worker{16};   ///< texts take up to some milliseconds
+};
+
+/// Of a request's fields.
+std::vector<ValidationProblem> problems_of_query(std::string_view query, bool is_for_postgresql,
+                                                 const std::optional<std::string>& database,
+                                                 const std::optional<std::string>& user);
+
+/// A statement, understood as a session of a user that has set nothing.
+struct UnderstoodQuery {
+  std::shared_ptr<const sql::Statement> statement;
+  pipeline::Scope scope;
+};
+
+/// The text as that user's, in that database. Where the database's catalogs have just begun to be read, it waits for
+/// that, a little. Problems: it isn't SQL. Null: too many wait.
+asio::awaitable<std::optional<std::expected<UnderstoodQuery, std::vector<ValidationProblem>>>> understand(
+    std::shared_ptr<QueryAnalysts> analysts, std::string query, std::optional<std::string> database,
+    std::optional<std::string> user);
+
+/// Whether PostgreSQL plans statements of its kind: EXPLAIN takes them, and PREPARE.
+bool can_be_planned(const sql::Statement& statement);
+
+/// How the server would run it, as the scope's user. `search_path`: null: the logged-in user's.
+asio::awaitable<Result<optimizer::PlannedQuery>> plan_of(std::shared_ptr<QueryAnalysts> analysts,
+                                                         const pipeline::Scope& scope,
+                                                         const std::optional<std::vector<std::string>>& search_path,
+                                                         std::string query);
+
+Response too_busy();
+
+/// For people: why there is no plan.
+std::string why_no_plan(const Error& error);
+
+}  // namespace millrace::http
