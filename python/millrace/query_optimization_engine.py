@@ -115,7 +115,7 @@ class QueryContext:
     user_id: str | None = None
     project_id: str | None = None
     enable_caching: bool = True  # whether to say under which key the answer is kept
-    optimization_level: int = 3  # 1 to 5: docs/optimize.md
+    optimization_level: int = 3  # 1 to 5: docs/rewriting.md
     database: str | None = None  # Millrace's own DATABASE_URL's unless it is said; likewise:
     user: str | None = None
     time_zone: str | None = None  # of the session; without it nothing is done that depends on it

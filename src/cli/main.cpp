@@ -130,7 +130,7 @@ int run(int argc, const char* const* argv) {
                                                   "is run. With the key in MILLRACE_API_KEY, if one is needed");
   add_query(*optimize_command, given);
   int level = 3;
-  optimize_command->add_option("--level", level, "How much may be done: 1 to 5 (docs/optimize.md)")
+  optimize_command->add_option("--level", level, "How much may be done: 1 to 5 (docs/rewriting.md)")
       ->capture_default_str();
   add_settings(*optimize_command, sources);
   show_only(*optimize_command, {"HTTP_HOST", "HTTP_PORT", "TLS_CERT_FILE"});
