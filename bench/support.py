@@ -35,6 +35,10 @@ def cache_bench() -> Path:
     return bench_program("cache", "cache_bench")
 
 
+def monitor_bench() -> Path:
+    return bench_program("monitor", "monitor_bench")
+
+
 def note(text: str) -> None:
     """Progress, for whoever watches."""
     print(text, file=sys.stderr, flush=True)
