@@ -38,7 +38,7 @@ asio::awaitable<std::shared_ptr<const catalog::Snapshot>> read(asio::io_context*
   if (!url->password.empty()) login.credential = pgwire::PlainPassword{url->password};
   auto opened = co_await backend::ServerConnection::open(*io, address, login);
   if (!opened) co_return nullptr;
-  auto connection = *opened;
+  const auto& connection = *opened;
   connection->start_reading();
   const auto rows = co_await connection->query(catalog::read_sql(), {}, std::chrono::seconds(60));
   connection->close();

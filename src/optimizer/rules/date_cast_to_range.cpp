@@ -67,7 +67,7 @@ Node* apply(const Site& site, Node* node) {
     const auto first = low ? day_in(*low) : std::nullopt;
     const auto last = high ? day_in(*high) : std::nullopt;
     if (!first || !last) return nullptr;
-    return said_as(site, node, value, {*first, *last + days(1)});
+    return said_as(site, node, value, {.from = first, .until = *last + days(1)});
   }
   const auto bound = bound_of(site.analysis, node);
   if (!bound) return nullptr;

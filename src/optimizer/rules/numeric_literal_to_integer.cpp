@@ -15,8 +15,9 @@ namespace {
 /// Digits, and a point and zeros behind them at most.
 std::optional<std::int32_t> whole_in(std::string_view text) {
   std::int32_t value = 0;
-  const auto* end = text.data() + text.size();
-  const auto read = std::from_chars(text.data(), end, value);
+  const auto* begin = text.begin();
+  const auto* end = text.end();
+  const auto read = std::from_chars(begin, end, value);
   if (read.ec != std::errc()) return std::nullopt;
   const std::string_view rest(read.ptr, static_cast<std::size_t>(end - read.ptr));
   if (rest.empty()) return value;
