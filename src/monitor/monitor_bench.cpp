@@ -82,7 +82,8 @@ double cost(bool records, std::chrono::nanoseconds time) {
         for (std::int64_t now = started; now - started < time.count(); now = now_ns()) {
           for (QueryRecord& query : queries) {
             query.started_ns = now - query.duration_ns;
-            if (monitor.record(core, query)) monitor.describe(core, {.fingerprint = query.fingerprint, .text = "SELECT 1"});
+            if (monitor.record(core, query))
+              monitor.describe(core, {.fingerprint = query.fingerprint, .text = "SELECT 1"});
           }
           count += queries.size();
         }
@@ -141,8 +142,9 @@ void print_quantiles(std::size_t count) {
     bytes += sizeof(SubjectFigures) + only.durations.heap_bytes();
     full_bytes += LogLinear::buckets * sizeof(std::uint64_t);
   }
-  std::printf("{\"p50\": %.5f, \"p99\": %.5f, \"p999\": %.5f, \"bytes_per_template\": %zu, \"bytes_of_a_dense_one\": %zu}\n",
-              worst[0], worst[1], worst[2], bytes / seeds, full_bytes / seeds);
+  std::printf(
+      "{\"p50\": %.5f, \"p99\": %.5f, \"p999\": %.5f, \"bytes_per_template\": %zu, \"bytes_of_a_dense_one\": %zu}\n",
+      worst[0], worst[1], worst[2], bytes / seeds, full_bytes / seeds);
 }
 
 }  // namespace
