@@ -263,6 +263,17 @@ TEST_F(Load, WarnsOfAPasswordInAFileThatAllCanRead) {
   EXPECT_EQ(load(sources_)->warnings.size(), 0u);
 }
 
+TEST(Print, HidesWhatMayHoldASecret) {
+  Settings settings;
+  const auto printed = [&] {
+    const auto found = std::ranges::find(settings_table(), "ALERT_WEBHOOK_URL", &Setting::name);
+    return print(*found, settings);
+  };
+  EXPECT_EQ(printed(), "");
+  settings.alert_webhook_url = "https://hooks.example.org/T0/secret";
+  EXPECT_EQ(printed(), "***");
+}
+
 TEST(Reload, KeepsWhatNeedsARestart) {
   Settings before;
   Settings after;

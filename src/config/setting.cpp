@@ -267,7 +267,10 @@ std::string print(const Setting& setting, const Settings& settings) {
                           return std::visit([&](auto field) { return fmt::format("{}", (settings.*field).count()); },
                                             kind.field);
                         },
-                        [&](const Text& kind) { return settings.*kind.field; },
+                        [&](const Text& kind) {
+                          const std::string& text = settings.*kind.field;
+                          return kind.is_secret && !text.empty() ? std::string("***") : text;
+                        },
                         [&](const Choice& kind) { return std::string(kind.names[kind.get(settings)]); },
                         [&](const Url& kind) { return masked(settings.*kind.field); },
                         [&](const Thresholds& kind) {

@@ -44,6 +44,7 @@ struct Text {
   /// "an IP address", for the documentation and the error
   std::string_view shape;
   bool (*fits)(std::string_view);
+  bool is_secret = false;  ///< printed as ***
 };
 struct Choice {
   std::span<const std::string_view> names;

@@ -270,8 +270,8 @@ std::vector<Group> groups() {
             "From which figures on an alert is raised; keys that aren't given keep their defaults. docs/alerts.md says "
             "for how long."},
            {"ALERT_WEBHOOK_URL",
-            Text{&Settings::alert_webhook_url, "an http or https URL, or empty", is_web_address_or_empty}, restart,
-            "Where an alert that begins or ends is told, in the body of Alertmanager's webhooks (version 4)."},
+            Text{&Settings::alert_webhook_url, "an http or https URL, or empty", is_web_address_or_empty, true},
+            restart, "Where an alert that begins or ends is told, in the body of Alertmanager's webhooks (version 4)."},
            {"ALERT_COMMAND", Text{&Settings::alert_command, "an absolute path, or empty", is_absolute_or_empty},
             restart,
             "A program that is run for an alert that begins or ends, with the same body as its standard input."},
