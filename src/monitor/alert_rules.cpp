@@ -195,8 +195,7 @@ std::optional<Alert> AlertRules::resolve(const std::string& alert_id, Time now) 
   const std::lock_guard lock(mutex_);
   Alert* alert = find_alert(alert_id);
   if (alert == nullptr) return std::nullopt;
-  if (!alert->resolved) finish(*alert, now);
-  return *alert;
+  return alert->resolved ? *alert : finish(*alert, now);
 }
 
 bool AlertRules::remove_alert(const std::string& alert_id, Time now) {
@@ -228,24 +227,27 @@ Alert& AlertRules::fire(Kept& rule, Time now) {
   return alerts_.back();
 }
 
-void AlertRules::finish(Alert& alert, Time now) {
+Alert AlertRules::finish(Alert& alert, Time now) {
   alert.resolved = true;
   alert.resolved_at = now;
-  events_.push_back(alert);
+  Alert finished = alert;
+  events_.push_back(finished);
   ++changes_;
   if (Kept* rule = find_rule(alert.rule_id)) {
     rule->firing = false;
     rule->forget_occurrences();
   }
-  forget_old();
+  forget_old(finished.alert_id);
+  return finished;
 }
 
-void AlertRules::forget_old() {
+void AlertRules::forget_old(std::string_view but) {
   auto resolved = static_cast<std::size_t>(std::ranges::count(alerts_, true, &Alert::resolved));
-  for (auto alert = alerts_.begin(); resolved > kept_alerts && alert != alerts_.end();) {
-    resolved -= alert->resolved ? 1 : 0;
-    alert = alert->resolved ? alerts_.erase(alert) : alert + 1;
-  }
+  const auto over_since = [but](const Alert& alert) {
+    const bool may_go = alert.resolved && alert.alert_id != but;
+    return may_go ? alert.resolved_at.value_or(alert.triggered_at) : Time::max();
+  };
+  for (; resolved > kept_alerts; --resolved) alerts_.erase(std::ranges::min_element(alerts_, {}, over_since));
 }
 
 void AlertRules::advance(Kept& rule, Time now) {
@@ -331,7 +333,7 @@ void AlertRules::restore(StoredAlerts stored) {
     alert.resolved = true;
     alert.resolved_at = alert.triggered_at;
   }
-  forget_old();
+  forget_old({});
 }
 
 }  // namespace millrace

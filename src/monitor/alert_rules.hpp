@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -110,10 +111,12 @@ class AlertRules {
   struct Kept;
 
   Alert& fire(Kept& rule, Time now);
-  void finish(Alert& alert, Time now);
+  /// What is answered is a copy.
+  Alert finish(Alert& alert, Time now);
   void advance(Kept& rule, Time now);
   void close_slice(Kept& rule, Time now);
-  void forget_old();
+  /// Of those that are over, the ones that have been for longest; never this one.
+  void forget_old(std::string_view but);
   Kept* find_rule(const std::string& rule_id);
   Alert* find_alert(const std::string& alert_id);
   Alert* open_alert(const std::string& rule_id);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace millrace {
@@ -244,6 +245,29 @@ TEST_F(Rules, AreBounded) {
     flapping.resolve(flapping.alerts(true).at(0).alert_id, service_.now());
   }
   EXPECT_EQ(flapping.alerts(false).size(), AlertRules::kept_alerts);
+}
+
+TEST_F(Rules, WhatIsJustOverIsKept) {
+  create({.metric_type = Metric::cpu_usage, .threshold_value = 80});
+  run(10, 1, 0, 1, 90);
+  const std::string oldest = rules_.alerts(true).at(0).alert_id;
+  create({.metric_type = Metric::memory_usage, .threshold_value = 50});
+  std::string first_over;
+  for (std::size_t i = 0; i < AlertRules::kept_alerts + 5; ++i) {
+    const auto open = rules_.alerts(true);
+    ASSERT_EQ(open.size(), 2);
+    EXPECT_EQ(rules_.resolve(open[0].alert_id, service_.now())->alert_id, open[0].alert_id);
+    if (first_over.empty()) first_over = open[0].alert_id;
+    run(10, 1, 0, 1, 90);
+  }
+  const auto over = rules_.resolve(oldest, service_.now());
+  ASSERT_TRUE(over);
+  EXPECT_EQ(over->alert_id, oldest);
+  EXPECT_TRUE(over->resolved);
+  const auto alerts = rules_.alerts(false);
+  EXPECT_EQ(std::ranges::count(alerts, oldest, &Alert::alert_id), 1) << "though it began before all others";
+  EXPECT_EQ(std::ranges::count(alerts, first_over, &Alert::alert_id), 0);
+  EXPECT_EQ(alerts.size(), AlertRules::kept_alerts + 1) << "and one that fires";
 }
 
 TEST(AlertThreshold, Clears) {
