@@ -277,6 +277,11 @@ TEST(AlertThreshold, Clears) {
   const AlertThreshold under{.threshold_value = 70, .comparison_operator = "<"};
   EXPECT_FALSE(is_clear(under, 72));
   EXPECT_TRUE(is_clear(under, 77));
+  const AlertThreshold hits{.metric_type = Metric::cache_hit_rate, .threshold_value = 95, .comparison_operator = "<"};
+  EXPECT_FALSE(is_clear(hits, 97));
+  EXPECT_TRUE(is_clear(hits, 97.5)) << "104.5 % there can't be";
+  const AlertThreshold all{.metric_type = Metric::cache_hit_rate, .threshold_value = 100, .comparison_operator = "<"};
+  EXPECT_TRUE(is_clear(all, 100));
   EXPECT_FALSE(is_measured(Metric::lock_contention));
   EXPECT_TRUE(is_measured(Metric::execution_time));
   EXPECT_FALSE(suggested_actions(Metric::queue_depth).empty());

@@ -58,6 +58,17 @@ constexpr std::array metrics = {
 const Metric& metric_of(PerformanceMetricType metric) { return metrics[static_cast<std::size_t>(metric)]; }
 
 constexpr double inside = 0.1;
+constexpr double most_percent = 100;
+
+/// How far inside the threshold a figure must be, unless the rule says it.
+double default_clear_value(const AlertThreshold& threshold) {
+  const double value = threshold.threshold_value;
+  const double tenth = inside * std::abs(value);
+  if (threshold.comparison_operator.starts_with('>')) return value - tenth;
+  // Under 95 %: a tenth more is more than there can be, and all of it hardly ever is.
+  const bool has_end = metric_of(threshold.metric_type).unit == " %" && value <= most_percent;
+  return has_end ? std::min(value + tenth, (value + most_percent) / 2) : value + tenth;
+}
 
 }  // namespace
 
@@ -86,10 +97,8 @@ bool compares(double value, std::string_view comparison, double with) {
 bool is_clear(const AlertThreshold& threshold, double value) {
   if (compares(value, threshold.comparison_operator, threshold.threshold_value)) return false;
   if (threshold.comparison_operator == "==") return true;
-  const bool wants_less = threshold.comparison_operator.starts_with('>');
-  const double tenth = inside * std::abs(threshold.threshold_value);
-  const double limit = threshold.clear_value.value_or(threshold.threshold_value + (wants_less ? -tenth : tenth));
-  return wants_less ? value <= limit : value >= limit;
+  const double limit = threshold.clear_value ? *threshold.clear_value : default_clear_value(threshold);
+  return threshold.comparison_operator.starts_with('>') ? value <= limit : value >= limit;
 }
 
 }  // namespace millrace

@@ -53,7 +53,8 @@ struct AlertThreshold {
   AlertSeverity severity = AlertSeverity::medium;
   bool enabled = true;
   std::vector<std::string> notification_channels = {};  ///< names, for whoever routes what the webhook is sent
-  /// What the figure must be back at for the alert to be over; by default a tenth inside the threshold.
+  /// What the figure must be back at for the alert to be over; by default a tenth inside the threshold, or half the way
+  /// to 100 % if that is less.
   std::optional<double> clear_value = {};
   /// With fewer queries (or reads) than this in ten seconds a percentage says nothing.
   int min_samples = 10;
