@@ -98,6 +98,19 @@ struct AlertRules::Kept {
     if (!figure) return threshold.no_data == NoDataPolicy::alert ? 1 : 0;
     return compares(*figure, threshold.comparison_operator, threshold.threshold_value) ? 1 : 0;
   }
+
+  std::uint64_t enough() const { return static_cast<std::uint64_t>(std::max(threshold.min_occurrences, 1)); }
+
+  /// Whether a slice of this figure says that an alert is over. Nothing: it doesn't say.
+  std::optional<bool> is_clear_in(const FiguresOfSlice& slice, std::optional<double> figure) const {
+    if (threshold.metric_type == Metric::execution_time) {
+      const double limit = threshold.clear_value.value_or(threshold.threshold_value);
+      return occurrences < enough() && slice.queries_beyond(limit, threshold.comparison_operator) == 0;
+    }
+    if (figure) return is_clear(threshold, *figure);
+    if (threshold.no_data == NoDataPolicy::keep) return std::nullopt;
+    return threshold.no_data == NoDataPolicy::ok;
+  }
 };
 
 std::shared_ptr<AlertRules::Kept> AlertRules::keep(std::string rule_id, bool is_built_in,
@@ -251,8 +264,7 @@ void AlertRules::forget_old(std::string_view but) {
 }
 
 void AlertRules::advance(Kept& rule, Time now) {
-  const auto enough = static_cast<std::uint64_t>(std::max(rule.threshold.min_occurrences, 1));
-  if (!rule.firing && rule.threshold.enabled && rule.occurrences >= enough) fire(rule, now);
+  if (!rule.firing && rule.threshold.enabled && rule.occurrences >= rule.enough()) fire(rule, now);
 }
 
 void AlertRules::close_slice(Kept& rule, Time now) {
@@ -262,16 +274,8 @@ void AlertRules::close_slice(Kept& rule, Time now) {
   rule.lacks_data = !figure;
   if (threshold.metric_type != Metric::execution_time) rule.add(rule.occurrences_in(slice_));
   advance(rule, now);
-  if (figure) {
-    const bool clear = threshold.metric_type == Metric::execution_time && threshold.comparison_operator.starts_with('<')
-                           ? rule.occurrences_in(slice_) == 0
-                           : is_clear(threshold, *figure);
-    rule.clear_slices = clear ? rule.clear_slices + 1 : 0;
-  } else if (threshold.no_data == NoDataPolicy::ok) {
-    ++rule.clear_slices;
-  } else if (threshold.no_data == NoDataPolicy::alert) {
-    rule.clear_slices = 0;
-  }
+  const auto clear = rule.is_clear_in(slice_, figure);
+  if (clear) rule.clear_slices = *clear ? rule.clear_slices + 1 : 0;
   Alert* alert = rule.firing ? open_alert(rule.rule_id) : nullptr;
   if (alert != nullptr && figure) alert->current_value = *figure;
   if (alert != nullptr && rule.clear_slices >= slices_to_clear) finish(*alert, now);

@@ -66,7 +66,8 @@ BOOST_DESCRIBE_STRUCT(StoredAlerts, (), (version, rules, alerts))
 ///
 /// A rule is inactive, pending from its first occurrence in the window on, and firing when there are enough. A firing
 /// alert is resolved when the figure was back at `clear_value` for a minute on end, or by hand; the window begins anew
-/// then. There is one alert a rule at a time.
+/// then. One of execution_time, when for a minute on end the window had too few queries to fire and none was new. There
+/// is one alert a rule at a time.
 class AlertRules {
  public:
   using Time = std::chrono::system_clock::time_point;

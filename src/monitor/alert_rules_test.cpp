@@ -92,7 +92,8 @@ TEST_F(Rules, PendingIsOverWithTheWindow) {
 
 TEST_F(Rules, OccurrencesOfExecutionTimeAreQueries) {
   const std::string rule =
-      create({.metric_type = Metric::execution_time, .threshold_value = 100, .min_occurrences = 3}).rule.rule_id;
+      create({.metric_type = Metric::execution_time, .threshold_value = 100, .window_minutes = 1, .min_occurrences = 3})
+          .rule.rule_id;
   run(1, 2, 0, 250);
   EXPECT_EQ(state(rule), AlertState::pending);
   run(1, 1, 0, 250);
@@ -100,8 +101,24 @@ TEST_F(Rules, OccurrencesOfExecutionTimeAreQueries) {
   const auto events = rules_.take_events();
   ASSERT_EQ(events.size(), 1);
   EXPECT_NEAR(events[0].current_value, 250, 5);
-  run(80, 10, 0, 5);
+  run(100, 10, 0, 95);
+  EXPECT_EQ(state(rule), AlertState::firing) << "three were within a minute until a minute later";
+  run(20, 10, 0, 95);
+  EXPECT_EQ(state(rule), AlertState::inactive) << "nearly as slow isn't";
+}
+
+TEST_F(Rules, ExecutionTimeIsOverWithoutAnyQuery) {
+  const AlertThreshold base{.metric_type = Metric::execution_time, .threshold_value = 100, .window_minutes = 1};
+  AlertThreshold stricter = base;
+  stricter.clear_value = 50;
+  const std::string rule = create(base).rule.rule_id;
+  const std::string strict = create(stricter).rule.rule_id;
+  run(10, 1, 0, 250);
+  run(120, 1, 0, 70);
   EXPECT_EQ(state(rule), AlertState::inactive);
+  EXPECT_EQ(state(strict), AlertState::firing) << "over its clear_value";
+  run(60, 0);
+  EXPECT_EQ(state(strict), AlertState::inactive);
 }
 
 TEST_F(Rules, TheClearThresholdIsAnother) {
