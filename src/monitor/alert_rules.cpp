@@ -9,6 +9,7 @@ namespace millrace {
 namespace {
 
 constexpr double slice_seconds = 10;
+constexpr double looks_differ_by = 0.5;  // ten of them last a little less than ten seconds, or more
 constexpr int slices_a_minute = 6;
 constexpr int slices_to_clear = 6;
 
@@ -142,9 +143,13 @@ Alert* AlertRules::open_alert(const std::string& rule_id) {
 
 void AlertRules::built_in(const std::vector<std::pair<std::string, AlertThreshold>>& rules) {
   const std::lock_guard lock(mutex_);
-  std::erase_if(rules_, [](const auto& rule) { return rule->built_in; });
+  const auto before = std::exchange(rules_, {});
+  std::ranges::copy_if(before, std::back_inserter(rules_), [](const auto& rule) { return !rule->built_in; });
   for (const auto& [name, threshold] : rules) {
-    rules_.push_back(keep(name, true, threshold));
+    const auto same = std::ranges::find_if(before, [&](const auto& rule) {
+      return rule->built_in && rule->rule_id == name && rule->threshold == threshold;
+    });
+    rules_.push_back(same != before.end() ? *same : keep(name, true, threshold));
     rules_.back()->firing = open_alert(name) != nullptr;
   }
 }
@@ -160,8 +165,11 @@ std::optional<AlertRules::Created> AlertRules::create(const AlertThreshold& thre
   const auto rule = keep(fmt::format("rule_{}_{}", milliseconds(now), ++numbered_), false, threshold);
   rules_.push_back(rule);
   ++changes_;
-  if (last_slice_) rule->value = last_slice_->value(threshold.metric_type, threshold.min_samples);
-  if (threshold.enabled && last_slice_) rule->add(rule->occurrences_in(*last_slice_));
+  if (last_slice_) {
+    rule->value = last_slice_->value(threshold.metric_type, threshold.min_samples);
+    rule->lacks_data = !rule->value;
+    if (threshold.enabled) rule->add(rule->occurrences_in(*last_slice_));
+  }
   advance(*rule, now);
   const Alert* alert = open_alert(rule->rule_id);
   return Created{.rule = rule->described(), .alert = alert != nullptr ? std::optional(*alert) : std::nullopt};
@@ -296,7 +304,7 @@ void AlertRules::observe(const IntervalFigures& figures) {
     rule->add(beyond);
     advance(*rule, figures.at);
   }
-  if (slice_.seconds() < slice_seconds) return;
+  if (slice_.seconds() < slice_seconds - looks_differ_by) return;
   for (const auto& rule : rules_) {
     if (rule->threshold.enabled) close_slice(*rule, figures.at);
   }

@@ -76,7 +76,7 @@ class AlertRules {
   static constexpr std::size_t kept_alerts = 200;  ///< resolved ones
   static constexpr int most_window_minutes = 1440;
 
-  /// Replaces the built-in rules, which have names of their own.
+  /// Replaces the built-in rules, which have names of their own. One that is as it was goes on counting.
   void built_in(const std::vector<std::pair<std::string, AlertThreshold>>& rules);
 
   struct Created {

@@ -164,6 +164,24 @@ TEST_F(Rules, WhatNoDataMeans) {
   EXPECT_EQ(state(alert), AlertState::firing);
 }
 
+TEST_F(Rules, NoDataIsNoFigureInANewRulesAlertEither) {
+  run(10, 0);
+  const auto created = create({.metric_type = Metric::error_rate, .threshold_value = 5, .no_data = NoDataPolicy::alert});
+  ASSERT_TRUE(created.alert);
+  EXPECT_EQ(created.alert->description, "there is nothing to take the error rate of, for 10 seconds within 5 minutes");
+}
+
+TEST_F(Rules, TenLooksAreASliceThoughTheyAreALittleShort) {
+  const std::string rule = create({.metric_type = Metric::cpu_usage, .threshold_value = 80}).rule.rule_id;
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(state(rule), AlertState::inactive) << i;
+    IntervalFigures figures = service_.second(1, 0, 1, 90);
+    figures.seconds = 0.99;
+    rules_.observe(figures);
+  }
+  EXPECT_EQ(state(rule), AlertState::firing);
+}
+
 TEST_F(Rules, LessThanIsAThresholdToo) {
   const std::string rule =
       create({.metric_type = Metric::throughput, .threshold_value = 50, .comparison_operator = "<"}).rule.rule_id;
@@ -224,6 +242,19 @@ TEST_F(Rules, BuiltInOnesStay) {
   EXPECT_EQ(state("builtin_cpu"), AlertState::firing) << "a reload loses no alert";
   run(60, 1, 0, 1, 50);
   EXPECT_EQ(state("builtin_cpu"), AlertState::inactive);
+}
+
+TEST_F(Rules, AReloadForgetsNoOccurrences) {
+  const AlertThreshold cpu{.metric_type = Metric::cpu_usage, .threshold_value = 80, .min_occurrences = 2};
+  const AlertThreshold memory{.metric_type = Metric::memory_usage, .threshold_value = 90, .min_occurrences = 2};
+  rules_.built_in({{"builtin_cpu", cpu}, {"builtin_memory", memory}});
+  run(10, 1, 0, 1, 90);
+  AlertThreshold another = memory;
+  another.threshold_value = 95;
+  rules_.built_in({{"builtin_cpu", cpu}, {"builtin_memory", another}});
+  run(10, 1, 0, 1, 90);
+  EXPECT_EQ(state("builtin_cpu"), AlertState::firing);
+  EXPECT_EQ(state("builtin_memory"), AlertState::pending) << "another rule counts anew";
 }
 
 TEST_F(Rules, SurviveARestart) {
