@@ -155,10 +155,15 @@ void Service::make_watch() {
                                       for (const auto& channel : channels) channel->send(body);
                                     },
                                 .save =
-                                    [store](const StoredAlerts& stored) {
-                                      if (const auto saved = store.save(stored); !saved) {
-                                        log::error("alerts were not saved", {{"reason", saved.error().message}});
+                                    [store, failed_before = false](const StoredAlerts& stored) mutable {
+                                      const auto saved = store.save(stored);
+                                      // It is tried every second.
+                                      if (!saved && !failed_before) {
+                                        log::error("alerts could not be saved; this is tried again",
+                                                   {{"reason", saved.error().message}});
                                       }
+                                      failed_before = !saved;
+                                      return saved.has_value();
                                     }};
   watch_ = std::make_shared<PerformanceWatch>(
       monitor_,

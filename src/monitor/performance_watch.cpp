@@ -20,7 +20,6 @@ PerformanceWatch::PerformanceWatch(std::shared_ptr<const QueryPerformanceMonitor
 PerformanceWatch::~PerformanceWatch() { stop(); }
 
 void PerformanceWatch::start() {
-  saved_changes_ = alerts_.changes();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -45,8 +44,7 @@ void PerformanceWatch::tell() {
   for (const Alert& alert : alerts_.take_events()) hooks_.alert(alert);
   const std::uint64_t changes = alerts_.changes();
   if (changes == saved_changes_) return;
-  hooks_.save(alerts_.stored());
-  saved_changes_ = changes;
+  if (hooks_.save(alerts_.stored())) saved_changes_ = changes;
 }
 
 void PerformanceWatch::run() {
@@ -68,7 +66,9 @@ void PerformanceWatch::run() {
         if (const auto anomaly = anomalies_.observe(figures)) hooks_.anomaly(*anomaly);
       }
       alerts_.observe(figures);
-      next = std::max(next + between_looks, Clock::now());
+      // What took too long isn't made up for: a look at no time says nothing.
+      next += between_looks;
+      if (const auto now = Clock::now(); next <= now) next = now + between_looks;
     }
     tell();
     lock.lock();

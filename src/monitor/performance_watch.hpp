@@ -19,8 +19,9 @@ class PerformanceWatch {
  public:
   struct Hooks {
     std::function<void(const PerformanceAnomaly&)> anomaly = [](const PerformanceAnomaly&) {};
-    std::function<void(const Alert&)> alert = [](const Alert&) {};               ///< began or ended
-    std::function<void(const StoredAlerts&)> save = [](const StoredAlerts&) {};  ///< what is to survive a restart
+    std::function<void(const Alert&)> alert = [](const Alert&) {};  ///< began or ended
+    /// What is to survive a restart; whether it is saved: if not, the next look tries again.
+    std::function<bool(const StoredAlerts&)> save = [](const StoredAlerts&) { return true; };
   };
   struct Options {
     bool detect_anomalies = true;
@@ -55,7 +56,7 @@ class PerformanceWatch {
   std::atomic<std::int64_t> slow_from_ms_;
   AlertRules alerts_;
   AnomalyWatch anomalies_;
-  std::uint64_t saved_changes_ = 0;
+  std::uint64_t saved_changes_ = 0;  // what was restored is no change
 
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -39,7 +39,11 @@ TEST(PerformanceWatch, TellsWhatTheMonitorHasSeen) {
   Kept kept;
   PerformanceWatch watch(monitor, {},
                          {.alert = [&](const Alert& alert) { kept.put(1, alert.resolved); },
-                          .save = [&](const StoredAlerts& stored) { kept.save(stored.rules.size()); }});
+                          .save =
+                              [&](const StoredAlerts& stored) {
+                                kept.save(stored.rules.size());
+                                return true;
+                              }});
   watch.start();
   const auto now = std::chrono::system_clock::now();
   const auto made = watch.alerts().create({.threshold_value = 50, .min_occurrences = 2}, now);
@@ -54,6 +58,24 @@ TEST(PerformanceWatch, TellsWhatTheMonitorHasSeen) {
   watch.stop();
   EXPECT_TRUE(kept.wait([](auto, auto, auto rules) { return rules == 0; })) << "what is left is saved in the end";
   watch.stop();
+}
+
+TEST(PerformanceWatch, TriesAgainToSave) {
+  auto monitor =
+      std::make_shared<QueryPerformanceMonitor>(1, std::vector<StatementKindLabel>{{"select", StatementGroup::read}});
+  Kept kept;
+  int attempts = 0;
+  PerformanceWatch watch(monitor, {},
+                         {.save = [&](const StoredAlerts& stored) {
+                           if (++attempts == 1) return false;
+                           kept.save(stored.rules.size());
+                           return true;
+                         }});
+  watch.alerts().create({.threshold_value = 50}, std::chrono::system_clock::now());
+  watch.start();
+  EXPECT_TRUE(kept.wait([](auto, auto, auto rules) { return rules == 1; })) << "what was made before it started too";
+  watch.stop();
+  EXPECT_EQ(attempts, 2) << "what is saved isn't saved again";
 }
 
 TEST(SystemUsage, IsOfThisMachine) {
