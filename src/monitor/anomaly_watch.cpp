@@ -302,7 +302,8 @@ std::optional<PerformanceAnomaly> AnomalyWatch::observe(const IntervalFigures& f
   const auto found = votes >= votes_to_raise ? harm(figures) : std::nullopt;
   harmed_seconds_ = std::clamp(harmed_seconds_ + (found ? 1 : -1), 0, harmed_to_raise);
   if (!found || harmed_seconds_ < harmed_to_raise) return std::nullopt;
-  const bool is_pause = last_anomaly_at_ > 0 && at - last_anomaly_at_ < pause_seconds;
+  // A clock that was set back would make the pause as long as that.
+  const bool is_pause = last_anomaly_at_ > 0 && at >= last_anomaly_at_ && at - last_anomaly_at_ < pause_seconds;
   if (is_pause && found->severity <= last_severity_) return std::nullopt;
   last_anomaly_at_ = at;
   last_severity_ = found->severity;

@@ -30,6 +30,7 @@ class Watched {
     return found;
   }
   const AnomalyWatch& watch() const { return watch_; }
+  void set_clock_back(std::chrono::seconds by) { at_ -= by; }
 
  private:
   IntervalFigures figures(const Second& second) {
@@ -130,6 +131,15 @@ TEST(AnomalyWatch, TellsAgainOnlyIfItGetsWorse) {
   const auto worse = service.run(40, {.slower = 40, .hits = 20});
   ASSERT_EQ(worse.size(), 1);
   EXPECT_EQ(worse[0].severity, AlertSeverity::critical);
+}
+
+TEST(AnomalyWatch, AClockThatIsSetBackDoesNotSilenceIt) {
+  Watched service(7);
+  service.run(600, {});
+  ASSERT_EQ(service.run(55, {.slower = 6, .hits = 20}).size(), 1);
+  service.set_clock_back(std::chrono::hours(2));
+  EXPECT_TRUE(service.run(600, {}).empty());
+  EXPECT_EQ(service.run(55, {.slower = 6, .hits = 20}).size(), 1);
 }
 
 }  // namespace
