@@ -46,6 +46,8 @@ Result<> post(const std::string& url, const std::string& text, const std::atomic
   set(CURLOPT_CONNECTTIMEOUT, connect_seconds);
   set(CURLOPT_TIMEOUT, patience_seconds);
   set(CURLOPT_NOSIGNAL, 1L);
+  // Or the end would wait for a name's resolution, which nothing interrupts.
+  set(CURLOPT_QUICK_EXIT, 1L);
   set(CURLOPT_WRITEFUNCTION, &take_no_answer);
   set(CURLOPT_NOPROGRESS, 0L);
   set(CURLOPT_XFERINFOFUNCTION, &stop_if_asked);
@@ -72,14 +74,14 @@ class File {
   int number_;
 };
 
-/// Its exit code, or that it had to be killed.
+/// Its exit code, or that it had to be killed, and with it what it started.
 Result<> wait_for(pid_t child, const std::atomic<bool>& stopping) {
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(patience_seconds);
   int status = 0;
   pid_t ended = 0;
   while ((ended = waitpid(child, &status, WNOHANG)) == 0) {
     if (stopping || std::chrono::steady_clock::now() >= until) {
-      kill(child, SIGKILL);
+      kill(-child, SIGKILL);
       waitpid(child, &status, 0);
       return fail("it took too long, and was killed");
     }
@@ -109,7 +111,8 @@ Result<> run(const std::string& program, const std::string& text, const std::ato
   sigemptyset(&usual);
   sigaddset(&usual, SIGPIPE);
   posix_spawnattr_setsigdefault(&attributes, &usual);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
   std::string name = program;
   std::array<char*, 2> arguments = {name.data(), nullptr};
   pid_t child = 0;

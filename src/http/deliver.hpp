@@ -9,7 +9,7 @@ namespace millrace::http {
 NotificationChannel::Deliver deliver_to_webhook(std::string url);
 
 /// Runs a program, without a shell, with the text as its standard input; exit code 0 is a delivery. It is killed after
-/// ten seconds. It has none of this process's open files but standard output and error.
+/// ten seconds, with all that it started. It has none of this process's open files but standard output and error.
 NotificationChannel::Deliver deliver_to_command(std::string program);
 
 }  // namespace millrace::http

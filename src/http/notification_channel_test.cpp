@@ -1,12 +1,17 @@
 #include "http/notification_channel.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <semaphore>
 #include <sstream>
+#include <thread>
 #include <vector>
 
 #include "http/deliver.hpp"
@@ -135,6 +140,34 @@ TEST(DeliverToCommand, SaysHowItFailed) {
   const std::atomic<bool> stopped = true;
   const Script hangs("exec sleep 60");
   EXPECT_EQ(deliver_to_command(hangs.path())("x", stopped).error().message, "it took too long, and was killed");
+}
+
+/// Whether one of these comes within half a minute.
+bool comes(int file, short events) {
+  constexpr int half_a_minute = 30'000;
+  pollfd asked{.fd = file, .events = events, .revents = 0};
+  return poll(&asked, 1, half_a_minute) == 1;
+}
+
+TEST(DeliverToCommand, KillsWhatItStartedToo) {
+  const std::string path = (std::filesystem::temp_directory_path() / fmt::format("deliver_test.{}.p", getpid())).string();
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  const int pipe = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(pipe, 0);
+  // What runs in the background holds the pipe open.
+  const Script script("(echo up; exec sleep 300) >" + path + " & wait");
+  std::atomic<bool> stopping = false;
+  std::thread stops([&] {
+    EXPECT_TRUE(comes(pipe, POLLIN));
+    stopping = true;
+  });
+  EXPECT_FALSE(deliver_to_command(script.path())("x", stopping));
+  stops.join();
+  std::array<char, 8> text{};
+  EXPECT_EQ(read(pipe, text.data(), text.size()), 3);
+  EXPECT_TRUE(comes(pipe, 0)) << "the pipe's other end is closed";
+  close(pipe);
+  std::filesystem::remove(path);
 }
 
 TEST(DeliverToWebhook, SaysHowItFailed) {

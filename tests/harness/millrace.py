@@ -71,6 +71,7 @@ class Millrace(Wire, Server):
 
     def environment(self) -> Mapping[str, str]:
         variables = {f"MILLRACE_{name}": str(value) for name, value in self.settings.items()}
+        variables["no_proxy"] = "*"  # what it calls is on this machine, whatever proxy this environment has
         if self._frees_at_once:
             variables["ASAN_OPTIONS"] = f"{os.environ.get('ASAN_OPTIONS', '')}:{_NO_QUARANTINE}"
         return variables
