@@ -1,5 +1,7 @@
 #include "http/notification_channel.hpp"
 
+#include <algorithm>
+
 #include "base/log.hpp"
 
 namespace millrace::http {
@@ -9,10 +11,12 @@ NotificationChannel::NotificationChannel(std::string name, Deliver deliver, Limi
 
 void NotificationChannel::stop() {
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     stopping_ = true;
+    wake_.notify_all();
+    ends_.wait_for(lock, limits_.patience_at_end, [this] { return ended_; });
+    out_of_time_ = true;
   }
-  wake_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -35,34 +39,41 @@ NotificationChannel::Counts NotificationChannel::counts() const {
 
 void NotificationChannel::run() {
   std::unique_lock lock(mutex_);
+  auto pause = limits_.first_pause;
   while (true) {
     wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
-    if (stopping_) return;
-    const std::string text = std::move(waiting_.front());
+    if (waiting_.empty() || out_of_time_) break;
+    std::string text = std::move(waiting_.front());
     waiting_.pop_front();
     lock.unlock();
-    deliver(text);
+    const Result<> done = deliver_(text, out_of_time_);
     lock.lock();
-  }
-}
-
-void NotificationChannel::deliver(const std::string& text) {
-  auto pause = limits_.first_pause;
-  for (int attempt = 1; !stopping_; ++attempt, pause *= 2) {
-    const Result<> done = deliver_(text, stopping_);
-    std::unique_lock lock(mutex_);
     if (done) {
       ++counts_.delivered;
-      return;
+      pause = limits_.first_pause;
+      continue;
     }
     ++counts_.failed_attempts;
-    const bool is_last = attempt >= limits_.attempts;
-    if (is_last) ++counts_.lost;
-    log::warn(is_last ? "a notification was given up" : "a notification could not be delivered",
-              {{"channel", name_}, {"attempt", attempt}, {"reason", done.error().message}});
-    if (is_last) return;
-    wake_.wait_for(lock, pause, [this] { return stopping_.load(); });
+    // While it waits for its next attempt it is the oldest in the queue. At the end there is no other attempt.
+    const bool is_lost = stopping_ || waiting_.size() >= limits_.waiting;
+    if (is_lost) {
+      ++counts_.lost;
+    } else {
+      waiting_.push_front(std::move(text));
+    }
+    log::warn(is_lost ? "a notification is lost" : "a notification could not be delivered; this is tried again",
+              {{"channel", name_}, {"reason", done.error().message}});
+    wake_.wait_for(lock, pause, [this] { return stopping_; });
+    pause = std::min(2 * pause, limits_.longest_pause);
   }
+  if (!waiting_.empty()) {
+    log::warn("notifications are lost: there was no time for them at the end",
+              {{"channel", name_}, {"count", waiting_.size()}});
+  }
+  counts_.lost += waiting_.size();
+  waiting_.clear();
+  ended_ = true;
+  ends_.notify_all();
 }
 
 }  // namespace millrace::http

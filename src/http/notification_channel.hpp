@@ -14,23 +14,24 @@
 
 namespace millrace::http {
 
-/// Delivers texts one after the other, on a thread of its own, and tries again where that fails. Who gives it something
-/// never waits: what waits already when the queue is full is lost, the oldest first. Thread-safe.
+/// Delivers texts one after the other, on a thread of its own. What fails is tried again, and what came later waits for
+/// it, until the queue is full: then the oldest is lost. Who gives it something never waits. Thread-safe.
 class NotificationChannel {
  public:
-  /// Returns when it is delivered, or can't be; soon once `stopping` is set.
+  /// Returns when it is delivered, or this attempt has failed; soon once `stopping` is set.
   using Deliver = std::function<Result<>(const std::string& text, const std::atomic<bool>& stopping)>;
 
   struct Limits {
     std::size_t waiting = 256;
-    int attempts = 5;
-    std::chrono::milliseconds first_pause{1000};  ///< doubles with each attempt
+    std::chrono::milliseconds first_pause{1000};  ///< doubles with each attempt that fails
+    std::chrono::milliseconds longest_pause{60'000};
+    std::chrono::milliseconds patience_at_end{1000};
   };
 
   struct Counts {
     std::uint64_t delivered = 0;
     std::uint64_t failed_attempts = 0;
-    std::uint64_t lost = 0;  ///< given up, or the queue was full
+    std::uint64_t lost = 0;  ///< the queue was full, or it was the end
   };
 
   NotificationChannel(std::string name, Deliver deliver, Limits limits);
@@ -42,7 +43,7 @@ class NotificationChannel {
 
   void send(std::string text);
 
-  /// Ends the thread; what waits is lost. May be called twice.
+  /// Tries once more to deliver what waits, as long as there is patience, and ends the thread. May be called twice.
   void stop();
 
   const std::string& name() const { return name_; }
@@ -50,7 +51,6 @@ class NotificationChannel {
 
  private:
   void run();
-  void deliver(const std::string& text);
 
   const std::string name_;
   const Deliver deliver_;
@@ -58,9 +58,12 @@ class NotificationChannel {
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
+  std::condition_variable ends_;
   std::deque<std::string> waiting_;
   Counts counts_;
-  std::atomic<bool> stopping_ = false;
+  bool stopping_ = false;
+  bool ended_ = false;
+  std::atomic<bool> out_of_time_ = false;
   std::thread thread_;
 };
 

@@ -49,13 +49,26 @@ TEST(NotificationChannel, TriesAgainAndInOrder) {
   EXPECT_EQ(channel.counts().lost, 0);
 }
 
-TEST(NotificationChannel, GivesUp) {
+TEST(NotificationChannel, GoesOnUntilThereIsNoRoom) {
+  std::atomic<bool> refuses = true;
+  std::mutex mutex;
+  std::vector<std::string> got;
   NotificationChannel channel("test",
-                              [](const std::string&, const std::atomic<bool>&) -> Result<> { return fail("never"); },
-                              {.attempts = 3, .first_pause = 1ms});
-  channel.send("a");
+                              [&](const std::string& text, const std::atomic<bool>&) -> Result<> {
+                                if (refuses) return fail("not now");
+                                const std::lock_guard lock(mutex);
+                                got.push_back(text);
+                                return {};
+                              },
+                              {.waiting = 2, .first_pause = 1ms, .longest_pause = 2ms});
+  for (const char* text : {"a", "b"}) channel.send(text);
+  EXPECT_TRUE(eventually([&] { return channel.counts().failed_attempts >= 20; }));
+  EXPECT_EQ(channel.counts().lost, 0);
+  channel.send("c");
   EXPECT_TRUE(eventually([&] { return channel.counts().lost == 1; }));
-  EXPECT_EQ(channel.counts().failed_attempts, 3);
+  refuses = false;
+  EXPECT_TRUE(eventually([&] { return channel.counts().delivered == 2; }));
+  EXPECT_EQ(got, (std::vector<std::string>{"b", "c"}));
 }
 
 TEST(NotificationChannel, LosesTheOldestRatherThanWait) {
@@ -86,17 +99,38 @@ TEST(NotificationChannel, LosesTheOldestRatherThanWait) {
 TEST(NotificationChannel, EndsWhileItHangs) {
   std::binary_semaphore begun(0);
   bool was_asked_to_stop = false;
-  {
-    NotificationChannel channel("test", [&](const std::string&, const std::atomic<bool>& stopping) -> Result<> {
-      begun.release();
-      while (!stopping) std::this_thread::sleep_for(1ms);
-      was_asked_to_stop = true;
-      return fail("stopped");
-    });
-    channel.send("a");
-    begun.acquire();
-  }
+  NotificationChannel channel("test",
+                              [&](const std::string&, const std::atomic<bool>& stopping) -> Result<> {
+                                begun.release();
+                                while (!stopping) std::this_thread::sleep_for(1ms);
+                                was_asked_to_stop = true;
+                                return fail("stopped");
+                              },
+                              {.patience_at_end = 1ms});
+  for (const char* text : {"a", "b", "c"}) channel.send(text);
+  begun.acquire();
+  channel.stop();
   EXPECT_TRUE(was_asked_to_stop);
+  EXPECT_EQ(channel.counts().lost, 3);
+  EXPECT_EQ(channel.counts().failed_attempts, 1);
+}
+
+TEST(NotificationChannel, DeliversWhatWaitsAtTheEnd) {
+  std::vector<std::string> got;
+  int calls = 0;
+  NotificationChannel channel("test",
+                              [&](const std::string& text, const std::atomic<bool>&) -> Result<> {
+                                if (++calls == 1 || text == "b") return fail("not now");
+                                got.push_back(text);
+                                return {};
+                              },
+                              {.first_pause = 1h, .longest_pause = 1h, .patience_at_end = 1min});
+  channel.send("a");
+  EXPECT_TRUE(eventually([&] { return channel.counts().failed_attempts == 1; }));
+  for (const char* text : {"b", "c"}) channel.send(text);
+  channel.stop();
+  EXPECT_EQ(got, (std::vector<std::string>{"a", "c"})) << "each is tried once, and nothing waits for an hour";
+  EXPECT_EQ(channel.counts().lost, 1);
 }
 
 class Script {
