@@ -87,7 +87,7 @@ class Service {
   std::shared_ptr<const config::Settings> settings_;
   std::shared_ptr<QueryPerformanceMonitor> monitor_;
   http::NotificationChannels channels_;
-  std::shared_ptr<PerformanceWatch> watch_;
+  std::shared_ptr<PerformanceWatch> watch_;  // null: performance isn't watched
   Cores cores_;
   std::shared_ptr<cache::IntelligentCacheManager> cache_;  // null: caching is off
   std::unique_ptr<gateway::Gateway> gateway_;
@@ -115,10 +115,10 @@ Result<> Service::start() {
   auto gateway = gateway::Gateway::start(contexts, settings_, *monitor_, cache_);
   if (!gateway) return std::unexpected(std::move(gateway).error());
   gateway_ = *std::move(gateway);
-  make_watch();
+  if (settings_->performance_monitoring_enabled) make_watch();
   if (auto started = start_http(); !started) return started;
   if (auto started = cores_.start(); !started) return started;
-  watch_->start();
+  if (watch_) watch_->start();
 
   const config::DatabaseUrl& database = settings_->database_url;
   log::info("listening",
@@ -232,7 +232,7 @@ void Service::run() {
   notify("READY=1");
   log::info("ready", {{"version", version()}});
   control_.run();
-  watch_->stop();
+  if (watch_) watch_->stop();
   for (const auto& channel : channels_) channel->stop();
   cores_.stop();
   backend::join_slow_logins();
@@ -272,8 +272,10 @@ Result<> Service::try_reload() {
     names.append(names.empty() ? "" : " ").append(name);
   }
   settings_ = next;
-  watch_->alerts().built_in(built_in_alerts(settings_->performance_alert_thresholds));
-  watch_->slow_from(settings_->slow_query_threshold_ms);
+  if (watch_) {
+    watch_->alerts().built_in(built_in_alerts(settings_->performance_alert_thresholds));
+    watch_->slow_from(settings_->slow_query_threshold_ms);
+  }
   log::configure(settings_->log_level, settings_->log_format);
   for (const std::string& warning : loaded->warnings) log::warn(warning);
   for (const std::string_view name : config::changed(*next, loaded->settings)) {

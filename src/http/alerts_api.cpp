@@ -19,7 +19,7 @@ constexpr int most_occurrences = 1'000'000;
 
 Timestamp now() { return std::chrono::system_clock::now(); }
 
-Response absent() { return problem(503, "performance isn't watched"); }
+Response absent() { return problem(503, "performance isn't watched: PERFORMANCE_MONITORING_ENABLED is off"); }
 Response no_alert() { return problem(404, "there is no such alert"); }
 
 void check_range(std::string field, int value, int least, int most, Problems& problems) {
@@ -191,7 +191,8 @@ asio::awaitable<Reply<NoContent>> remove_rule(Watch watch, AlertRulePath path, P
 }
 
 asio::awaitable<Reply<AnomalyList>> anomalies(Watch watch) {
-  if (!watch || !watch->detects_anomalies()) co_return problem(503, "ENABLE_ANOMALY_DETECTION is off");
+  if (!watch) co_return absent();
+  if (!watch->detects_anomalies()) co_return problem(503, "ENABLE_ANOMALY_DETECTION is off");
   AnomalyList answer{.anomalies = watch->anomalies().anomalies(), .marks = watch->anomalies().marks()};
   answer.total_count = answer.anomalies.size();
   co_return answer;

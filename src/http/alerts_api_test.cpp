@@ -151,6 +151,7 @@ TEST_F(AlertsApi, Anomalies) {
                                               PerformanceWatch::Hooks());
   EXPECT_EQ(ask("GET", "/api/v1/performance/anomalies").status, 503);
   watch_ = nullptr;
+  EXPECT_NE(ask("GET", "/api/v1/performance/anomalies").body.find("PERFORMANCE_MONITORING_ENABLED"), std::string::npos);
   EXPECT_EQ(ask("GET", "/api/v1/performance/alerts").status, 503);
   EXPECT_EQ(ask("POST", "/api/v1/performance/create-alert", example).status, 503);
 }

@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import signal
 import stat
 import subprocess
 import threading
@@ -176,6 +177,16 @@ def test_what_is_wrong(postgres: PostgreSQL) -> None:
         assert answer.json()["detail"][0]["loc"] == ["body", "metric_type"]
         assert client.post(f"{PERFORMANCE}/alerts/nosuch/resolve").status_code == 404
         assert client.get(f"{PERFORMANCE}/anomalies").status_code == 503
+
+
+def test_switched_off(postgres: PostgreSQL) -> None:
+    with Millrace(postgres, {"PERFORMANCE_MONITORING_ENABLED": "false"}) as millrace, api(millrace) as client:
+        os.kill(millrace.pid, signal.SIGHUP)
+        eventually(lambda: "settings were reloaded" in millrace.log(), what="the reload")
+        for path in ("alerts", "alert-rules", "anomalies"):
+            answer = client.get(f"{PERFORMANCE}/{path}")
+            assert answer.status_code == 503 and "PERFORMANCE_MONITORING_ENABLED" in answer.text
+        assert millrace.metric("anomalies_total") == 0
 
 
 @pytest.mark.parametrize(
