@@ -142,29 +142,28 @@ void Service::make_watch() {
   const http::AlertStore store(settings_->data_dir);
   const std::string url = fmt::format("{}://{}", settings_->tls_cert_file.empty() ? "http" : "https",
                                       address(settings_->http_host, settings_->http_port));
-  PerformanceWatch::Hooks hooks{.anomaly =
-                                    [](const PerformanceAnomaly& anomaly) {
-                                      log::warn("anomaly",
-                                                {{"id", anomaly.anomaly_id}, {"description", anomaly.description}});
-                                    },
-                                .alert =
-                                    [channels = channels_, url](const Alert& alert) {
-                                      log::warn(alert.resolved ? "alert resolved" : "alert",
-                                                {{"id", alert.alert_id}, {"description", alert.description}});
-                                      const std::string body = http::alert_body(alert, url);
-                                      for (const auto& channel : channels) channel->send(body);
-                                    },
-                                .save =
-                                    [store, failed_before = false](const StoredAlerts& stored) mutable {
-                                      const auto saved = store.save(stored);
-                                      // It is tried every second.
-                                      if (!saved && !failed_before) {
-                                        log::error("alerts could not be saved; this is tried again",
-                                                   {{"reason", saved.error().message}});
-                                      }
-                                      failed_before = !saved;
-                                      return saved.has_value();
-                                    }};
+  PerformanceWatch::Hooks hooks{
+      .anomaly =
+          [](const PerformanceAnomaly& anomaly) {
+            log::warn("anomaly", {{"id", anomaly.anomaly_id}, {"description", anomaly.description}});
+          },
+      .alert =
+          [channels = channels_, url](const Alert& alert) {
+            log::warn(alert.resolved ? "alert resolved" : "alert",
+                      {{"id", alert.alert_id}, {"description", alert.description}});
+            const std::string body = http::alert_body(alert, url);
+            for (const auto& channel : channels) channel->send(body);
+          },
+      .save =
+          [store, failed_before = false](const StoredAlerts& stored) mutable {
+            const auto saved = store.save(stored);
+            // It is tried every second.
+            if (!saved && !failed_before) {
+              log::error("alerts could not be saved; this is tried again", {{"reason", saved.error().message}});
+            }
+            failed_before = !saved;
+            return saved.has_value();
+          }};
   watch_ = std::make_shared<PerformanceWatch>(
       monitor_,
       PerformanceWatch::Options{.detect_anomalies = settings_->enable_anomaly_detection,

@@ -184,7 +184,8 @@ bool comes(int file, short events) {
 }
 
 TEST(DeliverToCommand, KillsWhatItStartedToo) {
-  const std::string path = (std::filesystem::temp_directory_path() / fmt::format("deliver_test.{}.p", getpid())).string();
+  const std::string path =
+      (std::filesystem::temp_directory_path() / fmt::format("deliver_test.{}.p", getpid())).string();
   ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
   const int pipe = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   ASSERT_GE(pipe, 0);

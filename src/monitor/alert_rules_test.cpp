@@ -166,7 +166,8 @@ TEST_F(Rules, WhatNoDataMeans) {
 
 TEST_F(Rules, NoDataIsNoFigureInANewRulesAlertEither) {
   run(10, 0);
-  const auto created = create({.metric_type = Metric::error_rate, .threshold_value = 5, .no_data = NoDataPolicy::alert});
+  const auto created =
+      create({.metric_type = Metric::error_rate, .threshold_value = 5, .no_data = NoDataPolicy::alert});
   ASSERT_TRUE(created.alert);
   EXPECT_EQ(created.alert->description, "there is nothing to take the error rate of, for 10 seconds within 5 minutes");
 }

@@ -65,8 +65,7 @@ TEST(PerformanceWatch, TriesAgainToSave) {
       std::make_shared<QueryPerformanceMonitor>(1, std::vector<StatementKindLabel>{{"select", StatementGroup::read}});
   Kept kept;
   int attempts = 0;
-  PerformanceWatch watch(monitor, {},
-                         {.save = [&](const StoredAlerts& stored) {
+  PerformanceWatch watch(monitor, {}, {.save = [&](const StoredAlerts& stored) {
                            if (++attempts == 1) return false;
                            kept.save(stored.rules.size());
                            return true;

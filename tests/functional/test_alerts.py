@@ -182,7 +182,7 @@ def test_what_is_wrong(postgres: PostgreSQL) -> None:
 def test_switched_off(postgres: PostgreSQL) -> None:
     with Millrace(postgres, {"PERFORMANCE_MONITORING_ENABLED": "false"}) as millrace, api(millrace) as client:
         os.kill(millrace.pid, signal.SIGHUP)
-        eventually(lambda: "settings were reloaded" in millrace.log(), what="the reload")
+        eventually(lambda: "settings were reloaded" in millrace.log, what="the reload")
         for path in ("alerts", "alert-rules", "anomalies"):
             answer = client.get(f"{PERFORMANCE}/{path}")
             assert answer.status_code == 503 and "PERFORMANCE_MONITORING_ENABLED" in answer.text
