@@ -79,10 +79,11 @@ class Lexer {
     return true;
   }
 
-  /// That begins with the quote at `quote`.
+  /// That begins with the quote at `quote`. Where a backslash stands before a quote it depends on
+  /// standard_conforming_strings which quote ends the string.
   bool plain_string(std::size_t quote) {
     const std::size_t end = skip_quoted(text_, quote);
-    if (end == none || text_[end - 2] == '\\') return false;
+    if (end == none || text_.substr(quote, end - quote).contains("\\'")) return false;
     return constant(end);
   }
 

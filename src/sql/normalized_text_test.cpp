@@ -32,16 +32,21 @@ TEST(NormalizedText, SpacesAndCommentsAreOneSpace) {
 TEST(NormalizedText, WhatIsUncertainEndsIt) {
   EXPECT_EQ(normalized("SELECT 1, 'secr"), "SELECT ?, ...");
   EXPECT_EQ(normalized(R"(SELECT 'a\' || secret || ')"), "SELECT ...");
+  EXPECT_EQ(normalized(R"(SELECT b WHERE a = 'x\'' AND b = 'secret')"), "SELECT b WHERE a = ...");
+  EXPECT_EQ(normalized(R"(SELECT b WHERE a = 'x\\'' AND b = 'secret')"), "SELECT b WHERE a = ...");
+  EXPECT_EQ(normalized(R"(SELECT b WHERE a = 'x\\y' AND b = 'secret')"), "SELECT b WHERE a = ? AND b = ?");
   EXPECT_EQ(normalized("SELECT $x$secret"), "SELECT ...");
   EXPECT_EQ(normalized("SELECT a /* secret"), "SELECT a ...");
   EXPECT_EQ(normalized(""), "");
 }
 
-/// The letter z and the digit 9 stand in constants and comments only, wherever the text is cut off.
+/// The letter z and the digit 9 stand in constants and comments only, wherever the text is cut off: also where
+/// backslashes escape in all strings, and one with an escaped quote stands before another.
 TEST(NormalizedText, NoConstantGetsThrough) {
   std::mt19937 random(5);
-  const std::vector<std::string> parts = {"'z'",     "'z''z'", "E'z\\'z'", "$$z'z$$", "$a$z$$z$a$", "9",  "9.9e+9",
-                                          "/* z */", "-- z\n", "x'9'",     "'z\\'",   "N'z'",       ".9", "(9, -9)"};
+  const std::vector<std::string> parts = {"'z'",    "'z''z'",  "E'z\\'z'", "$$z'z$$",  "$a$z$$z$a$", "9",
+                                          "9.9e+9", "/* z */", "-- z\n",   "x'9'",     "'z\\'",      "N'z'",
+                                          ".9",     "(9, -9)", "'9\\''",   "'9\\\\''", "'\\'z'",     "N'9\\''"};
   for (int round = 0; round < 5'000; ++round) {
     std::string text;
     for (int i = 0; i < 6; ++i) text += parts[random() % parts.size()] + " , ";
