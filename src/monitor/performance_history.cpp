@@ -90,10 +90,7 @@ void PerformanceHistory::take_callers(CoreRecording& recording) {
   }
 }
 
-void PerformanceHistory::take(CoreRecording& recording) {
-  const std::scoped_lock lock(mutex_);
-  take_templates(recording);
-  take_callers(recording);
+void PerformanceHistory::take_slow_queries(CoreRecording& recording) {
   for (SlowQuery& query : recording.slow) {
     if (!options_.keep_parameters) {
       query.text = options_.normalized(query.text);
@@ -102,16 +99,26 @@ void PerformanceHistory::take(CoreRecording& recording) {
     slow_.add(std::move(query));
   }
   slow_lost_ += recording.slow_lost;
-  recording.templates.clear(of(SubjectKind::query_template).keys());
-  recording.callers.clear({});
-  recording.new_templates.clear();
-  recording.new_callers.clear();
-  recording.slow.clear();
-  recording.slow_lost = 0;
 }
 
-void PerformanceHistory::end_interval(std::int64_t now, const WireLevels& levels) {
+void PerformanceHistory::take(std::span<CoreRecording* const> recordings, std::int64_t now, const WireLevels& levels) {
   const std::scoped_lock lock(mutex_);
+  for (CoreRecording* const recording : recordings) {
+    take_templates(*recording);
+    take_callers(*recording);
+    take_slow_queries(*recording);
+    recording->templates.clear(of(SubjectKind::query_template).keys());
+    recording->callers.clear({});
+    recording->new_templates.clear();
+    recording->new_callers.clear();
+    recording->slow.clear();
+    recording->slow_lost = 0;
+  }
+  end_interval(now, levels);
+}
+
+/// Where the clock stands still the interval goes on.
+void PerformanceHistory::end_interval(std::int64_t now, const WireLevels& levels) {
   if (now <= second_.from_ns) return;
   for (Subjects& subjects : subjects_) subjects.age(now - second_.from_ns);
   all_ += second_.all;
@@ -150,6 +157,7 @@ PeriodReport PerformanceHistory::report(SubjectKind kind, std::optional<std::chr
     } else {
       found = of(kind).totals();
       report.all = all_;
+      report.all += second_.all;  // as it is in the totals
     }
   }
   if (window) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,10 +62,9 @@ class PerformanceHistory {
  public:
   PerformanceHistory(RecordingOptions options, std::int64_t now);
 
-  /// Takes what is in it, and empties it: it may be handed back to its core.
-  void take(CoreRecording& recording);
-  /// What was taken since the last call is the past from now on.
-  void end_interval(std::int64_t now, const WireLevels& levels);
+  /// Takes what is in them, which is the past from now on, and empties them: they may be handed back to their cores.
+  /// Who asks for a report meanwhile gets all of it or nothing.
+  void take(std::span<CoreRecording* const> recordings, std::int64_t now, const WireLevels& levels);
 
   /// Of the subjects of this kind, since the start or for about so long; `other` among them if there is any. A time
   /// that is longer than what is remembered is cut: `from_ns` says where it begins.
@@ -79,6 +79,8 @@ class PerformanceHistory {
   RecordingCounts counts() const;
 
  private:
+  void take_slow_queries(CoreRecording& recording);
+  void end_interval(std::int64_t now, const WireLevels& levels);
   void take_templates(CoreRecording& recording);
   void take_callers(CoreRecording& recording);
   void take_caller(SubjectKind kind, std::string_view name, const QueryFigures& figures,

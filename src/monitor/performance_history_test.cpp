@@ -190,6 +190,23 @@ TEST(PerformanceHistory, NothingIsLostWhereTheHistorianIsLate) {
   EXPECT_EQ(history.report(SubjectKind::query_template).all.figures.calls, 10);
 }
 
+/// Shares are of the time of all: it is never less than that of a subject.
+TEST(PerformanceHistory, WhatIsTakenIsInTheTotalOfAllAtOnce) {
+  History history(options());
+  history.pass();
+  history.record(0, 5, ms);
+  history.pass();
+  history.record(0, 5, 3 * ms);
+  history.monitor.tick(0, history.now + 2 * second);
+  history.monitor.make_history(history.now);  // no time has passed: the interval isn't over
+  const PeriodReport report = history.report(SubjectKind::query_template);
+  EXPECT_EQ(history.find(report, "5= ?")->figures.total_ns, 4 * ms);
+  EXPECT_EQ(report.all.figures.total_ns, 4 * ms);
+  EXPECT_EQ(report.all.durations.count(), 2);
+  history.pass();
+  EXPECT_EQ(history.report(SubjectKind::query_template).all.figures.total_ns, 4 * ms);
+}
+
 TEST(PerformanceHistory, AClockThatStandsStillMakesNoInterval) {
   History history(options());
   history.pass();

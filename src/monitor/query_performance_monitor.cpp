@@ -172,13 +172,16 @@ WireLevels QueryPerformanceMonitor::levels() const {
 }
 
 void QueryPerformanceMonitor::make_history(std::int64_t now) {
+  std::vector<CoreRecording*> taken;
+  std::vector<Shard*> whose;
   for (const auto& shard : shards_) {
     CoreRecording* const recording = shard->handed_over.exchange(nullptr, std::memory_order_acquire);
     if (recording == nullptr) continue;
-    history_->take(*recording);
-    shard->emptied.store(recording, std::memory_order_release);
+    taken.push_back(recording);
+    whose.push_back(shard.get());
   }
-  history_->end_interval(now, levels());
+  history_->take(taken, now, levels());
+  for (std::size_t i = 0; i < taken.size(); ++i) whose[i]->emptied.store(taken[i], std::memory_order_release);
 }
 
 WireCounters& QueryPerformanceMonitor::wire(std::size_t core) noexcept { return shards_[core]->wire; }
