@@ -3,6 +3,7 @@
 #include <array>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -34,7 +35,7 @@ class FigureTable {
   struct Cell {
     std::uint64_t key;
     QueryFigures figures;
-    std::array<std::uint16_t, octaves> at;  ///< in `counts_`, by octave; 0: no duration falls into it
+    std::array<std::uint16_t, octaves> at;  ///< for `counts_of`, by octave; 0: no duration falls into it
   };
   /// `other` first, then the keys in the order that they came in.
   std::span<const Cell> cells() const { return cells_; }
@@ -47,10 +48,20 @@ class FigureTable {
 
  private:
   using Octave = std::array<std::uint32_t, std::size_t{1} << LogLinear::sub_bits>;
+  static constexpr std::size_t block_octaves = 256;
+  using Block = std::array<Octave, block_octaves>;
+
+  std::uint16_t new_octave();
+  Octave& counts_of(std::size_t octave) { return (*blocks_[octave / block_octaves])[octave % block_octaves]; }
+  const Octave& counts_of(std::size_t octave) const {
+    return (*blocks_[octave / block_octaves])[octave % block_octaves];
+  }
 
   std::size_t keys_;
   std::vector<Cell> cells_;
-  std::vector<Octave> counts_;
+  /// Grows block by block: nothing that is there moves, so growing takes no longer where there is much.
+  std::vector<std::unique_ptr<Block>> blocks_;
+  std::size_t octaves_used_ = 0;
   boost::unordered_flat_map<std::uint64_t, std::uint16_t> places_;
 };
 

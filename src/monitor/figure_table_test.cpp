@@ -59,6 +59,19 @@ TEST(FigureTable, IsUsedAgainWithoutGrowing) {
   }
 }
 
+TEST(FigureTable, GrowsBySmallSteps) {
+  FigureTable table(FigureTable::most);
+  std::size_t memory = table.memory_bytes();
+  for (std::uint64_t key = 0; key < FigureTable::most; ++key) {
+    for (unsigned bit = 8; bit < 40; ++bit) {
+      add(table, key, std::int64_t{1} << bit);
+      ASSERT_LE(table.memory_bytes(), memory + 64 * 1024);
+      memory = table.memory_bytes();
+    }
+  }
+  EXPECT_EQ(table.durations(table.cells().back()).count(), 32);
+}
+
 TEST(FigureTable, EveryKeyMayHaveEveryOctave) {
   FigureTable table(FigureTable::most);
   for (std::uint64_t key = 0; key < FigureTable::most; ++key) {

@@ -12,6 +12,13 @@ constexpr double weight_of_again = 8;
 constexpr SubjectId ids_between = 8;  ///< of one kind
 constexpr std::size_t most_remembered = 8192;
 
+std::size_t bytes_of(const TemplateText& about) {
+  std::size_t bytes = sizeof(TemplateText) + about.text.capacity() + about.database.capacity() +
+                      about.parameters.capacity() * sizeof(ParameterTexts::value_type);
+  for (const auto& parameter : about.parameters) bytes += parameter ? parameter->capacity() : 0;
+  return bytes;
+}
+
 }  // namespace
 
 Subjects::Subjects(SubjectKind kind, std::size_t most) : most_(most), other_{.id = other_of(kind)} {}
@@ -109,7 +116,7 @@ std::size_t Subjects::memory_bytes() const {
                       (without_place_.bucket_count() + before_.bucket_count()) * (sizeof(std::uint64_t) + 1);
   for (const Subject& subject : subjects_) {
     bytes += subject.name.name.capacity() + subject.total.durations.heap_bytes();
-    if (const auto& about = subject.name.about) bytes += sizeof(TemplateText) + about->text.capacity();
+    if (const auto& about = subject.name.about) bytes += bytes_of(*about);
   }
   return bytes;
 }

@@ -97,5 +97,15 @@ TEST(Subjects, WhatIsUsedNoMoreGivesWayInTime) {
   EXPECT_FALSE(subjects.is_known(once));
 }
 
+TEST(Subjects, ParametersOfSamplesAreCountedAsMemory) {
+  const auto bytes = [](std::size_t parameter) {
+    Subjects subjects(SubjectKind::query_template, 10);
+    const auto about = std::make_shared<TemplateText>(TemplateText{.parameters = {std::string(parameter, 'x')}});
+    subjects.take(1, calls(1), {}, [&] { return std::optional(SubjectName{.name = "one", .about = about}); });
+    return subjects.memory_bytes();
+  };
+  EXPECT_GE(bytes(2000), bytes(0) + 1900);
+}
+
 }  // namespace
 }  // namespace millrace
