@@ -261,7 +261,9 @@ std::vector<Group> groups() {
             "A query that takes so long is slow: it is logged, and kept with its text; 0 switches it off."},
            {"ENABLE_QUERY_PARAMETER_CAPTURE", Switch{&Settings::enable_query_parameter_capture}, restart,
             "Keep slow queries, and one of each template's statements, as they were sent, with constants and "
-            "parameters, for who has an API key. If not, `?` stands for constants and parameters are left out."},
+            "parameters, for who has an API key; where `API_KEY_HASHES` is empty, for everybody on this machine. If "
+            "not, `?` stands for constants and parameters are left out, as always where they may be passwords: see "
+            "docs/monitor.md."},
            {"ENABLE_ANOMALY_DETECTION", Switch{&Settings::enable_anomaly_detection}, restart,
             "Look for unusual behaviour of load, latency, errors, queue and cache hits: see docs/alerts.md."},
            {"ANOMALY_DETECTION_SENSITIVITY", choice<&Settings::anomaly_detection_sensitivity>(sensitivities), restart,

@@ -1,6 +1,7 @@
 // How a pipeline records what has ended.
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "pipeline/kept_text.hpp"
 #include "pipeline/parameter_texts.hpp"
 #include "pipeline/pipeline.hpp"
 #include "sql/comment_labels.hpp"
@@ -95,12 +96,15 @@ void Pipeline::record(const Exchange& exchange, const Caller& caller, QueryRecor
   if (!labels.project.empty()) record.project = sql::decoded(labels.project, project_);
   const bool is_new = monitor_.record(core_, record);
   if (!is_new && !record.slow) return;
-  const auto parameters = parameter_texts(exchange.parameters);
+  const auto kind = exchange.statement ? exchange.statement->kind : sql::StatementKind::unparsed;
+  const bool as_sent = constants_may_be_kept(kind, text);
+  const std::string kept = as_sent ? std::string(text) : without_constants(kind, text, record.failed());
+  const auto parameters = as_sent ? parameter_texts(exchange.parameters) : ParameterTexts();
   if (is_new) {
     monitor_.describe(core_, {.fingerprint = record.fingerprint,
                               .engine = record.engine,
                               .kind = record.kind,
-                              .text = std::string(text),
+                              .text = kept,
                               .parameters = parameters,
                               .database = std::string(caller.database)});
   }
@@ -110,7 +114,7 @@ void Pipeline::record(const Exchange& exchange, const Caller& caller, QueryRecor
   monitor_.add_slow(core_, {.fingerprint = record.fingerprint,
                             .kind = record.kind,
                             .engine = record.engine,
-                            .text = std::string(text),
+                            .text = kept,
                             .parameters = parameters,
                             .user = std::string(record.user),
                             .database = std::string(record.database),
