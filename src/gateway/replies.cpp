@@ -45,6 +45,9 @@ void Replies::drop(std::size_t count) {
     Reply& reply = owed_[first_];
     reply.exchange.statement.reset();
     reply.exchange.fill.reset();
+    reply.exchange.labelled.reset();
+    std::string().swap(reply.asked);  // what clear() keeps
+    std::string().swap(reply.parameters);
     reply.text.reset();
     reply.twin.reset();
     reply.statement_was.reset();

@@ -74,6 +74,21 @@ TEST(Replies, WhatALaterBatchDependsOnIsUnderWayUntilItIsAnswered) {
   EXPECT_FALSE(replies.is_under_way(at_answer)) << "the server reads data: nothing would be answered";
 }
 
+TEST(Replies, WhatIsAnsweredHoldsNoTexts) {
+  Replies replies = owing({Kind::query, Kind::query});
+  Reply& first = replies.all().front();
+  first.asked = std::string(4096, 'x');
+  first.parameters = std::string(2048, 'x');
+  const auto labelled = std::make_shared<const std::string>("text");
+  first.exchange.labelled = labelled;
+  replies.pop();
+  ASSERT_EQ(replies.size(), 1);
+  EXPECT_EQ(labelled.use_count(), 1);
+  EXPECT_TRUE(first.asked.empty()) << "its place is there as long as another's behind it";
+  EXPECT_LT(first.asked.capacity(), 100);
+  EXPECT_LT(first.parameters.capacity(), 100);
+}
+
 TEST(Replies, ADataEndIsOwedNothing) {
   Replies replies = owing({Kind::execute, Kind::copy_end, Kind::copy_end, Kind::sync});
   replies.pop();  // the COPY has failed before it began
