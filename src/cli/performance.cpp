@@ -10,6 +10,7 @@
 
 #include "cli/exit_code.hpp"
 #include "cli/figures.hpp"
+#include "cli/one_line.hpp"
 #include "cli/running_millrace.hpp"
 
 namespace millrace::cli {
@@ -23,18 +24,6 @@ std::size_t terminal_width() {
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 0;  // what it is written to has no width
   return std::max<std::size_t>(size.ws_col, narrowest);
-}
-
-/// A text from a client as one line: whatever would move a terminal's cursor is a space.
-std::string in_one_line(std::string_view text) {
-  std::string line;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool is_control = byte < ' ' || byte == 0x7f;
-    if (!is_control) line += c;
-    if (is_control && !line.ends_with(' ')) line += ' ';
-  }
-  return line;
 }
 
 /// Bytes that continue a character stay with it.
