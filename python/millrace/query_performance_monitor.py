@@ -204,6 +204,7 @@ class SlowQueries:
     slow_queries: list[SlowQuery]  # the slowest first
     total_count: int
     average_duration_ms: float | None
+    slow_queries_lost: int  # since the start: too many at once, only their number is known
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:

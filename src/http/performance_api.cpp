@@ -16,6 +16,12 @@ constexpr std::uint32_t most_minutes = 24 * 60;
 
 using Problems = std::vector<ValidationProblem>;
 
+/// An answer may have megabytes: it is written by the thread that makes it, too.
+template <typename T>
+Response written(T answer) {
+  return to_response(Reply<T>(std::move(answer)), 200);
+}
+
 /// What the operations share.
 struct Operations {
   std::shared_ptr<const QueryPerformanceMonitor> monitor;
@@ -54,7 +60,7 @@ asio::awaitable<Reply<TemplatesAnswer>> templates(Shared shared, TemplatesQuery 
   Problems problems;
   const ReportRequest request = request_of(asked, problems);
   if (!problems.empty()) co_return unprocessable(problems);
-  auto answer = co_await shared->walks.run([&] { return templates_report(*shared->monitor, request); });
+  auto answer = co_await shared->walks.run([&] { return written(templates_report(*shared->monitor, request)); });
   if (!answer) co_return busy();
   co_return *std::move(answer);
 }
@@ -65,7 +71,7 @@ asio::awaitable<Reply<UsageAnswer>> usage(Shared shared, UsageQuery asked) {
   const ReportRequest request = request_of(asked, problems);
   if (!problems.empty()) co_return unprocessable(problems);
   const UsageBy by = asked.by.value_or(UsageBy::user);
-  auto answer = co_await shared->walks.run([&] { return usage_report(*shared->monitor, by, request); });
+  auto answer = co_await shared->walks.run([&] { return written(usage_report(*shared->monitor, by, request)); });
   if (!answer) co_return busy();
   co_return *std::move(answer);
 }
@@ -77,16 +83,21 @@ asio::awaitable<Reply<SlowQueriesAnswer>> slow_queries(Shared shared, SlowQuerie
   if (!problems.empty()) co_return unprocessable(problems);
   const std::size_t limit = asked.limit.value_or(slow_unless_said);
   const std::chrono::milliseconds least(asked.min_duration_ms.value_or(least_ms_unless_said));
-  auto answer = co_await shared->walks.run([&] { return slow_queries_report(*shared->monitor, limit, least); });
+  auto answer =
+      co_await shared->walks.run([&] { return written(slow_queries_report(*shared->monitor, limit, least)); });
   if (!answer) co_return busy();
   co_return *std::move(answer);
 }
 
 asio::awaitable<Reply<PerformanceDashboard>> dashboard(Shared shared) {
   if (shared->monitor->history() == nullptr) co_return absent();
-  auto answer = co_await shared->walks.run([&] { return dashboard_report(*shared->monitor); });
+  const OptimizationHealth health = co_await shared->health();
+  auto answer = co_await shared->walks.run([&] {
+    PerformanceDashboard dashboard = dashboard_report(*shared->monitor);
+    dashboard.system_health = health;
+    return written(std::move(dashboard));
+  });
   if (!answer) co_return busy();
-  answer->system_health = co_await shared->health();
   co_return *std::move(answer);
 }
 
@@ -110,7 +121,8 @@ void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMoni
   table.add("GET",
             about("templates", "Statements that differ in constants only, with their figures",
                   times + "query has ? in place of constants; sample is the first of them as it was sent, unless "
-                          "ENABLE_QUERY_PARAMETER_CAPTURE is off. The 1000 most used templates have figures of their "
+                          "ENABLE_QUERY_PARAMETER_CAPTURE is off or it may hold a password. The 1000 most used "
+                          "templates have figures of their "
                           "own; the others are one more, with the template_id other."),
             [shared](Query<TemplatesQuery> asked) { return templates(shared, asked.value); });
   table.add("GET",
@@ -118,11 +130,13 @@ void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMoni
                   times + "application and project are what a sqlcommenter comment of the statement says (application, "
                           "project or project_id), or the client's application_name."),
             [shared](Query<UsageQuery> asked) { return usage(shared, asked.value); });
-  table.add("GET",
-            about("slow-queries", "Queries that took SLOW_QUERY_THRESHOLD_MS or longer, the slowest first",
-                  "The newest ones and the slowest ones are remembered, 1000 in all. query is the text as it was sent "
-                  "(500 characters of it), with parameters beside it, unless ENABLE_QUERY_PARAMETER_CAPTURE is off."),
-            [shared](Query<SlowQueriesQuery> asked) { return slow_queries(shared, asked.value); });
+  table.add(
+      "GET",
+      about("slow-queries", "Queries that took SLOW_QUERY_THRESHOLD_MS or longer, the slowest first",
+            "The newest ones and the slowest ones are remembered, 1000 in all. query is the text as it was sent "
+            "(500 characters of it), with parameters beside it, unless ENABLE_QUERY_PARAMETER_CAPTURE is off or it may "
+            "hold a password. slow_queries_lost were too many at once: only their number is known."),
+      [shared](Query<SlowQueriesQuery> asked) { return slow_queries(shared, asked.value); });
   table.add("GET",
             about("dashboard", "How it is, and how the last hour was",
                   "current_metrics are of the last minute; times are in milliseconds, rates are percentages. "

@@ -152,12 +152,20 @@ TEST(PerformanceApi, SlowQueriesComeSlowestFirst) {
   EXPECT_EQ(all.at("slow_queries").at(0).at("query").as_string(), std::string(499, 'x') + "\xc3\xa4");
   EXPECT_EQ(all.at("slow_queries").at(0).at("rows_returned").to_number<int>(), 4);
   EXPECT_TRUE(all.at("slow_queries").at(0).at("cpu_usage_percent").is_null());
+  EXPECT_EQ(all.at("slow_queries_lost").to_number<int>(), 0);
   EXPECT_EQ(performance.ask("slow-queries?min_duration_ms=0&limit=1").at("total_count").to_number<int>(), 3);
   EXPECT_EQ(performance.ask("slow-queries?min_duration_ms=0&limit=1").at("slow_queries").as_array().size(), 1);
   EXPECT_TRUE(performance.ask("slow-queries?min_duration_ms=9000").at("average_duration_ms").is_null());
   const json::value dashboard = performance.ask("dashboard");
   EXPECT_EQ(dashboard.at("top_slow_queries").as_array().size(), 3);
   EXPECT_EQ(dashboard.at("top_slow_queries").at(0).at("query").as_string(), std::string(200, 'x'));
+}
+
+TEST(PerformanceApi, SlowQueriesThatWereTooManyAtOnceAreCounted) {
+  Performance performance;
+  for (std::size_t i = 0; i < CoreRecording::most_slow + 7; ++i) performance.monitor->add_slow(0, SlowQuery());
+  performance.pass();
+  EXPECT_EQ(performance.ask("slow-queries").at("slow_queries_lost").to_number<int>(), 7);
 }
 
 TEST(PerformanceApi, TheDashboardHasWhatWasRecorded) {

@@ -268,7 +268,10 @@ SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, st
                                       std::chrono::milliseconds least) {
   const std::int64_t least_ns = std::chrono::nanoseconds(least).count();
   auto found = slowest_first(monitor, [least_ns](const SlowQuery& query) { return query.duration_ns >= least_ns; });
-  SlowQueriesAnswer answer{.slow_queries = {}, .total_count = found.size(), .average_duration_ms = {}};
+  SlowQueriesAnswer answer{.slow_queries = {},
+                           .total_count = found.size(),
+                           .average_duration_ms = {},
+                           .slow_queries_lost = monitor.history()->counts().slow_queries_lost};
   if (!found.empty()) {
     double sum = 0;
     for (const SlowQuery& query : found) sum += static_cast<double>(query.duration_ns) / ns_a_ms;

@@ -150,8 +150,9 @@ struct SlowQueriesAnswer {
   std::vector<SlowQueryAnswer> slow_queries = {};  ///< the slowest first
   std::uint64_t total_count = 0;                   ///< of those remembered that took so long
   std::optional<double> average_duration_ms = {};  ///< of these
+  std::uint64_t slow_queries_lost = 0;             ///< since the start: too many at once, only their number is known
 };
-BOOST_DESCRIBE_STRUCT(SlowQueriesAnswer, (), (slow_queries, total_count, average_duration_ms))
+BOOST_DESCRIBE_STRUCT(SlowQueriesAnswer, (), (slow_queries, total_count, average_duration_ms, slow_queries_lost))
 
 struct TopSlowQuery {
   std::string query_id = {};
