@@ -25,6 +25,7 @@ Response written(T answer) {
 /// What the operations share.
 struct Operations {
   std::shared_ptr<const QueryPerformanceMonitor> monitor;
+  std::shared_ptr<const PerformanceWatch> watch;
   std::function<asio::awaitable<OptimizationHealth>()> health;
   Worker walks{most_waiting};
 };
@@ -93,7 +94,7 @@ asio::awaitable<Reply<PerformanceDashboard>> dashboard(Shared shared) {
   if (shared->monitor->history() == nullptr) co_return absent();
   const OptimizationHealth health = co_await shared->health();
   auto answer = co_await shared->walks.run([&] {
-    PerformanceDashboard dashboard = dashboard_report(*shared->monitor);
+    PerformanceDashboard dashboard = dashboard_report(*shared->monitor, shared->watch.get());
     dashboard.system_health = health;
     return written(std::move(dashboard));
   });
@@ -113,8 +114,9 @@ About about(std::string_view name, std::string summary, std::string description)
 }  // namespace
 
 void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMonitor> monitor,
+                     std::shared_ptr<const PerformanceWatch> watch,
                      std::function<asio::awaitable<OptimizationHealth>()> health) {
-  const auto shared = std::make_shared<Operations>(std::move(monitor), std::move(health));
+  const auto shared = std::make_shared<Operations>(std::move(monitor), std::move(watch), std::move(health));
   const std::string times =
       "Rates are percentages, 0 to 100. window is in minutes, up to 1440; without it the figures "
       "are since the start. What happened less than two seconds ago may be missing. ";

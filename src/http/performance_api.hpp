@@ -6,13 +6,15 @@
 
 #include "http/api_table.hpp"
 #include "http/optimization_health.hpp"
+#include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
 
 namespace millrace::http {
 
 /// Adds what people ask of the performance monitor: templates, usage, slow queries, the dashboard. `health` is asked
-/// for the dashboard.
+/// for the dashboard. `watch`: null: there are no anomalies and no alerts.
 void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMonitor> monitor,
+                     std::shared_ptr<const PerformanceWatch> watch,
                      std::function<asio::awaitable<OptimizationHealth>()> health);
 
 }  // namespace millrace::http

@@ -1,6 +1,7 @@
 #include "http/performance_reports.hpp"
 
 #include <algorithm>
+#include <boost/describe/enum_to_string.hpp>
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
@@ -10,7 +11,7 @@ namespace {
 
 constexpr double ns_a_ms = 1e6;
 constexpr std::size_t longest_query = 500, longest_query_of_dashboard = 200;
-constexpr std::size_t slow_queries_of_dashboard = 10;
+constexpr std::size_t slow_queries_of_dashboard = 10, anomalies_of_dashboard = 10;
 constexpr auto trend_window = std::chrono::hours(1);
 constexpr auto current_window = std::chrono::minutes(1);
 
@@ -282,7 +283,35 @@ SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, st
   return answer;
 }
 
-PerformanceDashboard dashboard_report(const QueryPerformanceMonitor& monitor) {
+namespace {
+
+template <typename T>
+std::string name_of(T value) {
+  return boost::describe::enum_to_string(value, "unknown");
+}
+
+void add_watched(PerformanceDashboard& dashboard, const PerformanceWatch& watch) {
+  for (auto& found : watch.anomalies().anomalies()) {
+    if (dashboard.recent_anomalies.size() == anomalies_of_dashboard) break;
+    dashboard.recent_anomalies.push_back({.anomaly_id = std::move(found.anomaly_id),
+                                          .type = name_of(found.anomaly_type),
+                                          .severity = name_of(found.severity),
+                                          .description = std::move(found.description),
+                                          .detected_at = found.detected_at,
+                                          .confidence_score = found.confidence_score});
+  }
+  for (auto& alert : watch.alerts().alerts(true)) {
+    dashboard.active_alerts.push_back({.alert_id = std::move(alert.alert_id),
+                                       .severity = name_of(alert.threshold.severity),
+                                       .description = std::move(alert.description),
+                                       .triggered_at = alert.triggered_at,
+                                       .current_value = alert.current_value});
+  }
+}
+
+}  // namespace
+
+PerformanceDashboard dashboard_report(const QueryPerformanceMonitor& monitor, const PerformanceWatch* watch) {
   const WallClock clock;
   PerformanceDashboard dashboard{.current_metrics = current_metrics(monitor, clock.now()),
                                  .historical_trends = trends(monitor, clock),
@@ -300,6 +329,7 @@ PerformanceDashboard dashboard_report(const QueryPerformanceMonitor& monitor) {
                                           .project_id = if_any(query.project),
                                           .start_time = query.started});
   }
+  if (watch != nullptr) add_watched(dashboard, *watch);
   return dashboard;
 }
 

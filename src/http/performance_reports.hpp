@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "http/performance_types.hpp"
+#include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
 
 /// What the performance monitor knows, as it is answered. They walk through its history: not for an I/O thread. The
@@ -20,6 +21,7 @@ UsageAnswer usage_report(const QueryPerformanceMonitor& monitor, UsageBy by, con
 SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, std::size_t limit,
                                       std::chrono::milliseconds least);
 /// All but `system_health`.
-PerformanceDashboard dashboard_report(const QueryPerformanceMonitor& monitor);
+/// `watch`: null: performance isn't watched, so there are no anomalies and no alerts.
+PerformanceDashboard dashboard_report(const QueryPerformanceMonitor& monitor, const PerformanceWatch* watch);
 
 }  // namespace millrace::http

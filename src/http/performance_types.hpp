@@ -220,10 +220,10 @@ struct PerformanceDashboard {
   /// By metric, the oldest first: when an interval ended, and what was in it. Where nothing was, there is no point.
   std::map<std::string, std::vector<TrendPoint>> historical_trends = {};
   std::vector<TopSlowQuery> top_slow_queries = {};
-  // What looks for these isn't there yet: they are empty.
-  std::vector<DashboardAnomaly> recent_anomalies = {};
+  std::vector<DashboardAnomaly> recent_anomalies = {};  ///< the newest first, as are the alerts
   std::vector<DashboardAlert> active_alerts = {};
   OptimizationHealth system_health = {};
+  // What looks for these isn't there yet: they are empty.
   std::vector<OptimizationOpportunity> optimization_opportunities = {};
 };
 BOOST_DESCRIBE_STRUCT(PerformanceDashboard, (),

@@ -37,6 +37,7 @@ class PerformanceWatch {
   void stop();
 
   AlertRules& alerts() { return alerts_; }
+  const AlertRules& alerts() const { return alerts_; }
   const AnomalyWatch& anomalies() const { return anomalies_; }
   bool detects_anomalies() const { return options_.detect_anomalies; }
 

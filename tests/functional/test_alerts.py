@@ -115,6 +115,8 @@ def test_from_slow_statements_to_a_webhook_and_over_a_restart(
         (alert,) = alerts(client)
         assert alert["alert_id"] == one["annotations"]["alert_id"]
         assert alert["current_value"] >= 60 * 0.98 and alert["threshold_value"] == 40
+        (shown,) = client.get(f"{PERFORMANCE}/dashboard").json()["active_alerts"]
+        assert (shown["alert_id"], shown["severity"]) == (alert["alert_id"], "high")
         assert millrace.metric("alerts_firing", severity="high") == 1
         assert millrace.metric("alert_notifications_total", channel="webhook", outcome="attempt_failed") == 1
         done = client.post(f"{PERFORMANCE}/alerts/{alert['alert_id']}/acknowledge", params={"acknowledged_by": "ada"})
