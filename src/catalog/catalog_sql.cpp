@@ -167,6 +167,11 @@ constexpr std::string_view content[] = {
 
     "SELECT 'key', indrelid, indkey, indnkeyatts FROM pg_index"
     " WHERE indisunique AND indimmediate AND indisvalid AND indpred IS NULL AND indexprs IS NULL"
+    // It must tell apart what the columns' own `=` does: by their collations, and their types' default operators.
+    " AND NOT EXISTS (SELECT FROM generate_series(0, indnkeyatts - 1) k"
+    " LEFT JOIN pg_attribute a ON a.attrelid = indrelid AND a.attnum = indkey[k]"
+    " LEFT JOIN pg_opclass o ON o.oid = indclass[k]"
+    " WHERE a.attcollation IS DISTINCT FROM indcollation[k] OR o.opcdefault IS NOT TRUE)"
     " AND indrelid IN (SELECT oid FROM shown);",
 
     "SELECT 'inherits', inhrelid, inhparent FROM pg_inherits WHERE inhrelid IN (SELECT oid FROM shown);",
@@ -175,11 +180,23 @@ constexpr std::string_view content[] = {
     " AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))"
     " AND conrelid IN (SELECT oid FROM shown);",
 
-    // What certainly holds: see ForeignKey. Subscriptions write as replicas do, which check none.
-    "SELECT 'foreign_key', conrelid, conkey, confrelid, confkey FROM pg_constraint WHERE contype = 'f' AND convalidated"
-    " AND NOT condeferrable AND conrelid IN (SELECT oid FROM shown) AND confrelid IN (SELECT oid FROM shown)"
-    " AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgconstraint = pg_constraint.oid AND t.tgenabled NOT IN ('O', "
-    "'A'))"
+    // What certainly holds: see ForeignKey. Subscriptions write as replicas do, which check none. A row whose parent is
+    // another's, and refers to another table than that, is of a partition of the table that is referred to, and no key
+    // of its own. Its triggers, also those of its partitions, must be enabled; and where a change in the table that is
+    // referred to changes rows, nothing may change that again: no trigger or rule of the table, those above and below.
+    "SELECT 'foreign_key', conrelid, conkey, confrelid, confkey FROM pg_constraint f WHERE contype = 'f'"
+    " AND convalidated AND NOT condeferrable"
+    " AND conrelid IN (SELECT oid FROM shown) AND confrelid IN (SELECT oid FROM shown)"
+    " AND NOT EXISTS (SELECT FROM pg_constraint q WHERE q.oid = f.conparentid AND q.confrelid <> f.confrelid)"
+    " AND NOT EXISTS (WITH RECURSIVE below AS (SELECT f.oid UNION SELECT c.oid FROM below b"
+    " JOIN pg_constraint c ON c.conparentid = b.oid)"
+    " SELECT FROM pg_trigger t WHERE t.tgconstraint IN (SELECT oid FROM below) AND t.tgenabled NOT IN ('O', 'A'))"
+    " AND (confdeltype NOT IN ('c', 'n', 'd') AND confupdtype NOT IN ('c', 'n', 'd')"
+    " OR NOT EXISTS (WITH RECURSIVE above AS (SELECT f.conrelid AS oid UNION SELECT i.inhparent FROM above a"
+    " JOIN pg_inherits i ON i.inhrelid = a.oid),"
+    " family AS (SELECT oid FROM above UNION SELECT i.inhrelid FROM family m JOIN pg_inherits i ON i.inhparent = m.oid)"
+    " SELECT FROM family WHERE oid IN (SELECT tgrelid FROM pg_trigger WHERE NOT tgisinternal)"
+    " OR oid IN (SELECT ev_class FROM pg_rewrite WHERE rulename <> '_RETURN')))"
     " AND NOT EXISTS (SELECT subname FROM pg_subscription);",
 
     // i, s, v: the last is the worst. What may be called as `row.name`: with defaults or VARIADIC it still is.

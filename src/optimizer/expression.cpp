@@ -213,19 +213,27 @@ bool is_simple(const Select* select) {
 
 namespace {
 
+/// `*`, `t.*`
+bool is_star_of_list(const Node* node) {
+  return node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF && node->column_ref->n_fields <= 2 &&
+         node->column_ref->fields[node->column_ref->n_fields - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR;
+}
+
 /// Deny by default: what isn't known to make one value of one row may aggregate, or make rows.
-bool is_scalar(const Analysis& analysis, const Node* node) {
+bool is_scalar(const Analysis& analysis, const Node* node, Scope scope) {
   if (node == nullptr) return true;
   bool scalar = true;
   switch (node->node_case) {
     case PG_QUERY__NODE__NODE_COLUMN_REF:
+      // What isn't a column may be a function of a row: `t.count`.
+      return analysis.column(node, scope).has_value();
     case PG_QUERY__NODE__NODE_A_CONST:
     case PG_QUERY__NODE__NODE_PARAM_REF:
     case PG_QUERY__NODE__NODE_SQLVALUE_FUNCTION:
     case PG_QUERY__NODE__NODE_SUB_LINK:
       return true;
     case PG_QUERY__NODE__NODE_TYPE_CAST:
-      return is_scalar(analysis, node->type_cast->arg);
+      return is_scalar(analysis, node->type_cast->arg, scope);
     case PG_QUERY__NODE__NODE_FUNC_CALL: {
       constexpr std::string_view known[] = {"lower",      "upper",     "length",  "char_length", "now",     "btrim",
                                             "ltrim",      "rtrim",     "left",    "right",       "substr",  "substring",
@@ -237,6 +245,13 @@ bool is_scalar(const Analysis& analysis, const Node* node) {
       break;
     }
     case PG_QUERY__NODE__NODE_A_EXPR:
+      // One of a user's may make rows.
+      if (node->a_expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_BETWEEN) {
+        if (!analysis.plain_operator(">=") || !analysis.plain_operator("<=")) return false;
+      } else if (!analysis.plain_operator(operator_name(node->a_expr))) {
+        return false;
+      }
+      break;
     case PG_QUERY__NODE__NODE_BOOL_EXPR:
     case PG_QUERY__NODE__NODE_NULL_TEST:
     case PG_QUERY__NODE__NODE_BOOLEAN_TEST:
@@ -250,16 +265,17 @@ bool is_scalar(const Analysis& analysis, const Node* node) {
   }
   for_each_child(message_of(node), [&](ProtobufCMessage*, Node** slot) {
     if (slot == nullptr) return;
-    if ((*slot)->node_case != PG_QUERY__NODE__NODE_STRING) scalar = scalar && is_scalar(analysis, *slot);
+    if ((*slot)->node_case != PG_QUERY__NODE__NODE_STRING) scalar = scalar && is_scalar(analysis, *slot, scope);
   });
   return scalar;
 }
 
 }  // namespace
 
-bool has_only_scalars(const Analysis& analysis, const Select* select) {
+bool has_only_scalars(const Analysis& analysis, const Select* select, Scope scope) {
   return std::ranges::all_of(std::span(select->target_list, select->n_target_list), [&](const Node* item) {
-    return item->res_target->val != nullptr && is_scalar(analysis, item->res_target->val);
+    const auto* value = item->res_target->val;
+    return value != nullptr && (is_star_of_list(value) || is_scalar(analysis, value, scope));
   });
 }
 
@@ -273,6 +289,8 @@ class CannotFail {
     if (node == nullptr) return true;
     switch (node->node_case) {
       case PG_QUERY__NODE__NODE_COLUMN_REF:
+        // What isn't a column may be a function of a row.
+        return analysis_.column(node, scope).has_value();
       case PG_QUERY__NODE__NODE_A_CONST:
       case PG_QUERY__NODE__NODE_PARAM_REF:
       case PG_QUERY__NODE__NODE_SQLVALUE_FUNCTION:
@@ -405,17 +423,15 @@ bool select_cannot_fail(Analysis& analysis, Select* select, Scope parent, const 
   return CannotFail(analysis, ctes).select(select, parent);
 }
 
-/// They put NULLs in columns' place.
-static bool has_grouping_sets(const Select* select) {
-  return select != nullptr &&
-         std::ranges::any_of(std::span(select->group_clause, select->n_group_clause),
+bool has_grouping_sets(const Select* select) {
+  return std::ranges::any_of(std::span(select->group_clause, select->n_group_clause),
                              [](const Node* item) { return item->node_case == PG_QUERY__NODE__NODE_GROUPING_SET; });
 }
 
 bool not_null(const Analysis& analysis, const Node* node, Scope scope, bool by_conjuncts) {
   if (constant_of(analysis, node)) return true;
   const auto column = analysis.column(node, scope);
-  if (!column || has_grouping_sets(column->level->select)) return false;
+  if (!column || (column->level->select != nullptr && has_grouping_sets(column->level->select))) return false;
   if (column->column->not_null && !column->source->nullable) return true;
   if (!by_conjuncts || column->column->type == 0 || column->column->type >= catalog::first_normal_oid) return false;
   return std::ranges::any_of(column->level->conjuncts, [&](const Conjunct& conjunct) {
@@ -441,6 +457,10 @@ bool equal_is_same(const Resolved& column) {
   // default, C and POSIX
   const Oid collation = column.column->collation;
   return type::is_text(type) && (collation == 100 || collation == 950 || collation == 951);
+}
+
+bool has_default_order(const Resolved& column) {
+  return equal_is_same(column) || column.column->type == type::numeric;
 }
 
 std::string name_of(const Resolved& column) {

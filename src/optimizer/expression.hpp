@@ -53,7 +53,9 @@ std::string output_name(const PgQuery__ResTarget* target);
 /// A SELECT from FROM with WHERE and a list, and nothing else: no grouping, DISTINCT, LIMIT, ORDER BY, WITH, ...
 bool is_simple(const Select* select);
 /// Each item of its list is one value of one row, as far as is certain: no aggregate, no function that makes rows.
-bool has_only_scalars(const Analysis& analysis, const Select* select);
+bool has_only_scalars(const Analysis& analysis, const Select* select, Scope scope);
+/// ROLLUP and its kin: they put NULLs in columns' place.
+bool has_grouping_sets(const Select* select);
 
 /// No row can make it fail, whatever the data: rules may let it be evaluated for more rows, or fewer. Literals and what
 /// depends on no row fail always or never.
@@ -67,6 +69,9 @@ bool not_null(const Analysis& analysis, const Node* node, Scope scope, bool by_c
 
 /// Equal by `=` means the same bytes: for text, that its collation is a deterministic one that every database has.
 bool equal_is_same(const Resolved& column);
+
+/// Of a type that has an order by `<`, in which what is equal is so by all of its operators.
+bool has_default_order(const Resolved& column);
 
 /// Messages for people: schema-less, as they know it.
 std::string name_of(const Resolved& column);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/clock.hpp"
+#include "optimizer/parameters.hpp"
 #include "optimizer/rule.hpp"
 #include "sql/skip_comment.hpp"
 
@@ -17,6 +18,15 @@ std::string hindrance(const Analysis& analysis, Select* select) {
   const auto& snapshot = analysis.snapshot();
   if (snapshot.has_unsafe_casts) return "the database has casts that may do anything";
   std::string found;
+  // What isn't a column is called: `t.name` is name(t).
+  const auto check_fields = [&](std::span<Node* const> fields) {
+    for (const auto* field : fields) {
+      if (field->node_case != PG_QUERY__NODE__NODE_STRING) continue;
+      const auto* functions = snapshot.functions(field->string->sval);
+      if (functions != nullptr && functions->of_rows)
+        found = std::string(field->string->sval) + " may be a function that is called";
+    }
+  };
   const auto check_functions = [&](std::string_view name) {
     const auto* functions = snapshot.functions(name);
     // What isn't a function's name is a cast that is written like a call.
@@ -51,6 +61,14 @@ std::string hindrance(const Analysis& analysis, Select* select) {
           if (operators != nullptr && operators->volatility == 'v') found = "it has an operator that may do anything";
           break;
         }
+        case PG_QUERY__NODE__NODE_COLUMN_REF: {
+          const auto* reference = node->column_ref;
+          if (reference->n_fields > 1) check_fields({reference->fields + 1, reference->n_fields - 1});
+          break;
+        }
+        case PG_QUERY__NODE__NODE_A_INDIRECTION:
+          check_fields({node->a_indirection->indirection, node->a_indirection->n_indirection});
+          break;
         case PG_QUERY__NODE__NODE_RANGE_VAR: {
           const auto* relation = analysis.relation_of(node->range_var);
           if (relation == nullptr) break;  // of WITH, or not known: then nothing of it is
@@ -69,38 +87,45 @@ std::string hindrance(const Analysis& analysis, Select* select) {
   return found;
 }
 
-/// ANDs in ANDs and ORs in ORs are one, and constants in them are gone: as the grammar makes them of what is printed.
-Node* normalized(Tree& tree, Node* node) {
+/// Of a condition: ANDs in ANDs and ORs in ORs are one, as the grammar makes them of what is printed; `AND true` and `OR
+/// false` are gone. Nothing else goes: `false AND x` stays, as x may be an error.
+void normalize(Tree& tree, Node** slot) {
+  auto* node = *slot;
+  if (node == nullptr || node->node_case != PG_QUERY__NODE__NODE_BOOL_EXPR ||
+      node->bool_expr->boolop == PG_QUERY__BOOL_EXPR_TYPE__NOT_EXPR)
+    return;
   auto* logic = node->bool_expr;
   std::vector<Node*> arguments;
   const bool is_and = logic->boolop == PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR;
   for (std::size_t i = 0; i < logic->n_args; ++i) {
+    normalize(tree, logic->args + i);
     auto* argument = logic->args[i];
-    const auto constant = boolean_constant(argument);
-    if (constant && *constant == is_and) continue;
-    if (constant) return argument;
+    if (boolean_constant(argument) == is_and) continue;
     if (const auto* inner = bool_of(argument, logic->boolop)) {
       arguments.insert(arguments.end(), inner->args, inner->args + inner->n_args);
     } else {
       arguments.push_back(argument);
     }
   }
-  if (arguments.empty()) return tree.expression(is_and ? "true" : "false");
-  if (arguments.size() == 1) return arguments[0];
-  logic->n_args = arguments.size();
-  logic->args = tree.nodes(arguments);
-  return node;
+  if (arguments.size() > 1) {
+    logic->n_args = arguments.size();
+    logic->args = tree.nodes(arguments);
+  } else {
+    *slot = arguments.empty() ? tree.expression(is_and ? "true" : "false") : arguments[0];
+  }
 }
 
-void normalize(Tree& tree, ProtobufCMessage* message) {
-  for_each_child(message, [&](ProtobufCMessage* child, Node** slot) {
-    normalize(tree, child);
-    if (slot == nullptr || (*slot)->node_case != PG_QUERY__NODE__NODE_BOOL_EXPR) return;
-    if ((*slot)->bool_expr->boolop != PG_QUERY__BOOL_EXPR_TYPE__NOT_EXPR) *slot = normalized(tree, *slot);
-  });
-  if (message->descriptor != &pg_query__select_stmt__descriptor) return;
-  auto* select = reinterpret_cast<Select*>(message);
-  if (boolean_constant(select->where_clause) == true) select->where_clause = nullptr;
+/// The conditions of all SELECTs and joins. Not HAVING: what it says may stand in GROUP BY as well; nor what else is
+/// boolean, whose text may name a column, or be found again.
+void normalize_conditions(Tree& tree, ProtobufCMessage* message) {
+  for_each_child(message, [&](ProtobufCMessage* child, Node**) { normalize_conditions(tree, child); });
+  if (message->descriptor == &pg_query__join_expr__descriptor) {
+    normalize(tree, &reinterpret_cast<PgQuery__JoinExpr*>(message)->quals);
+  } else if (message->descriptor == &pg_query__select_stmt__descriptor) {
+    auto* select = reinterpret_cast<Select*>(message);
+    normalize(tree, &select->where_clause);
+    if (boolean_constant(select->where_clause) == true) select->where_clause = nullptr;
+  }
 }
 
 bool enabled(const Rule& rule, const Options& options) {
@@ -112,8 +137,8 @@ bool enabled(const Rule& rule, const Options& options) {
 class Pass {
  public:
   Pass(Tree& tree, const catalog::Snapshot& snapshot, const Session& session, const Options& options,
-       std::int64_t deadline)
-      : tree_(tree), analysis_(snapshot, session), options_(options), deadline_(deadline) {}
+       std::int64_t deadline, std::span<const Rule* const> without)
+      : tree_(tree), analysis_(snapshot, session), options_(options), deadline_(deadline), without_(without) {}
 
   /// The first rule that fires, in the order of the statement. Null: none does.
   const Rule* run(Select* select, std::vector<NearMiss>& misses, bool& out_of_time) {
@@ -127,7 +152,7 @@ class Pass {
                   [&](Node** slot, const Place& place, bool&) {
                     if (place.fixed) return true;
                     for (const auto* rule : all_rules()) {
-                      if (rule->expression == nullptr || !enabled(*rule, options_)) continue;
+                      if (rule->expression == nullptr || !may_use(*rule)) continue;
                       auto* instead = rule->expression({tree_, analysis_, place, rule->name, misses}, *slot);
                       if (instead == nullptr) continue;
                       // A constant makes what stands beside it go: nothing that fails.
@@ -145,8 +170,9 @@ class Pass {
                   },
               .select =
                   [&](Select* each, const Place& place) {
+                    if (place.fixed) return may_go_on();
                     for (const auto* rule : all_rules()) {
-                      if (rule->query == nullptr || !enabled(*rule, options_)) continue;
+                      if (rule->query == nullptr || !may_use(*rule)) continue;
                       if (!rule->query({tree_, analysis_, place, rule->name, misses}, each)) continue;
                       fired = rule;
                       return false;
@@ -154,16 +180,27 @@ class Pass {
                     return may_go_on();
                   }};
     walk.statement(select, {});
-    if (fired != nullptr) normalize(tree_, &select->base);
+    if (fired != nullptr) normalize_conditions(tree_, &select->base);
     return fired;
   }
 
  private:
+  bool may_use(const Rule& rule) const {
+    return enabled(rule, options_) && std::ranges::find(without_, &rule) == without_.end();
+  }
+
   Tree& tree_;
   Analysis analysis_;
   const Options& options_;
   std::int64_t deadline_;
+  std::span<const Rule* const> without_;
 };
+
+std::vector<std::int32_t> without_repetitions(std::vector<std::int32_t> numbers) {
+  const auto rest = std::ranges::unique(numbers);
+  numbers.erase(rest.begin(), rest.end());
+  return numbers;
+}
 
 /// Hints and what else stands before the statement.
 std::string_view comments_before(std::string_view text) {
@@ -216,11 +253,21 @@ Result<Rewrite> rewrite(std::string_view text, const catalog::Snapshot& snapshot
   result.not_rewritten = hindrance(Analysis(snapshot, session), select);
   if (!result.not_rewritten.empty()) return result;
   const auto before = comments_before(text);
+  auto parameters = parameters_of(select);
+  std::vector<const Rule*> without;
   while (result.steps.size() < max_steps) {
     result.near_misses.clear();
-    Pass pass(**tree, snapshot, session, options, deadline);
+    Pass pass(**tree, snapshot, session, options, deadline, without);
+    const auto* was = parameters.empty() ? nullptr : (*tree)->copy(select);
     const auto* rule = pass.run(select, result.near_misses, result.out_of_time);
     if (rule == nullptr) break;
+    auto now = parameters_of(select);
+    if (now != parameters && !(rule->joins_parameters && without_repetitions(now) == without_repetitions(parameters))) {
+      *select = *was;
+      without.push_back(rule);
+      continue;
+    }
+    parameters = std::move(now);
     auto printed = (*tree)->text();
     if (!printed) {
       // What came before is good; nothing is built on what can't be said.
@@ -232,6 +279,10 @@ Result<Rewrite> rewrite(std::string_view text, const catalog::Snapshot& snapshot
     result.steps.push_back(
         {.rule = std::string(rule->name), .before = result.text, .after = *printed, .by_cost = rule->by_cost});
     result.text = *std::move(printed);
+  }
+  for (const auto* rule : without) {
+    result.near_misses.push_back(
+        {.rule = std::string(rule->name), .missing = "PostgreSQL may give the parameters other types"});
   }
   return result;
 }

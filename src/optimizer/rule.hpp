@@ -40,6 +40,8 @@ struct Rule {
   int level = 1;  ///< from which on it is used: see Options::level
   Family family = Family::rewriting;
   bool by_cost = false;  ///< it can be slower: whoever applies it compares the estimates
+  /// It names once what was named twice, by comparisons that give a parameter the same type.
+  bool joins_parameters = false;
   /// What stands for the expression, or null.
   Node* (*expression)(const Site& site, Node* node) = nullptr;
   /// Changes the SELECT (or set operation), or answers false and has changed nothing.

@@ -51,8 +51,12 @@ bool comparable(const Resolved& a, const Resolved& b) {
   return (!type::is_text(left) && left != type::bpchar) || (equal_is_same(a) && equal_is_same(b));
 }
 
-bool determined_by_literal(const Resolved& column) {
-  return column.column->type == type::numeric || equal_is_same(column);
+/// Compared in the column's own type: as a numeric, different float8 may be equal to one literal.
+bool determined_by_literal(const Resolved& column, const Constant& constant) {
+  const Oid type = column.column->type;
+  if (type != type::numeric && !equal_is_same(column)) return false;
+  return constant.type == type::unknown || constant.type == type ||
+         (type::is_integer(constant.type) && (type::is_integer(type) || type == type::numeric));
 }
 
 using Determined = std::set<const SourceColumn*>;
@@ -94,9 +98,10 @@ class Unique {
       const auto* other = turn ? comparison->left : comparison->right;
       if (!to || to->level != &level_ || (only != nullptr && to->source != only)) continue;
       const auto from = analysis_.column(other, scope);
+      const auto constant = constant_of(analysis_, other);
       const bool is_known = from ? comparable(*to, *from) && (from->level != &level_ || known.contains(from->column) ||
                                                               known_.contains(from->column))
-                                 : constant_of(analysis_, other).has_value() && determined_by_literal(*to);
+                                 : constant && determined_by_literal(*to, *constant);
       if (!is_known) continue;
       known.insert(to->column);
       equated_.insert(to->column);
@@ -151,6 +156,43 @@ class Unique {
 };
 
 }  // namespace
+
+namespace {
+
+bool has_equality(const Analysis& analysis, Oid type) {
+  constexpr Oid bytea = 17, name = 19, oid = 26, cidr = 650, inet = 869, time = 1083, timetz = 1266, jsonb = 3802;
+  constexpr Oid known[] = {type::boolean, type::int2,        type::int4,     type::int8,    type::numeric, type::float4,
+                           type::float8,  type::text,        type::varchar,  type::bpchar,  type::date,    type::timestamp,
+                           type::unknown, type::timestamptz, type::interval, type::uuid,    bytea,         name,
+                           oid,           cidr,              inet,           time,          timetz,        jsonb};
+  if (std::ranges::find(known, type) != std::end(known)) return true;
+  const auto* found = type >= catalog::first_normal_oid ? analysis.snapshot().type(type) : nullptr;
+  return found != nullptr && found->kind == 'e';
+}
+
+}  // namespace
+
+bool can_be_distinct(const Analysis& analysis, const Select* select, const Level& level) {
+  const auto columns = columns_in_list(analysis, select, level);
+  if (!columns) return false;
+  if (!std::ranges::all_of(*columns, [&](const auto& each) { return has_equality(analysis, each.column->type); }))
+    return false;
+  return std::all_of(select->target_list, select->target_list + select->n_target_list, [&](const Node* item) {
+    const auto* value = item->res_target->val;
+    switch (value->node_case) {
+      case PG_QUERY__NODE__NODE_COLUMN_REF:  // seen above
+      case PG_QUERY__NODE__NODE_A_CONST:
+      case PG_QUERY__NODE__NODE_BOOL_EXPR:
+      case PG_QUERY__NODE__NODE_NULL_TEST:
+      case PG_QUERY__NODE__NODE_BOOLEAN_TEST:
+      case PG_QUERY__NODE__NODE_FUNC_CALL:  // of those that may stand there
+        return true;
+      default:
+        return comparison_of(analysis, value).has_value() ||
+               has_equality(analysis, type_of(analysis, value, {.level = &level}));
+    }
+  });
+}
 
 bool is_plain_distinct(const Select* select) {
   return select->n_distinct_clause == 1 && select->distinct_clause[0]->node_case == PG_QUERY__NODE__NODE__NOT_SET;

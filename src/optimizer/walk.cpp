@@ -23,7 +23,11 @@ bool is_output_name(const Select* select, const Node* node) {
 bool Walk::statement(Select* statement, const Place& around) {
   const Scope parent = around.scope;
   const auto* own = analysis.ctes_of(statement, parent, around.ctes);
-  Place place{.scope = parent, .ctes = own, .by_conjuncts = around.by_conjuncts, .fixed = around.fixed};
+  Place place{.scope = parent,
+              .ctes = own,
+              .by_conjuncts = around.by_conjuncts,
+              .fixed = around.fixed,
+              .recursive = around.recursive};
   if (statement->with_clause != nullptr) {
     const Cte* within = own;
     for (std::size_t i = statement->with_clause->n_ctes; i-- > 0;) {
@@ -33,6 +37,7 @@ bool Walk::statement(Select* statement, const Place& around) {
       if (query->node_case != PG_QUERY__NODE__NODE_SELECT_STMT) return false;
       Place of_query = place;
       of_query.ctes = seen;
+      of_query.recursive = place.recursive || statement->with_clause->recursive;
       if (!this->statement(query->select_stmt, of_query)) return false;
       within = within->next;
     }
@@ -67,6 +72,8 @@ bool Walk::body(Select* statement, const Place& place) {
     listed.fixed = listed.fixed || (!named && output_name(target).empty());
     if (target->val != nullptr && !expressions(&target->val, listed)) return false;
   }
+  // A constant there would be a place in the list or an error, and a column's name perhaps an output column's.
+  repeated.fixed = true;
   for (std::size_t i = 0; i < statement->n_group_clause; ++i) {
     auto** item = statement->group_clause + i;
     const auto local = analysis.column(*item, place.scope);

@@ -16,6 +16,7 @@ struct Place {
   Node* conjunction = nullptr;  ///< the AND that it is directly in
   /// It must be written as it is: the same expression stands elsewhere, in GROUP BY or below DISTINCT in ORDER BY.
   bool fixed = false;
+  bool recursive = false;                ///< below WITH RECURSIVE, where UNION may be what ends it
   PgQuery__ResTarget* target = nullptr;  ///< of a list without AS: what it is written like may name the column
 };
 

@@ -66,7 +66,10 @@ Node* shifted_integer(const Site& site, Node* node, const Bound& bound, const Sh
   auto* implied =
       site.tree.expression(fmt::format("$1 {} {}", bound.name, static_cast<std::int64_t>(value)), {shift.column});
   const auto result = *limits_of(type);
-  if (result.high > limits->high || shift.by == 0) return implied;  // the sum of an int2 never overflows
+  if (shift.by == 0) return implied;
+  // The sum of an int2 and an int4 is an int4.
+  if (result.high > limits->high && limits->low + shift.by >= result.low && limits->high + shift.by <= result.high)
+    return implied;
   // Those that overflow upwards are found by > already, and those downwards by <.
   const bool upward = shift.by > 0;
   if (!(upward && bound.name[0] == '>') && !(!upward && bound.name[0] == '<')) {

@@ -38,6 +38,10 @@ Node* only_case(const Node* node, Node** then, Node** otherwise) {
   return when->expr;
 }
 
+bool is_integer(const std::optional<Constant>& constant) {
+  return constant && constant->kind == Constant::Kind::integer && constant->type == type::int4;
+}
+
 Node* unwrapped_case(const Site& site, Node* node) {
   Node* then = nullptr;
   Node* otherwise = nullptr;
@@ -46,13 +50,12 @@ Node* unwrapped_case(const Site& site, Node* node) {
     return boolean_constant(then) == true && ends_false && is_condition(site.analysis, condition) ? condition : nullptr;
   }
   const auto bound = bound_of(site.analysis, node);
-  if (!bound || bound->name != "=" || bound->constant.type != type::int4) return nullptr;
+  if (!bound || bound->name != "=" || !is_integer(bound->constant)) return nullptr;
   auto* condition = only_case(bound->value, &then, &otherwise);
   const auto yes = constant_of(site.analysis, then);
   const auto no = constant_of(site.analysis, otherwise);
-  if (condition == nullptr || !is_condition(site.analysis, condition) || !yes || yes->type != type::int4)
-    return nullptr;
-  const bool has_no = no && no->type == type::int4;
+  if (condition == nullptr || !is_condition(site.analysis, condition) || !is_integer(yes)) return nullptr;
+  const bool has_no = is_integer(no);
   if (!has_no && otherwise != nullptr && !is_null_constant(otherwise)) return nullptr;
   if (yes->value == bound->constant.value && (!has_no || no->value != yes->value)) return condition;
   if (has_no && no->value == bound->constant.value && no->value != yes->value)

@@ -45,7 +45,7 @@ bool rows_differ(const Site& site, const Select* select) {
   const auto& level = *site.scope().level;
   if (select->n_group_clause != 0) return groups_by_list(site, select);
   if (select->having_clause != nullptr || select->n_window_clause != 0 || level.sources.empty()) return false;
-  if (!has_only_scalars(site.analysis, select)) return false;
+  if (!has_only_scalars(site.analysis, select, site.scope())) return false;
   const auto columns = columns_in_list(site.analysis, select, level);
   if (!columns) return false;
   std::string missing;
@@ -55,7 +55,8 @@ bool rows_differ(const Site& site, const Select* select) {
 }
 
 bool apply(const Site& site, Select* select) {
-  if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || !is_plain_distinct(select) || !rows_differ(site, select))
+  if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || !is_plain_distinct(select) || !rows_differ(site, select) ||
+      !can_be_distinct(site.analysis, select, *site.scope().level))
     return false;
   select->n_distinct_clause = 0;
   return true;

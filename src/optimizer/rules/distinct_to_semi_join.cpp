@@ -42,14 +42,14 @@ bool apply(const Site& site, Select* select) {
       level->sources.size() != 2 || level->merges || level->opaque)
     return false;
   if (select->n_group_clause != 0 || select->having_clause != nullptr || select->n_window_clause != 0 ||
-      !has_only_scalars(site.analysis, select))
+      !has_only_scalars(site.analysis, select, site.scope()))
     return false;
   if (!std::ranges::all_of(level->sources,
                            [](const Source& each) { return each.table != nullptr && each.inner && !each.nullable; }))
     return false;
   const auto* gone = unlisted(site, select);
   const auto columns = columns_in_list(site.analysis, select, *level);
-  if (gone == nullptr || !columns) return false;
+  if (gone == nullptr || !columns || !can_be_distinct(site.analysis, select, *level)) return false;
   const auto& kept = level->sources[gone == level->sources.data() ? 1 : 0];
   // Of the kept table alone.
   Level alone{.parent = level->parent, .select = select, .sources = {kept}};

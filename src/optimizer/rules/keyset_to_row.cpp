@@ -3,7 +3,8 @@
 //
 // A row comparison is defined as that, by the operators of the default order. As conditions both are TRUE for the same
 // rows when there are NULLs, too: where a is NULL neither is; where a = x and b is NULL neither is. Columns of
-// PostgreSQL's own types, with literals or parameters beside them.
+// types whose `=`, `<` and `>` are those of their
+// order, with literals or parameters beside them.
 #include "optimizer/rules/rules.hpp"
 
 namespace millrace::optimizer {
@@ -23,7 +24,7 @@ std::optional<Comparison> comparison_with_value(const Site& site, const Node* no
     return std::nullopt;
   }
   const auto column = site.analysis.column(comparison->left, site.scope());
-  if (!column || column->column->type == 0 || column->column->type >= catalog::first_normal_oid) return std::nullopt;
+  if (!column || !has_default_order(*column)) return std::nullopt;
   return comparison;
 }
 
@@ -74,6 +75,6 @@ Node* apply(const Site& site, Node* node) {
 
 }  // namespace
 
-const Rule rules::keyset_to_row{.name = "keyset_to_row", .expression = apply};
+const Rule rules::keyset_to_row{.name = "keyset_to_row", .joins_parameters = true, .expression = apply};
 
 }  // namespace millrace::optimizer

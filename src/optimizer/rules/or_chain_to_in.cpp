@@ -2,7 +2,7 @@
 //
 // IN is defined as that OR. PostgreSQL tests a list of nine or more by a hash, and looks up an index once for the list.
 // All literals are whole numbers of four bytes, or all are strings of no type: a list of mixed types would be made one
-// type, and the column with it.
+// type, and the column with it. Of types that have an array, and an `=` of their own.
 #include <optional>
 
 #include "optimizer/rules/rules.hpp"
@@ -30,7 +30,12 @@ Node* apply(const Site& site, Node* node) {
     type = constant.type;
     literals.push_back(bound->literal);
   }
-  if (!site.analysis.column(column, site.scope())) return nullptr;
+  const auto found = site.analysis.column(column, site.scope());
+  const Oid of = found ? found->column->type : 0;
+  const bool numbers = type == type::int4 && (type::is_integer(of) || of == type::numeric);
+  const bool texts = type == type::unknown && (type::is_text(of) || of == type::bpchar || of == type::uuid ||
+                                               of == type::date || of == type::timestamp || of == type::timestamptz);
+  if (!numbers && !texts) return nullptr;
   auto* in = site.tree.expression("$1 IN (1)", {column});
   auto* list = in->a_expr->rexpr->list;
   list->n_items = literals.size();

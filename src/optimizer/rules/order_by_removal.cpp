@@ -1,6 +1,6 @@
 // ORDER BY in a sub-query of FROM, below an aggregate for which order is nothing; or in one that IN looks through.
 //
-// Without LIMIT, OFFSET, DISTINCT ON and window functions, the same rows come without it. count(), min() and max(), and
+// Without LIMIT, OFFSET, DISTINCT and window functions, the same rows come without it. count(), min() and max(), and
 // sums and averages of what isn't floating point, are the same in any order.
 #include <algorithm>
 
@@ -11,16 +11,33 @@ namespace millrace::optimizer {
 
 namespace {
 
-bool only_orders(const Site& site, const Select* select) {
+bool can_be_sorted(Oid type) {
+  return type::is_integer(type) || type::is_text(type) || type == type::bpchar || type == type::numeric ||
+         type == type::float4 || type == type::float8 || type == type::boolean || type == type::uuid ||
+         type == type::date || type == type::timestamp || type == type::timestamptz || type == type::interval;
+}
+
+bool only_orders(const Site& site, Select* select, Scope parent) {
   if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || select->n_sort_clause == 0 ||
       select->limit_count != nullptr || select->limit_offset != nullptr || select->n_locking_clause != 0 ||
       select->n_window_clause != 0 || select->n_group_clause != 0 || select->having_clause != nullptr ||
-      select->n_values_lists != 0 || (select->n_distinct_clause != 0 && !is_plain_distinct(select)))
+      select->n_values_lists != 0 || select->n_distinct_clause != 0)
     return false;
-  if (!has_only_scalars(site.analysis, select)) return false;
-  return std::all_of(select->sort_clause, select->sort_clause + select->n_sort_clause, [](const Node* item) {
-    const auto* key = item->sort_by->node;
-    return key->node_case == PG_QUERY__NODE__NODE_COLUMN_REF || key->node_case == PG_QUERY__NODE__NODE_A_CONST;
+  // Its names are of what stands around it, which nothing else that it holds needs to be known for.
+  if (select->with_clause != nullptr) return false;
+  const auto& level = site.analysis.level_of(select, parent, site.place.ctes);
+  if (!has_only_scalars(site.analysis, select, {.level = &level})) return false;
+  // What isn't a column that can be ordered would be an error, and so it stays.
+  return std::all_of(select->sort_clause, select->sort_clause + select->n_sort_clause, [&](const Node* item) {
+    const auto* sort = item->sort_by;
+    if (sort->n_use_op != 0) return false;
+    const auto column = site.analysis.column(sort->node, {.level = &level});
+    if (!column || column->level != &level || !can_be_sorted(column->column->type)) return false;
+    // It may be an output column that is meant.
+    return std::none_of(select->target_list, select->target_list + select->n_target_list, [&](const Node* target) {
+      const auto* name = target->res_target->name;
+      return name != nullptr && name == column->column->name;
+    });
   });
 }
 
@@ -52,7 +69,11 @@ bool is_aggregated(const Site& site, const Select* select) {
     if (!ignores_order(site, value)) return false;
     aggregates = aggregates || value->node_case == PG_QUERY__NODE__NODE_FUNC_CALL;
   }
-  return aggregates && select->having_clause == nullptr && select->n_window_clause == 0;
+  for (std::size_t i = 0; i < select->n_sort_clause; ++i) {
+    if (!ignores_order(site, select->sort_clause[i]->sort_by->node)) return false;
+  }
+  return aggregates && select->having_clause == nullptr && select->n_window_clause == 0 &&
+         (select->n_distinct_clause == 0 || is_plain_distinct(select));
 }
 
 bool apply(const Site& site, Select* select) {
@@ -61,7 +82,7 @@ bool apply(const Site& site, Select* select) {
     const auto* item = select->from_clause[i];
     if (item->node_case != PG_QUERY__NODE__NODE_RANGE_SUBSELECT) continue;
     auto* inner = item->range_subselect->subquery->select_stmt;
-    if (!only_orders(site, inner)) continue;
+    if (item->range_subselect->lateral || !only_orders(site, inner, site.scope().level->parent)) continue;
     if (!is_aggregated(site, select)) {
       site.missed("the order of a sub-query may show in the result");
       continue;
@@ -79,7 +100,7 @@ Node* order_by_in_removal(const Site& site, Node* node) {
       link->sub_link_type != PG_QUERY__SUB_LINK_TYPE__ALL_SUBLINK)
     return nullptr;
   auto* select = link->subselect->select_stmt;
-  if (!only_orders(site, select)) return nullptr;
+  if (!only_orders(site, select, site.scope())) return nullptr;
   select->n_sort_clause = 0;
   return node;
 }

@@ -63,7 +63,8 @@ bool rename(const Site& site, Select* select, const Source& a, const Source& b) 
 }
 
 bool apply(const Site& site, Select* select) {
-  if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE) return false;
+  // A grouping set of one's column and another of the other's would be of one column.
+  if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || has_grouping_sets(select)) return false;
   const auto* level = site.scope().level;
   if (level->merges || level->opaque) return false;
   for (const auto& a : level->sources) {

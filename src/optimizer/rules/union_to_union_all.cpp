@@ -46,7 +46,8 @@ bool differ(const Constant& a, const Constant& b) {
 
 bool is_set(const Site& site, const Arm& arm) {
   const auto* select = arm.select;
-  if (select->n_locking_clause != 0 || !has_only_scalars(site.analysis, select)) return false;
+  if (select->n_locking_clause != 0 || select->n_group_clause != 0 || select->having_clause != nullptr ||
+       !has_only_scalars(site.analysis, select, {.level = arm.level})) return false;
   if (is_plain_distinct(select)) return true;
   if (!is_simple(select)) return false;
   const auto columns = columns_in_list(site.analysis, select, *arm.level);
@@ -57,7 +58,9 @@ bool is_set(const Site& site, const Arm& arm) {
 }
 
 bool apply(const Site& site, Select* select) {
-  if (select->op != PG_QUERY__SET_OPERATION__SETOP_UNION || select->all || select->with_clause != nullptr) return false;
+  if (select->op != PG_QUERY__SET_OPERATION__SETOP_UNION || select->all || select->with_clause != nullptr ||
+      site.place.recursive)
+    return false;
   Arm arms[2] = {{select->larg}, {select->rarg}};
   for (auto& arm : arms) {
     if (arm.select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || arm.select->with_clause != nullptr ||
@@ -78,6 +81,9 @@ bool apply(const Site& site, Select* select) {
     apart = apart || (a && b && differ(*a, *b));
   }
   if (!apart) return false;
+  if (!can_be_distinct(site.analysis, arms[0].select, *arms[0].level) ||
+      !can_be_distinct(site.analysis, arms[1].select, *arms[1].level))
+    return false;
   if (!is_set(site, arms[0]) || !is_set(site, arms[1])) return false;
   select->all = true;
   return true;

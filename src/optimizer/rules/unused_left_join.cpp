@@ -25,7 +25,7 @@ bool apply(const Site& site, Select* select) {
   if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || !is_plain_distinct(select)) return false;
   const auto* level = site.scope().level;
   if (select->n_group_clause != 0 || select->having_clause != nullptr || select->n_window_clause != 0 ||
-      level->merges || !has_only_scalars(site.analysis, select))
+      level->merges || !has_only_scalars(site.analysis, select, site.scope()))
     return false;
   std::vector<Node**> joins;
   for (std::size_t i = 0; i < select->n_from_clause; ++i) left_joins_to_tables(select->from_clause + i, joins);
