@@ -71,7 +71,7 @@ constexpr Part parts[] = {
      "pg_index WHERE indisunique AND indrelid IN (SELECT oid FROM shown)"},
     {"oid, conname, contype, condeferrable, convalidated, conrelid, contypid, confrelid, confupdtype, confdeltype, "
      "conkey,"
-     " confkey, CASE WHEN contype = 'c' THEN xmin END",
+     " confkey, conparentid, CASE WHEN contype = 'c' THEN xmin END",
      "pg_constraint WHERE connamespace NOT IN (SELECT oid FROM temporary_schemas)"},
     {"inhrelid, inhparent, xmin", "pg_inherits WHERE inhrelid NOT IN (SELECT oid FROM temporary)"},
     {"partrelid, xmin", "pg_partitioned_table WHERE partrelid NOT IN (SELECT oid FROM temporary)"},
@@ -188,15 +188,16 @@ constexpr std::string_view content[] = {
     " AND convalidated AND NOT condeferrable"
     " AND conrelid IN (SELECT oid FROM shown) AND confrelid IN (SELECT oid FROM shown)"
     " AND NOT EXISTS (SELECT FROM pg_constraint q WHERE q.oid = f.conparentid AND q.confrelid <> f.confrelid)"
-    " AND NOT EXISTS (WITH RECURSIVE below AS (SELECT f.oid UNION SELECT c.oid FROM below b"
-    " JOIN pg_constraint c ON c.conparentid = b.oid)"
-    " SELECT FROM pg_trigger t WHERE t.tgconstraint IN (SELECT oid FROM below) AND t.tgenabled NOT IN ('O', 'A'))"
+    " AND f.oid NOT IN (WITH RECURSIVE off AS (SELECT tgconstraint AS oid FROM pg_trigger"
+    " WHERE tgconstraint <> 0 AND tgenabled NOT IN ('O', 'A') UNION SELECT c.conparentid FROM off d"
+    " JOIN pg_constraint c ON c.oid = d.oid WHERE c.conparentid <> 0) SELECT oid FROM off)"
     " AND (confdeltype NOT IN ('c', 'n', 'd') AND confupdtype NOT IN ('c', 'n', 'd')"
-    " OR NOT EXISTS (WITH RECURSIVE above AS (SELECT f.conrelid AS oid UNION SELECT i.inhparent FROM above a"
-    " JOIN pg_inherits i ON i.inhrelid = a.oid),"
+    " OR conrelid NOT IN (WITH RECURSIVE above AS (SELECT oid FROM ("
+    "SELECT tgrelid FROM pg_trigger WHERE NOT tgisinternal UNION ALL"
+    " SELECT ev_class FROM pg_rewrite WHERE rulename <> '_RETURN') acts (oid)"
+    " UNION SELECT i.inhparent FROM above a JOIN pg_inherits i ON i.inhrelid = a.oid),"
     " family AS (SELECT oid FROM above UNION SELECT i.inhrelid FROM family m JOIN pg_inherits i ON i.inhparent = m.oid)"
-    " SELECT FROM family WHERE oid IN (SELECT tgrelid FROM pg_trigger WHERE NOT tgisinternal)"
-    " OR oid IN (SELECT ev_class FROM pg_rewrite WHERE rulename <> '_RETURN')))"
+    " SELECT oid FROM family))"
     " AND NOT EXISTS (SELECT subname FROM pg_subscription);",
 
     // i, s, v: the last is the worst. What may be called as `row.name`: with defaults or VARIADIC it still is.

@@ -111,7 +111,7 @@ Node* range_of(Tree& tree, const Node* value, Oid type, std::optional<Moment> fr
   if ((from && !in_years(*from)) || (until && !in_years(*until))) return nullptr;
   const auto literal = [&](Moment moment) {
     if (type == type::date) return fmt::format("'{}'::pg_catalog.date", write_moment(moment));
-    if (zoned) return fmt::format("'{}+00'::timestamptz", write_moment(moment));
+    if (zoned) return fmt::format("'{}+00'::timestamp with time zone", write_moment(moment));
     return fmt::format("'{}'::timestamp", write_moment(moment));
   };
   if (from && until)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "optimizer/calendar.hpp"
 #include "optimizer/walk.hpp"
 
 namespace millrace::optimizer {
@@ -283,7 +284,8 @@ namespace {
 
 class CannotFail {
  public:
-  CannotFail(Analysis& analysis, const Cte* ctes) : analysis_(analysis), ctes_(ctes) {}
+  /// `gone`: it won't be in the statement any more, so that not even PostgreSQL's parser would find fault with it.
+  CannotFail(Analysis& analysis, const Cte* ctes, bool gone = false) : analysis_(analysis), ctes_(ctes), gone_(gone) {}
 
   bool of(const Node* node, Scope scope) {
     if (node == nullptr) return true;
@@ -297,21 +299,25 @@ class CannotFail {
       case PG_QUERY__NODE__NODE_STRING:
         return true;
       case PG_QUERY__NODE__NODE_BOOL_EXPR:
-      case PG_QUERY__NODE__NODE_NULL_TEST:
       case PG_QUERY__NODE__NODE_BOOLEAN_TEST:
-      case PG_QUERY__NODE__NODE_COALESCE_EXPR:
+        return children(node, scope) && (!gone_ || children_are_boolean(node, scope));
+      case PG_QUERY__NODE__NODE_NULL_TEST:
       case PG_QUERY__NODE__NODE_LIST:
-      case PG_QUERY__NODE__NODE_CASE_EXPR:
-      case PG_QUERY__NODE__NODE_CASE_WHEN:
         return children(node, scope);
       case PG_QUERY__NODE__NODE_TYPE_CAST:
+        if (gone_ && analysis_.column(node->type_cast->arg, scope) == std::nullopt) return false;
         return cast(node->type_cast, scope) || of_no_row(node);
       case PG_QUERY__NODE__NODE_A_EXPR:
+        if (gone_ && !fits(node->a_expr, scope)) return false;
         return (expression(node->a_expr) && children(node, scope)) || of_no_row(node);
+      case PG_QUERY__NODE__NODE_COALESCE_EXPR:
+      case PG_QUERY__NODE__NODE_CASE_EXPR:
+      case PG_QUERY__NODE__NODE_CASE_WHEN:
+        return !gone_ && children(node, scope);
       case PG_QUERY__NODE__NODE_FUNC_CALL:
-        return (function(node) && children(node, scope)) || of_no_row(node);
+        return !gone_ && ((function(node) && children(node, scope)) || of_no_row(node));
       case PG_QUERY__NODE__NODE_SUB_LINK:
-        return sub_link(node->sub_link, scope);
+        return (!gone_ || node->sub_link->testexpr == nullptr) && sub_link(node->sub_link, scope);
       default:
         return false;
     }
@@ -325,7 +331,11 @@ class CannotFail {
     }
     return std::ranges::all_of(std::span(select->from_clause, select->n_from_clause),
                                [&](const Node* item) { return from(item, scope); }) &&
-           of(select->where_clause, scope);
+           condition(select->where_clause, scope);
+  }
+
+  bool condition(const Node* node, Scope scope) {
+    return node == nullptr || ((!gone_ || is_boolean(node, scope)) && of(node, scope));
   }
 
  private:
@@ -333,7 +343,7 @@ class CannotFail {
     if (item->node_case == PG_QUERY__NODE__NODE_RANGE_VAR) return true;
     if (item->node_case != PG_QUERY__NODE__NODE_JOIN_EXPR) return false;
     const auto* join = item->join_expr;
-    return from(join->larg, scope) && from(join->rarg, scope) && of(join->quals, scope);
+    return from(join->larg, scope) && from(join->rarg, scope) && condition(join->quals, scope);
   }
 
   bool children(const Node* node, Scope scope) {
@@ -343,9 +353,63 @@ class CannotFail {
     return all;
   }
 
+  bool is_boolean(const Node* node, Scope scope) {
+    switch (node->node_case) {
+      case PG_QUERY__NODE__NODE_BOOL_EXPR:
+      case PG_QUERY__NODE__NODE_NULL_TEST:
+      case PG_QUERY__NODE__NODE_BOOLEAN_TEST:
+      case PG_QUERY__NODE__NODE_A_EXPR:  // comparisons only: see `fits`
+      case PG_QUERY__NODE__NODE_SUB_LINK:
+        return true;
+      default:
+        return type_of(analysis_, node, scope) == type::boolean;
+    }
+  }
+
+  bool children_are_boolean(const Node* node, Scope scope) {
+    bool all = true;
+    for_each_child(message_of(node), [&](ProtobufCMessage*, Node** slot) {
+      all = all && (slot == nullptr || is_boolean(*slot, scope));
+    });
+    return all;
+  }
+
+  /// Both sides are certainly of types that PostgreSQL compares, and literals are values of theirs.
+  bool fits(const PgQuery__AExpr* expression, Scope scope) {
+    if (expression->kind != PG_QUERY__A__EXPR__KIND__AEXPR_OP && expression->kind != PG_QUERY__A__EXPR__KIND__AEXPR_IN &&
+        expression->kind != PG_QUERY__A__EXPR__KIND__AEXPR_BETWEEN)
+      return false;
+    if (expression->lexpr == nullptr || expression->rexpr == nullptr) return false;
+    if (expression->rexpr->node_case != PG_QUERY__NODE__NODE_LIST) {
+      return fit(expression->lexpr, expression->rexpr, scope) || fit(expression->rexpr, expression->lexpr, scope);
+    }
+    const auto* all = expression->rexpr->list;
+    return std::all_of(all->items, all->items + all->n_items,
+                       [&](const Node* item) { return fit(expression->lexpr, item, scope); });
+  }
+
+  bool fit(const Node* column, const Node* other, Scope scope) {
+    const auto found = analysis_.column(column, scope);
+    if (!found) return false;
+    const Oid type = found->column->type;
+    const auto is_number = [](Oid oid) { return type::is_integer(oid) || oid == type::numeric; };
+    if (!is_number(type) && !equal_is_same(*found)) return false;
+    // NULL without a type is of any.
+    if (other->node_case == PG_QUERY__NODE__NODE_A_CONST && other->a_const->isnull) return true;
+    const auto constant = constant_of(analysis_, other);
+    if (constant && other->node_case != PG_QUERY__NODE__NODE_A_CONST) return false;
+    const Oid of_other = type_of(analysis_, other, scope);
+    const auto beside = analysis_.column(other, scope);
+    if (beside && beside->column->collation != found->column->collation) return false;
+    if (of_other != type::unknown)
+      return of_other != 0 && ((is_number(type) && is_number(of_other)) || type == of_other);
+    if (type::is_text(type)) return true;
+    return (type == type::date || type == type::timestamp) && constant && moment_of(*constant).has_value();
+  }
+
   /// It fails always or never.
   bool of_no_row(const Node* node) {
-    if (node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF || node->node_case == PG_QUERY__NODE__NODE_SUB_LINK)
+    if (gone_ || node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF || node->node_case == PG_QUERY__NODE__NODE_SUB_LINK)
       return false;
     bool none = true;
     const Visit visit = [&](ProtobufCMessage* child, Node** slot) {
@@ -406,11 +470,14 @@ class CannotFail {
         !(link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK && link->n_oper_name == 0 &&
           analysis_.plain_operator("=")))
       return false;
-    return of(link->testexpr, scope) && select(link->subselect->select_stmt, scope);
+    auto* select = link->subselect->select_stmt;
+    if (!of(link->testexpr, scope) || !this->select(select, scope)) return false;
+    return !gone_ || has_only_scalars(analysis_, select, {.level = &analysis_.level_of(select, scope, ctes_)});
   }
 
   Analysis& analysis_;
   const Cte* ctes_;
+  bool gone_;
 };
 
 }  // namespace
@@ -421,6 +488,14 @@ bool cannot_fail(Analysis& analysis, const Node* node, Scope scope, const Cte* c
 
 bool select_cannot_fail(Analysis& analysis, Select* select, Scope parent, const Cte* ctes) {
   return CannotFail(analysis, ctes).select(select, parent);
+}
+
+bool can_go(Analysis& analysis, const Node* node, Scope scope, const Cte* ctes) {
+  return CannotFail(analysis, ctes, true).condition(node, scope);
+}
+
+bool select_can_go(Analysis& analysis, Select* select, Scope parent, const Cte* ctes) {
+  return CannotFail(analysis, ctes, true).select(select, parent);
 }
 
 bool has_grouping_sets(const Select* select) {

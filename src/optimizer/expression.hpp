@@ -64,6 +64,11 @@ bool cannot_fail(Analysis& analysis, const Node* node, Scope scope, const Cte* c
 /// Of a simple SELECT from tables: its conditions. (Its list is the caller's to look at.)
 bool select_cannot_fail(Analysis& analysis, Select* select, Scope parent, const Cte* ctes);
 
+/// The same, and nor can PostgreSQL find fault with it before it has seen a row: all names are known, types fit, and
+/// literals are values of theirs. So it may be left out.
+bool can_go(Analysis& analysis, const Node* node, Scope scope, const Cte* ctes);
+bool select_can_go(Analysis& analysis, Select* select, Scope parent, const Cte* ctes);
+
 /// Whether it is certainly not NULL in the rows that the conjuncts of its level leave.
 bool not_null(const Analysis& analysis, const Node* node, Scope scope, bool by_conjuncts = true);
 

@@ -40,7 +40,11 @@ asio::awaitable<std::shared_ptr<const catalog::Snapshot>> read(asio::io_context*
   if (!opened) co_return nullptr;
   const auto& connection = *opened;
   connection->start_reading();
-  const auto rows = co_await connection->query(catalog::read_sql(), {}, std::chrono::seconds(60));
+  auto rows = co_await connection->query(catalog::read_sql(), {}, std::chrono::seconds(60));
+  if (const auto views = rows ? catalog::views_in(*rows) : std::vector<catalog::Oid>{}; !views.empty()) {
+    const auto definitions = co_await connection->query(catalog::views_sql(views), {}, std::chrono::seconds(60));
+    if (definitions) rows->insert(rows->end(), definitions->begin(), definitions->end());
+  }
   connection->close();
   auto reading = catalog::read_snapshot(rows, 1);
   co_return reading ? reading->snapshot : nullptr;

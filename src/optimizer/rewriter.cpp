@@ -1,6 +1,7 @@
 #include "optimizer/rewriter.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "base/clock.hpp"
 #include "optimizer/parameters.hpp"
@@ -13,11 +14,46 @@ namespace {
 
 constexpr std::size_t max_steps = 40;
 
+/// What reading a view may do that isn't to be reckoned with; "": nothing.
+std::string hindrance_in(const catalog::Snapshot& snapshot, const catalog::Relation& relation, std::set<Oid>& seen) {
+  if (relation.row_security) return "rows of " + relation.name + " are shown by policies";
+  if (relation.oid < catalog::first_normal_oid) return "it reads the system's own tables";
+  if (relation.kind != 'v' || !seen.insert(relation.oid).second) return {};
+  const auto& definition = relation.definition;
+  if (definition == nullptr || (!definition->not_known.empty() && !definition->only_clock))
+    return "it isn't certain what the view " + relation.name + " does";
+  const auto may_do_anything = [&](const catalog::Functions* functions, const std::string& name) {
+    return functions == nullptr ? snapshot.types(name).empty() : functions->volatility == 'v';
+  };
+  for (const auto& function : definition->functions) {
+    if (may_do_anything(snapshot.functions(function.name), function.name))
+      return "the view " + relation.name + " calls " + function.name + "(), which may do anything";
+  }
+  for (const auto& name : definition->operators) {
+    const auto* operators = snapshot.operators(name.name);
+    if (operators != nullptr && operators->volatility == 'v')
+      return "the view " + relation.name + " has an operator that may do anything";
+  }
+  for (const auto& name : definition->reads) {
+    // What has no schema is of the view's own WITH.
+    const auto* read = name.schema.empty() ? nullptr : snapshot.find(name.schema, name.name);
+    if (read == nullptr && name.schema.empty() && std::ranges::find(definition->with, name.name) != definition->with.end()) continue;
+    if (read == nullptr) return "it isn't certain what the view " + relation.name + " reads";
+    if (auto found = hindrance_in(snapshot, *read, seen); !found.empty()) return found;
+  }
+  return {};
+}
+
 /// What the whole statement must be before any rule is tried. "": it may be rewritten.
 std::string hindrance(const Analysis& analysis, Select* select) {
   const auto& snapshot = analysis.snapshot();
   if (snapshot.has_unsafe_casts) return "the database has casts that may do anything";
+  // Types and functions that rules name must be PostgreSQL's own.
+  const auto& path = analysis.session().search_path;
+  if (std::ranges::find(path, "pg_catalog") != path.end() && path.front() != "pg_catalog")
+    return "PostgreSQL's own names come after others";
   std::string found;
+  std::set<Oid> seen;
   // What isn't a column is called: `t.name` is name(t).
   const auto check_fields = [&](std::span<Node* const> fields) {
     for (const auto* field : fields) {
@@ -72,8 +108,7 @@ std::string hindrance(const Analysis& analysis, Select* select) {
         case PG_QUERY__NODE__NODE_RANGE_VAR: {
           const auto* relation = analysis.relation_of(node->range_var);
           if (relation == nullptr) break;  // of WITH, or not known: then nothing of it is
-          if (relation->row_security) found = "rows of " + relation->name + " are shown by policies";
-          if (relation->oid < catalog::first_normal_oid) found = "it reads the system's own tables";
+          found = hindrance_in(snapshot, *relation, seen);
           break;
         }
         default:

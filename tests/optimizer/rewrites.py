@@ -14,7 +14,7 @@ import psycopg
 
 CASES = Path(__file__).resolve().parents[2] / "src/optimizer/cases"
 SCHEMA = CASES / "schema.sql"
-TABLES = ["countries", "customers", "products", "orders", "items", "blocked", "blocked_maybe", "parent", "child", "late", "unchecked", "events"]  # fmt: skip
+TABLES = ["countries", "customers", "products", "orders", "items", "blocked", "blocked_maybe", "parent", "child", "late", "unchecked", "events", "odd", "nicks", "event_notes"]  # fmt: skip
 
 
 @dataclass
@@ -156,6 +156,16 @@ class Rows:
         insert("child", [[self.random.choice(small), one(small), one(small)] for _ in some()])
         events = {(self.random.choice(small), self.random.choice(["1", "2", "5"])) for _ in some()}
         insert("events", [[i, kind, one(self.times, null=False)] for i, kind in sorted(events)])
+        if events:
+            some_of = self.random.sample(sorted(events), self.random.randint(0, len(events)))
+            insert("event_notes", [[str(i), event, kind] for i, (event, kind) in enumerate(some_of)])
+        # Amounts that are one as float8, reals that are one literal, an int2 of which the sum overflows.
+        odd = [("1", "1", "5"), ("1.00000000000000000001", "16777216", "7"), ("2", "1", "8"), ("3", "4", "32767"), ("0.99999999999999999999", "NaN", "-32768")]
+        insert("odd", [
+            [str(i), one(["t", "f"]), amount, one([ratio]), one([small_int]), one(["<(0,0),1>", "<(1,1),1>"]), one(["10.0.0.0/8", "11.0.0.0/8"]), one(["{}"])]
+            for i, (amount, ratio, small_int) in enumerate(self.random.sample(odd, self.random.randint(0, len(odd))))
+        ])  # fmt: skip
+        insert("nicks", [[f"'{name}'"] for name in self.random.sample(["ann", "ANN", "x"], self.random.randint(0, 3))])
         return ";".join(statements)
 
 

@@ -72,7 +72,7 @@ Node* apply(const Site& site, Node* node) {
   if (!site.place.truth) return nullptr;
   const auto* all = bool_of(node, PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR);
   if (all == nullptr ? !excludes_null(site, node) : !is_contradiction(site, all)) return nullptr;
-  if (!cannot_fail(site.analysis, node, site.scope(), site.place.ctes)) {
+  if (!can_go(site.analysis, node, site.scope(), site.place.ctes)) {
     site.missed("a condition beside those that contradict each other may fail");
     return nullptr;
   }

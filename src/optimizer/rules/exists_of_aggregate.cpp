@@ -25,7 +25,7 @@ Node* apply(const Site& site, Node* node) {
   if (!is_simple(select) || select->n_target_list != 1) return nullptr;
   const Scope inside{.level = &site.analysis.level_of(select, site.scope(), site.place.ctes)};
   if (!is_aggregate(site, select->target_list[0]->res_target->val, inside)) return nullptr;
-  if (!select_cannot_fail(site.analysis, select, site.scope(), site.place.ctes)) {
+  if (!select_can_go(site.analysis, select, site.scope(), site.place.ctes)) {
     site.missed("the conditions of the sub-query may fail, or what they are of isn't a table");
     return nullptr;
   }

@@ -71,7 +71,7 @@ Node* moved(const Site& site, const Comparison& comparison) {
     }
     const auto name = turn ? turned(comparison.name) : comparison.name;
     if (name == "<>") continue;
-    const auto* cast = type == type::timestamp ? "timestamp" : "timestamptz";
+    const auto* cast = type == type::timestamp ? "timestamp" : "timestamp with time zone";
     return site.tree.expression(fmt::format("$1 {} $2::{} {} $3", name, cast, plus != nullptr ? "-" : "+"),
                                 {expression->lexpr, other, expression->rexpr});
   }

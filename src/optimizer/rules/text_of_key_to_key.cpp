@@ -47,11 +47,11 @@ bool is_text_of_uuid(std::string_view text) {
 std::optional<std::string> as_key(const Constant& constant, Oid type) {
   if (type == type::uuid) {
     if (!is_text_of_uuid(constant.text)) return std::nullopt;
-    return fmt::format("'{}'::uuid", constant.text);
+    return fmt::format("'{}'::pg_catalog.uuid", constant.text);
   }
   if (!is_text_of_integer(constant.text, type)) return std::nullopt;
   // In quotes, as digits may be of another type than the column's: beyond four bytes, or with a sign before them.
-  return fmt::format("'{}'::{}", constant.text, type == type::int8 ? "int8" : "int4");
+  return fmt::format("'{}'::{}", constant.text, type == type::int8 ? "bigint" : "int");
 }
 
 bool is_text_literal(const std::optional<Constant>& constant) {

@@ -45,7 +45,7 @@ bool apply(const Site& site, Select* select) {
     const auto all =
         static_cast<std::size_t>(std::ranges::count_if(*uses, [&](const auto& use) { return use.first == &*source; }));
     if (!certain || all != inside) continue;
-    if (!cannot_fail(site.analysis, join->quals, {.level = level}, site.place.ctes)) {
+    if (!can_go(site.analysis, join->quals, {.level = level}, site.place.ctes)) {
       site.missed("the condition of the join to " + source->alias + " may fail");
       continue;
     }
