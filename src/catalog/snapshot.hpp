@@ -28,7 +28,9 @@ struct Column {
 };
 
 /// A validated foreign key that is checked at once, by triggers that are enabled: each row whose columns aren't NULL
-/// has its row in `referenced`. None where a logical subscription may write without checking.
+/// has its row in `referenced`. None where a logical subscription may write without checking, nor where a cascade
+/// changes rows of a table that has triggers or rules, or has relatives that have. Rows that were written while the
+/// triggers were disabled can't be seen.
 struct ForeignKey {
   std::vector<std::string> columns;
   Oid referenced = 0;
@@ -49,7 +51,8 @@ struct Relation {
   char replica_identity = 'd';
   std::vector<Column> columns;                 ///< without those that were dropped; in their order
   std::vector<std::vector<std::string>> keys;  ///< columns of each valid, unique, immediate, unconditional index on
-                                               ///< columns only, without those that it merely includes
+                                               ///< columns only, without those that it merely includes; which
+                                               ///< compares as the columns' own `=` does
   std::vector<ForeignKey> foreign_keys;        ///< those that certainly hold
   std::vector<Oid> parents;                    ///< partitioned table, or tables that it inherits from; direct ones
   std::vector<Oid> children;                   ///< direct ones

@@ -368,15 +368,15 @@ class CannotFail {
 
   bool children_are_boolean(const Node* node, Scope scope) {
     bool all = true;
-    for_each_child(message_of(node), [&](ProtobufCMessage*, Node** slot) {
-      all = all && (slot == nullptr || is_boolean(*slot, scope));
-    });
+    for_each_child(message_of(node),
+                   [&](ProtobufCMessage*, Node** slot) { all = all && (slot == nullptr || is_boolean(*slot, scope)); });
     return all;
   }
 
   /// Both sides are certainly of types that PostgreSQL compares, and literals are values of theirs.
   bool fits(const PgQuery__AExpr* expression, Scope scope) {
-    if (expression->kind != PG_QUERY__A__EXPR__KIND__AEXPR_OP && expression->kind != PG_QUERY__A__EXPR__KIND__AEXPR_IN &&
+    if (expression->kind != PG_QUERY__A__EXPR__KIND__AEXPR_OP &&
+        expression->kind != PG_QUERY__A__EXPR__KIND__AEXPR_IN &&
         expression->kind != PG_QUERY__A__EXPR__KIND__AEXPR_BETWEEN)
       return false;
     if (expression->lexpr == nullptr || expression->rexpr == nullptr) return false;
@@ -534,9 +534,7 @@ bool equal_is_same(const Resolved& column) {
   return type::is_text(type) && (collation == 100 || collation == 950 || collation == 951);
 }
 
-bool has_default_order(const Resolved& column) {
-  return equal_is_same(column) || column.column->type == type::numeric;
-}
+bool has_default_order(const Resolved& column) { return equal_is_same(column) || column.column->type == type::numeric; }
 
 std::string name_of(const Resolved& column) {
   return column.source->alias + "." + (column.column != nullptr ? column.column->name : "*");

@@ -29,6 +29,11 @@ std::string hindrance_in(const catalog::Snapshot& snapshot, const catalog::Relat
     if (may_do_anything(snapshot.functions(function.name), function.name))
       return "the view " + relation.name + " calls " + function.name + "(), which may do anything";
   }
+  for (const auto& field : definition->fields) {
+    const auto* functions = snapshot.functions(field);
+    if (functions != nullptr && functions->of_rows)
+      return "in the view " + relation.name + ", " + field + " may be a function that is called";
+  }
   for (const auto& name : definition->operators) {
     const auto* operators = snapshot.operators(name.name);
     if (operators != nullptr && operators->volatility == 'v')
@@ -37,7 +42,9 @@ std::string hindrance_in(const catalog::Snapshot& snapshot, const catalog::Relat
   for (const auto& name : definition->reads) {
     // What has no schema is of the view's own WITH.
     const auto* read = name.schema.empty() ? nullptr : snapshot.find(name.schema, name.name);
-    if (read == nullptr && name.schema.empty() && std::ranges::find(definition->with, name.name) != definition->with.end()) continue;
+    if (read == nullptr && name.schema.empty() &&
+        std::ranges::find(definition->with, name.name) != definition->with.end())
+      continue;
     if (read == nullptr) return "it isn't certain what the view " + relation.name + " reads";
     if (auto found = hindrance_in(snapshot, *read, seen); !found.empty()) return found;
   }
@@ -122,8 +129,8 @@ std::string hindrance(const Analysis& analysis, Select* select) {
   return found;
 }
 
-/// Of a condition: ANDs in ANDs and ORs in ORs are one, as the grammar makes them of what is printed; `AND true` and `OR
-/// false` are gone. Nothing else goes: `false AND x` stays, as x may be an error.
+/// Of a condition: ANDs in ANDs and ORs in ORs are one, as the grammar makes them of what is printed; `AND true` and
+/// `OR false` are gone. Nothing else goes: `false AND x` stays, as x may be an error.
 void normalize(Tree& tree, Node** slot) {
   auto* node = *slot;
   if (node == nullptr || node->node_case != PG_QUERY__NODE__NODE_BOOL_EXPR ||

@@ -161,10 +161,30 @@ namespace {
 
 bool has_equality(const Analysis& analysis, Oid type) {
   constexpr Oid bytea = 17, name = 19, oid = 26, cidr = 650, inet = 869, time = 1083, timetz = 1266, jsonb = 3802;
-  constexpr Oid known[] = {type::boolean, type::int2,        type::int4,     type::int8,    type::numeric, type::float4,
-                           type::float8,  type::text,        type::varchar,  type::bpchar,  type::date,    type::timestamp,
-                           type::unknown, type::timestamptz, type::interval, type::uuid,    bytea,         name,
-                           oid,           cidr,              inet,           time,          timetz,        jsonb};
+  constexpr Oid known[] = {type::boolean,
+                           type::int2,
+                           type::int4,
+                           type::int8,
+                           type::numeric,
+                           type::float4,
+                           type::float8,
+                           type::text,
+                           type::varchar,
+                           type::bpchar,
+                           type::date,
+                           type::timestamp,
+                           type::unknown,
+                           type::timestamptz,
+                           type::interval,
+                           type::uuid,
+                           bytea,
+                           name,
+                           oid,
+                           cidr,
+                           inet,
+                           time,
+                           timetz,
+                           jsonb};
   if (std::ranges::find(known, type) != std::end(known)) return true;
   const auto* found = type >= catalog::first_normal_oid ? analysis.snapshot().type(type) : nullptr;
   return found != nullptr && found->kind == 'e';

@@ -47,7 +47,8 @@ bool differ(const Constant& a, const Constant& b) {
 bool is_set(const Site& site, const Arm& arm) {
   const auto* select = arm.select;
   if (select->n_locking_clause != 0 || select->n_group_clause != 0 || select->having_clause != nullptr ||
-       !has_only_scalars(site.analysis, select, {.level = arm.level})) return false;
+      !has_only_scalars(site.analysis, select, {.level = arm.level}))
+    return false;
   if (is_plain_distinct(select)) return true;
   if (!is_simple(select)) return false;
   const auto columns = columns_in_list(site.analysis, select, *arm.level);
