@@ -147,6 +147,8 @@ bool Walk::children(Node* node, const Place& place) {
     if (link->testexpr != nullptr && !expressions(&link->testexpr, below)) return false;
     return statement(link->subselect->select_stmt, place);
   }
+  // What it is ordered by must be among its arguments.
+  if (node->node_case == PG_QUERY__NODE__NODE_FUNC_CALL && node->func_call->agg_distinct) below.fixed = true;
   const auto* logic = node->node_case == PG_QUERY__NODE__NODE_BOOL_EXPR ? node->bool_expr : nullptr;
   if (logic == nullptr || logic->boolop == PG_QUERY__BOOL_EXPR_TYPE__NOT_EXPR) below.truth = false;
   if (logic != nullptr && logic->boolop == PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR) below.conjunction = node;
