@@ -11,6 +11,7 @@ std::string text_of(const json::value& root, std::string_view pointer) {
   boost::system::error_code ignored;
   const auto* value = root.find_pointer(pointer, ignored);
   if (value == nullptr || value->is_null()) return {};
+  if (value->is_double()) return fmt::format("{:.2f}", value->get_double());
   return value->is_string() ? std::string(value->get_string()) : json::serialize(*value);
 }
 

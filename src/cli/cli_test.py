@@ -223,7 +223,7 @@ def test_analyze_prints_what_is_known() -> None:
         "statement   select",
         "tables      public.pages",
         "complexity  simple",
-        "cost        12.5",
+        "cost        12.50",
         "rows        3",
         "plan        Sort",
         "            Seq Scan",

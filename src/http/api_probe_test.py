@@ -20,6 +20,7 @@ INPUTS: dict[tuple[str, str], Any] = {
     ("put", "/api/v1/cache/entries/{key}"): {"result": [1]},
     ("post", "/api/v1/performance/create-alert"): {"metric_type": "cpu_usage", "threshold_value": 80},
     ("post", f"{PREFIX}/analyze-query"): {"query": "SELECT 1", "database_type": "postgresql"},
+    ("post", f"{PREFIX}/optimize-query"): {"query": "SELECT 1", "optimization_level": 2},
 }
 
 
