@@ -2,20 +2,15 @@
 
 #include <gtest/gtest.h>
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
-#include "http/api.hpp"
-#include "http/fuzz/sample.hpp"
-#include "http/target.hpp"
+#include "http/test_ask.hpp"
 
 namespace millrace::http {
 namespace {
 
 namespace json = boost::json;
-
-asio::awaitable<Result<>> reachable() { co_return Result<>(); }
 
 class AlertsApi : public testing::Test {
  protected:
@@ -24,19 +19,7 @@ class AlertsApi : public testing::Test {
                   std::move(method), target, std::move(body));
   }
   static Response ask_of(const Sources& sources, std::string method, const std::string& target, std::string body = {}) {
-    asio::io_context context;
-    Response answer;
-    sample::Text text(std::move(body));
-    const auto router = api(sources);
-    asio::co_spawn(context,
-                   router->answer({.method = std::move(method),
-                                   .raw_target = target,
-                                   .target = parse_target(target).value(),
-                                   .headers = {{"content-type", "application/json"}}},
-                                  text),
-                   [&answer](std::exception_ptr, Response response) { answer = std::move(response); });
-    context.run();
-    return answer;
+    return http::ask(*api(sources), std::move(method), target, std::move(body));
   }
   json::value asked(const std::string& method, const std::string& target, std::string body = {}) {
     const Response answer = ask(method, target, std::move(body));

@@ -2,21 +2,16 @@
 
 #include <gtest/gtest.h>
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
-#include "http/api.hpp"
-#include "http/fuzz/sample.hpp"
-#include "http/target.hpp"
+#include "http/test_ask.hpp"
 #include "pipeline/cacheability_test.hpp"
 
 namespace millrace::http {
 namespace {
 
 namespace json = boost::json;
-
-asio::awaitable<Result<>> reachable() { co_return Result<>(); }
 
 class AnalysisApi : public testing::Test {
  protected:
@@ -40,19 +35,7 @@ class AnalysisApi : public testing::Test {
          }});
   }
   Response ask(const std::string& body, const std::shared_ptr<const Router>& of) {
-    asio::io_context context;
-    Response answer;
-    sample::Text text(body);
-    const std::string target = "/api/v1/optimization/analyze-query";
-    asio::co_spawn(context,
-                   of->answer({.method = "POST",
-                               .raw_target = target,
-                               .target = parse_target(target).value(),
-                               .headers = {{"content-type", "application/json"}}},
-                              text),
-                   [&answer](std::exception_ptr, Response response) { answer = std::move(response); });
-    context.run();
-    return answer;
+    return http::ask(*of, "POST", "/api/v1/optimization/analyze-query", body);
   }
   json::value analyzed(std::string_view query) {
     const Response answer = ask(json::serialize(json::object{{"query", query}}), router(&reads_));

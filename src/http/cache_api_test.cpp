@@ -2,14 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "http/api.hpp"
-#include "http/fuzz/sample.hpp"
 #include "http/metrics.hpp"
-#include "http/target.hpp"
+#include "http/test_ask.hpp"
 
 namespace millrace::http {
 namespace {
@@ -21,24 +19,11 @@ const std::string entries = "/api/v1/cache/entries/";
 const std::string invalidate = "/api/v1/cache/invalidate";
 const std::string statistics = "/api/v1/cache/statistics";
 
-asio::awaitable<Result<>> reachable() { co_return Result<>(); }
-
 class CacheApi : public testing::Test {
  protected:
   Response ask(std::string method, const std::string& target, std::string body = {}, Headers headers = {}) {
     headers.emplace_back("content-type", "application/json");
-    asio::io_context context;
-    Response answer;
-    sample::Text text(std::move(body));
-    asio::co_spawn(context,
-                   router_->answer({.method = std::move(method),
-                                    .raw_target = target,
-                                    .target = parse_target(target).value(),
-                                    .headers = std::move(headers)},
-                                   text),
-                   [&answer](std::exception_ptr, Response response) { answer = std::move(response); });
-    context.run();
-    return answer;
+    return http::ask(*router_, std::move(method), target, std::move(body), std::move(headers));
   }
   json::value ask_json(std::string method, const std::string& target, std::string body = {}) {
     const Response answer = ask(std::move(method), target, std::move(body));

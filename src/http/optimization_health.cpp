@@ -26,7 +26,7 @@ OptimizationHealth optimization_health(const Result<>& postgresql, const Result<
   const std::string absent = "not in this version";
   OptimizationHealth health{
       .services = {.postgresql = postgresql ? available() : unavailable(postgresql.error().message),
-                   .optimization_engine = unavailable(absent),
+                   .optimization_engine = available(),
                    .cache_manager = cache ? available() : unavailable(cache.error().message),
                    .performance_monitor = available(),
                    .query_executor = unavailable(absent),

@@ -42,7 +42,7 @@ OptimizationStatus optimization_status(const MonitorSnapshot& snapshot, std::str
                  .queries = queries_of(snapshot)};
   status.change_streams = std::move(change_streams);
   status.warnings = {
-      "optimization engine: not in this version; queries pass through as they are, and its figures are null",
+      "optimization engine: it rewrites what optimize-query is asked, not what passes; its figures are null",
       "executor: not in this version; there is no circuit breaker, no thread pool and no clean-up to report",
   };
   return status;

@@ -1,13 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/json/parse.hpp>
 
 #include "base/clock.hpp"
-#include "http/api.hpp"
-#include "http/fuzz/sample.hpp"
-#include "http/target.hpp"
+#include "http/test_ask.hpp"
 
 namespace millrace::http {
 namespace {
@@ -16,8 +13,6 @@ namespace json = boost::json;
 
 constexpr std::int64_t second = 1'000'000'000;
 constexpr std::int64_t ms = 1'000'000;
-
-asio::awaitable<Result<>> reachable() { co_return Result<>(); }
 
 /// An API over a monitor whose clock is the test's.
 class Performance {
@@ -57,17 +52,7 @@ class Performance {
     if (monitor->records()) monitor->make_history(now);
   }
 
-  Response answer(const std::string& target) const {
-    asio::io_context context;
-    Response answer;
-    sample::Text nothing("");
-    asio::co_spawn(
-        context,
-        router->answer({.method = "GET", .raw_target = target, .target = parse_target(target).value()}, nothing),
-        [&answer](std::exception_ptr, Response response) { answer = std::move(response); });
-    context.run();
-    return answer;
-  }
+  Response answer(const std::string& target) const { return http::ask(*router, "GET", target); }
 
   json::value ask(const std::string& target) const {
     const Response got = answer("/api/v1/performance/" + target);
