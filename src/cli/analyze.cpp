@@ -2,10 +2,8 @@
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
-#include <cstdio>
 
 #include "cli/answer_text.hpp"
-#include "cli/exit_code.hpp"
 #include "cli/running_millrace.hpp"
 
 namespace millrace::cli {
@@ -13,7 +11,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr auto patience = std::chrono::seconds(20);
 constexpr auto path = "/api/v1/optimization/analyze-query";
 
 std::string cache_text(const json::value& root) {
@@ -36,22 +33,9 @@ std::string analysis_text(std::string_view body) {
          lines("note", root, "/warnings");
 }
 
-int analyze(const config::Sources& sources, const GivenQuery& options) {
-  const auto loaded = config::load(sources);
-  if (!loaded) {
-    fmt::print(stderr, "{}\n", loaded.error().message);
-    return bad_usage;
-  }
-  const RunningMillrace millrace(loaded->settings);
-  const auto answer =
-      millrace.call({.method = "POST", .path = path, .body = json::serialize(asked_of(options))}, patience);
-  if (!answer || answer->status != 200) {
-    fmt::print(stderr, "Millrace at {} gives no analysis: {}\n", millrace.address(),
-               answer ? reason_of(*answer) : answer.error().message);
-    return failed;
-  }
-  fmt::print("{}{}", options.json ? answer->body : analysis_text(answer->body), options.json ? "\n" : "");
-  return succeeded;
+int analyze(const config::Sources& sources, const GivenQuery& given) {
+  HttpCall call{.method = "POST", .path = path, .body = json::serialize(asked_of(given))};
+  return print(ask_running(sources, std::move(call), "analysis"), given.json, analysis_text);
 }
 
 }  // namespace millrace::cli

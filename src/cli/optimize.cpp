@@ -2,10 +2,8 @@
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
-#include <cstdio>
 
 #include "cli/answer_text.hpp"
-#include "cli/exit_code.hpp"
 #include "cli/running_millrace.hpp"
 
 namespace millrace::cli {
@@ -13,7 +11,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr auto patience = std::chrono::seconds(20);
 constexpr auto path = "/api/v1/optimization/optimize-query";
 
 std::string rules_not_used(const json::value& root) {
@@ -41,22 +38,10 @@ std::string optimization_text(std::string_view body) {
 }  // namespace
 
 int optimize(const config::Sources& sources, const GivenQuery& given, int level) {
-  const auto loaded = config::load(sources);
-  if (!loaded) {
-    fmt::print(stderr, "{}\n", loaded.error().message);
-    return bad_usage;
-  }
   auto asked = asked_of(given);
   asked["optimization_level"] = level;
-  const RunningMillrace millrace(loaded->settings);
-  const auto answer = millrace.call({.method = "POST", .path = path, .body = json::serialize(asked)}, patience);
-  if (!answer || answer->status != 200) {
-    fmt::print(stderr, "Millrace at {} gives no other text: {}\n", millrace.address(),
-               answer ? reason_of(*answer) : answer.error().message);
-    return failed;
-  }
-  fmt::print("{}{}", given.json ? answer->body : optimization_text(answer->body), given.json ? "\n" : "");
-  return succeeded;
+  HttpCall call{.method = "POST", .path = path, .body = json::serialize(asked)};
+  return print(ask_running(sources, std::move(call), "other text"), given.json, optimization_text);
 }
 
 }  // namespace millrace::cli

@@ -16,7 +16,6 @@
 namespace millrace::cli {
 namespace {
 
-constexpr auto patience = std::chrono::seconds(20);
 constexpr std::size_t narrowest = 100;
 constexpr std::string_view clear_screen = "\x1b[H\x1b[2J";
 
@@ -32,27 +31,6 @@ std::string cut(std::string line, std::size_t width) {
   while (width > 0 && (static_cast<unsigned char>(line[width]) & 0xC0U) == 0x80) --width;
   line.resize(width);
   return line;
-}
-
-struct Answer {
-  int exit_code = failed;  ///< `succeeded`: there is one; else it was said why there is none
-  std::string body = {};
-};
-
-Answer ask(const config::Sources& sources, const std::string& path) {
-  const auto loaded = config::load(sources);
-  if (!loaded) {
-    fmt::print(stderr, "{}\n", loaded.error().message);
-    return {.exit_code = bad_usage};
-  }
-  const RunningMillrace millrace(loaded->settings);
-  auto answer = millrace.call({.path = path}, patience);
-  if (answer && answer->status == 200) return {.exit_code = succeeded, .body = std::move(answer->body)};
-  std::string why = answer ? fmt::format("HTTP {}", answer->status) : answer.error().message;
-  if (answer && answer->status == 401) why = "it needs the key in MILLRACE_API_KEY";
-  if (answer && answer->status == 503) why = "it doesn't record queries, or is busy";
-  fmt::print(stderr, "Millrace at {} doesn't say: {}\n", millrace.address(), why);
-  return {};
 }
 
 std::string top_table(std::string_view body) {
@@ -103,7 +81,7 @@ int top(const config::Sources& sources, const TopOptions& options, bool json) {
   const std::string path =
       fmt::format("/api/v1/performance/templates?sort={}&limit={}{}", options.sort, options.limit, window);
   while (true) {
-    const Answer answer = ask(sources, path);
+    const Answer answer = ask_running(sources, {.path = path}, "figures");
     if (answer.exit_code != succeeded) return answer.exit_code;
     if (options.every != 0 && terminal_width() != 0) fmt::print("{}", clear_screen);
     fmt::print("{}", json ? answer.body + "\n" : top_table(answer.body));
@@ -114,10 +92,9 @@ int top(const config::Sources& sources, const TopOptions& options, bool json) {
 }
 
 int slow(const config::Sources& sources, const SlowOptions& options, bool json) {
-  const Answer answer = ask(sources, fmt::format("/api/v1/performance/slow-queries?limit={}&min_duration_ms={}",
-                                                 options.limit, options.min_duration_ms));
-  if (answer.exit_code == succeeded) fmt::print("{}", json ? answer.body + "\n" : slow_list(answer.body));
-  return answer.exit_code;
+  const std::string path = fmt::format("/api/v1/performance/slow-queries?limit={}&min_duration_ms={}", options.limit,
+                                       options.min_duration_ms);
+  return print(ask_running(sources, {.path = path}, "figures"), json, slow_list);
 }
 
 }  // namespace millrace::cli

@@ -1,16 +1,13 @@
 #include "cli/status.hpp"
 
 #include <boost/json/parse.hpp>
-#include <cstdio>
 
-#include "cli/exit_code.hpp"
 #include "cli/figures.hpp"
 #include "cli/running_millrace.hpp"
 
 namespace millrace::cli {
 namespace {
 
-constexpr auto patience = std::chrono::seconds(5);
 constexpr auto path = "/api/v1/optimization/status";
 
 std::string duration(const Figures& figures, const std::string& pointer) {
@@ -54,20 +51,7 @@ std::string status_summary(std::string_view body) {
 }
 
 int status(const config::Sources& sources, bool json) {
-  const auto loaded = config::load(sources);
-  if (!loaded) {
-    fmt::print(stderr, "{}\n", loaded.error().message);
-    return bad_usage;
-  }
-  const RunningMillrace millrace(loaded->settings);
-  const auto answer = millrace.call({.path = path}, patience);
-  if (!answer || answer->status != 200) {
-    fmt::print(stderr, "Millrace at {} gives no status: {}\n", millrace.address(),
-               answer ? fmt::format("HTTP {}", answer->status) : answer.error().message);
-    return failed;
-  }
-  fmt::print("{}{}", json ? answer->body : status_summary(answer->body), json ? "\n" : "");
-  return succeeded;
+  return print(ask_running(sources, {.path = path}, "status"), json, status_summary);
 }
 
 }  // namespace millrace::cli
