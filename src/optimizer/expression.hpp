@@ -25,6 +25,11 @@ std::optional<bool> boolean_constant(const Node* node);
 /// The type of what a rule may ask of; 0: not known.
 Oid type_of(const Analysis& analysis, const Node* node, Scope scope);
 
+/// The name of an operator without a schema. Empty: it has one.
+std::string_view operator_name(const PgQuery__AExpr* expression);
+/// One of "=", "<>", "<", "<=", ">", ">=", without a schema. Empty: it is another.
+std::string_view comparison_name(const PgQuery__AExpr* expression);
+
 /// A comparison by one of PostgreSQL's own operators; `name`: "=", "<>", "<", "<=", ">", ">=". Null: something else.
 struct Comparison {
   std::string_view name;
@@ -56,18 +61,6 @@ bool is_simple(const Select* select);
 bool has_only_scalars(const Analysis& analysis, const Select* select, Scope scope);
 /// ROLLUP and its kin: they put NULLs in columns' place.
 bool has_grouping_sets(const Select* select);
-
-/// No row can make it fail, whatever the data: rules may let it be evaluated for more rows, or fewer. Literals and what
-/// depends on no row fail always or never.
-bool cannot_fail(Analysis& analysis, const Node* node, Scope scope, const Cte* ctes);
-
-/// Of a simple SELECT from tables: its conditions. (Its list is the caller's to look at.)
-bool select_cannot_fail(Analysis& analysis, Select* select, Scope parent, const Cte* ctes);
-
-/// The same, and nor can PostgreSQL find fault with it before it has seen a row: all names are known, types fit, and
-/// literals are values of theirs. So it may be left out.
-bool can_go(Analysis& analysis, const Node* node, Scope scope, const Cte* ctes);
-bool select_can_go(Analysis& analysis, Select* select, Scope parent, const Cte* ctes);
 
 /// Whether it is certainly not NULL in the rows that the conjuncts of its level leave.
 bool not_null(const Analysis& analysis, const Node* node, Scope scope, bool by_conjuncts = true);

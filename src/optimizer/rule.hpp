@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "optimizer/cannot_fail.hpp"
 #include "optimizer/expression.hpp"
 #include "optimizer/rewriter.hpp"
 #include "optimizer/walk.hpp"
