@@ -12,8 +12,8 @@ Versions::Versions() : numbers_(static_cast<std::uint64_t*>(std::calloc(count, s
   if (!numbers_) throw std::bad_alloc();
 }
 
-Dependency Versions::of(std::string_view name) {
-  return static_cast<Dependency>(XXH3_64bits(name.data(), name.size()) % count);
-}
+std::uint64_t Versions::hash(std::string_view text) { return XXH3_64bits(text.data(), text.size()); }
+
+Dependency Versions::of(std::string_view name) { return static_cast<Dependency>(hash(name) % count); }
 
 }  // namespace millrace::cache

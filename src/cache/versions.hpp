@@ -29,6 +29,8 @@ class Versions {
   /// Names are "table:DATABASE:OID", "catalog:DATABASE", "database:DATABASE", "tag:NAME", ... The same in every
   /// process.
   static Dependency of(std::string_view name);
+  /// Stands for a long text in such a name.
+  static std::uint64_t hash(std::string_view text);
 
   std::uint64_t current(Dependency dependency) const { return number(dependency).load(std::memory_order_acquire); }
   Seen see(Dependency dependency) const { return {dependency, current(dependency)}; }

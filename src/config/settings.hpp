@@ -112,6 +112,7 @@ struct Settings {
   std::chrono::seconds cache_default_ttl_seconds{60};
   bool enable_change_stream = true;
   int change_stream_max_retained_mb = 1024;
+  int change_stream_row_values_mb = 64;
   int cache_invalidation_batch_size = 100;
   bool enable_cache_consistency_monitoring = true;
 

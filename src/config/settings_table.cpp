@@ -246,6 +246,10 @@ std::vector<Group> groups() {
            {"CHANGE_STREAM_MAX_RETAINED_MB", Count{&Settings::change_stream_max_retained_mb, 1, 1048576}, reload,
             "How much of its log PostgreSQL may keep for a change stream's slot; when it is more the slot is given up, "
             "and the stream begins anew later. Should be more than PostgreSQL writes in half a minute."},
+           {"CHANGE_STREAM_ROW_VALUES_MB", Count{&Settings::change_stream_row_values_mb, 0, 1048576}, restart,
+            "How much memory may hold what PostgreSQL doesn't tell of changed rows: what a column was before, for a "
+            "table whose replica identity is its key. A row takes about 40 bytes a column; a table that is too large "
+            "isn't followed by value. 0: none is."},
            {"CACHE_INVALIDATION_BATCH_SIZE", Count{&Settings::cache_invalidation_batch_size, 1, 1000000}, cache,
             "How many invalidations are worked off together."},
            {"ENABLE_CACHE_CONSISTENCY_MONITORING", Switch{&Settings::enable_cache_consistency_monitoring}, cache,

@@ -68,15 +68,16 @@ std::vector<cache::Dependency> touched_by(const integration::Transaction& done, 
 /// Who registers a column, sees the versions and then asks whether all is visible: either it is told here that its
 /// column is tracked, or it is told there that the change isn't visible.
 void make_stale(pipeline::ReadCache& reads, integration::Freshness& freshness, catalog::Catalog* catalog,
-                const std::string& database, const integration::Transaction& done) {
+                integration::RowReader& rows, const std::string& database, const integration::Transaction& done) {
   const auto snapshot = catalog == nullptr ? nullptr : catalog->current();
   freshness.committed(done.xid, touched_by(done, database, snapshot.get()));
   auto& counted = reads.invalidations();
   for (const Oid table : done.tables) counted.add(database, table, pipeline::InvalidationReason::change_stream);
   if (done.everything) counted.add(database, 0, pipeline::InvalidationReason::change_stream);
-  for (const auto stale : made_stale_by(done, database, snapshot.get(), reads.tracked_columns())) {
+  for (const auto stale : made_stale_by(done, database, snapshot.get(), reads.tracked_columns(), rows.values())) {
     reads.versions().changed(stale);
   }
+  rows.look();
   // DDL isn't told, but a table that has changed is described anew with its next row.
   if (snapshot && std::ranges::any_of(done.described, [&](const auto& table) { return is_other(*table, *snapshot); })) {
     catalog->ddl_passed();
@@ -93,14 +94,19 @@ void ChangeStreams::start(const std::string& database, CatalogOf catalog) {
   const auto freshness = reads->freshness(database);
   auto& logged = logged_[database];
   if (!logged) logged = std::make_shared<std::string>();
+  const auto query = [io = &io_, shared = &shared_, missing = &missing_, database](std::string sql) {
+    return ask(io, shared, missing, database, std::move(sql));
+  };
+  constexpr std::size_t bytes_a_row = 40;
+  const auto mb = static_cast<std::size_t>(shared_.rules.load()->settings->change_stream_row_values_mb);
+  const auto rows = std::make_shared<integration::RowReader>(io_, query, freshness, (mb << 20) / bytes_a_row);
   const auto apply = [reads, database](const pipeline::Changes& changes) {
     reads->apply(changes, database, pipeline::InvalidationReason::gap);
   };
   ChangeStreamParts parts{
       .open = [io = &io_, shared = &shared_, missing = &missing_,
                database] { return open(io, shared, missing, database); },
-      .query = [io = &io_, shared = &shared_, missing = &missing_,
-                database](std::string sql) { return ask(io, shared, missing, database, std::move(sql)); },
+      .query = query,
       .logged = logged,
       .most_retained =
           [shared = &shared_] {
@@ -109,17 +115,19 @@ void ChangeStreams::start(const std::string& database, CatalogOf catalog) {
       .confirm_catalogs = [catalog] { return confirm(catalog()); },
       .freshness = freshness,
       .committed =
-          [reads, freshness, catalog, database](const integration::Transaction& done) {
-            make_stale(*reads, *freshness, catalog().get(), database, done);
+          [reads, freshness, catalog, rows, database](const integration::Transaction& done) {
+            make_stale(*reads, *freshness, catalog().get(), *rows, database, done);
           },
       .everything_may_have_changed =
-          [apply] {
+          [apply, rows] {
+            rows->values().forget_all();
             pipeline::Changes changes;
             changes.everything = true;
             apply(changes);
           },
       .tables_may_have_changed =
-          [apply, catalog](std::span<const Oid> tables) {
+          [apply, catalog, rows](std::span<const Oid> tables) {
+            for (const Oid table : tables) rows->values().forget(table);
             const auto known = catalog();
             const auto snapshot = known ? known->current() : nullptr;
             pipeline::Changes changes;
@@ -127,7 +135,7 @@ void ChangeStreams::start(const std::string& database, CatalogOf catalog) {
             apply(changes);
           },
   };
-  streams_[database] = integration::ChangeStream::start(io_, std::move(parts), database);
+  streams_[database] = {.stream = integration::ChangeStream::start(io_, std::move(parts), database), .rows = rows};
 }
 
 void ChangeStreams::end(const std::string& database, std::function<void()> done) {
@@ -136,7 +144,8 @@ void ChangeStreams::end(const std::string& database, std::function<void()> done)
     const std::lock_guard lock(mutex_);
     const auto found = streams_.find(database);
     if (found != streams_.end()) {
-      stream = found->second;
+      stream = found->second.stream;
+      found->second.rows->stop();
       streams_.erase(found);
       std::erase_if(ending_, [](const auto& other) { return other.expired(); });
       ending_.push_back(stream);
@@ -148,18 +157,21 @@ void ChangeStreams::end(const std::string& database, std::function<void()> done)
 
 void ChangeStreams::look(const std::string& database) {
   const std::lock_guard lock(mutex_);
-  if (const auto found = streams_.find(database); found != streams_.end()) found->second->look();
+  if (const auto found = streams_.find(database); found != streams_.end()) found->second.stream->look();
 }
 
 void ChangeStreams::reconnect() {
   const std::lock_guard lock(mutex_);
-  for (const auto& [name, stream] : streams_) stream->reconnect();
+  for (const auto& [name, one] : streams_) one.stream->reconnect();
 }
 
 std::vector<integration::StreamStatus> ChangeStreams::status() const {
   const std::lock_guard lock(mutex_);
   std::vector<integration::StreamStatus> all;
-  for (const auto& [name, stream] : streams_) all.push_back(stream->status());
+  for (const auto& [name, one] : streams_) {
+    all.push_back(one.stream->status());
+    all.back().rows_known = one.rows->values().rows();
+  }
   return all;
 }
 
@@ -168,7 +180,10 @@ void ChangeStreams::stop(std::function<void()> done) {
   stopped_ = true;
   // Calls `done` when the last copy is gone.
   const std::shared_ptr<void> last(nullptr, [done = std::move(done)](void*) { done(); });
-  for (const auto& [name, stream] : streams_) stream->stop([last] {});
+  for (const auto& [name, one] : streams_) {
+    one.rows->stop();
+    one.stream->stop([last] {});
+  }
   for (const auto& ending : ending_) {
     if (const auto stream = ending.lock()) stream->stop([last] {});
   }

@@ -9,6 +9,7 @@
 
 #include "catalog/catalog.hpp"
 #include "integration/change_stream.hpp"
+#include "integration/row_reader.hpp"
 
 namespace millrace::gateway {
 
@@ -47,7 +48,11 @@ class ChangeStreams {
   const Missing missing_;
   mutable std::mutex mutex_;
   bool stopped_ = false;
-  std::map<std::string, std::shared_ptr<integration::ChangeStream>> streams_;
+  struct Followed {
+    std::shared_ptr<integration::ChangeStream> stream;
+    std::shared_ptr<integration::RowReader> rows;
+  };
+  std::map<std::string, Followed> streams_;
   std::vector<std::weak_ptr<integration::ChangeStream>> ending_;
   std::map<std::string, std::shared_ptr<std::string>> logged_;  ///< of ChangeStreamParts
 };

@@ -11,6 +11,7 @@ namespace {
 using catalog::Oid;
 using integration::Change;
 using integration::Row;
+using integration::RowValues;
 using integration::Table;
 using integration::pgoutput::OldRow;
 using integration::pgoutput::ValueKind;
@@ -41,9 +42,11 @@ class ColumnChanges {
   ColumnChanges(std::vector<Oid> tables, std::string column, std::optional<std::size_t> place)
       : tables_(std::move(tables)), column_(std::move(column)), place_(place) {}
 
-  void add(const Change& change) {
+  void add(const Change& change, RowValues& row_values) {
+    const bool is_told = !place_ || change.table->replica_identity == 'f' || in_identity(change);
+    const auto old = is_told ? std::nullopt : row_values.follow(change, *place_);
     if (!known_) return;
-    known_ = place_ && add_new(change) && add_old(change) && values_.size() <= most_values;
+    known_ = place_ && add_new(change, old) && add_old(change, old) && values_.size() <= most_values;
   }
 
   void tell(std::vector<cache::Dependency>& to, std::string_view database) {
@@ -60,6 +63,9 @@ class ColumnChanges {
   }
 
  private:
+  void add_value(RowValues::Value value) {
+    if (value != RowValues::null && (values_.empty() || values_.back() != value)) values_.push_back(value);
+  }
   /// False: the value isn't told.
   bool add_value(const Row& row) {
     if (*place_ >= row.size()) return false;
@@ -67,7 +73,7 @@ class ColumnChanges {
       case ValueKind::null:  // which is equal to nothing
         return true;
       case ValueKind::text:
-        if (values_.empty() || values_.back() != row.value(*place_)) values_.push_back(row.value(*place_));
+        add_value(RowValues::value_of(row.value(*place_)));
         return true;
       case ValueKind::unchanged:
       case ValueKind::binary:
@@ -76,16 +82,20 @@ class ColumnChanges {
     return false;
   }
 
-  bool add_new(const Change& change) {
+  bool add_new(const Change& change, std::optional<RowValues::Value> old) {
     if (change.kind == Change::Kind::delete_) return true;
-    // Large and as it was: the old row says what, if it is told.
-    const bool as_it_was = change.kind == Change::Kind::update && change.old_kind == OldRow::full &&
+    // Large and as it was: the old row says what, if it is known.
+    const bool as_it_was = change.kind == Change::Kind::update && (old || change.old_kind == OldRow::full) &&
                            *place_ < change.row.size() && change.row.kind(*place_) == ValueKind::unchanged;
     return as_it_was || add_value(change.row);
   }
 
-  bool add_old(const Change& change) {
+  bool add_old(const Change& change, std::optional<RowValues::Value> old) {
     if (change.kind == Change::Kind::insert) return true;
+    if (old) {
+      add_value(*old);
+      return true;
+    }
     switch (change.old_kind) {
       case OldRow::full:
         return add_value(change.old_row);
@@ -105,7 +115,7 @@ class ColumnChanges {
   std::string column_;
   std::optional<std::size_t> place_;  ///< in the table that has changed; null: it isn't told
   bool known_ = true;
-  std::vector<std::string_view> values_;  ///< point into the transaction
+  std::vector<RowValues::Value> values_;
 };
 
 /// The rows of one table that a transaction has changed.
@@ -133,8 +143,8 @@ class TableChanges {
 
   /// False: which rows they are isn't known.
   bool known() const { return known_; }
-  void add(const Change& change) {
-    for (auto& column : columns_) column.add(change);
+  void add(const Change& change, RowValues& row_values) {
+    for (auto& column : columns_) column.add(change, row_values);
   }
   void tell(std::vector<cache::Dependency>& to, std::string_view database) {
     for (auto& column : columns_) column.tell(to, database);
@@ -156,9 +166,13 @@ void add_with_ancestors(std::vector<Oid>& tables, Oid table, const catalog::Snap
 }
 
 std::vector<cache::Dependency> made_stale_by(const integration::Transaction& done, std::string_view database,
-                                             const catalog::Snapshot* snapshot,
-                                             const pipeline::TrackedColumns& tracked) {
-  if (done.everything) return {ReadCache::of_everything(database)};
+                                             const catalog::Snapshot* snapshot, const pipeline::TrackedColumns& tracked,
+                                             RowValues& row_values) {
+  if (done.everything) {
+    row_values.forget_all();
+    return {ReadCache::of_everything(database)};
+  }
+  row_values.described(done);
   // By how the table was described, which may change within a transaction.
   std::map<const Table*, TableChanges> changes;
   std::vector<Oid> by_value;  ///< tables of which rows are told
@@ -170,7 +184,7 @@ std::vector<cache::Dependency> made_stale_by(const integration::Transaction& don
         at = changes.emplace(&table, TableChanges(table, database, *snapshot, tracked)).first;
         by_value.push_back(table.oid);
       }
-      at->second.add(change);
+      at->second.add(change, row_values);
     }
   }
   for (const auto& [table, rows] : changes) {
@@ -182,7 +196,9 @@ std::vector<cache::Dependency> made_stale_by(const integration::Transaction& don
     add_with_ancestors(touched, table, snapshot);
     const bool is_told =
         std::ranges::find(by_value, table) != by_value.end() && !std::ranges::binary_search(done.truncated, table);
-    if (!is_told) add_with_ancestors(unknown, table, snapshot);
+    if (is_told) continue;
+    row_values.forget(table);
+    add_with_ancestors(unknown, table, snapshot);
   }
   for (const Oid table : touched) stale.push_back(ReadCache::of_table(database, table));
   for (const Oid table : unknown) stale.push_back(ReadCache::of_unknown_rows(database, table));

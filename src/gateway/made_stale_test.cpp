@@ -97,7 +97,7 @@ class MadeStaleTest : public testing::Test {
   Names stale(const integration::Transaction& done, Oid of = 0, bool known = true) {
     if (!snapshot_) snapshot_ = builder_.build();
     if (of == 0) of = people_;
-    const auto all = made_stale_by(done, "app", known ? snapshot_.get() : nullptr, tracked_);
+    const auto all = made_stale_by(done, "app", known ? snapshot_.get() : nullptr, tracked_, row_values_);
     Names names;
     const auto look = [&](cache::Dependency dependency, std::string name) {
       if (std::ranges::find(all, dependency) != all.end()) names.insert(std::move(name));
@@ -117,6 +117,7 @@ class MadeStaleTest : public testing::Test {
   catalog::SnapshotBuilder builder_;
   std::shared_ptr<const catalog::Snapshot> snapshot_;
   pipeline::TrackedColumns tracked_;
+  integration::RowValues row_values_{100};
   Oid people_;
 };
 
@@ -131,6 +132,32 @@ TEST_F(MadeStaleTest, UpdatedWithoutTheOldRow) {
   EXPECT_EQ(stale(of({update('d', OldRow::none, {}, row({"1", "2", unchanged}))})), (Names{"table", "id=1", "team?"}));
   // It would be told.
   EXPECT_EQ(stale(of({update('f', OldRow::none, {}, row({"1", "2", "x"}))})), (Names{"table", "id?", "team?"}));
+}
+
+TEST_F(MadeStaleTest, UpdatedWithoutTheOldRowWhichIsKnown) {
+  EXPECT_EQ(stale(of({update('d', OldRow::none, {}, row({"1", "2", "x"}))})), (Names{"table", "id=1", "team?"}));
+  auto load = row_values_.next_load();
+  ASSERT_TRUE(load);
+  EXPECT_EQ(load->table, people_);
+  EXPECT_EQ(load->key, std::vector<std::string>{"id"});
+  EXPECT_EQ(load->column, "team");
+  load->add({"1", "2"});
+  load->add({"3", "4"});
+  load->add({"4", std::nullopt});
+  row_values_.loaded(std::move(*load));
+  EXPECT_EQ(stale(of({update('d', OldRow::none, {}, row({"1", "3", "x"}))})),
+            (Names{"table", "id=1", "team=2", "team=3"}));
+  EXPECT_EQ(stale(of({update('d', OldRow::none, {}, row({"1", "3", "y"}))})), (Names{"table", "id=1", "team=3"}));
+  EXPECT_EQ(stale(of({update('d', OldRow::none, {}, row({"4", "1", "y"}))})), (Names{"table", "id=4", "team=1"}));
+  EXPECT_EQ(stale(of({update('d', OldRow::key, row({"1", null, null}), row({"2", "1", "y"}))})),
+            (Names{"table", "id=1", "id=2", "team=3", "team=1"}));
+  EXPECT_EQ(stale(of({deleted('d', OldRow::key, row({"3", null, null}))})), (Names{"table", "id=3", "team=4"}));
+  EXPECT_EQ(stale(of({deleted('d', OldRow::key, row({"3", null, null}))})), (Names{"table", "id=3", "team?"}));
+  // What of it changes without being told by row is to be read again.
+  auto done = of({});
+  done.tables = {people_};
+  EXPECT_EQ(stale(done), (Names{"table", "rows"}));
+  EXPECT_EQ(stale(of({update('d', OldRow::none, {}, row({"2", "2", "y"}))})), (Names{"table", "id=2", "team?"}));
 }
 
 TEST_F(MadeStaleTest, UpdatedWithTheOldKey) {

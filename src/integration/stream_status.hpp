@@ -34,6 +34,7 @@ struct StreamStatus {
   std::uint64_t rows = 0;             ///< changed by them
   std::uint64_t starts = 0;           ///< how often it became live; each but the first was after a gap
   bool settled = false;               ///< live, and what was under way when it became so, or a table was added, is over
+  std::uint64_t rows_known = 0;       ///< of which it is remembered what the stream doesn't tell: a column's old value
   std::uint64_t retained_bytes = 0;   ///< of the server's log, kept for the slot
   std::uint64_t lag_bytes = 0;        ///< of the server's log, not yet looked at when that was asked last
   std::optional<double> lag_ms;       ///< from the last transaction's commit until it was sent, by the server's clock
@@ -44,7 +45,7 @@ struct StreamStatus {
   std::vector<UnfollowedTable> unfollowed;  ///< the first few
 };
 BOOST_DESCRIBE_STRUCT(StreamStatus, (),
-                      (database, state, reason, remedy, transactions, rows, starts, settled, retained_bytes, lag_bytes,
-                       lag_ms, levels, proof_ms, tables_followed, tables_unfollowed, unfollowed))
+                      (database, state, reason, remedy, transactions, rows, starts, settled, rows_known, retained_bytes,
+                       lag_bytes, lag_ms, levels, proof_ms, tables_followed, tables_unfollowed, unfollowed))
 
 }  // namespace millrace::integration

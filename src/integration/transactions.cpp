@@ -234,7 +234,7 @@ Transaction Transactions::finish(Open open, Lsn commit_lsn, Lsn end_lsn, pgoutpu
   }
   for (auto& [oid, table] : open.described) {
     auto& known = tables_[oid];
-    if (!known || *known != *table) done.described.push_back(table);
+    done.described.push_back(table);
     known = std::move(table);
   }
   return done;

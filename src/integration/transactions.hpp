@@ -56,7 +56,7 @@ struct Transaction {
   std::vector<Change> changes;
   bool all_changes = true;                              ///< false: too many or too large to be kept: none is
   std::uint64_t rows = 0;                               ///< how many were changed, kept or not
-  std::vector<std::shared_ptr<const Table>> described;  ///< that are new, or other than when they were told last
+  std::vector<std::shared_ptr<const Table>> described;  ///< anew: perhaps as they were when they were told last
 };
 
 struct TransactionLimits {

@@ -63,14 +63,15 @@ TEST(Transactions, ACommittedOneSaysWhatItHasChanged) {
   EXPECT_EQ(transactions.bytes(), 0u);
 }
 
-TEST(Transactions, ATableIsToldOnceAndAgainWhenItIsAnother) {
+TEST(Transactions, ATableIsWhatItWasLastDescribedAs) {
   Transactions transactions;
   feed(transactions, {begin(1), relation(9, "a"), insert(9, {"t1", "n"}), commit()});
   auto done = feed(transactions, {begin(2), insert(9, {"t1", "n"}), commit(), begin(3), relation(9, "a"),
                                   insert(9, {"t1", "n"}), commit(), begin(4), relation(9, "other"), commit()});
   ASSERT_EQ(done.size(), 3u);
   EXPECT_TRUE(done[0].described.empty());
-  EXPECT_TRUE(done[1].described.empty());
+  ASSERT_EQ(done[1].described.size(), 1u);
+  EXPECT_EQ(*done[1].described[0], *done[0].changes[0].table);
   ASSERT_EQ(done[2].described.size(), 1u);
   EXPECT_EQ(done[2].described[0]->name, "other");
 }

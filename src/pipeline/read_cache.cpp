@@ -1,4 +1,5 @@
 #include "pipeline/read_cache.hpp"
+#include "integration/row_values.hpp"
 
 #include <fmt/format.h>
 
@@ -35,7 +36,11 @@ cache::Dependency ReadCache::of_unknown_values(std::string_view database, catalo
 }
 cache::Dependency ReadCache::of_value(std::string_view database, catalog::Oid table, std::string_view column,
                                       std::string_view value) {
-  return cache::Versions::of(fmt::format("value:{}:{}:{}:{}", table, column, value, database));
+  return of_value(database, table, column, integration::RowValues::value_of(value));
+}
+cache::Dependency ReadCache::of_value(std::string_view database, catalog::Oid table, std::string_view column,
+                                      std::uint64_t value) {
+  return cache::Versions::of(fmt::format("value:{}:{}:{:x}:{}", table, column, value, database));
 }
 cache::Dependency ReadCache::of_catalog(std::string_view database) {
   return cache::Versions::of(fmt::format("catalog:{}", database));

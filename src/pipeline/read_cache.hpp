@@ -127,6 +127,9 @@ class ReadCache {
   /// a change of a row in which the column had the value before, or has it since; as PostgreSQL writes it.
   static cache::Dependency of_value(std::string_view database, catalog::Oid table, std::string_view column,
                                     std::string_view value);
+  /// The same by the value's `integration::RowValues::value_of`.
+  static cache::Dependency of_value(std::string_view database, catalog::Oid table, std::string_view column,
+                                    std::uint64_t value);
   static cache::Dependency of_catalog(std::string_view database);
   static cache::Dependency of_everything(std::string_view database);
   static cache::Dependency of_tag(std::string_view tag);

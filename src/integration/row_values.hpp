@@ -1,0 +1,123 @@
+#pragma once
+
+#include <atomic>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "integration/transactions.hpp"
+
+namespace millrace::integration {
+
+/// What a column holds in each row of a table, by the row's key. With the replica identity that tables come with, the
+/// change stream doesn't tell what the other columns of a row were before it was changed or deleted; whoever has
+/// followed the table since it was read knows it. In the order of commits, as far as the stream has told; between two
+/// changes of one row it is that of their transactions, as the second had to wait for the first.
+///
+/// A column is followed once a change of its table has come whose old value would have been needed. The table is then
+/// read (`Load`), in parts that may each see another moment. What comes by the stream meanwhile counts more than what
+/// was read. Once all that the readers could see was told too, what was read of other rows is what they hold.
+///
+/// What rewrites a table (ALTER TABLE ... TYPE ... USING) isn't told, but gives it another file, and lets the stream
+/// describe the table anew before its next change: what is known isn't used then until the file was found to be the one
+/// that was read (`Check`).
+///
+/// Keys and values are kept as hashes: of 128 bits for keys, 64 for values. Belongs to one thread, where nothing else is
+/// said.
+class RowValues {
+ public:
+  /// Of a value as PostgreSQL writes it, which must not depend on settings.
+  using Value = std::uint64_t;
+  static constexpr Value null = 0;
+  static Value value_of(std::string_view text);
+
+  /// `most_rows`: of all tables' columns together; a row takes about 40 bytes.
+  explicit RowValues(std::size_t most_rows) : most_rows_(most_rows) {}
+
+  /// A row's column has changed, or a row has come or gone. Answers what the column was: nullopt: not known; nor of an
+  /// insert. To be called for each change of the table once the column is followed, in their order; `place`: of the
+  /// column in the table. Begins to follow it, where the old value would be of use.
+  std::optional<Value> follow(const Change& change, std::size_t place);
+  /// To be told of each transaction before its changes: which tables are described anew.
+  void described(const Transaction& done);
+  /// Rows of the table have changed of which `follow` wasn't told.
+  void forget(Oid table);
+  void forget_all();
+
+  /// A table that is to be read.
+  struct Load {
+    Oid table = 0;
+    std::string schema, name;
+    std::vector<std::string> key;  ///< columns
+    std::string column;
+    std::size_t most_rows = 0;
+    std::string file = {};  ///< that the rows were read from, by pg_relation_filenode
+    std::uint64_t number = 0;
+
+    /// A row's key, and then the column, as PostgreSQL writes them.
+    void add(const std::vector<std::optional<std::string>>& row);
+    std::size_t rows() const { return rows_.size(); }
+
+   private:
+    friend class RowValues;
+    using Key = std::pair<std::uint64_t, std::uint64_t>;
+    std::vector<std::pair<Key, Value>> rows_;
+  };
+  /// The next that is wanted; nothing before what came of it is said.
+  std::optional<Load> next_load();
+  /// All rows were read, and the stream has told all that the readers could see.
+  void loaded(Load load);
+  /// Not: it is tried anew when the next change comes, if `again`; else the column isn't followed.
+  void failed(const Load& load, bool again);
+
+  /// A table of which it is to be asked whether its file is still the one that was read.
+  struct Check {
+    Oid table = 0;
+    std::uint64_t number = 0;
+  };
+  std::optional<Check> next_check() const;
+  /// `file`: what was answered; "": there was no answer.
+  void checked(const Check& check, std::string_view file);
+
+  bool has_work() const;
+  /// Rows whose value is known. Thread-safe.
+  std::size_t rows() const { return rows_.load(std::memory_order_relaxed); }
+
+ private:
+  using Key = Load::Key;
+  struct Hash {
+    std::size_t operator()(const Key& key) const { return key.first; }
+  };
+  static constexpr Value gone = 1;
+
+  enum class State : std::uint8_t { wanted, loading, known, doubtful, refused };
+  struct Column {
+    State state = State::wanted;
+    std::shared_ptr<const Table> table;  ///< as it was described when it was begun to be followed
+    std::shared_ptr<const Table> last = {};  ///< that was found to be the same
+    std::uint64_t number = 0;                ///< of its load, or of the last doubt
+    std::string file = {};
+    boost::unordered_flat_map<Key, Value, Hash> rows = {};
+  };
+  using Name = std::pair<Oid, std::string>;
+
+  std::optional<Value> change(Column& column, const Change& change, std::size_t place);
+  void set(Column& column, const Key& key, Value value);
+  void erase(Column& column, const Key& key);
+  void clear(Column& column);
+
+  const std::size_t most_rows_;
+  std::atomic<std::size_t> rows_ = 0;
+  std::uint64_t numbers_ = 0;
+  bool is_loading_ = false;
+  std::map<Name, Column> columns_;
+};
+
+}  // namespace millrace::integration
