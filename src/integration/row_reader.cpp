@@ -75,10 +75,11 @@ boost::asio::awaitable<void> RowReader::check(RowValues::Check check) {
 }
 
 boost::asio::awaitable<std::pair<std::string, std::uint64_t>> RowReader::file_of(Oid table) {
-  const auto answer = co_await query_(
-      fmt::format("SELECT pg_relation_filenode(oid), pg_relation_size(oid) / current_setting('block_size')::bigint "
-                  "FROM pg_class WHERE oid = {}",
-                  table));
+  const auto answer =
+      co_await query_(fmt::format("SELECT pg_catalog.pg_relation_filenode(oid), pg_catalog.pg_relation_size(oid) / "
+                                  "pg_catalog.current_setting('block_size')::bigint "
+                                  "FROM pg_catalog.pg_class WHERE oid = {}",
+                                  table));
   std::pair<std::string, std::uint64_t> file;
   if (!answer || answer->size() != 1 || answer->front().size() != 2) co_return file;
   const auto& row = answer->front();
@@ -93,8 +94,9 @@ boost::asio::awaitable<RowReader::Outcome> RowReader::read(RowValues::Load& load
   if (file.empty()) co_return Outcome::refused;
   std::string columns;
   for (const auto& column : load.key) columns += as_identifier(column) + ", ";
-  const auto select = fmt::format("SELECT {}{} FROM ONLY {}.{} WHERE tableoid = {}", columns, as_identifier(load.column),
-                                  as_identifier(load.schema), as_identifier(load.name), load.table);
+  const auto select =
+      fmt::format("SELECT {}{} FROM ONLY {}.{} WHERE tableoid = {}", columns, as_identifier(load.column),
+                  as_identifier(load.schema), as_identifier(load.name), load.table);
   const auto part = std::max(pages_at_once, pages / most_parts + 1);
   for (std::uint64_t first = 0; first == 0 || first < pages; first += part) {
     auto sql = select;
@@ -120,9 +122,8 @@ boost::asio::awaitable<bool> RowReader::all_is_visible() {
 boost::asio::awaitable<bool> RowReader::all_is_told() {
   const auto moment = now_ns();
   const auto told = std::make_shared<net::Signal>(io_);
-  const bool comes = freshness_->want({.rows = moment, .catalogs = 0}, [told, &io = io_] {
-    boost::asio::post(io, [told] { told->set(); });
-  });
+  const bool comes = freshness_->want({.rows = moment, .catalogs = 0},
+                                      [told, &io = io_] { boost::asio::post(io, [told] { told->set(); }); });
   if (comes) co_await told->wait(std::chrono::nanoseconds(patience));
   co_return !stopped_ && freshness_->proved_until() >= moment;
 }

@@ -237,7 +237,8 @@ std::optional<RowValues::Check> RowValues::next_check() const {
 
 /// Of what has come to be in doubt since then the answer says nothing.
 void RowValues::checked(const Check& check, std::string_view file) {
-  for (auto at = columns_.lower_bound({check.table, ""}); at != columns_.end() && at->first.first == check.table; ++at) {
+  for (auto at = columns_.lower_bound({check.table, ""}); at != columns_.end() && at->first.first == check.table;
+       ++at) {
     auto& column = at->second;
     if (column.state != State::doubtful || column.number > check.number) continue;
     if (!file.empty() && column.file == file) {

@@ -29,8 +29,8 @@ namespace millrace::integration {
 /// describe the table anew before its next change: what is known isn't used then until the file was found to be the one
 /// that was read (`Check`).
 ///
-/// Keys and values are kept as hashes: of 128 bits for keys, 64 for values. Belongs to one thread, where nothing else is
-/// said.
+/// Keys and values are kept as hashes: of 128 bits for keys, 64 for values. Belongs to one thread, where nothing else
+/// is said.
 class RowValues {
  public:
   /// Of a value as PostgreSQL writes it, which must not depend on settings.
@@ -100,7 +100,7 @@ class RowValues {
   enum class State : std::uint8_t { wanted, loading, known, doubtful, refused };
   struct Column {
     State state = State::wanted;
-    std::shared_ptr<const Table> table;  ///< as it was described when it was begun to be followed
+    std::shared_ptr<const Table> table;      ///< as it was described when it was begun to be followed
     std::shared_ptr<const Table> last = {};  ///< that was found to be the same
     std::uint64_t number = 0;                ///< of its load, or of the last doubt
     std::string file = {};
