@@ -24,6 +24,7 @@
 #include "http/alert_store.hpp"
 #include "http/api.hpp"
 #include "http/deliver.hpp"
+#include "http/live_feed.hpp"
 #include "http/server.hpp"
 #include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
@@ -87,6 +88,7 @@ class Service {
   std::shared_ptr<const config::Settings> settings_;
   std::shared_ptr<QueryPerformanceMonitor> monitor_;
   http::NotificationChannels channels_;
+  std::shared_ptr<http::LiveUpdates> live_;  // null, too: performance isn't watched
   std::shared_ptr<PerformanceWatch> watch_;  // null: performance isn't watched
   Cores cores_;
   std::shared_ptr<cache::IntelligentCacheManager> cache_;  // null: caching is off
@@ -142,13 +144,18 @@ void Service::make_watch() {
   const http::AlertStore store(settings_->data_dir);
   const std::string url = fmt::format("{}://{}", settings_->tls_cert_file.empty() ? "http" : "https",
                                       address(settings_->http_host, settings_->http_port));
+  live_ = std::make_shared<http::LiveUpdates>();
+  const auto feed = std::make_shared<http::LiveFeed>(live_, monitor_);
   PerformanceWatch::Hooks hooks{
+      .looked = [feed](const IntervalFigures& figures) { feed->looked(figures); },
       .anomaly =
-          [](const PerformanceAnomaly& anomaly) {
+          [feed](const PerformanceAnomaly& anomaly) {
+            feed->found(anomaly);
             log::warn("anomaly", {{"id", anomaly.anomaly_id}, {"description", anomaly.description}});
           },
       .alert =
-          [channels = channels_, url](const Alert& alert) {
+          [channels = channels_, url, feed](const Alert& alert) {
+            feed->changed(alert);
             log::warn(alert.resolved ? "alert resolved" : "alert",
                       {{"id", alert.alert_id}, {"description", alert.description}});
             const std::string body = http::alert_body(alert, url);
@@ -206,7 +213,8 @@ Result<> Service::start_http() {
       .api_keys = {.hashes = http::split_hashes(settings_->api_key_hashes),
                    .only_loopback = is_loopback(settings_->http_host)},
       .watch = watch_,
-      .channels = channels_};
+      .channels = channels_,
+      .live = live_};
   auto server = http::Server::start(cores_.contexts(), std::move(options), http::api(sources));
   if (!server) return std::unexpected(std::move(server).error());
   http_ = *std::move(server);

@@ -82,24 +82,6 @@ AlertThreshold threshold_of(NewAlert asked, Problems& problems) {
   return threshold;
 }
 
-ListedAlert listed(Alert alert) {
-  return {.alert_id = std::move(alert.alert_id),
-          .rule_id = std::move(alert.rule_id),
-          .metric_type = alert.threshold.metric_type,
-          .severity = alert.threshold.severity,
-          .description = std::move(alert.description),
-          .threshold_value = alert.threshold.threshold_value,
-          .comparison_operator = alert.threshold.comparison_operator,
-          .current_value = alert.current_value,
-          .triggered_at = alert.triggered_at,
-          .acknowledged = alert.acknowledged,
-          .acknowledged_by = std::move(alert.acknowledged_by),
-          .resolved = alert.resolved,
-          .resolved_at = alert.resolved_at,
-          .affected_resources = std::move(alert.affected_resources),
-          .suggested_actions = std::move(alert.suggested_actions)};
-}
-
 asio::awaitable<Reply<CreatedAlert>> create(Watch watch, NewAlert asked, Principal who) {
   if (!watch) co_return absent();
   Problems problems;
@@ -215,6 +197,24 @@ About about(std::string path, std::string summary, std::string description, std:
 }
 
 }  // namespace
+
+ListedAlert listed(Alert alert) {
+  return {.alert_id = std::move(alert.alert_id),
+          .rule_id = std::move(alert.rule_id),
+          .metric_type = alert.threshold.metric_type,
+          .severity = alert.threshold.severity,
+          .description = std::move(alert.description),
+          .threshold_value = alert.threshold.threshold_value,
+          .comparison_operator = alert.threshold.comparison_operator,
+          .current_value = alert.current_value,
+          .triggered_at = alert.triggered_at,
+          .acknowledged = alert.acknowledged,
+          .acknowledged_by = std::move(alert.acknowledged_by),
+          .resolved = alert.resolved,
+          .resolved_at = alert.resolved_at,
+          .affected_resources = std::move(alert.affected_resources),
+          .suggested_actions = std::move(alert.suggested_actions)};
+}
 
 void add_alerts(ApiTable& table, Watch watch) {
   const std::string none = "There is no such alert";

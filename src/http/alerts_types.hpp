@@ -66,6 +66,8 @@ BOOST_DESCRIBE_STRUCT(ListedAlert, (),
                        current_value, triggered_at, acknowledged, acknowledged_by, resolved, resolved_at,
                        affected_resources, suggested_actions))
 
+ListedAlert listed(Alert alert);
+
 struct AlertList {
   std::vector<ListedAlert> alerts = {};
   std::uint64_t total_count = 0;

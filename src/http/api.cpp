@@ -4,6 +4,7 @@
 #include "http/analysis_api.hpp"
 #include "http/api_table.hpp"
 #include "http/cache_api.hpp"
+#include "http/live_api.hpp"
 #include "http/metrics.hpp"
 #include "http/optimization_health.hpp"
 #include "http/optimization_status.hpp"
@@ -89,6 +90,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
   add_cache(table, sources.cache, sources.reads, sources.change_streams);
   add_alerts(table, sources.watch);
   add_performance(table, sources.monitor, sources.watch, [sources] { return health(sources); });
+  add_live(table, sources.live);
   const auto analysts = std::make_shared<QueryAnalysts>(sources.reads, sources.default_asker, sources.plan);
   add_analysis(table, analysts);
   add_optimization(table, analysts, sources.rewriting);

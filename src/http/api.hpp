@@ -11,6 +11,7 @@
 #include "http/alert_metrics.hpp"
 #include "http/api_keys.hpp"
 #include "http/asked_query.hpp"
+#include "http/live_updates.hpp"
 #include "http/router.hpp"
 #include "integration/stream_status.hpp"
 #include "monitor/performance_watch.hpp"
@@ -46,6 +47,7 @@ struct Sources {
   /// Alerts and anomalies. Null: performance isn't watched.
   std::shared_ptr<PerformanceWatch> watch = {};
   NotificationChannels channels = {};
+  std::shared_ptr<LiveUpdates> live = {};  ///< null, too: performance isn't watched
 };
 
 /// Millrace's REST API.

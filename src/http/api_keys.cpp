@@ -8,14 +8,22 @@
 #include <cctype>
 
 #include "http/problem.hpp"
+#include "http/websocket.hpp"
 
 namespace millrace::http {
 namespace {
 
 constexpr std::size_t name_digits = 8;
 
+/// A page can't give a WebSocket's request headers, but subprotocols.
+constexpr std::string_view key_protocol = "millrace.key.";
+
 std::string_view key_in(const Request& request) {
   if (const std::string_view key = request.header("x-api-key"); !key.empty()) return key;
+  if (const auto offered = offered_protocol(request.header("sec-websocket-protocol"),
+                                            [](std::string_view one) { return one.starts_with(key_protocol); })) {
+    return offered->substr(key_protocol.size());
+  }
   std::string_view value = request.header("authorization");
   constexpr std::string_view scheme = "bearer ";
   if (value.size() <= scheme.size()) return {};
@@ -38,6 +46,17 @@ bool is_to_loopback(const Request& request) {
   return error ? host == "localhost" : address.is_loopback();
 }
 
+/// Whether it is no web page that asks, or the one that this server itself shows: its origin is what the request was
+/// sent to.
+bool is_of_own_origin(const Request& request) {
+  std::string_view origin = request.header("origin");
+  if (origin.empty()) return true;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (origin.starts_with(scheme)) return origin.substr(scheme.size()) == request.header("host");
+  }
+  return false;
+}
+
 /// Takes as long whichever it is, and whether it is one.
 bool is_one_of(const std::vector<std::string>& hashes, const std::string& hash) {
   bool found = false;
@@ -54,10 +73,11 @@ std::expected<Principal, Response> decide(const ApiKeys& keys, const Request& re
                                      "this needs an API key, and none is set up: make one with 'millrace api-key', "
                                      "and give its hash to the setting API_KEY_HASHES"));
     }
-    if (!request.header("origin").empty() || !is_to_loopback(request)) {
-      return std::unexpected(problem(403,
-                                     "a web page, or who asks by another name than this machine's own, may do this "
-                                     "with an API key only, and none is set up"));
+    if (!is_of_own_origin(request) || !is_to_loopback(request)) {
+      return std::unexpected(
+          problem(403,
+                  "a web page of elsewhere, or who asks by another name than this machine's own, may do this "
+                  "with an API key only, and none is set up"));
     }
     return Principal{"local"};
   }

@@ -20,9 +20,10 @@ std::vector<std::string> split_hashes(std::string_view text);
 /// SHA-256 in lower-case hexadecimal.
 std::string hash_of_api_key(std::string_view key);
 
-/// Lets pass who has a key, in X-API-Key or as a bearer token; his name is "key:" and the first 8 digits of its hash.
+/// Lets pass who has a key, in X-API-Key, as a bearer token or, for a WebSocket, as the subprotocol millrace.key.KEY;
+/// his name is "key:" and the first 8 digits of its hash.
 /// 401 for who has none, or one that isn't known. Without hashes: everybody, named "local", if the port is reached from
-/// this machine only, by its own name (Host), and it isn't a web page that asks (those send an Origin), else 403.
+/// this machine only, by its own name (Host), and it isn't a web page of another origin that asks, else 403.
 Authenticate by_api_key(ApiKeys keys);
 
 }  // namespace millrace::http

@@ -41,6 +41,9 @@ TEST(ApiKeys, LetsInWhoHasOne) {
     EXPECT_EQ(status(keys, {{"authorization", "Bearer abc"}}), 200);
     EXPECT_EQ(status(keys, {{"authorization", "bearer  other"}}), 200);
     EXPECT_EQ(status(keys, {{"origin", "http://elsewhere"}, {"x-api-key", "abc"}}), 200);
+    EXPECT_EQ(status(keys, {{"sec-websocket-protocol", "millrace,  millrace.key.abc"}}), 200);
+    EXPECT_EQ(status(keys, {{"sec-websocket-protocol", "millrace, millrace.key.ab"}}), 401);
+    EXPECT_EQ(status(keys, {{"sec-websocket-protocol", "millrace, abc"}}), 401);
     for (const char* wrong : {"abcd", "ab", "ABC", of_abc.c_str()}) {
       EXPECT_EQ(status(keys, {{"x-api-key", wrong}}), 401) << wrong;
       EXPECT_EQ(status(keys, {{"authorization", std::string("Bearer ") + wrong}}), 401) << wrong;
@@ -57,6 +60,15 @@ TEST(ApiKeys, LetsInWhoHasOne) {
 TEST(ApiKeys, WithoutHashesOnlyThisMachineMay) {
   EXPECT_EQ(ask({.only_loopback = true}, {})->name, "local");
   EXPECT_EQ(status({.only_loopback = true}, {{"origin", "http://elsewhere"}}), 403);
+  // The page that Millrace shows, and others of this machine.
+  const Headers page{{"host", "localhost:8642"}, {"origin", "http://localhost:8642"}};
+  EXPECT_EQ(status({.only_loopback = true}, page), 200);
+  EXPECT_EQ(status({.only_loopback = true}, {{"host", "[::1]:8642"}, {"origin", "https://[::1]:8642"}}), 200);
+  for (const char* origin : {"http://localhost:3000", "http://localhost", "null", "localhost:8642",
+                             "http://localhost:8642.elsewhere.test", "file://localhost:8642"}) {
+    EXPECT_EQ(status({.only_loopback = true}, {{"host", "localhost:8642"}, {"origin", origin}}), 403) << origin;
+  }
+  EXPECT_EQ(status({.only_loopback = true}, {{"host", "elsewhere.test"}, {"origin", "http://elsewhere.test"}}), 403);
   for (const char* host : {"localhost", "localhost:8642", "127.0.0.1:8642", "127.1.2.3", "[::1]:8642"}) {
     EXPECT_EQ(status({.only_loopback = true}, {{"host", host}}), 200) << host;
   }

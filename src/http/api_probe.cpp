@@ -66,7 +66,8 @@ int main() {
                                  .monitor = monitor,
                                  .probe_postgresql = reachable,
                                  .cache = cache_with_entries(),
-                                 .watch = watch_with_alerts(monitor)});
+                                 .watch = watch_with_alerts(monitor),
+                                 .live = std::make_shared<http::LiveUpdates>()});
   const auto server = http::Server::start({&context}, {.listen = {.host = "127.0.0.1", .port = 0}}, router);
   if (!server) {
     fmt::print(stderr, "{}\n", server.error().message);

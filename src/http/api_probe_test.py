@@ -26,6 +26,7 @@ INPUTS: dict[tuple[str, str], Any] = {
 
 def with_parameters(method: str, path: str) -> str:
     """Of what is deleted there is another one."""
+    path = path.replace("{template_id}", "0" * 16)
     return re.sub(r"{\w+}", "b" if method == "delete" and "alert" in path else "a", path)
 
 
@@ -69,6 +70,9 @@ def test_document_is_whole(api: httpx.Client) -> None:
         for method, operation in methods.items():
             response = api.request(method, with_parameters(method, path), json=INPUTS.get((method, path)))
             described = operation["responses"][str(response.status_code)]
+            if "101" in operation["responses"]:
+                assert response.status_code == 426
+                continue
             assert response.status_code in (200, 204)
             if response.content:
                 assert response.headers["content-type"].split(";")[0] in described["content"]

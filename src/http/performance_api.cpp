@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t most_waiting = 16;
 constexpr std::uint32_t most_subjects = 2000, subjects_unless_said = 100;
 constexpr std::uint32_t most_slow = 1000, slow_unless_said = 50, least_ms_unless_said = 1000;
-constexpr std::uint32_t most_minutes = 24 * 60;
+constexpr std::uint32_t most_minutes = 24 * 60, minutes_unless_said = 60;
 
 using Problems = std::vector<ValidationProblem>;
 
@@ -62,6 +62,36 @@ asio::awaitable<Reply<TemplatesAnswer>> templates(Shared shared, TemplatesQuery 
   const ReportRequest request = request_of(asked, problems);
   if (!problems.empty()) co_return unprocessable(problems);
   auto answer = co_await shared->walks.run([&] { return written(templates_report(*shared->monitor, request)); });
+  if (!answer) co_return busy();
+  co_return *std::move(answer);
+}
+
+/// Up to a day.
+std::optional<std::chrono::minutes> window_of(const WindowQuery& asked, Problems& problems) {
+  check("window", asked.window, most_minutes, problems);
+  if (!problems.empty()) return std::nullopt;
+  return std::chrono::minutes(asked.window.value_or(minutes_unless_said));
+}
+
+asio::awaitable<Reply<TemplateDetail>> one_template(Shared shared, TemplatePath path, WindowQuery asked) {
+  if (shared->monitor->history() == nullptr) co_return absent();
+  Problems problems;
+  const auto window = window_of(asked, problems);
+  if (!window) co_return unprocessable(problems);
+  auto answer = co_await shared->walks.run([&] {
+    auto detail = template_detail(*shared->monitor, path.template_id, *window);
+    return detail ? written(*std::move(detail)) : problem(404, "there is no such template, or it wasn't called then");
+  });
+  if (!answer) co_return busy();
+  co_return *std::move(answer);
+}
+
+asio::awaitable<Reply<TrendsAnswer>> trends(Shared shared, WindowQuery asked) {
+  if (shared->monitor->history() == nullptr) co_return absent();
+  Problems problems;
+  const auto window = window_of(asked, problems);
+  if (!window) co_return unprocessable(problems);
+  auto answer = co_await shared->walks.run([&] { return written(trends_report(*shared->monitor, *window)); });
   if (!answer) co_return busy();
   co_return *std::move(answer);
 }
@@ -127,6 +157,18 @@ void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMoni
                           "templates have figures of their "
                           "own; the others are one more, with the template_id other."),
             [shared](Query<TemplatesQuery> asked) { return templates(shared, asked.value); });
+  About one = about("templates/{template_id}", "One of them: how its durations are spread, and how it was by time",
+                    "window is in minutes, 60 unless it is said, up to 1440.");
+  one.problems.emplace(404, "There is no such template, or it wasn't called in this time");
+  table.add("GET", std::move(one), [shared](Path<TemplatePath> path, Query<WindowQuery> asked) {
+    return one_template(shared, std::move(path.value), asked.value);
+  });
+  table.add(
+      "GET",
+      about("trends", "How it was by time",
+            "window is in minutes, 60 unless it is said, up to 1440. The steps are of a second for two minutes, of "
+            "ten for half an hour, else of a minute. What is in the last step that isn't full is left out."),
+      [shared](Query<WindowQuery> asked) { return trends(shared, asked.value); });
   table.add("GET",
             about("usage", "Users, databases, applications or projects, with their figures",
                   times + "application and project are what a sqlcommenter comment of the statement says (application, "

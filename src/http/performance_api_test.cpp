@@ -101,6 +101,66 @@ TEST(PerformanceApi, TemplatesAreSorted) {
   EXPECT_EQ(all.at("templates").at(2).at("figures").at("cache_hit_rate"), 100.0);
 }
 
+TEST(PerformanceApi, OneTemplateHasItsDurationsAndItsTrend) {
+  Performance performance;
+  performance.record(0xa, 2 * ms, 3);
+  performance.record(0xb, ms, 1);
+  performance.pass();
+  performance.record(0xa, 100 * ms, 1);
+  performance.pass();
+  const json::value detail = performance.ask("templates/000000000000000a?window=2");
+  EXPECT_EQ(detail.at("performance").at("query"), "normal q");
+  EXPECT_EQ(detail.at("performance").at("figures").at("calls"), 4);
+  std::int64_t calls = 0;
+  double last = 0;
+  for (const auto& bucket : detail.at("durations").as_array()) {
+    calls += bucket.at("count").as_int64();
+    if (last > 0) EXPECT_DOUBLE_EQ(bucket.at("from_ms").as_double(), last);
+    last = bucket.at("to_ms").as_double();
+  }
+  EXPECT_EQ(calls, 4);
+  const auto& first = detail.at("durations").at(0);
+  EXPECT_TRUE(first.at("from_ms").as_double() <= 2 && first.at("to_ms").as_double() > 2 && first.at("count") == 3);
+  EXPECT_LE(detail.at("durations").as_array().back().at("from_ms").as_double(), 100);
+  const auto& p50 = detail.at("trend").at("p50_ms").as_array();
+  ASSERT_GE(p50.size(), 2U);
+  EXPECT_NEAR(p50[p50.size() - 2].as_double(), 2, 2.0 / 64);
+  EXPECT_NEAR(p50.back().as_double(), 100, 100.0 / 64);
+
+  EXPECT_EQ(performance.answer("/api/v1/performance/templates/00000000000000ff").status, 404);
+  EXPECT_EQ(performance.answer("/api/v1/performance/templates/other").status, 404);
+  EXPECT_EQ(performance.answer("/api/v1/performance/templates/000000000000000a?window=0").status, 422);
+}
+
+TEST(PerformanceApi, TrendsAreInSteps) {
+  Performance performance;
+  const auto pass = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      performance.record(0xa, (i % 10 + 1) * ms, 2);
+      performance.pass();
+    }
+  };
+  pass(20);
+  const json::value fine = performance.ask("trends?window=1");
+  EXPECT_EQ(fine.at("step_seconds"), 1.0);
+  const json::value coarse = performance.ask("trends?window=30");
+  EXPECT_EQ(coarse.at("step_seconds"), 10.0);
+  for (const json::value& answer : {fine, coarse}) {
+    const auto& trend = answer.at("trend");
+    const std::size_t steps = trend.at("at").as_array().size();
+    EXPECT_GE(steps, 4U);
+    for (const char* name : {"throughput", "p50_ms", "p95_ms", "p99_ms", "error_rate", "cache_hit_rate"}) {
+      EXPECT_EQ(trend.at(name).as_array().size(), steps) << name;
+    }
+    EXPECT_EQ(answer.at("queue_depth").as_array().size(), steps);
+    EXPECT_EQ(answer.at("concurrency").as_array().size(), steps);
+    EXPECT_TRUE(trend.at("cache_hit_rate").at(0).is_null());
+    EXPECT_NEAR(trend.at("throughput").as_array().back().as_double(), 1, 0.01);
+  }
+  EXPECT_EQ(performance.ask("trends").at("step_seconds"), 60.0);
+  EXPECT_EQ(performance.answer("/api/v1/performance/trends?window=1441").status, 422);
+}
+
 TEST(PerformanceApi, UsageIsByWhoAsks) {
   Performance performance;
   performance.record(1, ms, 3, {.user = "ann", .database = "shop", .application = "web", .project = "9"});

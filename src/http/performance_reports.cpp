@@ -134,33 +134,6 @@ bool reads(const QueryPerformanceMonitor& monitor, std::uint8_t kind) {
   return kind < monitor.kinds().size() && monitor.kinds()[kind].group == StatementGroup::read;
 }
 
-SlowQueryAnswer described(const QueryPerformanceMonitor& monitor, const SlowQuery& query) {
-  SlowQueryAnswer said{.query_id = query_id(query),
-                       .query = beginning(query.text, longest_query),
-                       .duration_ms = static_cast<double>(query.duration_ns) / ns_a_ms,
-                       .database_type = engine_name(query.engine),
-                       .user_id = query.user,
-                       .project_id = if_any(query.project),
-                       .cpu_usage_percent = {},
-                       .memory_usage_mb = {},
-                       .rows_processed = query.rows,
-                       .rows_returned = reads(monitor, query.kind) ? query.rows : 0,
-                       .cache_hit = query.cache == CacheUse::hit,
-                       .start_time = query.started,
-                       .error = {},
-                       .template_id = template_id(query.fingerprint),
-                       .kind = kind_name(monitor, query.kind),
-                       .parameters = query.parameters,
-                       .queue_ms = static_cast<double>(query.queue_ns) / ns_a_ms,
-                       .bytes = query.bytes,
-                       .database = query.database,
-                       .application = query.application,
-                       .route = if_any(query.route),
-                       .traceparent = if_any(query.traceparent)};
-  if (query.failed()) said.error = std::string(query.sqlstate.data());
-  return said;
-}
-
 std::vector<SlowQuery> slowest_first(const QueryPerformanceMonitor& monitor,
                                      const std::function<bool(const SlowQuery&)>& wanted) {
   auto found = monitor.history()->slow_queries(wanted);
@@ -219,7 +192,112 @@ std::map<std::string, std::vector<TrendPoint>> trends(const QueryPerformanceMoni
   return trends;
 }
 
+/// A step of a chart: of what is remembered for so long in so fine intervals, so that all of it is by the same.
+double step_seconds(std::chrono::minutes window) {
+  if (window <= std::chrono::minutes(2)) return 1;
+  return window <= std::chrono::minutes(30) ? 10 : 60;
+}
+
+/// Puts intervals together into steps.
+class TrendMaker {
+ public:
+  TrendMaker(const WallClock& clock, double step) : clock_(clock), step_(step) {}
+
+  /// `figures`: of the interval; null: nothing was called. Whether a step has ended.
+  bool add(const Interval& interval, const SubjectFigures* figures) {
+    if (figures != nullptr) sum_ += *figures;
+    seconds_ += interval.seconds();
+    // The intervals are a little longer or shorter than they are meant to be.
+    if (seconds_ < 0.9 * step_) return false;
+    trend.at.push_back(clock_.at(interval.to_ns));
+    const QueryFigures& all = sum_.figures;
+    trend.throughput.push_back(static_cast<double>(all.calls) / seconds_);
+    trend.execution_time.push_back(mean_ms(all));
+    trend.p50_ms.push_back(quantile_ms(sum_.durations, 0.5));
+    trend.p95_ms.push_back(quantile_ms(sum_.durations, 0.95));
+    trend.p99_ms.push_back(quantile_ms(sum_.durations, 0.99));
+    trend.error_rate.push_back(percent_if_any(all.errors, all.calls));
+    trend.cache_hit_rate.push_back(percent_if_any(all.hits, all.hits + all.misses));
+    sum_ = {};
+    seconds_ = 0;
+    return true;
+  }
+
+  PerformanceTrend trend;
+
+ private:
+  const WallClock& clock_;
+  const double step_;
+  SubjectFigures sum_;
+  double seconds_ = 0;
+};
+
+std::vector<DurationBucket> buckets_of(const CompactHistogram& durations) {
+  constexpr std::size_t together = 8;
+  HistogramTotals totals;
+  durations.add_to(totals);
+  std::vector<DurationBucket> buckets;
+  std::uint64_t before = 0;
+  for (std::size_t at = together; at <= LogLinear::buckets && before < totals.count(); at += together) {
+    const std::uint64_t up_to = totals.count_up_to(LogLinear::lower(at) - 1);
+    if (up_to > 0) {
+      buckets.push_back({.from_ms = in_ms(LogLinear::lower(at - together)),
+                         .to_ms = in_ms(LogLinear::lower(at)),
+                         .count = up_to - before});
+    }
+    before = up_to;
+  }
+  return buckets;
+}
+
+std::string id_of(const SubjectReport& subject) {
+  return subject.about == nullptr ? "other" : template_id(subject.about->fingerprint);
+}
+
+TemplatePerformance template_performance(const QueryPerformanceMonitor& monitor, const SubjectReport& subject,
+                                         const PeriodReport& report) {
+  TemplatePerformance said{.template_id = id_of(subject),
+                           .query = subject.name,
+                           .kind = {},
+                           .database_type = {},
+                           .figures = figures_of(subject.figures, subject.durations, report),
+                           .sample = {}};
+  if (const auto& about = subject.about) {
+    said.kind = kind_name(monitor, about->kind);
+    said.database_type = engine_name(about->engine);
+    said.sample = {.query = about->text, .parameters = about->parameters, .database = about->database};
+  }
+  return said;
+}
+
 }  // namespace
+
+SlowQueryAnswer slow_query_answer(const QueryPerformanceMonitor& monitor, const SlowQuery& query) {
+  SlowQueryAnswer said{.query_id = query_id(query),
+                       .query = beginning(query.text, longest_query),
+                       .duration_ms = static_cast<double>(query.duration_ns) / ns_a_ms,
+                       .database_type = engine_name(query.engine),
+                       .user_id = query.user,
+                       .project_id = if_any(query.project),
+                       .cpu_usage_percent = {},
+                       .memory_usage_mb = {},
+                       .rows_processed = query.rows,
+                       .rows_returned = reads(monitor, query.kind) ? query.rows : 0,
+                       .cache_hit = query.cache == CacheUse::hit,
+                       .start_time = query.started,
+                       .error = {},
+                       .template_id = template_id(query.fingerprint),
+                       .kind = kind_name(monitor, query.kind),
+                       .parameters = query.parameters,
+                       .queue_ms = static_cast<double>(query.queue_ns) / ns_a_ms,
+                       .bytes = query.bytes,
+                       .database = query.database,
+                       .application = query.application,
+                       .route = if_any(query.route),
+                       .traceparent = if_any(query.traceparent)};
+  if (query.failed()) said.error = std::string(query.sqlstate.data());
+  return said;
+}
 
 TemplatesAnswer templates_report(const QueryPerformanceMonitor& monitor, const ReportRequest& asked) {
   const WallClock clock;
@@ -230,20 +308,50 @@ TemplatesAnswer templates_report(const QueryPerformanceMonitor& monitor, const R
   answer.to = clock.at(report.to_ns);
   answer.evicted_templates = monitor.history()->counts().evicted_templates;
   for (const SubjectReport& subject : report.subjects) {
-    TemplatePerformance said{.template_id = "other",
-                             .query = subject.name,
-                             .kind = {},
-                             .database_type = {},
-                             .figures = figures_of(subject.figures, subject.durations, report),
-                             .sample = {}};
-    if (const auto& about = subject.about) {
-      said.template_id = template_id(about->fingerprint);
-      said.kind = kind_name(monitor, about->kind);
-      said.database_type = engine_name(about->engine);
-      said.sample = {.query = about->text, .parameters = about->parameters, .database = about->database};
-    }
-    answer.templates.push_back(std::move(said));
+    answer.templates.push_back(template_performance(monitor, subject, report));
   }
+  return answer;
+}
+
+std::optional<TemplateDetail> template_detail(const QueryPerformanceMonitor& monitor, std::string_view id,
+                                              std::chrono::minutes window) {
+  const WallClock clock;
+  const PeriodReport report = monitor.history()->report(SubjectKind::query_template, window, clock.now());
+  const auto found = std::ranges::find(report.subjects, id, id_of);
+  if (found == report.subjects.end()) return std::nullopt;
+  TemplateDetail detail{.performance = template_performance(monitor, *found, report),
+                        .durations = buckets_of(found->durations),
+                        .step_seconds = step_seconds(window),
+                        .from = clock.at(report.from_ns),
+                        .to = clock.at(report.to_ns)};
+  TrendMaker maker(clock, detail.step_seconds);
+  for (const IntervalPtr& interval : monitor.history()->since(report.from_ns)) {
+    const auto& subjects = interval->subjects;
+    const auto figures = std::ranges::lower_bound(subjects, found->id, {}, &SubjectFigures::id);
+    maker.add(*interval, figures != subjects.end() && figures->id == found->id ? &*figures : nullptr);
+  }
+  detail.trend = std::move(maker.trend);
+  return detail;
+}
+
+TrendsAnswer trends_report(const QueryPerformanceMonitor& monitor, std::chrono::minutes window) {
+  const WallClock clock;
+  const std::int64_t from = clock.now() - std::chrono::nanoseconds(window).count();
+  TrendsAnswer answer{.step_seconds = step_seconds(window), .from = clock.at(from), .to = clock.at(clock.now())};
+  TrendMaker maker(clock, answer.step_seconds);
+  double waiting = 0;
+  double active = 0;
+  double seconds = 0;
+  for (const IntervalPtr& interval : monitor.history()->since(from)) {
+    waiting += interval->levels.clients_waiting * interval->seconds();
+    active += interval->levels.clients_active * interval->seconds();
+    seconds += interval->seconds();
+    if (!maker.add(*interval, &interval->all)) continue;
+    answer.queue_depth.push_back(waiting / seconds);
+    answer.concurrency.push_back(active / seconds);
+    waiting = active = seconds = 0;
+  }
+  answer.trend = std::move(maker.trend);
   return answer;
 }
 
@@ -279,7 +387,7 @@ SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, st
     answer.average_duration_ms = sum / static_cast<double>(found.size());
   }
   found.resize(std::min(found.size(), limit));
-  for (const SlowQuery& query : found) answer.slow_queries.push_back(described(monitor, query));
+  for (const SlowQuery& query : found) answer.slow_queries.push_back(slow_query_answer(monitor, query));
   return answer;
 }
 

@@ -18,8 +18,13 @@ struct ReportRequest {
 
 TemplatesAnswer templates_report(const QueryPerformanceMonitor& monitor, const ReportRequest& asked);
 UsageAnswer usage_report(const QueryPerformanceMonitor& monitor, UsageBy by, const ReportRequest& asked);
+SlowQueryAnswer slow_query_answer(const QueryPerformanceMonitor& monitor, const SlowQuery& query);
 SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, std::size_t limit,
                                       std::chrono::milliseconds least);
+/// Nothing: there is no such template, or it wasn't called in this time.
+std::optional<TemplateDetail> template_detail(const QueryPerformanceMonitor& monitor, std::string_view template_id,
+                                              std::chrono::minutes window);
+TrendsAnswer trends_report(const QueryPerformanceMonitor& monitor, std::chrono::minutes window);
 /// All but `system_health`.
 /// `watch`: null: performance isn't watched, so there are no anomalies and no alerts.
 PerformanceDashboard dashboard_report(const QueryPerformanceMonitor& monitor, const PerformanceWatch* watch);

@@ -92,6 +92,59 @@ struct TemplatesAnswer {
 };
 BOOST_DESCRIBE_STRUCT(TemplatesAnswer, (), (templates, total_count, evicted_templates, from, to))
 
+struct TemplatePath {
+  std::string template_id = {};
+};
+BOOST_DESCRIBE_STRUCT(TemplatePath, (), (template_id))
+
+struct WindowQuery {
+  std::optional<std::uint32_t> window = {};  ///< minutes; 60 unless it is said
+};
+BOOST_DESCRIBE_STRUCT(WindowQuery, (), (window))
+
+/// How many queries took longer than `from_ms`, and at most `to_ms`.
+struct DurationBucket {
+  double from_ms = 0;
+  double to_ms = 0;
+  std::uint64_t count = 0;
+};
+BOOST_DESCRIBE_STRUCT(DurationBucket, (), (from_ms, to_ms, count))
+
+/// Figures by time, the oldest first: in each list what was in the step that ended then. Null: there was nothing to
+/// take it of.
+struct PerformanceTrend {
+  std::vector<Timestamp> at = {};
+  std::vector<double> throughput = {};  ///< queries a second
+  std::vector<std::optional<double>> execution_time = {};
+  std::vector<std::optional<double>> p50_ms = {};
+  std::vector<std::optional<double>> p95_ms = {};
+  std::vector<std::optional<double>> p99_ms = {};
+  std::vector<std::optional<double>> error_rate = {};
+  std::vector<std::optional<double>> cache_hit_rate = {};
+};
+BOOST_DESCRIBE_STRUCT(PerformanceTrend, (),
+                      (at, throughput, execution_time, p50_ms, p95_ms, p99_ms, error_rate, cache_hit_rate))
+
+struct TrendsAnswer {
+  double step_seconds = 0;  ///< about
+  PerformanceTrend trend = {};
+  std::vector<double> queue_depth = {};  ///< clients that wait for a server connection; by the trend's times
+  std::vector<double> concurrency = {};  ///< clients that hold one
+  Timestamp from = {};                   ///< what was asked for, whether it is remembered or not
+  Timestamp to = {};
+};
+BOOST_DESCRIBE_STRUCT(TrendsAnswer, (), (step_seconds, trend, queue_depth, concurrency, from, to))
+
+struct TemplateDetail {
+  TemplatePerformance performance = {};
+  std::vector<DurationBucket> durations = {};  ///< four in each power of two; from the first that isn't empty
+  double step_seconds = 0;                     ///< about
+  PerformanceTrend trend = {};
+  Timestamp from = {};  ///< what was asked for, as far back as it is remembered
+  Timestamp to = {};
+};
+BOOST_DESCRIBE_STRUCT(TemplateDetail, (), (performance, durations, step_seconds, trend, from, to))
+
 struct UsageOfOne {
   std::string name = {};  ///< "other": all that have no place of their own
   bool is_other = false;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
 #include <optional>
@@ -9,6 +10,24 @@
 namespace millrace::http {
 
 namespace asio = boost::asio;
+
+/// The subprotocol (RFC 6455, 1.9) that is spoken if the client offers it. It needn't; a browser that offers a key
+/// (`api_keys.hpp`) must offer one that can be chosen.
+inline constexpr std::string_view websocket_protocol = "millrace";
+
+/// The first in a list, as Sec-WebSocket-Protocol has it, for which `is` is true.
+template <typename Is>
+std::optional<std::string_view> offered_protocol(std::string_view list, Is is) {
+  while (!list.empty()) {
+    const std::size_t end = std::min(list.find(','), list.size());
+    std::string_view one = list.substr(0, end);
+    while (one.starts_with(' ') || one.starts_with('\t')) one.remove_prefix(1);
+    while (one.ends_with(' ') || one.ends_with('\t')) one.remove_suffix(1);
+    if (is(one)) return one;
+    list.remove_prefix(std::min(end + 1, list.size()));
+  }
+  return std::nullopt;
+}
 
 struct WebSocketMessage {
   std::string data;

@@ -184,6 +184,12 @@ class WebSocketSession::Session final : public WebSocket {
   asio::awaitable<void> run(const Request& request, const WebSocketHandler& handler) {
     error_code error;
     const Upgrade upgrade = as_beast(request);
+    if (offered_protocol(request.header("sec-websocket-protocol"),
+                         [](std::string_view one) { return one == websocket_protocol; })) {
+      socket_.set_option(websocket::stream_base::decorator([](websocket::response_type& response) {
+        response.set(beast::http::field::sec_websocket_protocol, websocket_protocol);
+      }));
+    }
     co_await socket_.async_accept(upgrade, asio::redirect_error(asio::use_awaitable, error));
     if (error) co_return;
     asio::co_spawn(context_, handle(handler),

@@ -61,6 +61,7 @@ IntervalFigures figures_between(const MonitorSnapshot& before, const MonitorSnap
   }
   figures.waiting = level(after.wire.clients_waiting);
   figures.active = level(after.wire.clients_active);
+  figures.connected = level(after.wire.clients_connected);
   const HistogramTotals waits = difference(after.queue_waits, before.queue_waits);
   if (waits.count() > 0) figures.queue_p95_ms = static_cast<double>(waits.quantile(0.95)) / ns_in_ms;
   figures.cache_hits = grown(before.wire.cache_hits, after.wire.cache_hits);

@@ -21,9 +21,10 @@ struct IntervalFigures {
   HistogramTotals durations;
   HistogramTotals reads;
 
-  std::uint64_t waiting = 0;  ///< clients that wait for a server connection, now
-  std::uint64_t active = 0;   ///< clients that hold one, now
-  double queue_p95_ms = 0;    ///< of the queries that waited; 0 if none did
+  std::uint64_t waiting = 0;    ///< clients that wait for a server connection, now
+  std::uint64_t active = 0;     ///< clients that hold one, now
+  std::uint64_t connected = 0;  ///< clients, now
+  double queue_p95_ms = 0;      ///< of the queries that waited; 0 if none did
   std::uint64_t cache_hits = 0;
   std::uint64_t cache_misses = 0;
 

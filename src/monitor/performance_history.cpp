@@ -131,7 +131,8 @@ void PerformanceHistory::end_interval(std::int64_t now, const WireLevels& levels
 }
 
 SubjectReport PerformanceHistory::described(SubjectFigures figures) const {
-  SubjectReport report{.kind = kind_of(figures.id),
+  SubjectReport report{.id = figures.id,
+                       .kind = kind_of(figures.id),
                        .is_other = is_other(figures.id),
                        .name = "",
                        .about = {},

@@ -30,6 +30,7 @@ struct RecordingOptions {
 
 /// What was recorded of a subject in a time, with what it is called.
 struct SubjectReport {
+  SubjectId id = 0;
   SubjectKind kind = SubjectKind::query_template;
   bool is_other = false;                           ///< all that have no place of their own, together
   std::string name = {};                           ///< of a template its text without constants

@@ -18,6 +18,7 @@ namespace millrace {
 class PerformanceWatch {
  public:
   struct Hooks {
+    std::function<void(const IntervalFigures&)> looked = [](const IntervalFigures&) {};  ///< each second
     std::function<void(const PerformanceAnomaly&)> anomaly = [](const PerformanceAnomaly&) {};
     std::function<void(const Alert&)> alert = [](const Alert&) {};  ///< began or ended
     /// What is to survive a restart; whether it is saved: if not, the next look tries again.
