@@ -9,6 +9,7 @@
 #include "http/optimization_health.hpp"
 #include "http/optimization_status.hpp"
 #include "http/optimize_api.hpp"
+#include "http/page_api.hpp"
 #include "http/performance_api.hpp"
 #include "http/stream_metrics.hpp"
 
@@ -94,7 +95,9 @@ std::shared_ptr<const Router> api(const Sources& sources) {
   const auto analysts = std::make_shared<QueryAnalysts>(sources.reads, sources.default_asker, sources.plan);
   add_analysis(table, analysts);
   add_optimization(table, analysts, sources.rewriting);
-  return table.router("Millrace", sources.version);
+  auto router = table.router("Millrace", sources.version);
+  add_page(*router);
+  return router;
 }
 
 }  // namespace millrace::http

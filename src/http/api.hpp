@@ -50,7 +50,7 @@ struct Sources {
   std::shared_ptr<LiveUpdates> live = {};  ///< null, too: performance isn't watched
 };
 
-/// Millrace's REST API.
+/// Millrace's REST API, and the page.
 std::shared_ptr<const Router> api(const Sources& sources);
 
 }  // namespace millrace::http

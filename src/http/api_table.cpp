@@ -150,7 +150,7 @@ std::string ApiTable::document(std::string_view title, std::string_view version)
   return json::serialize(described);
 }
 
-std::shared_ptr<const Router> ApiTable::router(std::string_view title, std::string_view version) const {
+std::shared_ptr<Router> ApiTable::router(std::string_view title, std::string_view version) const {
   auto router = std::make_shared<Router>();
   router->authenticate(authenticate_);
   for (const Operation& operation : operations_) {

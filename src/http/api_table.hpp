@@ -52,7 +52,7 @@ class ApiTable {
   std::string document(std::string_view title, std::string_view version) const;
 
   /// The router of all that was added, and of `GET /openapi.json`.
-  std::shared_ptr<const Router> router(std::string_view title, std::string_view version) const;
+  std::shared_ptr<Router> router(std::string_view title, std::string_view version) const;
 
  private:
   struct Operation {

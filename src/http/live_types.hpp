@@ -35,15 +35,14 @@ struct LiveMetrics {
   std::optional<double> error_rate = {};
   std::optional<double> cache_hit_rate = {};
   std::uint64_t slow_queries = 0;
-  std::uint64_t queue_depth = 0;  ///< clients that wait for a server connection
-  std::uint64_t concurrency = 0;  ///< clients that hold one
-  std::uint64_t connections = 0;  ///< clients
+  std::uint64_t queue_depth = 0;          ///< clients that wait for a server connection
+  std::uint64_t concurrency = 0;          ///< clients that hold one
+  std::uint64_t connections = 0;          ///< clients
   std::optional<double> cpu_usage;        ///< percent of the machine's processors
   std::optional<double> memory_usage_mb;  ///< resident, of Millrace; MiB
 };
 BOOST_DESCRIBE_STRUCT(LiveMetrics, (),
                       (at, window_seconds, throughput, execution_time, p50_ms, p95_ms, p99_ms, error_rate,
-                       cache_hit_rate, slow_queries, queue_depth, concurrency, connections, cpu_usage,
-                       memory_usage_mb))
+                       cache_hit_rate, slow_queries, queue_depth, concurrency, connections, cpu_usage, memory_usage_mb))
 
 }  // namespace millrace::http

@@ -24,7 +24,7 @@ class LiveClient;
 class LiveUpdates {
  public:
   static constexpr std::size_t most_clients = 64;
-  static constexpr std::size_t most_waiting = 256;                     ///< messages, of a client
+  static constexpr std::size_t most_waiting = 256;                         ///< messages, of a client
   static constexpr std::size_t most_waiting_bytes = std::size_t{1} << 20;  ///< of them; clients share the texts
 
   /// `data` is JSON.

@@ -167,7 +167,7 @@ void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMoni
       "GET",
       about("trends", "How it was by time",
             "window is in minutes, 60 unless it is said, up to 1440. The steps are of a second for two minutes, of "
-            "ten for half an hour, else of a minute. What is in the last step that isn't full is left out."),
+            "ten for half an hour, else of a minute. The last one may be shorter."),
       [shared](Query<WindowQuery> asked) { return trends(shared, asked.value); });
   table.add("GET",
             about("usage", "Users, databases, applications or projects, with their figures",

@@ -207,9 +207,15 @@ class TrendMaker {
   bool add(const Interval& interval, const SubjectFigures* figures) {
     if (figures != nullptr) sum_ += *figures;
     seconds_ += interval.seconds();
+    to_ns_ = interval.to_ns;
     // The intervals are a little longer or shorter than they are meant to be.
-    if (seconds_ < 0.9 * step_) return false;
-    trend.at.push_back(clock_.at(interval.to_ns));
+    return seconds_ >= 0.9 * step_ && end_step();
+  }
+
+  /// Ends the step that isn't full. Whether there is one.
+  bool end_step() {
+    if (seconds_ == 0) return false;
+    trend.at.push_back(clock_.at(to_ns_));
     const QueryFigures& all = sum_.figures;
     trend.throughput.push_back(static_cast<double>(all.calls) / seconds_);
     trend.execution_time.push_back(mean_ms(all));
@@ -230,22 +236,24 @@ class TrendMaker {
   const double step_;
   SubjectFigures sum_;
   double seconds_ = 0;
+  std::int64_t to_ns_ = 0;
 };
 
 std::vector<DurationBucket> buckets_of(const CompactHistogram& durations) {
   constexpr std::size_t together = 8;
+  constexpr std::size_t first = LogLinear::index(1024);  // ns: what takes less is all the same
+  static_assert(LogLinear::lower(first) == 1024);
   HistogramTotals totals;
   durations.add_to(totals);
   std::vector<DurationBucket> buckets;
   std::uint64_t before = 0;
-  for (std::size_t at = together; at <= LogLinear::buckets && before < totals.count(); at += together) {
+  double from_ms = 0;
+  for (std::size_t at = first; at <= LogLinear::buckets && before < totals.count(); at += together) {
+    const double to_ms = in_ms(LogLinear::lower(at));
     const std::uint64_t up_to = totals.count_up_to(LogLinear::lower(at) - 1);
-    if (up_to > 0) {
-      buckets.push_back({.from_ms = in_ms(LogLinear::lower(at - together)),
-                         .to_ms = in_ms(LogLinear::lower(at)),
-                         .count = up_to - before});
-    }
+    if (up_to > 0) buckets.push_back({.from_ms = from_ms, .to_ms = to_ms, .count = up_to - before});
     before = up_to;
+    from_ms = to_ms;
   }
   return buckets;
 }
@@ -330,6 +338,7 @@ std::optional<TemplateDetail> template_detail(const QueryPerformanceMonitor& mon
     const auto figures = std::ranges::lower_bound(subjects, found->id, {}, &SubjectFigures::id);
     maker.add(*interval, figures != subjects.end() && figures->id == found->id ? &*figures : nullptr);
   }
+  maker.end_step();
   detail.trend = std::move(maker.trend);
   return detail;
 }
@@ -342,15 +351,18 @@ TrendsAnswer trends_report(const QueryPerformanceMonitor& monitor, std::chrono::
   double waiting = 0;
   double active = 0;
   double seconds = 0;
+  const auto end_step = [&] {
+    answer.queue_depth.push_back(waiting / seconds);
+    answer.concurrency.push_back(active / seconds);
+    waiting = active = seconds = 0;
+  };
   for (const IntervalPtr& interval : monitor.history()->since(from)) {
     waiting += interval->levels.clients_waiting * interval->seconds();
     active += interval->levels.clients_active * interval->seconds();
     seconds += interval->seconds();
-    if (!maker.add(*interval, &interval->all)) continue;
-    answer.queue_depth.push_back(waiting / seconds);
-    answer.concurrency.push_back(active / seconds);
-    waiting = active = seconds = 0;
+    if (maker.add(*interval, &interval->all)) end_step();
   }
+  if (maker.end_step()) end_step();
   answer.trend = std::move(maker.trend);
   return answer;
 }

@@ -137,7 +137,7 @@ BOOST_DESCRIBE_STRUCT(TrendsAnswer, (), (step_seconds, trend, queue_depth, concu
 
 struct TemplateDetail {
   TemplatePerformance performance = {};
-  std::vector<DurationBucket> durations = {};  ///< four in each power of two; from the first that isn't empty
+  std::vector<DurationBucket> durations = {};  ///< four in each power of two; less than 1 µs is one
   double step_seconds = 0;                     ///< about
   PerformanceTrend trend = {};
   Timestamp from = {};  ///< what was asked for, as far back as it is remembered

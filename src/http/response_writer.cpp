@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 
@@ -90,9 +91,11 @@ std::string in_one_line(std::string value) {
 bool may_have_body(const Response& response) { return response.status != 204 && response.status != 304; }
 
 std::string serialize(const Response& response, bool keep_alive, bool with_body, bool http_1_0) {
-  std::string bytes =
-      fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\nCache-Control: no-store\r\nConnection: {}\r\n", response.status,
-                  reason(response.status), http_date(), keep_alive ? "keep-alive" : "close");
+  std::string bytes = fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\nConnection: {}\r\n", response.status,
+                                  reason(response.status), http_date(), keep_alive ? "keep-alive" : "close");
+  const bool says_how_to_keep =
+      std::ranges::any_of(response.headers, [](const auto& header) { return header.first == "Cache-Control"; });
+  if (!says_how_to_keep) bytes += "Cache-Control: no-store\r\n";
   const bool body_allowed = may_have_body(response);
   if (body_allowed && (response.stream || !response.body.empty())) {
     bytes += fmt::format("Content-Type: {}\r\n", in_one_line(response.content_type));
