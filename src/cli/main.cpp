@@ -3,6 +3,7 @@
 #include <CLI/Formatter.hpp>
 #include <cstdio>
 
+#include "cli/alerts.hpp"
 #include "cli/analyze.hpp"
 #include "cli/api_key.hpp"
 #include "cli/check.hpp"
@@ -64,6 +65,44 @@ void add_query(CLI::App& command, GivenQuery& given) {
   command.add_flag("--json", given.json, "Print the answer as it came");
 }
 
+/// `alerts` has commands of its own; what is given to it may stand behind them.
+void add_alerts(CLI::App& command, AlertsCommand& alerts, bool& json) {
+  using What = AlertsCommand::What;
+  command.require_subcommand(0, 1);
+  command.add_flag("--json", json, "Print the answer as it came");
+  const auto add = [&](const char* name, const char* about, What what) {
+    CLI::App* one = command.add_subcommand(name, about)->fallthrough();
+    one->callback([&alerts, what] { alerts.what = what; });
+    return one;
+  };
+  add("list", "Those that fire; the default", What::list)->add_flag("--all", alerts.all, "Those that are over, too");
+  add("rules", "The rules, and how it is with each", What::rules);
+  for (const auto& [name, about, what] :
+       {std::tuple("acknowledge", "Say that somebody looks after one", What::acknowledge),
+        std::tuple("resolve", "End one", What::resolve),
+        std::tuple("delete", "Forget one; its rule stays", What::remove),
+        std::tuple("delete-rule", "Delete a rule", What::remove_rule)}) {
+    CLI::App* one = add(name, about, what);
+    one->add_option("id", alerts.id, what == What::remove_rule ? "The rule" : "The alert")->required()->type_name("ID");
+    if (what == What::acknowledge) one->add_option("--by", alerts.by, "Who does")->type_name("NAME");
+  }
+  CLI::App* create = add("create", "Make a rule (docs/alerts.md)", What::create);
+  create->add_option("metric", alerts.metric_type, "execution_time, error_rate, throughput, ...")
+      ->required()
+      ->type_name("METRIC");
+  create->add_option("value", alerts.threshold_value, "The threshold, in the metric's unit")
+      ->required()
+      ->type_name("VALUE");
+  create->add_option("--comparison", alerts.comparison_operator, "> < >= <= or == (default: >)")->type_name("SIGN");
+  create->add_option("--severity", alerts.severity, "low, medium, high or critical (default: medium)")
+      ->type_name("WORD");
+  create->add_option("--window", alerts.window_minutes, "Within so many minutes (default: 5)");
+  create->add_option("--occurrences", alerts.min_occurrences, "So often (default: 1)");
+  create->add_option("--clear", alerts.clear_value, "It is over at this value (default: a tenth inside)");
+  create->add_option("--samples", alerts.min_samples, "Of so many queries in ten seconds at least (default: 10)");
+  create->add_option("--no-data", alerts.no_data, "keep, ok or alert (default: keep)")->type_name("WORD");
+}
+
 int run(int argc, const char* const* argv) {
   config::Sources sources;
   sources.environment = config::process_environment();
@@ -114,6 +153,15 @@ int run(int argc, const char* const* argv) {
   slow_command->add_flag("--json", json, "Print the answer as it came");
   add_settings(*slow_command, sources);
   show_only(*slow_command, {"HTTP_HOST", "HTTP_PORT", "TLS_CERT_FILE"});
+
+  CLI::App* alerts_command = app.add_subcommand(
+      "alerts",
+      "Ask a running Millrace for its alerts; acknowledge, resolve or delete them; make rules. With the key in "
+      "MILLRACE_API_KEY, if one is needed");
+  AlertsCommand alerts_asked;
+  add_alerts(*alerts_command, alerts_asked, json);
+  add_settings(*alerts_command, sources);
+  show_only(*alerts_command, {"HTTP_HOST", "HTTP_PORT", "TLS_CERT_FILE"});
 
   CLI::App* analyze_command = app.add_subcommand("analyze",
                                                  "Ask a running Millrace how PostgreSQL would run a query, which isn't "
@@ -181,6 +229,7 @@ int run(int argc, const char* const* argv) {
   if (*status_command) return status(sources, json);
   if (*top_command) return top(sources, top_options, json);
   if (*slow_command) return slow(sources, slow_options, json);
+  if (*alerts_command) return alerts(sources, alerts_asked, json);
   if (*analyze_command) return analyze(sources, given);
   if (*optimize_command) return optimize(sources, given, level);
   if (*check_command) return check_database(sources, url, json);

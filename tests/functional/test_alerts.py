@@ -150,6 +150,38 @@ def _is_json(file: Path) -> bool:
     return True
 
 
+def test_by_command(postgres: PostgreSQL) -> None:
+    with Millrace(postgres) as millrace, api(millrace) as client:
+
+        def alerts_command(*arguments: str, code: int = 0) -> str:
+            done = subprocess.run(
+                [millrace_binary(), "alerts", *arguments, "--http-port", str(millrace.http_port)],
+                capture_output=True, text=True, timeout=60,
+            )  # fmt: skip
+            assert done.returncode == code, done
+            return done.stderr if code else done.stdout
+
+        assert alerts_command() == "no alert fires\n"
+        made = alerts_command("create", "execution_time", "40", "--severity", "high", "--occurrences", "1")
+        rule = made.removeprefix("rule ").strip()
+        assert f"{rule}  high  execution_time > 40.00  1 in 5 min  inactive\n" in alerts_command("rules")
+        assert "built in" in alerts_command("rules")
+        be_slow(millrace, 1)
+        eventually(lambda: alerts(client), what="the rule to fire")
+        listed = alerts_command("list")
+        identity, severity = listed.split()[:2]
+        assert severity == "high" and "longer than 40 ms" in listed
+        assert "fires, acknowledged by ada b" in alerts_command("acknowledge", identity, "--by", "ada\tb")
+        assert json.loads(alerts_command("--json"))["alerts"][0]["acknowledged_by"] == "ada\tb"
+        assert "over, acknowledged" in alerts_command("resolve", identity)
+        assert identity in alerts_command("list", "--all")
+        assert alerts_command("delete", identity) == "deleted\n"
+        assert alerts_command("delete-rule", rule) == "deleted\n"
+        assert "there is no such alert (HTTP 404)" in alerts_command("resolve", "../x", code=1)
+        assert "isn't measured in this version (HTTP 422)" in alerts_command("create", "io_operations", "1", code=1)
+        assert alerts_command("list", "--all") == "there was no alert\n"
+
+
 def test_a_webhook_that_hangs_delays_nothing(postgres: PostgreSQL, receiver: Receiver) -> None:
     receiver.hanging.set()
     with Millrace(postgres, {"ALERT_WEBHOOK_URL": receiver.url}) as millrace, api(millrace) as client:

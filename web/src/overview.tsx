@@ -167,7 +167,7 @@ export function Overview({ trends, seconds, minutes }: { trends: Trends | null; 
         lines={QUEUE}
         facts={<Fact name="busy" value={shown ? rate(shown.concurrency) : NONE} />}
       >
-        <Chart title="Clients that hold a server connection, and that wait for one, by time" data={chosen("concurrency", "queue_depth")} lines={QUEUE} format={rate} {...common} />
+        <Chart title="Clients that hold a server connection, and that wait for one, by time" data={chosen("concurrency", "queue_depth")} lines={QUEUE} format={String} {...common} />
       </Panel>
     </div>
   );
