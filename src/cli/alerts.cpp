@@ -5,10 +5,8 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value_from.hpp>
 #include <cctype>
-#include <cstdio>
 
 #include "cli/answer_text.hpp"
-#include "cli/exit_code.hpp"
 #include "cli/figures.hpp"
 #include "cli/one_line.hpp"
 #include "cli/running_millrace.hpp"
@@ -18,8 +16,6 @@ namespace {
 
 namespace json = boost::json;
 using What = AlertsCommand::What;
-
-constexpr auto patience = std::chrono::seconds(20);
 
 /// For a segment of a path, or a query's value.
 std::string encoded(std::string_view text) {
@@ -111,7 +107,8 @@ std::string answer_text(const AlertsCommand& command, std::string_view body) {
       return list_text(root, "/rules", rule_text, "there is no rule\n");
     case What::create: {
       const std::string id = text_of(root, "/alert_id");
-      const std::string fires = id == "pending" ? "" : fmt::format("it fires: {}\n    {}\n", id, text_of(root, "/description"));
+      const std::string fires =
+          id == "pending" ? "" : fmt::format("it fires: {}\n    {}\n", id, text_of(root, "/description"));
       return fmt::format("rule {}\n{}", text_of(root, "/rule_id"), fires);
     }
     default:
@@ -122,24 +119,9 @@ std::string answer_text(const AlertsCommand& command, std::string_view body) {
 }  // namespace
 
 int alerts(const config::Sources& sources, const AlertsCommand& command, bool json) {
-  const auto loaded = config::load(sources);
-  if (!loaded) {
-    fmt::print(stderr, "{}\n", loaded.error().message);
-    return bad_usage;
-  }
-  const RunningMillrace millrace(loaded->settings);
-  const auto answer = millrace.call(call_for(command), patience);
-  if (!answer || answer->status / 100 != 2) {
-    fmt::print(stderr, "Millrace at {} doesn't: {}\n", millrace.address(),
-               answer ? reason_of(*answer) : answer.error().message);
-    return failed;
-  }
-  if (json && !answer->body.empty()) {
-    fmt::print("{}\n", answer->body);
-  } else if (!json) {
-    fmt::print("{}", answer_text(command, answer->body));
-  }
-  return succeeded;
+  const Answer answer = ask_running(sources, call_for(command), "such answer");
+  if (json && answer.body.empty()) return answer.exit_code;
+  return print(answer, json, [&](std::string_view body) { return answer_text(command, body); });
 }
 
 }  // namespace millrace::cli

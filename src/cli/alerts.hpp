@@ -11,8 +11,8 @@ struct AlertsCommand {
   enum class What { list, rules, create, acknowledge, resolve, remove, remove_rule };
   What what = What::list;
 
-  bool all = false;             ///< of `list`: those that are over, too
-  std::string id = {};          ///< of an alert; of a rule for `remove_rule`
+  bool all = false;     ///< of `list`: those that are over, too
+  std::string id = {};  ///< of an alert; of a rule for `remove_rule`
   std::optional<std::string> by = {};
 
   // Of `create`; what isn't given is REST's default.

@@ -43,8 +43,7 @@ class ColumnChanges {
       : tables_(std::move(tables)), column_(std::move(column)), place_(place) {}
 
   void add(const Change& change, RowValues& row_values) {
-    const bool is_told = !place_ || change.table->replica_identity == 'f' || in_identity(change);
-    const auto old = is_told ? std::nullopt : row_values.follow(change, *place_);
+    const auto old = place_ ? row_values.follow(change, *place_) : std::nullopt;
     if (!known_) return;
     known_ = place_ && add_new(change, old) && add_old(change, old) && values_.size() <= most_values;
   }
@@ -122,7 +121,7 @@ class ColumnChanges {
 class TableChanges {
  public:
   TableChanges(const Table& told, std::string_view database, const catalog::Snapshot& snapshot,
-               const pipeline::TrackedColumns& tracked) {
+               const pipeline::TrackedColumns& tracked, RowValues& row_values) {
     if (!is_as_known(told, snapshot)) {
       known_ = false;
       return;
@@ -133,12 +132,15 @@ class TableChanges {
     for (const Oid table : tables) {
       for (auto& column : tracked.of(database, table)) by_column[std::move(column)].push_back(table);
     }
+    std::vector<std::string> followed;
     for (auto& [column, of] : by_column) {
       const auto at = std::ranges::find(told.columns, column, &Table::Column::name);
       const auto place =
           at == told.columns.end() ? std::nullopt : std::optional(static_cast<std::size_t>(at - told.columns.begin()));
       columns_.emplace_back(std::move(of), column, place);
+      if (place) followed.push_back(column);
     }
+    row_values.keep_only(told.oid, followed);
   }
 
   /// False: which rows they are isn't known.
@@ -181,7 +183,7 @@ std::vector<cache::Dependency> made_stale_by(const integration::Transaction& don
       const auto& table = *change.table;
       auto at = changes.find(&table);
       if (at == changes.end()) {
-        at = changes.emplace(&table, TableChanges(table, database, *snapshot, tracked)).first;
+        at = changes.emplace(&table, TableChanges(table, database, *snapshot, tracked, row_values)).first;
         by_value.push_back(table.oid);
       }
       at->second.add(change, row_values);

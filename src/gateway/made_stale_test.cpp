@@ -144,7 +144,7 @@ TEST_F(MadeStaleTest, UpdatedWithoutTheOldRowWhichIsKnown) {
   load->add({"1", "2"});
   load->add({"3", "4"});
   load->add({"4", std::nullopt});
-  row_values_.loaded(std::move(*load));
+  EXPECT_TRUE(row_values_.take(*load, 100));
   EXPECT_EQ(stale(of({update('d', OldRow::none, {}, row({"1", "3", "x"}))})),
             (Names{"table", "id=1", "team=2", "team=3"}));
   EXPECT_EQ(stale(of({update('d', OldRow::none, {}, row({"1", "3", "y"}))})), (Names{"table", "id=1", "team=3"}));

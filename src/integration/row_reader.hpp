@@ -32,20 +32,29 @@ class RowReader : public std::enable_shared_from_this<RowReader> {
   void stop();
 
  private:
-  boost::asio::awaitable<void> run(std::shared_ptr<RowReader> self);
-  boost::asio::awaitable<void> check(RowValues::Check check);
   enum class Outcome : std::uint8_t {
     read,
-    changed,  ///< it has another file by now
-    refused,  ///< by PostgreSQL, or it has more rows than may be kept
+    again,    ///< it is another by now, or couldn't be read at this moment
+    refused,  ///< not to this role, or it has more rows than may be kept
   };
+
+  boost::asio::awaitable<void> run(std::shared_ptr<RowReader> self);
+  boost::asio::awaitable<void> check(RowValues::Check check);
   boost::asio::awaitable<Outcome> read(RowValues::Load& load);
-  /// Its file by pg_relation_filenode and its size in pages; an empty file: it isn't there, or there was no answer.
-  boost::asio::awaitable<std::pair<std::string, std::uint64_t>> file_of(Oid table);
+  /// Once all is told that the readers could see.
+  boost::asio::awaitable<Outcome> take(RowValues::Load& load);
+  struct Table {
+    std::string form;  ///< its file, and its columns' names and numbers; empty: it isn't there, or there was no answer
+    std::uint64_t pages = 0;
+    double rows = 0;  ///< by PostgreSQL's estimate; -1: none
+  };
+  boost::asio::awaitable<Table> table(Oid oid);
   boost::asio::awaitable<bool> all_is_visible();
   /// Until the stream has told all that anybody can have seen by now. False: it won't soon.
   boost::asio::awaitable<bool> all_is_told();
   boost::asio::awaitable<void> pause(std::int64_t ns);
+  /// Others have their turn on this thread.
+  boost::asio::awaitable<void> give_way();
 
   boost::asio::io_context& io_;
   const Query query_;
@@ -54,6 +63,7 @@ class RowReader : public std::enable_shared_from_this<RowReader> {
   net::Signal ended_;
   bool running_ = false, stopped_ = false;
   std::int64_t next_at_ = 0;  ///< of now_ns()
+  int failures_ = 0;          ///< one after the other
 };
 
 }  // namespace millrace::integration

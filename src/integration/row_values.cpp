@@ -28,23 +28,26 @@ class KeyHash {
     static const std::uint64_t seed = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
     const auto hash = XXH3_128bits_withSeed(text.data(), text.size(), seed ^ key_.first ^ count_++);
     key_ = {key_.first * 31 + hash.low64, key_.second * 31 + hash.high64};
+    is_ascii_ = is_ascii_ && std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
   }
-  Key key() const { return key_; }
+  /// Nullopt: it isn't kept.
+  std::optional<Key> key() const { return is_ascii_ ? std::optional(key_) : std::nullopt; }
 
  private:
   Key key_{0, 0};
   std::uint64_t count_ = 0;
+  bool is_ascii_ = true;
 };
 
 /// Nullopt: it isn't told.
-std::optional<Key> key_of(const Table& table, const Row& row) {
+std::optional<KeyHash> key_of(const Table& table, const Row& row) {
   KeyHash hash;
   for (std::size_t i = 0; i < table.columns.size(); ++i) {
     if (!table.columns[i].in_identity) continue;
     if (i >= row.size() || row.kind(i) != ValueKind::text) return std::nullopt;
     hash.add(row.value(i));
   }
-  return hash.key();
+  return hash;
 }
 
 /// Of which what a change doesn't tell can be known, and isn't told otherwise.
@@ -70,15 +73,15 @@ RowValues::Value RowValues::value_of(std::string_view text) {
 std::optional<RowValues::Value> RowValues::follow(const Change& change, std::size_t place) {
   const auto& table = *change.table;
   if (place >= table.columns.size()) return std::nullopt;
-  const Name name(table.oid, table.columns[place].name);
-  const auto found = columns_.find(name);
+  const auto found = columns_.find(std::pair(table.oid, std::string_view(table.columns[place].name)));
   if (found != columns_.end()) {
     auto& column = found->second;
     if (column.state == State::wanted || column.state == State::refused) return std::nullopt;
     return this->change(column, change, place);
   }
   if (change.kind != Change::Kind::insert && is_suitable(table, place)) {
-    columns_.emplace(name, Column{.table = change.table});
+    columns_.emplace(Name(table.oid, table.columns[place].name), Column{.table = change.table});
+    work_ = true;
   }
   return std::nullopt;
 }
@@ -94,20 +97,21 @@ std::optional<RowValues::Value> RowValues::change(Column& column, const Change& 
   }
   const bool has_old = change.kind != Change::Kind::insert;
   const bool has_new = change.kind != Change::Kind::delete_;
-  const auto new_key = has_new ? key_of(table, change.row) : std::nullopt;
-  const bool is_old_told = has_old && change.old_kind != OldRow::none;
-  const auto old_key = is_old_told ? key_of(table, change.old_row) : new_key;
-  if ((has_new && !new_key) || (has_old && !old_key)) {
+  const auto told_new = has_new ? key_of(table, change.row) : std::nullopt;
+  const auto told_old = change.old_kind == OldRow::none ? told_new : key_of(table, change.old_row);
+  if ((has_new && !told_new) || (has_old && !told_old)) {
     clear(column);
     return std::nullopt;
   }
+  const auto old_key = has_old ? told_old->key() : std::nullopt;
+  const auto new_key = has_new ? told_new->key() : std::nullopt;
   std::optional<Value> old;
-  if (has_old) {
+  if (old_key) {
     const auto row = column.rows.find(*old_key);
     if (row != column.rows.end() && row->second != gone) old = row->second;
-    if (!has_new || old_key != new_key) set(column, *old_key, gone);
+    if (old_key != new_key) set(column, *old_key, gone);
   }
-  if (has_new) {
+  if (new_key && column.state != State::wanted) {
     switch (place < change.row.size() ? change.row.kind(place) : ValueKind::binary) {
       case ValueKind::null:
         set(column, *new_key, null);
@@ -131,45 +135,58 @@ std::optional<RowValues::Value> RowValues::change(Column& column, const Change& 
 
 /// What is gone is remembered while a table is read, as the readers may have seen it.
 void RowValues::set(Column& column, const Key& key, Value value) {
-  if (value == gone && column.state != State::loading) return erase(column, key);
+  if (value == gone && column.state != State::loading) {
+    rows_ -= column.rows.erase(key);
+    return;
+  }
+  if (value == gone) column.gone.push_back(key);
   rows_ += column.rows.insert_or_assign(key, value).second ? 1 : 0;
   if (rows_ > most_rows_) clear(column);
 }
-
-void RowValues::erase(Column& column, const Key& key) { rows_ -= column.rows.erase(key); }
 
 /// It is to be read again.
 void RowValues::clear(Column& column) {
   rows_ -= column.rows.size();
   column.rows = {};
+  column.gone = {};
   column.number = 0;
-  if (column.state != State::refused) column.state = State::wanted;
+  if (column.state == State::refused) return;
+  column.state = State::wanted;
+  work_ = true;
+}
+
+RowValues::Columns::iterator RowValues::erase(Columns::iterator at) {
+  rows_ -= at->second.rows.size();
+  return columns_.erase(at);
 }
 
 void RowValues::described(const Transaction& done) {
   for (const auto& table : done.described) {
-    for (auto at = columns_.lower_bound({table->oid, ""}); at != columns_.end() && at->first.first == table->oid;) {
+    for (auto at = first_of(table->oid); at != columns_.end() && at->first.first == table->oid;) {
       auto& column = at->second;
       if (*column.table != *table) {
-        clear(column);
-        at = columns_.erase(at);
+        at = erase(at);
         continue;
       }
-      // Read while it was rewritten, or before.
+      // Read while it was changed, or before.
       if (column.state == State::loading) clear(column);
       if (column.state == State::known || column.state == State::doubtful) {
         column.state = State::doubtful;
         column.number = ++numbers_;
+        work_ = true;
       }
       ++at;
     }
   }
 }
 
-void RowValues::forget(Oid table) {
-  for (auto at = columns_.lower_bound({table, ""}); at != columns_.end() && at->first.first == table; ++at)
-    clear(at->second);
+void RowValues::keep_only(Oid table, const std::vector<std::string>& columns) {
+  for (auto at = first_of(table); at != columns_.end() && at->first.first == table;) {
+    at = std::ranges::find(columns, at->first.second) == columns.end() ? erase(at) : std::next(at);
+  }
 }
+
+void RowValues::forget(Oid table) { keep_only(table, {}); }
 
 void RowValues::forget_all() {
   columns_.clear();
@@ -180,79 +197,92 @@ void RowValues::Load::add(const std::vector<std::optional<std::string>>& row) {
   if (row.size() != key.size() + 1) return;
   KeyHash hash;
   for (std::size_t i = 0; i < key.size(); ++i) hash.add(row[i].value_or(""));
-  rows_.emplace_back(hash.key(), row.back() ? value_of(*row.back()) : null);
+  if (const auto kept = hash.key()) rows_.emplace_back(*kept, row.back() ? value_of(*row.back()) : null);
 }
 
+/// The one that was tried longest ago.
 std::optional<RowValues::Load> RowValues::next_load() {
-  if (is_loading_) return std::nullopt;
-  for (auto& [name, column] : columns_) {
-    if (column.state != State::wanted) continue;
-    is_loading_ = true;
-    column.state = State::loading;
-    column.number = ++numbers_;
-    Load load;
-    load.table = name.first;
-    load.schema = column.table->schema;
-    load.name = column.table->name;
-    load.column = name.second;
-    load.most_rows = most_rows_ - std::min(most_rows_, rows());
-    load.number = column.number;
-    for (const auto& one : column.table->columns) {
-      if (one.in_identity) load.key.push_back(one.name);
-    }
-    return load;
+  auto next = columns_.end();
+  for (auto at = columns_.begin(); at != columns_.end(); ++at) {
+    if (at->second.state == State::wanted && (next == columns_.end() || at->second.tried < next->second.tried))
+      next = at;
   }
-  return std::nullopt;
+  if (next == columns_.end()) {
+    work_ = false;
+    return std::nullopt;
+  }
+  auto& [name, column] = *next;
+  clear(column);
+  column.state = State::loading;
+  column.tried = column.number = ++numbers_;
+  Load load;
+  load.table = name.first;
+  load.schema = column.table->schema;
+  load.name = column.table->name;
+  load.column = name.second;
+  load.most_rows = most_rows_ - std::min(most_rows_, rows());
+  load.number = column.number;
+  for (const auto& one : column.table->columns) {
+    if (one.in_identity) load.key.push_back(one.name);
+  }
+  return load;
 }
 
-void RowValues::loaded(Load load) {
-  is_loading_ = false;
-  const auto found = columns_.find({load.table, load.column});
-  if (found == columns_.end() || found->second.number != load.number) return;
-  auto& column = found->second;
-  column.rows.reserve(column.rows.size() + load.rows_.size());
-  for (const auto& [key, value] : load.rows_) rows_ += column.rows.try_emplace(key, value).second ? 1 : 0;
-  rows_ -= boost::unordered::erase_if(column.rows, [](const auto& row) { return row.second == gone; });
-  column.state = State::known;
-  column.file = std::move(load.file);
-  if (rows_ > most_rows_) {
-    column.state = State::refused;
-    clear(column);
+/// Null: it is of no use any more.
+RowValues::Column* RowValues::loading(const Load& load) {
+  const auto found = columns_.find(std::pair(load.table, std::string_view(load.column)));
+  return found == columns_.end() || found->second.number != load.number ? nullptr : &found->second;
+}
+
+bool RowValues::take(Load& load, std::size_t most) {
+  auto* const column = loading(load);
+  if (column == nullptr) return true;
+  if (rows() + load.rows_.size() > most_rows_) {
+    failed(load, false);
+    return true;
   }
+  column->rows.reserve(column->rows.size() + load.rows_.size());
+  for (; most > 0 && !load.rows_.empty(); --most, load.rows_.pop_back()) {
+    rows_ += column->rows.insert(load.rows_.back()).second ? 1 : 0;
+  }
+  if (!load.rows_.empty()) return false;
+  column->state = State::known;
+  column->form = load.form;
+  for (const auto& key : column->gone) {
+    if (const auto row = column->rows.find(key); row != column->rows.end() && row->second == gone) {
+      column->rows.erase(row);
+      --rows_;
+    }
+  }
+  column->gone = {};
+  return true;
 }
 
 void RowValues::failed(const Load& load, bool again) {
-  is_loading_ = false;
-  const auto found = columns_.find({load.table, load.column});
-  if (found == columns_.end() || found->second.number != load.number) return;
-  found->second.state = again ? State::wanted : State::refused;
-  clear(found->second);
+  auto* const column = loading(load);
+  if (column == nullptr) return;
+  column->state = again ? State::wanted : State::refused;
+  clear(*column);
 }
 
 std::optional<RowValues::Check> RowValues::next_check() const {
+  if (!work_) return std::nullopt;
   const auto found = std::ranges::find(columns_, State::doubtful, [](const auto& one) { return one.second.state; });
   if (found == columns_.end()) return std::nullopt;
   return Check{.table = found->first.first, .number = numbers_};
 }
 
 /// Of what has come to be in doubt since then the answer says nothing.
-void RowValues::checked(const Check& check, std::string_view file) {
-  for (auto at = columns_.lower_bound({check.table, ""}); at != columns_.end() && at->first.first == check.table;
-       ++at) {
+void RowValues::checked(const Check& check, std::string_view form) {
+  for (auto at = first_of(check.table); at != columns_.end() && at->first.first == check.table; ++at) {
     auto& column = at->second;
     if (column.state != State::doubtful || column.number > check.number) continue;
-    if (!file.empty() && column.file == file) {
+    if (!form.empty() && column.form == form) {
       column.state = State::known;
     } else {
       clear(column);
     }
   }
-}
-
-bool RowValues::has_work() const {
-  return std::ranges::any_of(columns_, [&](const auto& one) {
-    return one.second.state == State::doubtful || (one.second.state == State::wanted && !is_loading_);
-  });
 }
 
 }  // namespace millrace::integration

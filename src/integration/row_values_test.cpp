@@ -77,13 +77,13 @@ Transaction describing(std::shared_ptr<const Table> table) {
 /// What is followed, and was read.
 class RowValuesTest : public testing::Test {
  protected:
-  void read(const Rows& rows, std::string file = "1") {
+  void read(const Rows& rows, std::string form = "1") {
     values_.follow(update(table_, "0", "0"), 1);
     auto load = values_.next_load();
     ASSERT_TRUE(load);
     for (const auto& [key, value] : rows) load->add({key, value});
-    load->file = std::move(file);
-    values_.loaded(std::move(*load));
+    load->form = std::move(form);
+    EXPECT_TRUE(values_.take(*load, 1000));
     EXPECT_EQ(values_.rows(), rows.size());
   }
 
@@ -104,6 +104,16 @@ TEST_F(RowValuesTest, FollowsAKnownRow) {
   EXPECT_EQ(values_.follow(update(table_, "1", "f"), 1), hashed("e"));
 }
 
+TEST_F(RowValuesTest, AKeyThatIsntAsciiIsNotKnown) {
+  read({{"1", "a"}});
+  auto load = values_.next_load();
+  EXPECT_FALSE(load);
+  EXPECT_EQ(values_.follow(insert(table_, "\xc3\xa9", "b"), 1), std::nullopt);
+  EXPECT_EQ(values_.follow(update(table_, "\xc3\xa9", "c"), 1), std::nullopt);
+  EXPECT_EQ(values_.follow(moved(table_, "1", "\xc3\xa9", "c"), 1), hashed("a"));
+  EXPECT_EQ(values_.rows(), 0u);
+}
+
 TEST_F(RowValuesTest, WhatCantBeFollowedIsReadAgain) {
   read({{"1", "a"}});
   EXPECT_EQ(values_.follow(update(table_, "9", std::string(unchanged)), 1), std::nullopt);
@@ -111,8 +121,12 @@ TEST_F(RowValuesTest, WhatCantBeFollowedIsReadAgain) {
   EXPECT_TRUE(values_.has_work());
   read({{"1", "a"}});
   values_.forget(7);
-  EXPECT_EQ(values_.follow(update(table_, "1", "b"), 1), std::nullopt);
-  EXPECT_TRUE(values_.next_load());
+  EXPECT_EQ(values_.rows(), 0u);
+  read({{"1", "a"}});
+  values_.keep_only(7, {"value"});
+  EXPECT_EQ(values_.rows(), 1u);
+  values_.keep_only(7, {"other"});
+  EXPECT_EQ(values_.rows(), 0u);
 }
 
 TEST_F(RowValuesTest, NothingIsFollowedWhoseTextDependsOnSettingsOrIsToldAnyway) {
@@ -177,21 +191,24 @@ TEST_F(RowValuesTest, ATableThatIsTooLargeIsLeft) {
   auto load = values_.next_load();
   EXPECT_EQ(load->most_rows, 100u);
   for (int i = 0; i < 101; ++i) load->add({std::to_string(i), "a"});
-  values_.loaded(std::move(*load));
+  EXPECT_TRUE(values_.take(*load, 1000));
   EXPECT_EQ(values_.rows(), 0u);
   EXPECT_EQ(values_.follow(update(table_, "1", "b"), 1), std::nullopt);
-  EXPECT_FALSE(values_.has_work());
+  EXPECT_FALSE(values_.next_load());
 }
 
 TEST_F(RowValuesTest, ALoadThatFailsIsTriedAgainIfThatMayHelp) {
   values_.follow(update(table_, "0", "0"), 1);
   auto load = values_.next_load();
-  EXPECT_FALSE(values_.next_load()) << "one at a time";
   values_.failed(*load, true);
   load = values_.next_load();
   ASSERT_TRUE(load);
   values_.failed(*load, false);
+  EXPECT_FALSE(values_.next_load());
   EXPECT_FALSE(values_.has_work());
+  values_.forget(7);
+  values_.follow(update(table_, "0", "0"), 1);
+  EXPECT_TRUE(values_.next_load()) << "what is forgotten is begun anew";
 }
 
 TEST_F(RowValuesTest, WhatWasReadBeforeItWasForgottenIsNotUsed) {
@@ -200,7 +217,7 @@ TEST_F(RowValuesTest, WhatWasReadBeforeItWasForgottenIsNotUsed) {
   values_.forget_all();
   load->add({"1", "a"});
   values_.follow(update(table_, "0", "0"), 1);
-  values_.loaded(std::move(*load));
+  EXPECT_TRUE(values_.take(*load, 1000));
   EXPECT_EQ(values_.follow(update(table_, "1", "b"), 1), std::nullopt);
   EXPECT_EQ(values_.rows(), 0u);
 }
@@ -275,7 +292,7 @@ TEST(RowValuesModel, WhatIsKnownIsTrue) {
           if (!load) {
             load = values.next_load();
             next_part = 0;
-            if (load) load->file = std::to_string(file);
+            if (load) load->form = std::to_string(file);
             break;
           }
           if (next_part < 3) {
@@ -286,11 +303,10 @@ TEST(RowValuesModel, WhatIsKnownIsTrue) {
             untold_when_read = static_cast<int>(untold.size());
             break;
           }
-          if (load->file != std::to_string(file)) {
+          if (load->form != std::to_string(file)) {
             values.failed(*load, true);
             load.reset();
-          } else if (untold_when_read == 0) {
-            values.loaded(std::move(*load));
+          } else if (untold_when_read == 0 && values.take(*load, 2)) {
             load.reset();
           }
           break;
