@@ -145,7 +145,7 @@ TEST_F(AlertsApi, Metrics) {
   busy_seconds(10);
   const auto channel = std::make_shared<NotificationChannel>(
       "webhook", [](const std::string&, const std::atomic<bool>&) { return Result<>(); });
-  const std::string text = alert_metrics_text(*watch_, {channel});
+  const std::string text = performance_metrics_text(*watch_, {channel}, LiveUpdates());
   EXPECT_NE(text.find("millrace_alerts_firing{severity=\"high\"} 1"), std::string::npos) << text;
   EXPECT_NE(text.find("millrace_alerts_firing{severity=\"low\"} 0"), std::string::npos) << text;
   EXPECT_NE(text.find("millrace_alert_notifications_total{channel=\"webhook\",outcome=\"lost\"} 0"), std::string::npos)

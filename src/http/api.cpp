@@ -86,7 +86,9 @@ std::shared_ptr<const Router> api(const Sources& sources) {
               return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version, sources.cache.get(),
                                                  refusals, invalidations) +
                                     stream_metrics_text(sources.change_streams()) +
-                                    (sources.watch ? alert_metrics_text(*sources.watch, sources.channels) : "")});
+                                    (sources.watch && sources.live
+                                         ? performance_metrics_text(*sources.watch, sources.channels, *sources.live)
+                                         : "")});
             });
   add_cache(table, sources.cache, sources.reads, sources.change_streams);
   add_alerts(table, sources.watch);

@@ -8,10 +8,10 @@
 
 #include "base/result.hpp"
 #include "cache/intelligent_cache_manager.hpp"
-#include "http/alert_metrics.hpp"
 #include "http/api_keys.hpp"
 #include "http/asked_query.hpp"
 #include "http/live_updates.hpp"
+#include "http/performance_metrics.hpp"
 #include "http/router.hpp"
 #include "integration/stream_status.hpp"
 #include "monitor/performance_watch.hpp"

@@ -37,7 +37,7 @@ LiveMetrics metrics_of(const IntervalFigures& figures) {
 }  // namespace
 
 void LiveFeed::looked(const IntervalFigures& figures) {
-  const bool anybody = updates_->has_clients();
+  const bool anybody = updates_->clients() > 0;
   if (anybody) updates_->publish(LiveTopic::metrics, to_json(metrics_of(figures)));
   if (monitor_->history() == nullptr) return;
   // Who comes later isn't told of what was before.

@@ -30,9 +30,9 @@ void LiveUpdates::publish(LiveTopic topic, std::string data) {
   for (LiveClient* const client : clients_) dropped_ += client->add(message);
 }
 
-bool LiveUpdates::has_clients() const {
+std::size_t LiveUpdates::clients() const {
   const std::scoped_lock lock(mutex_);
-  return !clients_.empty();
+  return clients_.size();
 }
 
 std::uint64_t LiveUpdates::dropped() const {

@@ -30,7 +30,7 @@ class LiveUpdates {
   /// `data` is JSON.
   void publish(LiveTopic topic, std::string data);
 
-  bool has_clients() const;
+  std::size_t clients() const;
 
   /// All messages that were dropped, of all clients.
   std::uint64_t dropped() const;

@@ -212,9 +212,9 @@ class TrendMaker {
     return seconds_ >= 0.9 * step_ && end_step();
   }
 
-  /// Ends the step that isn't full. Whether there is one.
+  /// Ends the step that isn't full, unless it is so short that it would say little. Whether there is one.
   bool end_step() {
-    if (seconds_ == 0) return false;
+    if (seconds_ == 0 || (seconds_ < 0.3 * step_ && !trend.at.empty())) return false;
     trend.at.push_back(clock_.at(to_ns_));
     const QueryFigures& all = sum_.figures;
     trend.throughput.push_back(static_cast<double>(all.calls) / seconds_);

@@ -208,6 +208,18 @@ std::vector<SlowQuery> PerformanceHistory::slow_queries(const std::function<bool
   return found;
 }
 
+TemplateTotals PerformanceHistory::template_totals() const {
+  const std::scoped_lock lock(mutex_);
+  TemplateTotals totals{.all = all_.figures, .templates = {}};
+  totals.all += second_.all.figures;  // as it is in theirs
+  const Subjects& templates = of(SubjectKind::query_template);
+  totals.templates.reserve(templates.size());
+  templates.for_each([&](SubjectId id, const SubjectName& name, const QueryFigures& figures) {
+    totals.templates.push_back({.id = id, .fingerprint = name.about->fingerprint, .figures = figures});
+  });
+  return totals;
+}
+
 RecordingCounts PerformanceHistory::counts() const {
   const std::scoped_lock lock(mutex_);
   const Subjects& templates = of(SubjectKind::query_template);

@@ -49,6 +49,17 @@ struct PeriodReport {
   double seconds() const { return static_cast<double>(to_ns - from_ns) / 1e9; }
 };
 
+/// Counted since the start.
+struct TemplateTotals {
+  struct One {
+    SubjectId id = 0;
+    std::uint64_t fingerprint = 0;
+    QueryFigures figures = {};
+  };
+  QueryFigures all = {};
+  std::vector<One> templates = {};  ///< those that have a place of their own
+};
+
 struct RecordingCounts {
   std::size_t templates = 0;
   std::uint64_t evicted_templates = 0;
@@ -76,6 +87,8 @@ class PerformanceHistory {
 
   /// Those for which `wanted` is true, the newest last.
   std::vector<SlowQuery> slow_queries(const std::function<bool(const SlowQuery&)>& wanted) const;
+
+  TemplateTotals template_totals() const;
 
   RecordingCounts counts() const;
 

@@ -62,6 +62,7 @@ void PerformanceWatch::run() {
       const auto figures = figures_between(before, after, std::chrono::milliseconds(slow_from_ms_), system.look(),
                                            std::chrono::system_clock::now());
       before = std::move(after);
+      if (const auto* history = monitor_->history()) templates_.observe(history->template_totals(), now_ns());
       hooks_.looked(figures);
       if (options_.detect_anomalies) {
         if (const auto anomaly = anomalies_.observe(figures)) hooks_.anomaly(*anomaly);

@@ -10,6 +10,7 @@
 #include "monitor/alert_rules.hpp"
 #include "monitor/anomaly_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
+#include "monitor/template_series.hpp"
 
 namespace millrace {
 
@@ -40,6 +41,7 @@ class PerformanceWatch {
   AlertRules& alerts() { return alerts_; }
   const AlertRules& alerts() const { return alerts_; }
   const AnomalyWatch& anomalies() const { return anomalies_; }
+  const TemplateSeries& templates() const { return templates_; }
   bool detects_anomalies() const { return options_.detect_anomalies; }
 
   /// From now on a query that takes longer is slow; 0: none is.
@@ -58,6 +60,7 @@ class PerformanceWatch {
   std::atomic<std::int64_t> slow_from_ms_;
   AlertRules alerts_;
   AnomalyWatch anomalies_;
+  TemplateSeries templates_;
   std::uint64_t saved_changes_ = 0;  // what was restored is no change
 
   std::mutex mutex_;

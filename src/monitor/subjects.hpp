@@ -87,6 +87,11 @@ class Subjects {
   const SubjectName* name_of(SubjectId id) const;  ///< null: it isn't known (any more)
   /// Since the start, of all that are known and of `other`.
   std::vector<SubjectFigures> totals() const;
+  /// Calls `visit(id, name, figures since the start)` for each that has a place.
+  template <typename Visit>
+  void for_each(Visit visit) const {
+    for (const Subject& each : subjects_) visit(each.total.id, each.name, each.total.figures);
+  }
   std::vector<std::uint64_t> keys() const;
   std::size_t size() const { return subjects_.size(); }
   std::uint64_t evicted() const { return evicted_; }

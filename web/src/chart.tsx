@@ -24,6 +24,15 @@ const HEIGHT = 132;
 
 const property = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+/** On a logarithmic axis: what takes less is all the same. Milliseconds. */
+const LEAST = 0.01;
+
+function shown(p: Properties): uPlot.AlignedData {
+  if (p.scale !== "log") return p.data;
+  const [at, ...lines] = p.data;
+  return [at, ...lines.map((line) => Array.from(line, (value) => (value == null ? null : Math.max(value, LEAST))))];
+}
+
 /** Where a logarithmic axis has marks: powers of ten only. */
 const powers = (_: uPlot, splits: number[]): (number | null)[] => splits.map((v) => (Math.log10(v) % 1 === 0 ? v : null));
 
@@ -107,7 +116,7 @@ export function Chart(properties: Properties) {
         },
       };
       const made = options(live, element.clientWidth, (index) => latest.current.onHover?.(index));
-      chart.current = new uPlot(made, latest.current.data, element);
+      chart.current = new uPlot(made, shown(latest.current), element);
     };
     make();
     const resized = new ResizeObserver(() => chart.current?.setSize({ width: element.clientWidth, height: HEIGHT }));
@@ -122,7 +131,7 @@ export function Chart(properties: Properties) {
     };
   }, []);
 
-  useEffect(() => chart.current?.setData(properties.data), [properties.data, properties.from, properties.to]);
+  useEffect(() => chart.current?.setData(shown(properties)), [properties.data, properties.from, properties.to]);
 
   return <div class="chart" ref={box} role="img" aria-label={properties.title} style={{ height: `${HEIGHT}px` }} />;
 }
