@@ -119,8 +119,8 @@ std::string answer_text(const AlertsCommand& command, std::string_view body) {
 }  // namespace
 
 int alerts(const config::Sources& sources, const AlertsCommand& command, bool json) {
-  const Answer answer = ask_running(sources, call_for(command), "such answer");
-  if (json && answer.body.empty()) return answer.exit_code;
+  const auto answer = ask_running(sources, call_for(command), "answer about alerts");
+  if (answer.body.empty()) json = false;
   return print(answer, json, [&](std::string_view body) { return answer_text(command, body); });
 }
 

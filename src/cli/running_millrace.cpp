@@ -29,7 +29,8 @@ Answer ask_running(const config::Sources& sources, HttpCall call, std::string_vi
   const net::Endpoint endpoint{reachable(settings.http_host), settings.http_port};
   if (const char* const key = std::getenv("MILLRACE_API_KEY")) call.api_key = key;
   auto answer = http_call(endpoint, call, !settings.tls_cert_file.empty(), patience);
-  if (answer && answer->status / 100 == 2) return {.exit_code = succeeded, .body = std::move(answer->body)};
+  if (answer && (answer->status == 200 || answer->status == 204))
+    return {.exit_code = succeeded, .body = std::move(answer->body)};
   std::string why = answer ? reason_of(*answer) : answer.error().message;
   if (answer && answer->status == 401) why += "; the key is taken from MILLRACE_API_KEY";
   fmt::print(stderr, "Millrace at {}:{} gives no {}: {}\n", endpoint.host, endpoint.port, what, why);

@@ -10,7 +10,7 @@ namespace millrace::cli {
 
 struct Answer {
   int exit_code = 0;      ///< of the command; `succeeded`: there is an answer
-  std::string body = {};  ///< JSON
+  std::string body = {};  ///< JSON; empty: it needs no words
 };
 
 /// Asks the Millrace that runs by these settings on this machine, over REST, with the key in MILLRACE_API_KEY if there

@@ -23,6 +23,7 @@ export function rate(value: number): string {
 /** Milliseconds, in the unit that suits. */
 export function duration(ms: number | null | undefined): string {
   if (ms === null || ms === undefined) return NONE;
+  if (ms < 0.001) return "< 1 µs";
   if (ms < 1) return `${grouped.format(ms * 1000)} µs`;
   if (ms < 1000) return `${digits(ms)} ms`;
   const seconds = ms / 1000;
