@@ -8,12 +8,14 @@ Rates are percentages, 0 to 100; times are milliseconds where their names end so
 may be missing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 from urllib.parse import urlencode
 
+from . import _protocol
 from ._connection import read, shared
 from ._performance_alerts import (
     Alert,
@@ -52,6 +54,7 @@ __all__ = [
     "SyncQueryPerformanceMonitor",
     "TemplatePerformance",
     "Templates",
+    "TrackedExecution",
     "Usage",
     "UsageBy",
     "UsageOfOne",
@@ -176,7 +179,7 @@ class SlowQuery:
     database_type: str
     user_id: str
     project_id: str | None
-    cpu_usage_percent: float | None  # None: not known, as is the next
+    cpu_usage_percent: float | None  # None: nobody has told, as is the next
     memory_usage_mb: float | None
     rows_processed: int
     rows_returned: int
@@ -212,6 +215,17 @@ class SlowQueries:
 
 
 @dataclass(frozen=True)
+class TrackedExecution:
+    query_id: str | None  # as it was given
+    template_id: str
+    slow: bool
+
+    @classmethod
+    def _of(cls, body: dict[str, Any]) -> Self:
+        return cls(**body)
+
+
+@dataclass(frozen=True)
 class PerformanceDashboard:
     current_metrics: dict[str, float | None]
     historical_trends: dict[str, list[tuple[datetime, float]]]
@@ -235,6 +249,11 @@ def _get(name: str, **parameters: object) -> Call:
     return Call("GET", f"/api/v1/performance/{name}{'?' if given else ''}{given}")
 
 
+def _track(query: str, duration_ms: float, metadata: Mapping[str, Any] | None) -> Call:
+    body = {"query": query, "duration_ms": duration_ms, "metadata": dict(metadata or {})}
+    return _protocol.with_json("POST", "/api/v1/performance/track-execution", body)
+
+
 class QueryPerformanceMonitor(PerformanceAlerts):
     """For asyncio; one may be used by any number of tasks and event loops. `aclose`, or `async with`, ends connections."""
 
@@ -256,6 +275,13 @@ class QueryPerformanceMonitor(PerformanceAlerts):
 
     async def get_slow_queries(self, limit: int = 50, min_duration_ms: int = 1000) -> SlowQueries:
         return read(SlowQueries, await self._ask(_get("slow-queries", limit=limit, min_duration_ms=min_duration_ms)))
+
+    async def track_query_execution(
+        self, query: str, duration_ms: float, metadata: Mapping[str, Any] | None = None
+    ) -> TrackedExecution:
+        """Tells of a query that ran past Millrace and has just ended. `metadata` may have query_id, user_id, project_id,
+        application, database_type, cpu_usage_percent, memory_usage_mb, rows_returned, rows_processed, cache_hit, error."""
+        return read(TrackedExecution, await self._ask(_track(query, duration_ms, metadata)))
 
     async def get_performance_dashboard(self) -> PerformanceDashboard:
         return read(PerformanceDashboard, await self._ask(_get("dashboard")))
@@ -282,6 +308,13 @@ class SyncQueryPerformanceMonitor(SyncPerformanceAlerts):
 
     def get_slow_queries(self, limit: int = 50, min_duration_ms: int = 1000) -> SlowQueries:
         return read(SlowQueries, self._ask(_get("slow-queries", limit=limit, min_duration_ms=min_duration_ms)))
+
+    def track_query_execution(
+        self, query: str, duration_ms: float, metadata: Mapping[str, Any] | None = None
+    ) -> TrackedExecution:
+        """Tells of a query that ran past Millrace and has just ended. `metadata` may have query_id, user_id, project_id,
+        application, database_type, cpu_usage_percent, memory_usage_mb, rows_returned, rows_processed, cache_hit, error."""
+        return read(TrackedExecution, self._ask(_track(query, duration_ms, metadata)))
 
     def get_performance_dashboard(self) -> PerformanceDashboard:
         return read(PerformanceDashboard, self._ask(_get("dashboard")))

@@ -30,6 +30,7 @@
 #include "monitor/query_performance_monitor.hpp"
 #include "net/tls.hpp"
 #include "pipeline/pipeline.hpp"
+#include "pipeline/reported_queries.hpp"
 #include "sql/normalized_text.hpp"
 
 namespace millrace::cli {
@@ -88,6 +89,7 @@ class Service {
   std::shared_ptr<const config::Settings> settings_;
   std::shared_ptr<QueryPerformanceMonitor> monitor_;
   http::NotificationChannels channels_;
+  std::shared_ptr<pipeline::ReportedQueries> reports_;
   std::shared_ptr<http::LiveUpdates> live_;  // null, too: performance isn't watched
   std::shared_ptr<PerformanceWatch> watch_;  // null: performance isn't watched
   Cores cores_;
@@ -107,8 +109,10 @@ Result<> Service::start() {
   if (settings_->performance_monitoring_enabled && settings_->query_performance_tracking_enabled) {
     recording = {.normalized = sql::normalized, .keep_parameters = settings_->enable_query_parameter_capture};
   }
-  monitor_ = std::make_shared<QueryPerformanceMonitor>(contexts.size(), pipeline::statement_kind_labels(),
+  // One more than there are cores, for queries that somebody tells of.
+  monitor_ = std::make_shared<QueryPerformanceMonitor>(contexts.size() + 1, pipeline::statement_kind_labels(),
                                                        std::move(recording));
+  reports_ = std::make_shared<pipeline::ReportedQueries>(monitor_, contexts.size(), settings_->slow_query_threshold_ms);
   monitor_->start();
   if (settings_->enable_multi_level_caching) {
     const auto mib = static_cast<std::size_t>(settings_->l1_cache_size_mb);
@@ -147,7 +151,11 @@ void Service::make_watch() {
   live_ = std::make_shared<http::LiveUpdates>();
   const auto feed = std::make_shared<http::LiveFeed>(live_, monitor_);
   PerformanceWatch::Hooks hooks{
-      .looked = [feed](const IntervalFigures& figures) { feed->looked(figures); },
+      .looked =
+          [feed, reports = reports_](const IntervalFigures& figures) {
+            feed->looked(figures);
+            reports->tick();
+          },
       .anomaly =
           [feed](const PerformanceAnomaly& anomaly) {
             feed->found(anomaly);
@@ -214,6 +222,7 @@ Result<> Service::start_http() {
                    .only_loopback = is_loopback(settings_->http_host)},
       .watch = watch_,
       .channels = channels_,
+      .reports = reports_,
       .live = live_};
   auto server = http::Server::start(cores_.contexts(), std::move(options), http::api(sources));
   if (!server) return std::unexpected(std::move(server).error());
@@ -283,6 +292,7 @@ Result<> Service::try_reload() {
     watch_->alerts().built_in(built_in_alerts(settings_->performance_alert_thresholds));
     watch_->slow_from(settings_->slow_query_threshold_ms);
   }
+  reports_->slow_from(settings_->slow_query_threshold_ms);
   log::configure(settings_->log_level, settings_->log_format);
   for (const std::string& warning : loaded->warnings) log::warn(warning);
   for (const std::string_view name : config::changed(*next, loaded->settings)) {

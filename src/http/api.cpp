@@ -92,7 +92,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
             });
   add_cache(table, sources.cache, sources.reads, sources.change_streams);
   add_alerts(table, sources.watch);
-  add_performance(table, sources.monitor, sources.watch, [sources] { return health(sources); });
+  add_performance(table, sources.monitor, sources.watch, [sources] { return health(sources); }, sources.reports);
   add_live(table, sources.live);
   const auto analysts = std::make_shared<QueryAnalysts>(sources.reads, sources.default_asker, sources.plan);
   add_analysis(table, analysts);

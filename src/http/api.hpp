@@ -18,6 +18,7 @@
 #include "monitor/query_performance_monitor.hpp"
 #include "optimizer/rewriter.hpp"
 #include "pipeline/read_cache.hpp"
+#include "pipeline/reported_queries.hpp"
 
 namespace millrace::http {
 
@@ -47,7 +48,8 @@ struct Sources {
   /// Alerts and anomalies. Null: performance isn't watched.
   std::shared_ptr<PerformanceWatch> watch = {};
   NotificationChannels channels = {};
-  std::shared_ptr<LiveUpdates> live = {};  ///< null, too: performance isn't watched
+  std::shared_ptr<pipeline::ReportedQueries> reports = {};  ///< null: nobody may tell of queries
+  std::shared_ptr<LiveUpdates> live = {};                   ///< null, too: performance isn't watched
 };
 
 /// Millrace's REST API, and the page.

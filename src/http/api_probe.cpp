@@ -62,12 +62,14 @@ std::shared_ptr<cache::IntelligentCacheManager> cache_with_entries() {
 int main() {
   http::asio::io_context context;
   const auto monitor = monitor_with_a_past();
-  const auto router = http::api({.version = "1.2.3",
-                                 .monitor = monitor,
-                                 .probe_postgresql = reachable,
-                                 .cache = cache_with_entries(),
-                                 .watch = watch_with_alerts(monitor),
-                                 .live = std::make_shared<http::LiveUpdates>()});
+  const auto router = http::api(
+      {.version = "1.2.3",
+       .monitor = monitor,
+       .probe_postgresql = reachable,
+       .cache = cache_with_entries(),
+       .watch = watch_with_alerts(monitor),
+       .reports = std::make_shared<pipeline::ReportedQueries>(monitor_with_a_past(), 0, std::chrono::seconds(1)),
+       .live = std::make_shared<http::LiveUpdates>()});
   const auto server = http::Server::start({&context}, {.listen = {.host = "127.0.0.1", .port = 0}}, router);
   if (!server) {
     fmt::print(stderr, "{}\n", server.error().message);

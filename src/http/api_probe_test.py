@@ -18,6 +18,7 @@ PREFIX = "/api/v1/optimization"
 INPUTS: dict[tuple[str, str], Any] = {
     ("post", "/api/v1/cache/invalidate"): {"patterns": ["nosuch"], "scope": "key_exact"},
     ("put", "/api/v1/cache/entries/{key}"): {"result": [1]},
+    ("post", "/api/v1/performance/track-execution"): {"query": "SELECT 2", "duration_ms": 1.5, "metadata": {"rows_returned": 1}},
     ("post", "/api/v1/performance/create-alert"): {"metric_type": "cpu_usage", "threshold_value": 80},
     ("post", f"{PREFIX}/analyze-query"): {"query": "SELECT 1", "database_type": "postgresql"},
     ("post", f"{PREFIX}/optimize-query"): {"query": "SELECT 1", "optimization_level": 2},

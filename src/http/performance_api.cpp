@@ -132,6 +132,63 @@ asio::awaitable<Reply<PerformanceDashboard>> dashboard(Shared shared) {
   co_return *std::move(answer);
 }
 
+constexpr double longest_ms = 86'400'000;
+constexpr std::size_t longest_name = 200;
+constexpr std::size_t longest_text = 1 << 16;
+
+std::vector<ValidationProblem> problems_of(const TrackedExecution& told) {
+  Problems problems;
+  if (told.query.size() > longest_text) {
+    problems.push_back({{"body", "query"}, fmt::format("must have {} bytes at most", longest_text), "string_too_long"});
+  }
+  if (!(told.duration_ms >= 0 && told.duration_ms <= longest_ms)) {
+    problems.push_back({{"body", "duration_ms"}, "must be from 0 to a day", "value_error"});
+  }
+  if (!told.metadata) return problems;
+  const auto check_name = [&](const char* field, const std::optional<std::string>& name) {
+    if (!name || (name->size() <= longest_name && name->find('\0') == std::string::npos)) return;
+    problems.push_back(
+        {{"body", "metadata", field}, fmt::format("must have {} bytes at most", longest_name), "value_error"});
+  };
+  check_name("query_id", told.metadata->query_id);
+  check_name("user_id", told.metadata->user_id);
+  check_name("project_id", told.metadata->project_id);
+  check_name("application", told.metadata->application);
+  return problems;
+}
+
+bool is_sqlstate(std::string_view text) {
+  return text.size() == 5 && text.find_first_not_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string_view::npos;
+}
+
+pipeline::ReportedQuery reported(const TrackedExecution& told) {
+  const TrackedMetadata more = told.metadata.value_or(TrackedMetadata());
+  pipeline::ReportedQuery query{
+      .text = told.query,
+      .duration_ns = static_cast<std::int64_t>(told.duration_ms * 1e6),
+      .engine = more.database_type == TrackedEngine::duckdb ? Engine::duckdb : Engine::postgresql,
+      .user = more.user_id.value_or(""),
+      .project = more.project_id.value_or(""),
+      .application = more.application.value_or(""),
+      .rows = more.rows_returned.value_or(more.rows_processed.value_or(0)),
+      .cache_hit = more.cache_hit.value_or(false),
+      .cpu_percent = more.cpu_usage_percent,
+      .memory_mb = more.memory_usage_mb};
+  if (more.error && !more.error->empty()) query.sqlstate = is_sqlstate(*more.error) ? *more.error : "XX000";
+  return query;
+}
+
+asio::awaitable<Reply<TrackedAnswer>> track(Shared shared, std::shared_ptr<pipeline::ReportedQueries> reports,
+                                            TrackedExecution told) {
+  if (reports == nullptr || shared->monitor->history() == nullptr) co_return absent();
+  if (const auto problems = problems_of(told); !problems.empty()) co_return unprocessable(problems);
+  const auto recorded = co_await shared->walks.run([&] { return reports->record(reported(told)); });
+  if (!recorded) co_return busy();
+  TrackedAnswer answer{.template_id = template_id(recorded->fingerprint), .slow = recorded->slow};
+  if (told.metadata) answer.query_id = std::move(told.metadata->query_id);
+  co_return answer;
+}
+
 About about(std::string_view name, std::string summary, std::string description) {
   return {.path = fmt::format("/api/v1/performance/{}", name),
           .summary = std::move(summary),
@@ -145,7 +202,8 @@ About about(std::string_view name, std::string summary, std::string description)
 
 void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMonitor> monitor,
                      std::shared_ptr<const PerformanceWatch> watch,
-                     std::function<asio::awaitable<OptimizationHealth>()> health) {
+                     std::function<asio::awaitable<OptimizationHealth>()> health,
+                     std::shared_ptr<pipeline::ReportedQueries> reports) {
   const auto shared = std::make_shared<Operations>(std::move(monitor), std::move(watch), std::move(health));
   const std::string times =
       "Rates are percentages, 0 to 100. window is in minutes, up to 1440; without it the figures "
@@ -181,6 +239,14 @@ void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMoni
             "(500 characters of it), with parameters beside it, unless ENABLE_QUERY_PARAMETER_CAPTURE is off or it may "
             "hold a password. slow_queries_lost were too many at once: only their number is known."),
       [shared](Query<SlowQueriesQuery> asked) { return slow_queries(shared, asked.value); });
+  table.add(
+      "POST",
+      about("track-execution", "Tells of a query that ran past Millrace",
+            "It is recorded as if it had come by the wire: by its template and who asked, among the slow ones if it "
+            "took SLOW_QUERY_THRESHOLD_MS or longer, and counts for alerts and anomalies. It ended now."),
+      [shared, reports = std::move(reports)](Body<TrackedExecution> told) {
+        return track(shared, reports, std::move(told.value));
+      });
   table.add("GET",
             about("dashboard", "How it is, and how the last hour was",
                   "current_metrics are of the last minute; times are in milliseconds, rates are percentages. "

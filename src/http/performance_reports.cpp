@@ -108,8 +108,6 @@ PeriodReport sorted_report(const QueryPerformanceMonitor& monitor, SubjectKind k
   return report;
 }
 
-std::string template_id(std::uint64_t fingerprint) { return fmt::format("{:016x}", fingerprint); }
-
 /// A text's first characters; those of UTF-8 aren't cut through.
 std::string beginning(std::string_view text, std::size_t characters) {
   std::size_t at = 0;
@@ -280,6 +278,8 @@ TemplatePerformance template_performance(const QueryPerformanceMonitor& monitor,
 
 }  // namespace
 
+std::string template_id(std::uint64_t fingerprint) { return fmt::format("{:016x}", fingerprint); }
+
 SlowQueryAnswer slow_query_answer(const QueryPerformanceMonitor& monitor, const SlowQuery& query) {
   SlowQueryAnswer said{.query_id = query_id(query),
                        .query = beginning(query.text, longest_query),
@@ -287,8 +287,8 @@ SlowQueryAnswer slow_query_answer(const QueryPerformanceMonitor& monitor, const 
                        .database_type = engine_name(query.engine),
                        .user_id = query.user,
                        .project_id = if_any(query.project),
-                       .cpu_usage_percent = {},
-                       .memory_usage_mb = {},
+                       .cpu_usage_percent = query.cpu_percent,
+                       .memory_usage_mb = query.memory_mb,
                        .rows_processed = query.rows,
                        .rows_returned = reads(monitor, query.kind) ? query.rows : 0,
                        .cache_hit = query.cache == CacheUse::hit,

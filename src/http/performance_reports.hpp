@@ -18,6 +18,7 @@ struct ReportRequest {
 
 TemplatesAnswer templates_report(const QueryPerformanceMonitor& monitor, const ReportRequest& asked);
 UsageAnswer usage_report(const QueryPerformanceMonitor& monitor, UsageBy by, const ReportRequest& asked);
+std::string template_id(std::uint64_t fingerprint);
 SlowQueryAnswer slow_query_answer(const QueryPerformanceMonitor& monitor, const SlowQuery& query);
 SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, std::size_t limit,
                                       std::chrono::milliseconds least);

@@ -161,6 +161,37 @@ struct UsageAnswer {
 };
 BOOST_DESCRIBE_STRUCT(UsageAnswer, (), (by, usage, total_count, from, to))
 
+enum class TrackedEngine { postgresql, duckdb, hybrid };
+BOOST_DESCRIBE_ENUM(TrackedEngine, postgresql, duckdb, hybrid)
+
+/// What is known of a query that ran past Millrace, beside its text and how long it took.
+struct TrackedMetadata {
+  std::optional<std::string> query_id = {};  ///< of the application's; only given back
+  std::optional<std::string> user_id = {}, project_id = {}, application = {};
+  std::optional<TrackedEngine> database_type = {};  ///< postgresql unless it is said; hybrid counts as that
+  std::optional<double> cpu_usage_percent = {}, memory_usage_mb = {};
+  std::optional<std::uint64_t> rows_returned = {}, rows_processed = {};
+  std::optional<bool> cache_hit = {};
+  std::optional<std::string> error = {};  ///< its SQLSTATE; any other text counts as XX000
+};
+BOOST_DESCRIBE_STRUCT(TrackedMetadata, (),
+                      (query_id, user_id, project_id, application, database_type, cpu_usage_percent, memory_usage_mb,
+                       rows_returned, rows_processed, cache_hit, error))
+
+struct TrackedExecution {
+  std::string query;
+  double duration_ms = 0;
+  std::optional<TrackedMetadata> metadata = {};
+};
+BOOST_DESCRIBE_STRUCT(TrackedExecution, (), (query, duration_ms, metadata))
+
+struct TrackedAnswer {
+  std::optional<std::string> query_id = {};
+  std::string template_id = {};
+  bool slow = false;  ///< it took SLOW_QUERY_THRESHOLD_MS or longer
+};
+BOOST_DESCRIBE_STRUCT(TrackedAnswer, (), (query_id, template_id, slow))
+
 struct SlowQueriesQuery {
   std::optional<std::uint32_t> limit = {};            ///< 50 unless it is said
   std::optional<std::uint32_t> min_duration_ms = {};  ///< 1000 unless it is said
@@ -175,7 +206,7 @@ struct SlowQueryAnswer {
   std::string database_type = {};
   std::string user_id = {};
   std::optional<std::string> project_id = {};
-  std::optional<double> cpu_usage_percent = {};  ///< not known, as is the next
+  std::optional<double> cpu_usage_percent = {};  ///< null: not known, as is the next
   std::optional<double> memory_usage_mb = {};
   std::uint64_t rows_processed = 0;
   std::uint64_t rows_returned = 0;

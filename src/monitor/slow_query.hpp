@@ -31,6 +31,7 @@ struct SlowQuery {
   std::uint64_t bytes = 0;
   CacheUse cache = CacheUse::none;
   std::array<char, 6> sqlstate = {};
+  std::optional<double> cpu_percent = {}, memory_mb = {};  ///< where somebody has told; MiB
 
   bool failed() const { return sqlstate[0] != '\0'; }
 };

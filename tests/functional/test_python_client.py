@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -208,6 +209,66 @@ def test_the_specs_example_of_optimizing_a_query(url: str, capsys: pytest.Captur
     query = "SELECT count(*) FROM pg_class"
     assert asyncio.run(optimize_user_query(query)) == query
     assert capsys.readouterr().out == f"Original: {query}\nOptimized: {query}\nImprovement: 0.0%\n"
+
+
+def test_the_specs_example_of_monitoring(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from millrace.query_performance_monitor import get_performance_monitor
+
+    async def track_query_performance(query: str, duration_ms: float) -> None:
+        monitor = get_performance_monitor()
+
+        metadata = {
+            "query_id": "q_12345",
+            "user_id": "user_123",
+            "database_type": "postgresql",
+            "cpu_usage_percent": 45.0,
+            "memory_usage_mb": 128.0,
+            "cache_hit": False,
+        }
+
+        tracked = await monitor.track_query_execution(query, duration_ms, metadata)
+        assert tracked.query_id == "q_12345" and tracked.slow
+
+    async def check_for_anomalies() -> None:
+        monitor = get_performance_monitor()
+        anomalies = await monitor.detect_performance_anomalies()
+
+        for anomaly in anomalies:
+            print(f"Anomaly detected: {anomaly.description}")
+            print(f"Severity: {anomaly.severity}")
+            print(f"Confidence: {anomaly.confidence_score}")
+
+    async def run() -> None:
+        monitor = get_performance_monitor()
+        await track_query_performance("SELECT name FROM elsewhere WHERE id = 4711", 7_500.0)
+        await check_for_anomalies()
+        while not (slow := (await monitor.get_slow_queries(min_duration_ms=7_000)).slow_queries):
+            await asyncio.sleep(0.1)
+        (one,) = slow
+        assert (one.query, one.user_id, one.duration_ms) == ("SELECT name FROM elsewhere WHERE id = 4711", "user_123", 7_500)
+        assert (one.cpu_usage_percent, one.memory_usage_mb) == (45, 128)
+        templates = {template.query: template.figures for template in (await monitor.get_templates()).templates}
+        assert templates["SELECT name FROM elsewhere WHERE id = ?"].calls == 1
+        await monitor.aclose()
+
+    asyncio.run(run())
+    assert capsys.readouterr().out == ""  # nothing was found
+
+
+def test_what_may_be_told_of_a_query(url: str) -> None:
+    from millrace import InvalidRequestError, get_sync_performance_monitor
+
+    with get_sync_performance_monitor() as monitor:
+        told = monitor.track_query_execution("SELECT 1", 0.5, {"database_type": "duckdb", "error": "it broke", "rows_returned": 3})
+        assert told.query_id is None and not told.slow
+        secret = "ALTER ROLE ada PASSWORD 'hunter2'"
+        assert monitor.track_query_execution(secret, 8_000).slow
+        while not any(one.kind == "ddl" for one in monitor.get_slow_queries(min_duration_ms=7_000).slow_queries):
+            time.sleep(0.1)
+        assert "hunter2" not in str(monitor.get_slow_queries()) + str(monitor.get_templates())
+        for wrong in [("SELECT 1", -1, {}), ("SELECT 1", 1e12, {}), ("SELECT 1", 1, {"colour": "red"}), ("x" * 70_000, 1, {})]:
+            with pytest.raises(InvalidRequestError):
+                monitor.track_query_execution(*wrong)
 
 
 def test_what_json_can_say(url: str) -> None:
