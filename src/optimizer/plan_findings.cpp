@@ -112,7 +112,7 @@ class Finder {
     if (others.size() == 1) indexed.push_back(others.front());
     if (indexed.empty()) return add_issue(what + ": no index can serve this as it is written");
     add_issue(what + ": no index begins with any of its columns");
-    miss({scan.schema, scan.relation, std::move(indexed)});
+    miss({.schema = scan.schema, .table = scan.relation, .columns = std::move(indexed)});
   }
 
   void look_at_loop(const PlanNode& loop) {
@@ -162,7 +162,7 @@ class Finder {
     if (std::ranges::all_of(columns, [](const std::string& column) { return column.ends_with(" DESC"); })) {
       for (auto& column : columns) column.resize(column.size() - std::string_view(" DESC").size());
     }
-    miss({scan.schema, scan.relation, std::move(columns)});
+    miss({.schema = scan.schema, .table = scan.relation, .columns = std::move(columns)});
   }
 
   void look_at_statistics(const PlanNode& scan) {
@@ -179,16 +179,6 @@ class Finder {
 };
 
 }  // namespace
-
-std::string IndexCandidate::name() const {
-  return fmt::format("{}.{} ({})", quoted_identifier(schema), quoted_identifier(table), fmt::join(columns, ", "));
-}
-
-std::string IndexCandidate::statement() const {
-  std::string index = "idx_" + table;
-  for (const auto& column : columns) index += "_" + plain_name(column);
-  return fmt::format("CREATE INDEX CONCURRENTLY {} ON {}", quoted_identifier(shortened(std::move(index))), name());
-}
 
 PlanFindings findings_of(const PlanNode& root, std::string_view query, std::span<const TableFacts> tables,
                          double work_mem_bytes) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "optimizer/index_candidate.hpp"
 #include "optimizer/query_plan.hpp"
 
 namespace millrace::optimizer {
@@ -16,15 +17,6 @@ struct TableFacts {
   /// Of each valid index that isn't partial: its columns, in their order, without those that it merely includes; "" is
   /// an expression.
   std::vector<std::vector<std::string>> indexes;
-};
-
-struct IndexCandidate {
-  std::string schema, table;
-  std::vector<std::string> columns;  ///< as CREATE INDEX has them: quoted where that is needed, perhaps with DESC
-
-  std::string name() const;       ///< "public.pages (status_code)"
-  std::string statement() const;  ///< "CREATE INDEX CONCURRENTLY idx_pages_status_code ON public.pages (status_code)"
-  bool operator==(const IndexCandidate&) const = default;
 };
 
 /// What is worth to be looked at in a plan, in sentences for people.

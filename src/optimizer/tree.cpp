@@ -141,14 +141,60 @@ Result<std::unique_ptr<Tree>> Tree::parse(std::string_view text) {
   return tree;
 }
 
+const Node* Tree::statement() const { return root_->n_stmts == 1 ? root_->stmts[0]->stmt : nullptr; }
+
 Select* Tree::select() const {
-  if (root_->n_stmts != 1 || root_->stmts[0]->stmt == nullptr) return nullptr;
-  auto* statement = root_->stmts[0]->stmt;
-  return statement->node_case == PG_QUERY__NODE__NODE_SELECT_STMT ? statement->select_stmt : nullptr;
+  const auto* only = statement();
+  return only != nullptr && only->node_case == PG_QUERY__NODE__NODE_SELECT_STMT ? only->select_stmt : nullptr;
 }
 
-std::optional<std::string> Tree::text() const {
-  auto bytes = pack(&root_->base);
+Select* Tree::select_from(PgQuery__RangeVar* table, std::span<Node* const> beside, Node* where,
+                          PgQuery__WithClause* with) {
+  constexpr auto alignment = alignof(std::max_align_t);
+  auto* item = static_cast<Node*>(memory_.allocate(sizeof(Node), alignment));
+  pg_query__node__init(item);
+  item->node_case = PG_QUERY__NODE__NODE_RANGE_VAR;
+  item->range_var = table;
+  auto* select = static_cast<Select*>(memory_.allocate(sizeof(Select), alignment));
+  pg_query__select_stmt__init(select);
+  select->op = PG_QUERY__SET_OPERATION__SETOP_NONE;
+  select->limit_option = PG_QUERY__LIMIT_OPTION__LIMIT_OPTION_DEFAULT;
+  select->n_from_clause = beside.size() + 1;
+  select->from_clause = nodes(select->n_from_clause);
+  select->from_clause[0] = item;
+  std::ranges::copy(beside, select->from_clause + 1);
+  select->where_clause = where;
+  select->with_clause = with;
+  return select;
+}
+
+Select* Tree::reading() {
+  const auto* only = statement();
+  if (only == nullptr) return nullptr;
+  switch (only->node_case) {
+    case PG_QUERY__NODE__NODE_SELECT_STMT:
+      return only->select_stmt;
+    case PG_QUERY__NODE__NODE_UPDATE_STMT: {
+      const auto* update = only->update_stmt;
+      return select_from(update->relation, {update->from_clause, update->n_from_clause}, update->where_clause,
+                         update->with_clause);
+    }
+    case PG_QUERY__NODE__NODE_DELETE_STMT: {
+      const auto* deletes = only->delete_stmt;
+      return select_from(deletes->relation, {deletes->using_clause, deletes->n_using_clause}, deletes->where_clause,
+                         deletes->with_clause);
+    }
+    case PG_QUERY__NODE__NODE_INSERT_STMT: {
+      const auto* rows = only->insert_stmt->select_stmt;
+      return rows != nullptr && rows->node_case == PG_QUERY__NODE__NODE_SELECT_STMT ? rows->select_stmt : nullptr;
+    }
+    default:
+      return nullptr;
+  }
+}
+
+std::optional<std::string> Tree::printed(const PgQuery__ParseResult* root) {
+  auto bytes = pack(&root->base);
   const auto printed = pg_query_deparse_protobuf({.len = bytes.size(), .data = bytes.data()});
   std::optional<std::string> text;
   if (printed.error == nullptr) text = printed.query;
@@ -159,6 +205,19 @@ std::optional<std::string> Tree::text() const {
   const auto* parsed = again.parse_result(text->c_str(), &error);
   if (parsed == nullptr || pack(&parsed->base) != bytes) return std::nullopt;
   return text;
+}
+
+std::optional<std::string> Tree::text() const { return printed(root_); }
+
+std::optional<std::string> Tree::text_of(Node* expression) {
+  constexpr std::string_view before = "SELECT ";
+  Error error;
+  auto* whole = parse_result("SELECT 1", &error);
+  if (whole == nullptr) return std::nullopt;
+  whole->stmts[0]->stmt->select_stmt->target_list[0]->res_target->val = expression;
+  auto text = printed(whole);
+  if (!text || !text->starts_with(before)) return std::nullopt;
+  return text->substr(before.size());
 }
 
 ProtobufCMessage* Tree::copy_message(const ProtobufCMessage* message) {

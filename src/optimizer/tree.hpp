@@ -44,9 +44,18 @@ class Tree {
   /// The only statement, if it is a SELECT (also VALUES, TABLE, a set operation). Null: something else.
   Select* select() const;
 
+  /// What the statement reads, as a SELECT: itself; of UPDATE and DELETE a SELECT without a list, from their table and
+  /// what stands beside it, with their WHERE; of INSERT that which its rows come from. Null: it reads nothing, or is
+  /// something else.
+  Select* reading();
+  /// The only statement. Null: there are several, or none.
+  const Node* statement() const;
+
   /// Printed, parsed again, and found to be this tree: libpg_query's printer loses what some trees mean. Null: it
   /// isn't.
   std::optional<std::string> text() const;
+  /// The same of an expression.
+  std::optional<std::string> text_of(Node* expression);
 
   /// An expression as it would be written, `$1`, `$2` in it standing for copies of `parts`. The text is a rule's own:
   /// it parses.
@@ -63,6 +72,8 @@ class Tree {
  private:
   Tree();
   PgQuery__ParseResult* parse_result(const char* text, Error* error);
+  static std::optional<std::string> printed(const PgQuery__ParseResult* root);
+  Select* select_from(PgQuery__RangeVar* table, std::span<Node* const> beside, Node* where, PgQuery__WithClause* with);
   ProtobufCMessage* copy_message(const ProtobufCMessage* message);
 
   std::pmr::monotonic_buffer_resource memory_;
