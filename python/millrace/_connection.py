@@ -47,6 +47,9 @@ class Caller:
             "trust_env": False,
         }
 
+    def _seconds(self, call: Call) -> float:
+        return max(self._timeout, call.seconds)
+
     def _unreachable(self, error: Exception) -> UnreachableError:
         why = str(error) or type(error).__name__
         return UnreachableError(f"no answer from {self.url}: {why}")
@@ -85,7 +88,9 @@ class AsyncCaller(Caller):
         if client is None:
             client = self._clients[loop] = httpx.AsyncClient(**self._options())
         try:
-            got = await client.request(call.method, call.path, content=call.content, headers=call.headers)
+            got = await client.request(
+                call.method, call.path, content=call.content, headers=call.headers, timeout=self._seconds(call)
+            )
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         return absent if or_none and got.status_code == 404 else _protocol.answer(got.status_code, got.content)
@@ -113,7 +118,9 @@ class SyncCaller(Caller):
 
     def _ask(self, call: Call, *, or_none: bool = False, absent: Any = None) -> Any:
         try:
-            got = self._client.request(call.method, call.path, content=call.content, headers=call.headers)
+            got = self._client.request(
+                call.method, call.path, content=call.content, headers=call.headers, timeout=self._seconds(call)
+            )
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         return absent if or_none and got.status_code == 404 else _protocol.answer(got.status_code, got.content)

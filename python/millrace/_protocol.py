@@ -28,6 +28,7 @@ class Call:
     path: str
     content: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0  # that the answer may take, where the client's own time-out is less
 
 
 def url_from(given: str | None) -> str:

@@ -10,6 +10,7 @@
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Self
+from urllib.parse import urlencode
 
 from . import _protocol
 from ._connection import AsyncCaller, SyncCaller, read, shared
@@ -174,6 +175,82 @@ class OptimizedQuery:
         )
 
 
+class RecommendationType(StrEnum):
+    QUERY_OPTIMIZATION = "query_optimization"
+    RESOURCE_OPTIMIZATION = "resource_optimization"
+    CACHE_OPTIMIZATION = "cache_optimization"
+
+
+@dataclass(frozen=True)
+class QueryGain:
+    """PostgreSQL's costs of one execution, without the index and with it, beside the others that are recommended."""
+
+    query_hash: str
+    query: str  # with ? in place of constants
+    executions: float
+    cost_before: float
+    cost_after: float
+
+
+@dataclass(frozen=True)
+class IndexRecommendation:
+    table_name: str  # with its schema
+    columns: list[str]  # as CREATE INDEX has them
+    include: list[str]
+    where: str | None
+    index_type: str
+    estimated_size_mb: float
+    estimated_improvement_percent: float  # of what the queries that it serves take
+    workload_improvement_percent: float  # of what all of them take, its writes counted
+    usage_frequency: float  # executions an hour that it serves
+    creation_cost: float
+    maintenance_cost: float  # of an hour's writes
+    sql_statement: str
+    priority: int  # 1 to 5; 5: do it first
+    measured: bool  # planned by PostgreSQL with HypoPG; else by formulas of Millrace's
+    supersedes: list[str]  # indexes that aren't needed beside it
+    queries: list[QueryGain]
+
+
+@dataclass(frozen=True)
+class OptimizationRecommendation:
+    recommendation_id: str
+    type: RecommendationType
+    description: str
+    affected_queries: list[str]
+    estimated_improvement_percent: float | None  # None: it isn't about time
+    implementation_effort: str  # Low, Medium, High
+    priority: int
+    sql_changes: list[str]  # each does it; the first is what is meant
+    configuration_changes: list[str]
+    monitoring_metrics: list[str]
+    table_name: str
+    index: IndexRecommendation | None  # a new one
+
+    @classmethod
+    def _of(cls, body: dict[str, Any]) -> Self:
+        index = body["index"]
+        if index is not None:
+            index = IndexRecommendation(**index | {"queries": [QueryGain(**gain) for gain in index["queries"]]})
+        return cls(**body | {"type": RecommendationType(body["type"]), "index": index})
+
+
+@dataclass(frozen=True)
+class _Recommendations:
+    recommendations: list[OptimizationRecommendation]
+
+    @classmethod
+    def _of(cls, body: dict[str, Any]) -> Self:
+        return cls([OptimizationRecommendation._of(one) for one in body["recommendations"]])
+
+
+def _recommend(table_name: str | None, database: str | None, budget_mb: int | None) -> Call:
+    given = {"table_name": table_name, "database": database, "budget_mb": budget_mb}
+    query = urlencode({name: value for name, value in given.items() if value is not None})
+    path = "/api/v1/optimization/recommendations" + (f"?{query}" if query else "")
+    return Call("GET", path, seconds=30)
+
+
 def _optimize(query: str, context: QueryContext | None) -> Call:
     asked = asdict(context or QueryContext()) | {"query": query}
     asked["database_type"] = str(asked["database_type"])
@@ -203,6 +280,13 @@ class QueryOptimizationEngine(AsyncCaller):
         """Another way to say it that PostgreSQL answers sooner, with the same rows. Neither text is run."""
         return read(OptimizedQuery, await self._ask(_optimize(query, context)))
 
+    async def get_optimization_recommendations(
+        self, table_name: str | None = None, *, database: str | None = None, budget_mb: int | None = None
+    ) -> list[OptimizationRecommendation]:
+        """Indexes that the queries seen would gain by, of at most `budget_mb` together (half of what the tables take
+        unless it is said), and such as are there in vain. Takes up to ten seconds; the answer is kept for a minute."""
+        return read(_Recommendations, await self._ask(_recommend(table_name, database, budget_mb))).recommendations
+
 
 class SyncQueryOptimizationEngine(SyncCaller):
     """Without asyncio; one may be used by any number of threads. `close`, or `with`, ends connections."""
@@ -221,6 +305,13 @@ class SyncQueryOptimizationEngine(SyncCaller):
     def optimize_query(self, query: str, context: QueryContext | None = None) -> OptimizedQuery:
         """Another way to say it that PostgreSQL answers sooner, with the same rows. Neither text is run."""
         return read(OptimizedQuery, self._ask(_optimize(query, context)))
+
+    def get_optimization_recommendations(
+        self, table_name: str | None = None, *, database: str | None = None, budget_mb: int | None = None
+    ) -> list[OptimizationRecommendation]:
+        """Indexes that the queries seen would gain by, of at most `budget_mb` together (half of what the tables take
+        unless it is said), and such as are there in vain. Takes up to ten seconds; the answer is kept for a minute."""
+        return read(_Recommendations, self._ask(_recommend(table_name, database, budget_mb))).recommendations
 
 
 def get_query_optimization_engine(url: str | None = None, *, api_key: str | None = None) -> QueryOptimizationEngine:

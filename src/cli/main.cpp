@@ -11,6 +11,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/optimize.hpp"
 #include "cli/performance.hpp"
+#include "cli/recommend.hpp"
 #include "cli/serve.hpp"
 #include "cli/settings_command.hpp"
 #include "cli/status.hpp"
@@ -183,6 +184,22 @@ int run(int argc, const char* const* argv) {
   add_settings(*optimize_command, sources);
   show_only(*optimize_command, {"HTTP_HOST", "HTTP_PORT", "TLS_CERT_FILE"});
 
+  CLI::App* recommend_command = app.add_subcommand(
+      "recommend",
+      "Ask a running Millrace which indexes the queries that it has seen would gain by, and which are there in vain; "
+      "nothing is created. With the key in MILLRACE_API_KEY, if one is needed");
+  RecommendOptions recommend_options;
+  recommend_command->add_option("--table", recommend_options.table, "Only about this table")->type_name("TABLE");
+  recommend_command->add_option("--database", recommend_options.database,
+                                "Of which database (default: DATABASE_URL's)");
+  recommend_command
+      ->add_option("--budget-mb", recommend_options.budget_mb,
+                   "What new indexes may take together (default: half of what the tables take)")
+      ->check(CLI::Range(0U, 100'000'000U));
+  recommend_command->add_flag("--json", json, "Print the answer as it came");
+  add_settings(*recommend_command, sources);
+  show_only(*recommend_command, {"HTTP_HOST", "HTTP_PORT", "TLS_CERT_FILE"});
+
   CLI::App* check_command = app.add_subcommand(
       "check",
       "Ask a database which levels of consistency Millrace can meet there, and say what is missing and how to mend it. "
@@ -232,6 +249,7 @@ int run(int argc, const char* const* argv) {
   if (*alerts_command) return alerts(sources, alerts_asked, json);
   if (*analyze_command) return analyze(sources, given);
   if (*optimize_command) return optimize(sources, given, level);
+  if (*recommend_command) return recommend(sources, recommend_options, json);
   if (*check_command) return check_database(sources, url, json);
   return check_only ? check(sources) : serve(sources);
 }

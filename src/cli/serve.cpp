@@ -210,6 +210,7 @@ Result<> Service::start_http() {
             return http::Asker{.database = url.database, .user = url.user};
           },
       .plan = [gateway = gateway_.get()](optimizer::PlanRequest request) { return gateway->plan(std::move(request)); },
+      .what_if = [gateway = gateway_.get()](std::string database) { return gateway->what_if(std::move(database)); },
       .rewriting =
           [gateway = gateway_.get()] {
             const auto settings = gateway->settings();

@@ -12,6 +12,7 @@
 #include "gateway/own_query.hpp"
 #include "gateway/server_address.hpp"
 #include "gateway/session.hpp"
+#include "gateway/what_if.hpp"
 #include "pgwire/sansio/crypto.hpp"
 
 namespace millrace::gateway {
@@ -252,6 +253,13 @@ asio::awaitable<Result<optimizer::PlannedQuery>> Gateway::plan(optimizer::PlanRe
   auto url = shared_->rules.load()->settings->database_url;
   co_return co_await asio::co_spawn(io, ask_plan(io, shared_->pools, std::move(url), std::move(request)),
                                     asio::use_awaitable);
+}
+
+asio::awaitable<Result<std::shared_ptr<optimizer::WhatIf>>> Gateway::what_if(std::string database) {
+  asio::io_context& io = cores_.front()->io;
+  auto url = shared_->rules.load()->settings->database_url;
+  url.database = std::move(database);
+  co_return co_await asio::co_spawn(io, open_what_if(io, shared_->pools, std::move(url)), asio::use_awaitable);
 }
 
 }  // namespace millrace::gateway

@@ -11,6 +11,7 @@
 #include "http/optimize_api.hpp"
 #include "http/page_api.hpp"
 #include "http/performance_api.hpp"
+#include "http/recommendations_api.hpp"
 #include "http/stream_metrics.hpp"
 
 namespace millrace::http {
@@ -97,6 +98,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
   const auto analysts = std::make_shared<QueryAnalysts>(sources.reads, sources.default_asker, sources.plan);
   add_analysis(table, analysts);
   add_optimization(table, analysts, sources.rewriting);
+  add_recommendations(table, analysts, sources.monitor, sources.what_if);
   auto router = table.router("Millrace", sources.version);
   add_page(*router);
   return router;

@@ -12,6 +12,7 @@
 #include "http/asked_query.hpp"
 #include "http/live_updates.hpp"
 #include "http/performance_metrics.hpp"
+#include "http/recommendations_api.hpp"
 #include "http/router.hpp"
 #include "integration/stream_status.hpp"
 #include "monitor/performance_watch.hpp"
@@ -42,6 +43,8 @@ struct Sources {
   std::function<Asker()> default_asker = [] { return Asker{.database = "postgres", .user = "postgres"}; };
   /// How the server would run a query. Null: nobody can be asked.
   Planner plan = {};
+  /// What the server would do with other indexes. Null: nobody can be asked.
+  WhatIfOpener what_if = {};
   /// What of rewriting is switched on; asked from any thread.
   std::function<optimizer::Options()> rewriting = [] { return optimizer::Options(); };
   ApiKeys api_keys = {};

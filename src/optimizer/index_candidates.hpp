@@ -13,7 +13,7 @@ namespace millrace::optimizer {
 
 /// What a statement asks of one table at one place, as an index's keys would be written.
 struct TableUse {
-  std::string schema, table;
+  std::string schema = {}, table = {};
   std::vector<std::string> equals = {};      ///< compared with values: =, IN, = ANY, IS NULL
   std::vector<std::string> ranges = {};      ///< <, <=, >, >=, BETWEEN, LIKE with a beginning
   std::vector<std::string> joins = {};       ///< compared by = with another table's

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "http/api_table.hpp"
+#include "http/asked_query.hpp"
+#include "monitor/query_performance_monitor.hpp"
+#include "optimizer/what_if.hpp"
+
+namespace millrace::http {
+
+/// Opens a session of a database in which indexes can be thought of. Null: nobody can be asked.
+using WhatIfOpener = std::function<asio::awaitable<Result<std::shared_ptr<optimizer::WhatIf>>>(std::string database)>;
+
+/// Adds what people are told to change: indexes, by the workload that the monitor has seen.
+void add_recommendations(ApiTable& table, const std::shared_ptr<QueryAnalysts>& analysts,
+                         std::shared_ptr<const QueryPerformanceMonitor> monitor, WhatIfOpener open);
+
+}  // namespace millrace::http
