@@ -34,9 +34,8 @@ ReportedQueries::Recorded ReportedQueries::record(ReportedQuery query) {
                                ? query.text
                                : without_constants(statement->kind, query.text, record.failed());
   if (is_new) {
-    monitor_->describe(
-        shard_,
-        {.fingerprint = record.fingerprint, .engine = record.engine, .kind = record.kind, .text = kept});
+    monitor_->describe(shard_,
+                       {.fingerprint = record.fingerprint, .engine = record.engine, .kind = record.kind, .text = kept});
   }
   if (!record.slow) return recorded;
   const auto took =
