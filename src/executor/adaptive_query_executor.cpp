@@ -1,0 +1,222 @@
+#include "executor/adaptive_query_executor.hpp"
+
+#include <algorithm>
+
+#include "base/clock.hpp"
+
+namespace millrace::executor {
+namespace {
+
+// Of `ended_`: a count, then a sum.
+constexpr int count_at = 40;
+constexpr std::uint64_t sum_mask = (std::uint64_t{1} << count_at) - 1;
+/// After so many have ended, where nobody waits, it is looked whether a window has.
+constexpr std::uint64_t look_every = 8;
+
+}  // namespace
+
+void Permit::give_back(std::int64_t now, std::optional<int> size) {
+  if (executor_ == nullptr) return;
+  const auto party = std::move(party_);
+  std::exchange(executor_, nullptr)->ended(*party, now - since_, now, size);
+}
+
+void Permit::drop() {
+  if (executor_ != nullptr) give_back(now_ns());
+}
+
+AdaptiveQueryExecutor::AdaptiveQueryExecutor(Limits limits) : limits_(limits), best_(limits.most) {
+  apply_limits();
+}
+
+void AdaptiveQueryExecutor::set_limits(Limits limits) {
+  Woken woken;
+  {
+    const std::scoped_lock lock(mutex_);
+    limits_ = limits;
+    apply_limits();
+    let_in(woken, now_ns());
+  }
+  wake(woken);
+}
+
+void AdaptiveQueryExecutor::apply_limits() {
+  // A twentieth of the wait is usual where many come at once; a tenth, for as long, isn't.
+  constexpr int parts_of_target = 10, parts_of_interval = 5;
+  limits_.most = std::max<std::size_t>(limits_.most, 1);
+  best_.set_most(limits_.most);
+  shedding_.set(limits_.wait.count() / parts_of_target, limits_.wait.count() / parts_of_interval);
+  limit_ = limits_.finds_best && limits_.most_waiting > 0 ? best_.limit() : limits_.most;
+}
+
+AdaptiveQueryExecutor::Limits AdaptiveQueryExecutor::limits() const {
+  const std::scoped_lock lock(mutex_);
+  return limits_;
+}
+
+bool AdaptiveQueryExecutor::try_add_running() {
+  std::size_t running = running_.load(std::memory_order::seq_cst);
+  do {
+    if (running >= limit_.load(std::memory_order::relaxed)) return false;
+  } while (!running_.compare_exchange_weak(running, running + 1, std::memory_order::seq_cst));
+  return true;
+}
+
+Permit AdaptiveQueryExecutor::try_take(const std::shared_ptr<Party>& party, std::int64_t now) {
+  if (waiting_.load(std::memory_order::relaxed) > 0 || !try_add_running()) return {};
+  party->add_running();
+  return {*this, party, now};
+}
+
+Permit AdaptiveQueryExecutor::take_anyway(const std::shared_ptr<Party>& party, std::int64_t now) {
+  running_.fetch_add(1, std::memory_order::seq_cst);
+  party->add_running();
+  return {*this, party, now};
+}
+
+std::shared_ptr<WaitingQuery> AdaptiveQueryExecutor::wait(WaitingQuery::Wanted wanted, std::function<void()> call,
+                                                          std::int64_t now) {
+  auto query = std::make_shared<WaitingQuery>(std::move(wanted), std::move(call), now);
+  Woken woken;
+  {
+    const std::scoped_lock lock(mutex_);
+    // Before it is looked whether a slot is free: whoever gives one back looks for those who wait afterwards.
+    waiting_.fetch_add(1, std::memory_order::seq_cst);
+    queue_.add(query, now);
+    let_in(woken, now);
+    if (query->state() == WaitingQuery::State::waits && queue_.size() > limits_.most_waiting) {
+      auto lower = limits_.most_waiting == 0 ? nullptr : queue_.take_lower_than(query->wanted().priority);
+      if (!lower) {
+        queue_.remove(*query);
+        lower = query;
+      }
+      refuse(woken, std::move(lower), limits_.most_waiting == 0 ? Refused::no_queue : Refused::queue_full);
+    }
+  }
+  wake(woken);
+  return query;
+}
+
+/// With the lock held; it isn't in the queue any more.
+void AdaptiveQueryExecutor::refuse(Woken& woken, std::shared_ptr<WaitingQuery> query, Refused why) {
+  waiting_.fetch_sub(1, std::memory_order::seq_cst);
+  ++counted_.refused.at(static_cast<std::size_t>(why));
+  query->why_ = why;
+  query->state_.store(WaitingQuery::State::refused, std::memory_order::release);
+  woken.push_back(std::move(query));
+}
+
+/// With the lock held: whoever has a turn now.
+void AdaptiveQueryExecutor::let_in(Woken& woken, std::int64_t now) {
+  while (!queue_.empty()) {
+    if (!try_add_running()) return;
+    auto query = queue_.take(now);
+    waiting_.fetch_sub(1, std::memory_order::seq_cst);
+    ++counted_.waited;
+    query->wanted().party->add_running();
+    if (shedding_.on_turn(now - query->since(), now)) {
+      if (auto lowest = queue_.take_lowest()) refuse(woken, std::move(lowest), Refused::overload);
+    }
+    query->state_.store(WaitingQuery::State::let_in, std::memory_order::release);
+    woken.push_back(std::move(query));
+  }
+  saturated_ = false;
+  shedding_.on_empty();
+}
+
+void AdaptiveQueryExecutor::wake(const Woken& woken) {
+  for (const auto& query : woken) {
+    if (query->wake_) query->wake_();
+  }
+}
+
+Permit AdaptiveQueryExecutor::take(WaitingQuery& query, std::int64_t now) {
+  if (query.state() != WaitingQuery::State::let_in) return {};
+  if (std::exchange(query.is_taken_, true)) return {};
+  return {*this, query.wanted().party, now};
+}
+
+void AdaptiveQueryExecutor::stop_waiting(WaitingQuery& query, std::int64_t now) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (queue_.remove(query)) {
+      waiting_.fetch_sub(1, std::memory_order::seq_cst);
+      ++counted_.left;
+      query.why_ = Refused::overload;
+      query.state_.store(WaitingQuery::State::refused, std::memory_order::release);
+      return;
+    }
+  }
+  take(query, now).give_back(now);
+}
+
+std::size_t AdaptiveQueryExecutor::position(const WaitingQuery& query) const {
+  const std::scoped_lock lock(mutex_);
+  return query.state() == WaitingQuery::State::waits ? queue_.position(query) : 0;
+}
+
+void AdaptiveQueryExecutor::ended(Party& party, std::int64_t held, std::int64_t now, std::optional<int> size) {
+  party.end_running(held);
+  std::uint64_t count = 0;
+  if (size) {
+    const auto added = (std::uint64_t{1} << count_at) + static_cast<std::uint64_t>(std::max(*size, 0));
+    count = ended_.fetch_add(added, std::memory_order::relaxed) >> count_at;
+  }
+  running_.fetch_sub(1, std::memory_order::seq_cst);
+  const bool anybody_waits = waiting_.load(std::memory_order::seq_cst) > 0;
+  if (!anybody_waits && count % look_every != look_every - 1) return;
+  Woken woken;
+  {
+    std::unique_lock lock(mutex_, std::defer_lock);
+    if (anybody_waits) {
+      lock.lock();
+    } else if (!lock.try_lock()) {
+      return;  // whoever has it may look
+    }
+    end_window(now);
+    let_in(woken, now);
+  }
+  wake(woken);
+}
+
+/// If it is time; with the lock held.
+void AdaptiveQueryExecutor::end_window(std::int64_t now) {
+  constexpr double unit = 256;  // of sizes
+  const std::uint64_t ended = ended_.load(std::memory_order::relaxed);
+  ConcurrencyLimit::Window window{.ended = static_cast<std::size_t>(ended >> count_at),
+                                  .saturated = saturated_,
+                                  .begun = window_begun_,
+                                  .now = now};
+  if (!ConcurrencyLimit::is_due(window)) return;
+  if (window.ended > 0) window.size = static_cast<double>(ended & sum_mask) / unit / static_cast<double>(window.ended);
+  if (limits_.finds_best && limits_.most_waiting > 0) {
+    best_.end(window);
+    limit_.store(best_.limit(), std::memory_order::relaxed);
+  }
+  ended_ = 0;
+  window_begun_ = now;
+  saturated_ = !queue_.empty();
+}
+
+void AdaptiveQueryExecutor::tick(std::int64_t now) {
+  Woken woken;
+  {
+    const std::scoped_lock lock(mutex_);
+    end_window(now);
+    let_in(woken, now);
+  }
+  wake(woken);
+}
+
+AdaptiveQueryExecutor::Figures AdaptiveQueryExecutor::figures(std::int64_t now) const {
+  const std::scoped_lock lock(mutex_);
+  Figures figures = counted_;
+  figures.running = running_.load(std::memory_order::relaxed);
+  figures.limit = limit_.load(std::memory_order::relaxed);
+  figures.most = limits_.most;
+  figures.waiting = queue_.sizes();
+  figures.oldest_wait = now - queue_.oldest(now);
+  return figures;
+}
+
+}  // namespace millrace::executor

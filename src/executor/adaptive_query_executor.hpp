@@ -1,0 +1,135 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "executor/concurrency_limit.hpp"
+#include "executor/shedding.hpp"
+#include "executor/waiting_queue.hpp"
+
+namespace millrace::executor {
+
+class AdaptiveQueryExecutor;
+
+/// A query's slot, until it is given back or this goes. Not thread-safe.
+class Permit {
+ public:
+  Permit() = default;
+  Permit(Permit&& other) noexcept { *this = std::move(other); }
+  Permit& operator=(Permit&& other) noexcept {
+    if (this == &other) return *this;
+    drop();
+    executor_ = std::exchange(other.executor_, nullptr);
+    party_ = std::move(other.party_);
+    since_ = other.since_;
+    return *this;
+  }
+  Permit(const Permit&) = delete;
+  Permit& operator=(const Permit&) = delete;
+  ~Permit() { drop(); }
+
+  explicit operator bool() const { return executor_ != nullptr; }
+  std::int64_t since() const { return since_; }
+  const std::shared_ptr<Party>& party() const { return party_; }
+
+  /// `size`: of `TemplateTimes::note`, of a query that has ended with it; null: none has.
+  void give_back(std::int64_t now, std::optional<int> size = std::nullopt);
+
+ private:
+  friend class AdaptiveQueryExecutor;
+  Permit(AdaptiveQueryExecutor& executor, std::shared_ptr<Party> party, std::int64_t now)
+      : executor_(&executor), party_(std::move(party)), since_(now) {}
+
+  void drop();
+
+  AdaptiveQueryExecutor* executor_ = nullptr;
+  std::shared_ptr<Party> party_;
+  std::int64_t since_ = 0;
+};
+
+/// Lets queries run at the backend: as many at a time as it gets most done with (`ConcurrencyLimit`), the others wait their
+/// turns in the order of `WaitingQueue`. Thread-safe; where a slot is free and nobody waits it costs a few atomic
+/// operations, and no lock is held while anybody waits. Outlives its permits.
+class AdaptiveQueryExecutor {
+ public:
+  struct Limits {
+    std::size_t most = 100;        ///< queries that run at a time
+    bool finds_best = true;        ///< false: `most` may run, whatever is fastest
+    std::size_t most_waiting = 10000;  ///< 0: nobody waits, and `most` may run
+    /// How long a query is going to wait at most, which its owner sees to; what is given up in an overload follows from
+    /// it. 0: for ever.
+    std::chrono::nanoseconds wait = std::chrono::seconds(30);
+  };
+  explicit AdaptiveQueryExecutor(Limits limits);
+  void set_limits(Limits limits);
+
+  std::shared_ptr<Party> party(std::string_view user, std::string_view project) {
+    return parties_.find(user, project);
+  }
+
+  /// Where a slot is free and nobody waits; else null.
+  Permit try_take(const std::shared_ptr<Party>& party, std::int64_t now);
+  /// In any case: for what goes on with something that was let in, and that others may wait for.
+  Permit take_anyway(const std::shared_ptr<Party>& party, std::int64_t now);
+
+  /// Joins the queue. `wake` is called once, on any thread and maybe at once, when it no longer waits, unless it is
+  /// `stop_waiting` before.
+  std::shared_ptr<WaitingQuery> wait(WaitingQuery::Wanted wanted, std::function<void()> wake, std::int64_t now);
+  /// Of one that is let in, once; its owner must take it, or call `stop_waiting`.
+  Permit take(WaitingQuery& query, std::int64_t now);
+  /// Its owner doesn't want it any more, whatever has become of it.
+  void stop_waiting(WaitingQuery& query, std::int64_t now);
+  std::size_t position(const WaitingQuery& query) const;
+
+  /// Once in a while: for what has to go on where nothing ends.
+  void tick(std::int64_t now);
+
+  struct Figures {
+    std::size_t running = 0, limit = 0, most = 0;
+    std::array<std::size_t, priority_names.size()> waiting = {};
+    std::int64_t oldest_wait = 0;  ///< ns
+    std::uint64_t waited = 0;      ///< queries that were let in after they waited
+    std::uint64_t left = 0;        ///< that stopped waiting: cancelled, timed out, their client gone
+    std::array<std::uint64_t, refused_names.size()> refused = {};
+  };
+  Figures figures(std::int64_t now) const;
+  std::size_t limit() const { return limit_.load(std::memory_order::relaxed); }
+  Limits limits() const;
+
+ private:
+  friend class Permit;
+  using Woken = std::vector<std::shared_ptr<WaitingQuery>>;
+
+  bool try_add_running();
+  void ended(Party& party, std::int64_t held, std::int64_t now, std::optional<int> size);
+  void end_window(std::int64_t now);
+  void let_in(Woken& woken, std::int64_t now);
+  void refuse(Woken& woken, std::shared_ptr<WaitingQuery> query, Refused why);
+  static void wake(const Woken& woken);
+  void apply_limits();
+
+  Parties parties_;
+
+  // In one cache line, as all cores write it.
+  alignas(64) std::atomic<std::size_t> running_ = 0;
+  std::atomic<std::size_t> waiting_ = 0;
+  std::atomic<std::size_t> limit_ = 1;
+  /// Of this window: how many have ended, and the sum of their sizes.
+  std::atomic<std::uint64_t> ended_ = 0;
+
+  alignas(64) mutable std::mutex mutex_;  ///< of what follows
+  Limits limits_;
+  ConcurrencyLimit best_;
+  std::int64_t window_begun_ = 0;
+  bool saturated_ = false;  ///< since then somebody has waited all the time
+  WaitingQueue queue_;
+  Shedding shedding_;
+  Figures counted_;
+};
+
+}  // namespace millrace::executor

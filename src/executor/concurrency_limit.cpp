@@ -1,0 +1,113 @@
+#include "executor/concurrency_limit.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+namespace millrace::executor {
+namespace {
+
+constexpr std::int64_t ms = 1'000'000;
+constexpr std::int64_t shortest_window = 100 * ms, longest_window = 1000 * ms;
+constexpr std::size_t enough = 200;
+
+constexpr std::array<std::size_t, 44> scale = {
+    1,   2,   3,   4,   5,   6,   8,   10,   12,   16,   20,   25,   32,   40,   50,   64,   80,   100,  128,   160,   200,   250,
+    320, 400, 512, 640, 800, 1000, 1280, 1600, 2000, 2560, 3200, 4000, 5120, 6400, 8000, 10000, 12800, 16000, 20480, 25600, 32000, 40960};
+/// Of a search; a lower one is somebody's wish.
+constexpr int lowest = 1;
+
+/// Standard deviation of a comparison, where `enough` have ended.
+constexpr double uncertainty = 0.18;
+/// To move, so much more must get done, or no more than this less.
+constexpr double worth_more = 0.03, worth_less = -0.06;
+/// Windows between trials, at first and once it has settled.
+constexpr int between = 2, between_settled = 8, settles_after = 12;
+constexpr int most_weight = 16;
+
+int step_of(std::size_t limit) {
+  const auto above = std::ranges::upper_bound(scale, limit);
+  return std::max(static_cast<int>(above - scale.begin()) - 1, 0);
+}
+
+}  // namespace
+
+void ConcurrencyLimit::Gain::add(double gain) {
+  tried = std::min(tried + 1, most_weight);
+  mean += (gain - mean) / tried;
+}
+
+double ConcurrencyLimit::Gain::sure() const { return mean - uncertainty / std::sqrt(std::max(tried, 1)); }
+
+ConcurrencyLimit::ConcurrencyLimit(std::size_t most)
+    : most_(std::max<std::size_t>(most, 1)), step_(step_of(std::min(most_, at_first))) {}
+
+void ConcurrencyLimit::set_most(std::size_t most) {
+  most_ = std::max<std::size_t>(most, 1);
+  step_ = std::min(step_, step_of(most_));
+}
+
+std::size_t ConcurrencyLimit::limit() const {
+  const int step = step_ + (tries_ == Tries::more ? 1 : tries_ == Tries::less ? -1 : 0);
+  return step >= step_of(most_) ? most_ : scale.at(static_cast<std::size_t>(step));
+}
+
+bool ConcurrencyLimit::is_due(const Window& window) {
+  const std::int64_t took = window.now - window.begun;
+  return took >= longest_window || (took >= shortest_window && window.ended >= enough);
+}
+
+void ConcurrencyLimit::move(int steps) {
+  step_ = std::clamp(step_ + steps, std::min(lowest, step_of(most_)), step_of(most_));
+  next_ = steps > 0 ? Tries::more : Tries::less;
+  tries_ = Tries::nothing;
+  more_ = less_ = {};
+  windows_ = settled_ = 0;
+}
+
+void ConcurrencyLimit::end(const Window& window) {
+  if (!window.saturated) {
+    tries_ = Tries::nothing;
+    windows_ = 0;
+  } else if (std::exchange(settles_, false) && window.ended > 0) {
+    // With another limit there is at first more begun than ended, or less.
+  } else if (window.ended == 0) {
+    // Whatever runs waits for something else, such as a lock that a query in the queue would give back.
+    constexpr int twice_as_many = 3;
+    move(twice_as_many);
+  } else {
+    judge(window.size + std::log2(static_cast<double>(window.ended) / static_cast<double>(window.now - window.begun)));
+  }
+}
+
+void ConcurrencyLimit::judge(double done) {
+  if (tries_ == Tries::nothing) {
+    ++windows_;
+    usual_ += (done - usual_) / std::min(windows_, between + 1);
+    return choose_next();
+  }
+  const bool more = tries_ == Tries::more;
+  Gain& gain = more ? more_ : less_;
+  gain.add(done - usual_);
+  // What looks promising is tried again.
+  if (gain.mean <= 0) next_ = more ? Tries::less : Tries::more;
+  tries_ = Tries::nothing;
+  settles_ = true;
+  windows_ = 0;
+  ++settled_;
+  if (more && more_.sure() > worth_more) move(1);
+  if (!more && less_.sure() > worth_less) move(-1);
+}
+
+void ConcurrencyLimit::choose_next() {
+  if (windows_ < (settled_ < settles_after ? between : between_settled)) return;
+  const bool can_more = step_ < step_of(most_), can_less = step_ > lowest;
+  if (next_ == Tries::more && !can_more) next_ = Tries::less;
+  if (next_ == Tries::less && !can_less) next_ = can_more ? Tries::more : Tries::nothing;
+  tries_ = next_;
+  settles_ = tries_ != Tries::nothing;
+  if (next_ == Tries::nothing) next_ = Tries::more;
+}
+
+}  // namespace millrace::executor

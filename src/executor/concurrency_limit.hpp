@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace millrace::executor {
+
+/// Finds the concurrency at which a backend gets most done: below it the backend is idle in part, above it statements
+/// only wait inside, out of reach of priorities, or slow each other down.
+///
+/// A search by trying: now and then a window of time is spent with a limit that is a step higher, or lower, and what got
+/// done in it is compared with the windows before. It moves where that is certain enough to be more, and down also where
+/// it is hardly less. Only windows in which somebody waited all the time count: in others the limit decided nothing.
+/// Not thread-safe.
+class ConcurrencyLimit {
+ public:
+  static constexpr std::size_t at_first = 20;
+
+  /// A window of time, in ns of `now_ns()`.
+  struct Window {
+    std::size_t ended = 0;   ///< queries
+    double size = 0;         ///< mean of the logarithms to the base 2 of how long such queries usually take
+    bool saturated = false;  ///< somebody waited, all the time
+    std::int64_t begun = 0;
+    std::int64_t now = 0;
+  };
+
+  explicit ConcurrencyLimit(std::size_t most);
+
+  /// The limit from now on is never above.
+  void set_most(std::size_t most);
+
+  /// Whether the window is long enough to be judged.
+  static bool is_due(const Window& window);
+  void end(const Window& window);
+
+  /// At present; at least 1.
+  std::size_t limit() const;
+
+ private:
+  enum class Tries : std::uint8_t { nothing, more, less };
+  /// By how much more gets done (a logarithm to the base 2) with another limit.
+  struct Gain {
+    double mean = 0;
+    int tried = 0;
+    void add(double gain);
+    double sure() const;  ///< it is probably no less
+  };
+
+  void move(int steps);
+  void judge(double done);
+  void choose_next();
+
+  std::size_t most_;
+  int step_;  ///< on a scale of limits, each about a quarter more than the one before
+  Tries tries_ = Tries::nothing;
+  Tries next_ = Tries::more;
+  bool settles_ = false;  ///< the limit was another in the window before
+  double usual_ = 0;      ///< what gets done with the limit as it is, of the last few windows
+  int windows_ = 0;       ///< since something else was tried last
+  int settled_ = 0;       ///< trials since it moved last
+  Gain more_, less_;
+};
+
+}  // namespace millrace::executor

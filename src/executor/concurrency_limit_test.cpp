@@ -1,0 +1,148 @@
+#include "executor/concurrency_limit.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <deque>
+#include <queue>
+#include <random>
+
+#include "executor/adaptive_query_executor.hpp"
+#include "executor/template_times.hpp"
+
+namespace millrace::executor {
+namespace {
+
+constexpr std::int64_t ms = 1'000'000, second = 1000 * ms;
+
+/// A backend with so many processors, which share themselves out between what runs; each that runs too many makes all
+/// slower by `thrashing`. Clients ask again as soon as they are answered. In its own time.
+class Backend {
+ public:
+  Backend(double processors, double thrashing, std::uint32_t seed)
+      : processors_(processors), thrashing_(thrashing), random_(seed) {}
+
+  /// Queries a second, over `seconds` after as long to settle.
+  double answers(AdaptiveQueryExecutor::Limits limits, std::size_t clients, int seconds) {
+    AdaptiveQueryExecutor executor(limits);
+    const auto party = executor.party("ada", "");
+    TemplateTimes times;
+    std::vector<Client> all(clients);
+    for (auto& client : all) ask(executor, party, client, 0);
+    std::size_t answered = 0;
+    std::int64_t now = 0, next_tick = 500 * ms;
+    while (now < 2 * seconds * second) {
+      Client* first = nullptr;
+      std::size_t running = 0;
+      for (auto& client : all) {
+        if (!client.permit && client.waiting && client.waiting->state() == WaitingQuery::State::let_in) {
+          client.permit = executor.take(*client.waiting, now);
+          client.waiting.reset();
+        }
+        if (!client.permit) continue;
+        ++running;
+        if (first == nullptr || client.left < first->left) first = &client;
+      }
+      const double n = static_cast<double>(running);
+      const double over = std::max(0.0, n - processors_);
+      const double pace = std::min(1.0, processors_ / n) / (1 + thrashing_ * over);  // of each that runs
+      const auto step = std::max<std::int64_t>(1, static_cast<std::int64_t>(first->left / pace));
+      for (auto& client : all) {
+        if (client.permit) client.left -= pace * static_cast<double>(step);
+      }
+      now += step;
+      first->permit.give_back(now, times.note(first->kind, now - first->permit.since(), now));
+      answered += now > seconds * second ? 1 : 0;
+      ask(executor, party, *first, now);
+      for (; now >= next_tick; next_tick += 500 * ms) executor.tick(now);
+    }
+    for (auto& client : all) {
+      if (client.waiting) executor.stop_waiting(*client.waiting, now);
+      client.permit.give_back(now);
+    }
+    EXPECT_EQ(executor.figures(now).running, 0);
+    return static_cast<double>(answered) / seconds;
+  }
+
+ private:
+  struct Client {
+    Permit permit;
+    std::shared_ptr<WaitingQuery> waiting;
+    double left = 0;
+    std::uint64_t kind = 1;
+  };
+
+  /// Most are short; a tenth are of a template that takes longer; and durations of each differ by orders of magnitude.
+  void ask(AdaptiveQueryExecutor& executor, const std::shared_ptr<Party>& party, Client& client, std::int64_t now) {
+    client.kind = std::uniform_int_distribution<>(0, 9)(random_) == 0 ? 2 : 1;
+    const double mean = client.kind == 2 ? 20.0 * ms : 2.0 * ms;
+    client.left = mean * std::exp(std::normal_distribution<>(-0.5, 1)(random_));
+    client.permit = executor.try_take(party, now);
+    if (!client.permit) client.waiting = executor.wait({.party = party}, {}, now);
+  }
+
+  const double processors_, thrashing_;
+  std::mt19937 random_;
+};
+
+struct Case {
+  double processors, thrashing;
+  int seconds;  ///< the less gets done, the longer it takes to tell one limit from another
+};
+
+class AnyBackend : public testing::TestWithParam<Case> {};
+
+TEST_P(AnyBackend, IsNearlyAsFastAsWithTheBestFixedLimit) {
+  constexpr std::size_t clients = 70;
+  const auto& [processors, thrashing, settles] = GetParam();
+  const auto answers = [&](std::size_t most, bool finds_best, int seconds) {
+    Backend backend(processors, thrashing, 7);
+    return backend.answers({.most = most, .finds_best = finds_best, .wait = {}}, clients, seconds);
+  };
+  double best = 0;
+  for (const std::size_t most : {1, 2, 4, 8, 16, 32, 64}) best = std::max(best, answers(most, false, settles / 4));
+  const double found = answers(64, true, settles), unlimited = answers(100, false, settles / 8);
+  EXPECT_GT(found, 0.9 * best);
+  EXPECT_TRUE(thrashing == 0 || found > 1.2 * unlimited) << found << " " << unlimited;
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, AnyBackend,
+                         testing::Values(Case{2, 0, 20}, Case{2, 0.02, 60}, Case{8, 0, 10}, Case{8, 0.05, 20}, Case{32, 0.02, 8}));
+
+TEST(ConcurrencyLimit, IsNeverAboveWhatIsAllowed) {
+  for (const std::size_t most : {1, 3, 7, 100}) {
+    ConcurrencyLimit limit(most);
+    for (int at = 1; at < 1000; ++at) {  // twice as much gets done with twice the limit
+      limit.end({.ended = 100 * limit.limit(), .saturated = true, .begun = (at - 1) * second, .now = at * second});
+      EXPECT_LE(limit.limit(), most);
+    }
+    EXPECT_GE(2 * limit.limit(), most);
+  }
+}
+
+TEST(ConcurrencyLimit, GrowsWhereNothingEnds) {
+  ConcurrencyLimit limit(100);
+  for (int at = 1; at < 10; ++at) limit.end({.saturated = true, .begun = (at - 1) * second, .now = at * second});
+  EXPECT_EQ(limit.limit(), 100);
+}
+
+TEST(ConcurrencyLimit, StaysWhereNobodyNeedsMore) {
+  ConcurrencyLimit limit(100);
+  for (int at = 1; at < 40; ++at) {
+    limit.end({.ended = 100, .begun = (at - 1) * second, .now = at * second});
+    EXPECT_EQ(limit.limit(), ConcurrencyLimit::at_first);
+  }
+}
+
+TEST(TemplateTimes, SayHowLongTheyUsuallyTake) {
+  TemplateTimes times;
+  EXPECT_EQ(times.mean(1), 0);
+  int size = 0;
+  for (int at = 0; at < 100; ++at) size = times.note(1, at % 2 == 0 ? 4 * ms : 16 * ms, at * ms);
+  EXPECT_NEAR(size, log2_256(8 * ms), 16);
+  EXPECT_NEAR(static_cast<double>(times.mean(1)), 10.0 * ms, 1.0 * ms);
+  EXPECT_EQ(times.mean(2), 0);
+}
+
+}  // namespace
+}  // namespace millrace::executor
