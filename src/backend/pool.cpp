@@ -453,6 +453,12 @@ Pool::Counts Pools::counts() const {
   return all;
 }
 
+std::size_t Pools::in_use() const {
+  const std::scoped_lock lock(mutex_);
+  return static_cast<std::size_t>(std::ranges::count_if(
+      pools_, [](const auto& entry) { return std::get<Purpose>(entry.first) == Purpose::clients; }));
+}
+
 void Pools::count(const Key& key, const Pool& pool, Pool::Counts& into) const {
   const auto counts = pool.counts();
   if (std::get<Purpose>(key) == Purpose::own) {

@@ -170,6 +170,8 @@ class Pools {
   void retire();
   /// Of the clients' pools, those that are gone among them; `failed` also of Millrace's own.
   Pool::Counts counts() const;
+  /// Of the clients' pools, how many there are.
+  std::size_t in_use() const;
   std::shared_ptr<const ServerAddress> address() const;
 
  private:

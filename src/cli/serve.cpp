@@ -201,6 +201,7 @@ Result<> Service::start_http() {
       .monitor = monitor_,
       .probe_postgresql = [this] { return probe_postgresql(); },
       .cache = cache_,
+      .executor = gateway_->executor(),
       .change_streams = [this] { return gateway_->change_streams(); },
       .reads = gateway_->read_cache(),
       .default_asker =

@@ -137,6 +137,8 @@ struct Settings {
   std::chrono::seconds query_timeout_seconds{300};
   int memory_limit_per_query_mb = 1024;
   bool enable_query_queueing = true;
+  int max_queued_queries = 10000;
+  bool enable_adaptive_concurrency = true;
   int query_priority_levels = 5;
   bool enable_adaptive_timeout = true;
   bool enable_automatic_retry = true;

@@ -137,8 +137,9 @@ std::vector<Group> groups() {
            {"POOL_SIZE", Count{&Settings::pool_size, 1, 10000}, reload,
             "The most server connections for each user and database; Millrace's own queries have up to two more."},
            {"POOL_WAIT_TIMEOUT_SECONDS", Duration{&Settings::pool_wait_timeout_seconds, 0, 86400}, reload,
-            "How long a client waits for a server connection before it gets an error (SQLSTATE 53300); 0 means for "
-            "ever."},
+            "How long a client waits for a server connection before it gets an error (SQLSTATE 53300), or its query "
+            "for "
+            "its turn (SQLSTATE 53000); 0 means for ever."},
            {"POOL_IDLE_TIMEOUT_SECONDS", Duration{&Settings::pool_idle_timeout_seconds, 0, 86400}, reload,
             "How long an unused server connection is kept; 0 means for ever. The change stream of a database that "
             "nobody "
@@ -295,14 +296,24 @@ std::vector<Group> groups() {
        }},
       {"Adaptive query executor",
        {
-           {"MAX_CONCURRENT_QUERIES", Count{&Settings::max_concurrent_queries, 1, 100000}, executor,
-            "How many queries may run at a time."},
-           {"QUERY_TIMEOUT_SECONDS", Duration{&Settings::query_timeout_seconds, 0, 604800}, executor,
-            "How long a query may run; 0 means for ever."},
+           {"MAX_CONCURRENT_QUERIES", Count{&Settings::max_concurrent_queries, 1, 100000}, reload,
+            "How many queries, and transactions, may run in PostgreSQL at a time: see docs/execution.md. Answers from "
+            "memory don't count."},
+           {"ENABLE_ADAPTIVE_CONCURRENCY", Switch{&Settings::enable_adaptive_concurrency}, reload,
+            "While queries wait, find how many at a time PostgreSQL gets most done with, and let no more run."},
+           {"QUERY_TIMEOUT_SECONDS", Duration{&Settings::query_timeout_seconds, 0, 604800}, reload,
+            "How long a SELECT, INSERT, UPDATE, DELETE or MERGE may take, waiting and all, where its client doesn't "
+            "say "
+            "(`millrace.timeout`): then it is cancelled (SQLSTATE 57014); 0 means for ever. Other statements, such as "
+            "COPY and CREATE INDEX, may take as long as they want."},
            {"MEMORY_LIMIT_PER_QUERY_MB", Count{&Settings::memory_limit_per_query_mb, 1, 1048576}, executor,
             "How much memory one query may use."},
-           {"ENABLE_QUERY_QUEUEING", Switch{&Settings::enable_query_queueing}, executor,
-            "Let queries wait when too many run."},
+           {"ENABLE_QUERY_QUEUEING", Switch{&Settings::enable_query_queueing}, reload,
+            "Let queries wait for their turns when as many run as may, for POOL_WAIT_TIMEOUT_SECONDS at most; if not, "
+            "they are refused (SQLSTATE 53400), and ENABLE_ADAPTIVE_CONCURRENCY has no effect."},
+           {"MAX_QUEUED_QUERIES", Count{&Settings::max_queued_queries, 1, 1000000}, reload,
+            "How many queries may wait; one more is refused (SQLSTATE 53400), or one of a lower priority in its "
+            "place."},
            {"QUERY_PRIORITY_LEVELS", Count{&Settings::query_priority_levels, 1, 5}, executor,
             "How many priorities are told apart."},
            {"ENABLE_ADAPTIVE_TIMEOUT", Switch{&Settings::enable_adaptive_timeout}, executor,

@@ -25,9 +25,7 @@ void Permit::drop() {
   if (executor_ != nullptr) give_back(now_ns());
 }
 
-AdaptiveQueryExecutor::AdaptiveQueryExecutor(Limits limits) : limits_(limits), best_(limits.most) {
-  apply_limits();
-}
+AdaptiveQueryExecutor::AdaptiveQueryExecutor(Limits limits) : limits_(limits), best_(limits.most) { apply_limits(); }
 
 void AdaptiveQueryExecutor::set_limits(Limits limits) {
   Woken woken;

@@ -52,14 +52,14 @@ class Permit {
   std::int64_t since_ = 0;
 };
 
-/// Lets queries run at the backend: as many at a time as it gets most done with (`ConcurrencyLimit`), the others wait their
-/// turns in the order of `WaitingQueue`. Thread-safe; where a slot is free and nobody waits it costs a few atomic
+/// Lets queries run at the backend: as many at a time as it gets most done with (`ConcurrencyLimit`), the others wait
+/// their turns in the order of `WaitingQueue`. Thread-safe; where a slot is free and nobody waits it costs a few atomic
 /// operations, and no lock is held while anybody waits. Outlives its permits.
 class AdaptiveQueryExecutor {
  public:
   struct Limits {
-    std::size_t most = 100;        ///< queries that run at a time
-    bool finds_best = true;        ///< false: `most` may run, whatever is fastest
+    std::size_t most = 100;            ///< queries that run at a time
+    bool finds_best = true;            ///< false: `most` may run, whatever is fastest
     std::size_t most_waiting = 10000;  ///< 0: nobody waits, and `most` may run
     /// How long a query is going to wait at most, which its owner sees to; what is given up in an overload follows from
     /// it. 0: for ever.
@@ -68,9 +68,7 @@ class AdaptiveQueryExecutor {
   explicit AdaptiveQueryExecutor(Limits limits);
   void set_limits(Limits limits);
 
-  std::shared_ptr<Party> party(std::string_view user, std::string_view project) {
-    return parties_.find(user, project);
-  }
+  std::shared_ptr<Party> party(std::string_view user, std::string_view project) { return parties_.find(user, project); }
 
   /// Where a slot is free and nobody waits; else null.
   Permit try_take(const std::shared_ptr<Party>& party, std::int64_t now);

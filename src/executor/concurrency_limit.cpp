@@ -12,9 +12,10 @@ constexpr std::int64_t ms = 1'000'000;
 constexpr std::int64_t shortest_window = 100 * ms, longest_window = 1000 * ms;
 constexpr std::size_t enough = 200;
 
-constexpr std::array<std::size_t, 44> scale = {
-    1,   2,   3,   4,   5,   6,   8,   10,   12,   16,   20,   25,   32,   40,   50,   64,   80,   100,  128,   160,   200,   250,
-    320, 400, 512, 640, 800, 1000, 1280, 1600, 2000, 2560, 3200, 4000, 5120, 6400, 8000, 10000, 12800, 16000, 20480, 25600, 32000, 40960};
+constexpr std::array<std::size_t, 44> scale = {1,    2,    3,    4,    5,     6,     8,     10,    12,    16,    20,
+                                               25,   32,   40,   50,   64,    80,    100,   128,   160,   200,   250,
+                                               320,  400,  512,  640,  800,   1000,  1280,  1600,  2000,  2560,  3200,
+                                               4000, 5120, 6400, 8000, 10000, 12800, 16000, 20480, 25600, 32000, 40960};
 /// Of a search; a lower one is somebody's wish.
 constexpr int lowest = 1;
 
@@ -102,7 +103,7 @@ void ConcurrencyLimit::judge(double done) {
 
 void ConcurrencyLimit::choose_next() {
   if (windows_ < (settled_ < settles_after ? between : between_settled)) return;
-  const bool can_more = step_ < step_of(most_), can_less = step_ > lowest;
+  const bool can_more = step_<step_of(most_), can_less = step_> lowest;
   if (next_ == Tries::more && !can_more) next_ = Tries::less;
   if (next_ == Tries::less && !can_less) next_ = can_more ? Tries::more : Tries::nothing;
   tries_ = next_;

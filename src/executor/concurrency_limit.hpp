@@ -8,10 +8,10 @@ namespace millrace::executor {
 /// Finds the concurrency at which a backend gets most done: below it the backend is idle in part, above it statements
 /// only wait inside, out of reach of priorities, or slow each other down.
 ///
-/// A search by trying: now and then a window of time is spent with a limit that is a step higher, or lower, and what got
-/// done in it is compared with the windows before. It moves where that is certain enough to be more, and down also where
-/// it is hardly less. Only windows in which somebody waited all the time count: in others the limit decided nothing.
-/// Not thread-safe.
+/// A search by trying: now and then a window of time is spent with a limit that is a step higher, or lower, and what
+/// got done in it is compared with the windows before. It moves where that is certain enough to be more, and down also
+/// where it is hardly less. Only windows in which somebody waited all the time count: in others the limit decided
+/// nothing. Not thread-safe.
 class ConcurrencyLimit {
  public:
   static constexpr std::size_t at_first = 20;

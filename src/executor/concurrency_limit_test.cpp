@@ -107,7 +107,8 @@ TEST_P(AnyBackend, IsNearlyAsFastAsWithTheBestFixedLimit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, AnyBackend,
-                         testing::Values(Case{2, 0, 20}, Case{2, 0.02, 60}, Case{8, 0, 10}, Case{8, 0.05, 20}, Case{32, 0.02, 8}));
+                         testing::Values(Case{2, 0, 20}, Case{2, 0.02, 60}, Case{8, 0, 10}, Case{8, 0.05, 20},
+                                         Case{32, 0.02, 8}));
 
 TEST(ConcurrencyLimit, IsNeverAboveWhatIsAllowed) {
   for (const std::size_t most : {1, 3, 7, 100}) {

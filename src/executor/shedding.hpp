@@ -4,8 +4,8 @@
 
 namespace millrace::executor {
 
-/// When a query is to be given up because all wait too long: CoDel's law (RFC 8289), with queries for packets. While the
-/// shortest wait of an interval is above the target, one is given up, then the next after interval / sqrt(2),
+/// When a query is to be given up because all wait too long: CoDel's law (RFC 8289), with queries for packets. While
+/// the shortest wait of an interval is above the target, one is given up, then the next after interval / sqrt(2),
 /// interval / sqrt(3), ... A burst that is worked off within the interval costs nobody anything. Not thread-safe.
 class Shedding {
  public:

@@ -14,7 +14,8 @@ namespace millrace::executor {
 /// Why a query isn't let in.
 enum class Refused : std::uint8_t {
   queue_full,  ///< as many wait as may
-  overload,    ///< all have waited too long for a while: it is one of those that are given up so that the others aren't late
+  overload,    ///< all have waited too long for a while: it is one of those that are given up so that the others aren't
+               ///< late
   no_queue,    ///< as many run as may, and nobody may wait
 };
 inline constexpr std::array<std::string_view, 3> refused_names = {"queue_full", "overload", "no_queue"};

@@ -133,7 +133,8 @@ std::int64_t WaitingQueue::oldest(std::int64_t now) const {
 
 std::size_t WaitingQueue::position(const WaitingQuery& query) const {
   std::size_t before = 0;
-  for (std::size_t level = query.level_ + 1; level < levels_.size(); ++level) before += levels_.at(level).in_order.size();
+  for (std::size_t level = query.level_ + 1; level < levels_.size(); ++level)
+    before += levels_.at(level).in_order.size();
   for (const WaitingQuery* other : levels_.at(query.level_).in_order) before += other->turn_ < query.turn_ ? 1 : 0;
   return before;
 }

@@ -9,6 +9,8 @@
 
 #include "backend/pool.hpp"
 #include "config/settings.hpp"
+#include "executor/adaptive_query_executor.hpp"
+#include "executor/template_times.hpp"
 #include "gateway/cancel_keys.hpp"
 #include "gateway/cancel_turns.hpp"
 #include "gateway/client_input.hpp"
@@ -45,6 +47,9 @@ struct Shared {
 
   std::atomic<std::shared_ptr<const Rules>> rules;
   backend::Pools pools;
+  /// Shared by who holds a slot, and may be the last to go.
+  const std::shared_ptr<executor::AdaptiveQueryExecutor> executor =
+      std::make_shared<executor::AdaptiveQueryExecutor>(executor::AdaptiveQueryExecutor::Limits());
   DatabaseUsers database_users;
   CancelKeys cancel_keys;
   PreparedTexts prepared_texts;
@@ -70,6 +75,7 @@ struct Core {
   Shared& shared;
   pipeline::Pipeline pipeline;
   CancelTurns cancel_turns;
+  executor::TemplateTimes times;
   std::unordered_set<Session*> sessions;
   TimePoint coarse_now = Clock::now();  ///< of the last tick: for limits in seconds
   std::size_t given_back = 0;           ///< bytes that clients no longer need, and that the C library may still keep

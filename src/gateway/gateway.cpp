@@ -31,6 +31,15 @@ backend::PoolLimits limits_of(const config::Settings& settings) {
           .lifetime = settings.server_lifetime_seconds};
 }
 
+/// More than the pools have connections can't run, and would wait where priorities don't matter.
+executor::AdaptiveQueryExecutor::Limits executor_limits(const config::Settings& settings, std::size_t pools) {
+  const std::size_t connections = static_cast<std::size_t>(settings.pool_size) * std::max<std::size_t>(pools, 1);
+  return {.most = std::min(static_cast<std::size_t>(settings.max_concurrent_queries), connections),
+          .finds_best = settings.enable_adaptive_concurrency,
+          .most_waiting = settings.enable_query_queueing ? static_cast<std::size_t>(settings.max_queued_queries) : 0,
+          .wait = settings.pool_wait_timeout_seconds};
+}
+
 Result<std::shared_ptr<const Rules>> rules_of(std::shared_ptr<const config::Settings> settings) {
   auto rules = std::make_shared<Rules>();
   auto secrets = Secrets::load(*settings);
@@ -81,6 +90,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
   made->shared_ = std::make_shared<Shared>(std::move(*address), limits_of(*settings));
   made->shared_->follow(std::move(*rules));
   made->shared_->mock_seed = mock_seed();
+  made->shared_->executor->set_limits(executor_limits(*settings, 1));
   if (cache) {
     made->shared_->read_cache = std::make_unique<pipeline::ReadCache>(cache, settings->cache_default_ttl_seconds);
     made->catalogs_ = std::make_unique<Catalogs>(*cores.front(), *made->shared_);
@@ -129,6 +139,8 @@ Gateway::~Gateway() {
   if (shared_ && shared_->read_cache) shared_->read_cache->manager().set_tables_of({});
 }
 
+std::shared_ptr<executor::AdaptiveQueryExecutor> Gateway::executor() const { return shared_->executor; }
+
 pipeline::ReadCache* Gateway::read_cache() const { return shared_->read_cache.get(); }
 
 std::shared_ptr<const config::Settings> Gateway::settings() const { return shared_->rules.load()->settings; }
@@ -149,6 +161,8 @@ void Gateway::tick(Core& core) {
       cores_.begin());
   if (index == 0) {
     shared_->pools.sweep();
+    shared_->executor->set_limits(executor_limits(*shared_->rules.load()->settings, shared_->pools.in_use()));
+    shared_->executor->tick(now_ns());
     if (catalogs_) catalogs_->tick(core.coarse_now);
     const auto counts = shared_->pools.counts();
     auto& counters = core.counters();

@@ -9,6 +9,7 @@
 #include "backend/pool.hpp"
 #include "cache/intelligent_cache_manager.hpp"
 #include "config/settings.hpp"
+#include "executor/adaptive_query_executor.hpp"
 #include "integration/stream_status.hpp"
 #include "monitor/query_performance_monitor.hpp"
 #include "net/listener.hpp"
@@ -52,6 +53,7 @@ class Gateway {
   std::vector<integration::StreamStatus> change_streams() const;
   /// As of the last reload.
   std::shared_ptr<const config::Settings> settings() const;
+  std::shared_ptr<executor::AdaptiveQueryExecutor> executor() const;
   /// What decides which answers are kept; lives as long as this. Null: none are.
   pipeline::ReadCache* read_cache() const;
 

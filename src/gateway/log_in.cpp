@@ -269,7 +269,10 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
                      .database = database_,
                      .startup = startup,
                      .level = Consistency{.level = static_cast<Consistency::Level>(settings.cache_consistency_level),
-                                          .bound = settings.cache_bounded_staleness_ms}});
+                                          .bound = settings.cache_bounded_staleness_ms},
+                     .executor = core_.shared.executor,
+                     .times = &core_.times,
+                     .query_timeout = settings.query_timeout_seconds});
   link_.emplace(core_, *relay_, pool_, startup);
   relay_->application = application_;
   if (start) {

@@ -80,6 +80,7 @@ class QueryRun final : public backend::ServerConnection::Sink, public std::enabl
   asio::awaitable<bool> get_ready();
   asio::awaitable<bool> take_server();
   asio::awaitable<void> send();
+  asio::awaitable<bool> take_turn();
   asio::awaitable<void> wait_until_unused();
   asio::awaitable<void> hear_out();
   asio::awaitable<void> end_copy();
@@ -131,7 +132,9 @@ QueryRun::QueryRun(Core& core, RunRequest request)
              {.mode = Relay::Mode::transaction,
               .user = request_.user,
               .database = request_.database,
-              .startup = startup_}),
+              .startup = startup_,
+              .executor = core.shared.executor,
+              .times = &core.times}),
       link_(core, relay_, pool_, startup_),
       answer_(core.shared.held),
       deadline_(core.io),
@@ -252,6 +255,9 @@ asio::awaitable<void> QueryRun::send() {
           co_return;
         }
         break;
+      case Relay::Next::turn:
+        if (!co_await take_turn()) co_return;
+        break;
       case Relay::Next::parse:
         relay_.take_to_parse();
         relay_.parsed(statement_);
@@ -270,6 +276,29 @@ asio::awaitable<void> QueryRun::send() {
         co_return;
     }
   }
+}
+
+/// False: it isn't let in, or the run is over.
+asio::awaitable<bool> QueryRun::take_turn() {
+  progress_.clear();
+  relay_.wait_for_turn(
+      [weak = weak_from_this(), &io = core_.io] {
+        asio::post(io, [weak] {
+          if (const auto self = weak.lock()) self->progress_.set();
+        });
+      },
+      now_ns());
+  const auto limit = rules_->settings->pool_wait_timeout_seconds;
+  const auto until = Clock::now() + (limit.count() == 0 ? Clock::duration(for_ever) : limit);
+  while (relay_.waits_for_turn() && !finished_ && Clock::now() < until) co_await progress_.wait(until - Clock::now());
+  using Waited = Relay::Waited;
+  const auto how = finished_ ? Waited::in_vain : relay_.waits_for_turn() ? Waited::too_long : Waited::ended;
+  if (!relay_.end_wait_for_turn(how, now_ns())) co_return false;
+  if (const auto& refusal = relay_.refusal()) {
+    stop(*refusal);
+    co_return false;
+  }
+  co_return true;
 }
 
 /// Called on another thread, on which the run mustn't end.

@@ -28,9 +28,12 @@ Relay::Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options
                wants_answers(pipeline.cache(), options.database, *options_.startup, options.level), replies_),
       writer_(texts, session_, replies_),
       scope_(pipeline.cache(), options.database, options.user, options_.startup, options.level),
-      seen_(now_ns()) {}
+      seen_(now_ns()) {
+  if (options_.executor != nullptr) wishes_.emplace(*options_.executor, options_.user, options_.startup);
+}
 
 void Relay::detach() {
+  end_turn();
   writer_.detach();
   waited_ns_ = 0;
 }
@@ -47,6 +50,10 @@ const StatementPtr& Relay::too_long() {
 
 void Relay::ended(Reply& reply) {
   if (reply.own()) return;
+  last_ended_ = now_;
+  if (permit_ && first_ended_.at == 0 && reply.exchange.statement && !reply.exchange.failed()) {
+    first_ended_ = {.fingerprint = reply.exchange.statement->fingerprint, .at = now_};
+  }
   reply.exchange.text = reply.asked;
   reply.exchange.parameters = reply.parameters;
   ended(reply.exchange);

@@ -11,6 +11,8 @@
 
 #include "backend/server_state.hpp"
 #include "base/result.hpp"
+#include "executor/adaptive_query_executor.hpp"
+#include "executor/template_times.hpp"
 #include "gateway/batch_walk.hpp"
 #include "gateway/client_reader.hpp"
 #include "gateway/hindrance.hpp"
@@ -21,6 +23,7 @@
 #include "gateway/server_writer.hpp"
 #include "gateway/session_scope.hpp"
 #include "gateway/session_state.hpp"
+#include "gateway/session_wishes.hpp"
 #include "pipeline/explanation.hpp"
 #include "pipeline/pipeline.hpp"
 
@@ -48,6 +51,9 @@ class Relay {
     /// What its server connections begin with.
     std::shared_ptr<const backend::ParameterList> startup = std::make_shared<const backend::ParameterList>();
     std::optional<Consistency> level = {};  ///< of answers from memory, where the client doesn't say; null: none
+    std::shared_ptr<executor::AdaptiveQueryExecutor> executor = {};  ///< null: nothing waits for a turn
+    executor::TemplateTimes* times = nullptr;                        ///< its core's, if there is an executor
+    std::chrono::nanoseconds query_timeout{0};                       ///< of queries whose client says nothing; 0: none
   };
 
   Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options);
@@ -56,6 +62,7 @@ class Relay {
 
   enum class Next {
     more,         ///< wait for more bytes
+    turn,         ///< `wait_for_turn`, then call again
     need_server,  ///< attach a server connection, then call again
     parse,        ///< have `take_to_parse` parsed elsewhere, say what is `parsed`, then call again
     answer,       ///< call again when the server has answered: `asking` says whether it is still to come
@@ -120,6 +127,35 @@ class Relay {
   /// It is the last of these, which mustn't be left out.
   bool wants_unused_databases() const { return unused_.wanted != nullptr; }
   std::chrono::nanoseconds longest_wait() const;
+  /// For Next::turn: the message at hand is to wait for its turn. `then` is called once, on some thread and maybe at
+  /// once.
+  void wait_for_turn(std::function<void()> then, std::int64_t now);
+  bool waits_for_turn() const { return turn_ && turn_->state() == executor::WaitingQuery::State::waits; }
+  enum class Waited {
+    ended,      ///< it is let in, or refused
+    too_long,   ///< as long as a query may wait
+    timed_out,  ///< as long as it may take, waiting and all
+    cancelled,
+    in_vain,  ///< nobody wants to know any more
+  };
+  /// It no longer waits. What isn't let in is answered with an error when `from_client` is called next (`refusal`).
+  /// What is cancelled in a transaction that the server doesn't know of is let in, to be cancelled there. False: the
+  /// client has begun such a transaction, and can't go on after an error: the session ends with `error`.
+  bool end_wait_for_turn(Waited how, std::int64_t now);
+  /// What the message at hand is refused with; null: it isn't.
+  const Error* refusal() const { return refusal_ ? &refusal_->error : nullptr; }
+  /// When the message at hand is over, waiting or not, in ns of `now_ns()`; 0: never.
+  std::int64_t turn_ends_at() const { return wanted_limit_.ns == 0 ? 0 : turn_->since() + wanted_limit_.ns; }
+
+  /// What runs has taken as long as it may, or by how many ns longer it has: the server is to be told to cancel it,
+  /// once more if it was before.
+  std::optional<std::int64_t> time_out(std::int64_t now);
+  /// When what runs has taken as long as its client wants, in ns of `now_ns()`; 0: it wants nothing.
+  std::int64_t clients_limit_at();
+
+  /// Once in a while: the slot of a transaction in which nothing happens is given to others.
+  void lend_turn(std::int64_t now);
+
   /// How many messages wait for an answer.
   std::size_t backlog() const { return replies_.size(); }
 
@@ -191,6 +227,18 @@ class Relay {
   void judge_for_server(const StatementPtr& statement, const pipeline::Effects& effects);
   void note_for_cache(const StatementPtr& statement);
   void want_server(pgwire::Bytes rest, const Item& item);
+  bool has_turn(const Item& item);
+  std::string_view text_asked(const Item& item, StatementPtr& statement);
+  static std::string_view text_of_prepared(const Prepared* prepared);
+  const Wishes& wishes_of(std::string_view text);
+  TimeLimit limit_of(std::string_view text, const StatementPtr& statement);
+  Reply* runs_now();
+  std::int64_t runs_since(const Reply& reply) const;
+  void note_wishes(const sql::Statement& statement);
+  bool rests() const;
+  void end_turn();
+  void refuse(Error error);
+  void answer_refused(const Item& item);
   bool take(const Item& item);
   bool on_item(const Item& item);
   bool on_query(const Item& item);
@@ -213,6 +261,7 @@ class Relay {
   bool break_off(std::string message, std::string sqlstate = "08P01");
 
   // from_server
+  static Error timed_out(const TimeLimit& limit);
   void add_to_fill(pipeline::Fill& fill, const Reply& reply, char type, pgwire::Bytes part);
   void complete_fill(Reply& reply);
   void apply_changes(bool all_done);
@@ -277,8 +326,33 @@ class Relay {
   };
   Unused unused_;
   ProofWaits proof_waits_;
-  std::int64_t seen_;       ///< the last moment that something is of which the client was shown
-  std::int64_t wrote_ = 0;  ///< when something that it may have written was committed last; 0: never
+
+  // Of the executor; relay_turn.cpp.
+  std::optional<SessionWishes> wishes_;            ///< null: there is no executor
+  std::shared_ptr<const backend::Settings> here_;  ///< millrace's settings of a client that stays on its connection
+  executor::Permit permit_;                        ///< while something runs, or a transaction is open
+  std::shared_ptr<executor::WaitingQuery> turn_;   ///< of the message at hand
+  StatementPtr asked_for_turn_;                    ///< null: not known
+  Wishes wanted_;                                  ///< likewise
+  TimeLimit wanted_limit_;                         ///< likewise
+  TimeLimit bound_limit_;                          ///< of the unnamed portal that this batch has bound
+  std::int64_t last_ended_ = 0;                    ///< when a statement has ended last
+  /// With its permit, the first statement that has ended.
+  struct FirstEnded {
+    std::uint64_t fingerprint = 0;  ///< 0: none has
+    std::int64_t at = 0;
+  };
+  FirstEnded first_ended_;
+  /// The message at hand isn't sent, nor is what depends on it.
+  struct Refusal {
+    Error error;
+    bool told = false;
+    bool to_sync = false;
+  };
+  std::optional<Refusal> refusal_;
+  bool drops_rest_ = false;  ///< of a message that was refused when a part of it had come
+  std::int64_t seen_;        ///< the last moment that something is of which the client was shown
+  std::int64_t wrote_ = 0;   ///< when something that it may have written was committed last; 0: never
 
   std::int64_t now_ = 0;
   std::int64_t waited_ns_ = 0;

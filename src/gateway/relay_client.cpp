@@ -49,12 +49,23 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     const Bytes rest = in.subspan(at);
     const auto found = reader_.read(rest, item);
     if (found == ClientReader::Found::passing) {
+      if (drops_rest_) to_server_.leave_out(at, at + item.message.size());
+      drops_rest_ = drops_rest_ && reader_.mid_message();
       at += item.message.size();
       continue;
     }
     if (found == ClientReader::Found::terminate) stop_ = Next::terminate;
     if (found == ClientReader::Found::broken) break_off(reader_.error());
     if (found != ClientReader::Found::item) break;
+    if (refusal_) {
+      answer_refused(item);
+      to_server_.leave_out(at, at + item.message.size());
+      at += item.message.size();
+      reader_.take(item);
+      drops_rest_ = reader_.mid_message();
+      on_way();
+      continue;
+    }
     if (const std::size_t answered = answer_batch(item, rest); answered > 0) {
       to_server_.leave_out(at, at + answered);
       at += answered;
@@ -81,6 +92,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       want_server(rest, item);
       break;
     }
+    if (!has_turn(item)) break;
     writer_.begin_message(now_);
     const bool taken = take(item);
     to_server_.put(at, writer_.before);
@@ -91,6 +103,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     reader_.take(item);
     on_way();
   }
+  if (stop_ != Next::need_server && rests()) end_turn();
   return {at, to_server_.out(at), std::as_bytes(std::span(answers_)), stop_};
 }
 
@@ -164,6 +177,7 @@ void Relay::want_server(Bytes rest, const Item& item) {
       stop_ = Next::terminate;
       return;
     case ClientReader::Needs::server:
+      if (!has_turn(item)) return;
       stop_ = Next::need_server;
       if (item.type == frontend::query && understood_) session_.settings.expect_placeholders(*understood_);
       return;
@@ -287,6 +301,7 @@ bool Relay::on_query(const Item& item) {
   Reply& reply = replies_.owe(Kind::query, now_);
   reply.exchange.statement = statement;
   if (pipeline_.records()) reply.asked = text_of(item).substr(0, sql::Statement::most_text);
+  reply.limit = limit_of(text_of(item), statement);
   hold_unused(reply);
   if (may_be_kept) {
     begin_fill(reply.exchange, {.kind = pipeline::Question::Kind::query, .text = text_of(item), .parameters = {}},
@@ -451,6 +466,7 @@ bool Relay::on_bind(const Item& item) {
       bound_labelled_ = prepared != nullptr ? prepared->labelled : nullptr;
     }
     if (bound_) bound_->columns = prepared->columns;
+    if (wishes_) bound_limit_ = limit_of(text_of_prepared(prepared), statement);
     portal_is_here_ = false;
   }
   session_.names.bind(names->portal, std::move(statement), reply);
@@ -523,6 +539,7 @@ bool Relay::on_execute(const Item& item) {
   }
   Reply& reply = replies_.owe(Kind::execute, now_);
   reply.exchange.statement = statement;
+  reply.limit = statement_of_unnamed ? bound_limit_ : limit_of("", statement);
   hold_unused(reply);
   reply.exchange.cache = use;
   reply.exchange.fill = std::move(fill);

@@ -112,6 +112,7 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
   }
   if (replies_.empty()) session_.names.on_all_answered();
   if (replies_.empty() || replies_.copy_in) replies_.awaited = false;
+  if (permit_ && rests()) end_turn();
   if (broken && error_.sqlstate.empty()) {
     error_ = Error{.message = "the server broke the protocol", .sqlstate = "08P01"};
   }
@@ -271,6 +272,9 @@ bool Relay::on_error(Bytes body, std::size_t total) {
     pgwire::append_error_response(instead_, "ERROR", refusal);
     reply->exchange.fail(refusal.sqlstate);
   }
+  if (reply->timed_out && notice && notice->sqlstate() == "57014") {
+    pgwire::append_error_response(instead_, "ERROR", timed_out(reply->limit));
+  }
   if (reply->text && !reply->name.empty()) translate_names_in_error(*reply, body, total);
   if (leaves_a_name(*reply)) server().tainted = true;
   if (reply->ends_batch()) return true;  // ReadyForQuery follows
@@ -369,6 +373,7 @@ void Relay::on_tag(std::string_view tag, Reply& reply) {
   } else {
     session_.settings.on_tag(tag, reply, server());
   }
+  if (wishes_ && !session_.moves && statement && statement->statements == 1) note_wishes(*statement);
   if (tag == "DISCARD ALL" || tag == "DEALLOCATE ALL") {
     session_.names.forget_statements();
     writer_.on_statements_gone();

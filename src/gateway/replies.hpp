@@ -32,6 +32,12 @@ struct Touch {
   bool at_answer = false;  ///< it isn't done before, for its own batch either
 };
 
+/// From when a statement comes to when it has ended; in ns, 0: there is none.
+struct TimeLimit {
+  std::int64_t ns = 0;
+  bool is_clients = false;  ///< it was said by the client; or else it is QUERY_TIMEOUT_SECONDS
+};
+
 /// What the server owes for a message that it was sent.
 struct Reply {
   enum class Kind : std::uint8_t { query, function_call, parse, bind, describe, execute, close, sync, copy_end };
@@ -84,6 +90,9 @@ struct Reply {
   std::optional<std::uint64_t> server_unnamed_was;  ///< of what changes the server's unnamed statement
 
   std::shared_ptr<const void> unused;  ///< of `ReadCache::let_go`, for what it runs
+
+  TimeLimit limit = {};    ///< on what it runs
+  bool timed_out = false;  ///< it is over, and the server is told to cancel
 
   bool hidden() const { return shown != Shown::all; }
   bool own() const { return purpose != Purpose::clients; }

@@ -78,8 +78,8 @@ void Session::on_readable() {
   if (finished_) return;
   if (!waits_) {
     read_and_pass();
-  } else if (next_ == Relay::Next::need_server || next_ == Relay::Next::answer || next_ == Relay::Next::parse ||
-             next_ == Relay::Next::elsewhere) {
+  } else if (next_ == Relay::Next::turn || next_ == Relay::Next::need_server || next_ == Relay::Next::answer ||
+             next_ == Relay::Next::parse || next_ == Relay::Next::elsewhere) {
     notice_end();
   }
 }
@@ -188,6 +188,7 @@ void Session::give_back_memory() {
 /// Passes on what can be passed on now.
 Session::Passed Session::pass_on() {
   for (;;) {
+    if (cancels_late_) return Passed::waits;  // or else what comes next might be cancelled
     const auto step = relay_->from_client(input_.bytes(), now_ns());
     next_ = step.next;
     if (!step.answer.empty()) {
@@ -199,6 +200,7 @@ Session::Passed Session::pass_on() {
       if (!*link_) return Passed::ended;
       // One that is broken tells the client; what the server said last may still be on its way.
       if (!link_->write(step.forward)) return Passed::all;
+      look_at_time_when_due();
       if (!relay_->asking() && std::exchange(cancel_wanted_, false)) {
         asio::co_spawn(core_.io, cancel_now(shared_from_this()), asio::detached);
       }
@@ -222,6 +224,7 @@ Session::Passed Session::pass_on() {
       case Relay::Next::elsewhere:
         if (relay_->releasable()) link_->release();
         return Passed::waits;
+      case Relay::Next::turn:
       case Relay::Next::parse:
       case Relay::Next::answer:
         return Passed::waits;
@@ -238,11 +241,17 @@ Session::Passed Session::pass_on() {
 
 /// Does what `pass_on` could not do at once. False: the session is over.
 asio::awaitable<bool> Session::wait_for_next() {
+  if (cancels_late_) {
+    while (cancels_late_) co_await answered_.wait(std::chrono::hours(24));
+    co_return !client_gone_ && !finished_;
+  }
   if (link_->has_unsent()) {
     if (!co_await link_->flush()) co_return false;
     if (next_ == Relay::Next::terminate || next_ == Relay::Next::broken) co_return true;  // seen again by pass_on
   }
   switch (next_) {
+    case Relay::Next::turn:
+      co_return co_await wait_for_turn();
     case Relay::Next::need_server:
       co_return co_await wait_for_server();
     case Relay::Next::parse:
@@ -257,16 +266,17 @@ asio::awaitable<bool> Session::wait_for_next() {
   }
 }
 
-asio::awaitable<bool> Session::wait_elsewhere() {
-  if (finished_) co_return false;
-  answered_.clear();
-  // Called on another thread, on which the session mustn't end; it may be kept for long, so it keeps nothing alive.
-  struct Waiting {
-    net::Signal& signal;
-    bool is_over = false;
-  };
-  const auto waiting = std::make_shared<Waiting>(answered_);
-  auto come = [weak = std::weak_ptr(waiting), &io = core_.io] {
+namespace {
+
+/// Of what another thread says when it has come.
+struct Waiting {
+  net::Signal& signal;
+  bool is_over = false;
+};
+
+/// Called on another thread, on which the session mustn't end; it may be kept for long, so it keeps nothing alive.
+std::function<void()> says_when_it_has_come(const std::shared_ptr<Waiting>& waiting, asio::io_context& io) {
+  return [weak = std::weak_ptr(waiting), &io] {
     if (weak.expired()) return;
     asio::post(io, [weak] {
       const auto still = weak.lock();
@@ -275,7 +285,45 @@ asio::awaitable<bool> Session::wait_elsewhere() {
       still->signal.set();
     });
   };
-  if (relay_->wait_elsewhere(std::move(come))) {
+}
+
+}  // namespace
+
+asio::awaitable<bool> Session::wait_for_turn() {
+  if (finished_) co_return false;
+  answered_.clear();
+  const auto waiting = std::make_shared<Waiting>(answered_);
+  relay_->wait_for_turn(says_when_it_has_come(waiting, core_.io), now_ns());
+  const auto limit = rules_->settings->pool_wait_timeout_seconds;
+  const auto until = Clock::now() + (limit.count() == 0 ? Clock::duration(std::chrono::hours(24)) : limit);
+  const auto is_unwanted = [this] { return client_gone_ || finished_; };
+  const std::int64_t ends_at = relay_->turn_ends_at();
+  const auto left = [&]() -> Clock::duration {
+    const Clock::duration to_wait = until - Clock::now();
+    return ends_at == 0 ? to_wait : std::min(to_wait, Clock::duration(ends_at - now_ns()));
+  };
+  while (relay_->waits_for_turn() && !cancel_wanted_ && !is_unwanted() && left() > Clock::duration::zero()) {
+    co_await answered_.wait(left());
+  }
+  using Waited = Relay::Waited;
+  const auto how = is_unwanted()                         ? Waited::in_vain
+                   : !relay_->waits_for_turn()           ? Waited::ended
+                   : cancel_wanted_                      ? Waited::cancelled
+                   : ends_at != 0 && now_ns() >= ends_at ? Waited::timed_out
+                                                         : Waited::too_long;
+  if (!relay_->end_wait_for_turn(how, now_ns())) {
+    if (!is_unwanted()) send_fatal(relay_->error());
+    co_return false;
+  }
+  if (relay_->refusal() != nullptr) cancel_wanted_ = false;
+  co_return true;
+}
+
+asio::awaitable<bool> Session::wait_elsewhere() {
+  if (finished_) co_return false;
+  answered_.clear();
+  const auto waiting = std::make_shared<Waiting>(answered_);
+  if (relay_->wait_elsewhere(says_when_it_has_come(waiting, core_.io))) {
     // What was sent before may be answered meanwhile.
     const auto until = Clock::now() + relay_->longest_wait();
     while (!waiting->is_over && !cancel_wanted_ && !client_gone_ && !finished_ && Clock::now() < until) {
@@ -331,6 +379,7 @@ std::size_t Session::on_server_bytes(std::span<std::byte> bytes) {
     return bytes.size();
   }
   if (!relay_->asking()) answered_.set();
+  if (due_) look_at_time_when_due();  // of what runs now
   if (relay_->take_new_sessions_differ()) {
     core_.shared.pools.retire();
     if (core_.shared.read_cache) {
@@ -438,6 +487,8 @@ void Session::on_tick(TimePoint now) {
     close_client();
     return;
   }
+  relay_->lend_turn(now_ns());
+  look_at_time();
   if (now - last_heard_ > resting_after) give_back_memory();
   const auto idle_limit = settings.client_idle_timeout_seconds;
   if (idle_limit.count() > 0 && now - last_heard_ > idle_limit && may_shut_down()) {
@@ -451,6 +502,43 @@ asio::awaitable<void> Session::cancel() {
   co_await cancels_.ask([this] { return carry_cancel(); });
 }
 
+/// What takes too long is cancelled; a server that doesn't end it all the same is given up.
+void Session::look_at_time() {
+  constexpr std::int64_t longest_cancel = 10'000'000'000;
+  if (cancels_late_ || !*link_) return;
+  const auto over = relay_->time_out(now_ns());
+  if (!over) return;
+  if (*over > longest_cancel) return link_->connection()->close();
+  cancels_late_ = true;
+  asio::co_spawn(core_.io, cancel_late(shared_from_this()), asio::detached);
+}
+
+/// For limits of the client's own, which may be shorter than it is between two ticks.
+void Session::look_at_time_when_due() {
+  const std::int64_t at = relay_->clients_limit_at();
+  if (at == 0) return;
+  if (!due_) due_ = std::make_unique<asio::steady_timer>(core_.io);
+  due_->expires_after(std::chrono::nanoseconds(at - now_ns()));
+  due_->async_wait([weak = weak_from_this()](error_code error) {
+    const auto self = weak.lock();
+    if (!self || error || self->phase_ != Phase::relaying || self->client_gone_) return;
+    self->look_at_time();
+    if (!self->cancels_late_) self->look_at_time_when_due();
+  });
+}
+
+namespace {
+
+asio::awaitable<void> cancel_what_runs(ServerLink& link) { co_await link.cancel(); }
+
+}  // namespace
+
+asio::awaitable<void> Session::cancel_late(std::shared_ptr<Session> self) {
+  co_await self->cancels_.ask([&link = *self->link_] { return cancel_what_runs(link); });
+  self->cancels_late_ = false;
+  self->answered_.set();
+}
+
 asio::awaitable<void> Session::cancel_now(std::shared_ptr<Session> self) { co_await self->cancel(); }
 
 asio::awaitable<void> Session::carry_cancel() {
@@ -459,8 +547,9 @@ asio::awaitable<void> Session::carry_cancel() {
     co_await backend::cancel(core_.io, replication->address(), session.process_id, session.secret_key);
   } else if (!link_ || !co_await link_->cancel()) {
     // The query still waits, and is cancelled once the server has it.
-    cancel_wanted_ = waits_ && (next_ == Relay::Next::need_server || next_ == Relay::Next::elsewhere);
-    if (cancel_wanted_ && next_ == Relay::Next::elsewhere) answered_.set();
+    cancel_wanted_ =
+        waits_ && (next_ == Relay::Next::turn || next_ == Relay::Next::need_server || next_ == Relay::Next::elsewhere);
+    if (cancel_wanted_ && next_ != Relay::Next::need_server) answered_.set();
   }
 }
 

@@ -78,6 +78,7 @@ class Session final : public backend::ServerConnection::Sink,
   Passed pass_on();
   static asio::awaitable<void> wait_and_pass(std::shared_ptr<Session> self);
   asio::awaitable<bool> wait_for_next();
+  asio::awaitable<bool> wait_for_turn();
   asio::awaitable<bool> wait_for_server();
   asio::awaitable<bool> wait_for_parse();
   asio::awaitable<bool> wait_elsewhere();
@@ -91,6 +92,9 @@ class Session final : public backend::ServerConnection::Sink,
   void close_client();
   static asio::awaitable<void> cancel_now(std::shared_ptr<Session> self);
   asio::awaitable<void> carry_cancel();
+  void look_at_time();
+  void look_at_time_when_due();
+  static asio::awaitable<void> cancel_late(std::shared_ptr<Session> self);
   bool wait_for_start();
   void started();
   void give_back_memory();
@@ -137,6 +141,8 @@ class Session final : public backend::ServerConnection::Sink,
   net::Signal progress_;  ///< while it ends: the server has answered something
   CancelsInTurn cancels_;
   bool cancel_wanted_ = false;                              ///< of the query that waits for a server connection
+  bool cancels_late_ = false;                               ///< the server is being told to cancel what takes too long
+  std::unique_ptr<asio::steady_timer> due_;                 ///< of the client's own time limits; null: it has had none
   std::shared_ptr<backend::ServerConnection> replication_;  ///< whose queries a cancel request means, while replicating
 };
 

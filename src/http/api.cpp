@@ -1,9 +1,11 @@
 #include "http/api.hpp"
 
+#include "base/clock.hpp"
 #include "http/alerts_api.hpp"
 #include "http/analysis_api.hpp"
 #include "http/api_table.hpp"
 #include "http/cache_api.hpp"
+#include "http/execution_metrics.hpp"
 #include "http/live_api.hpp"
 #include "http/metrics.hpp"
 #include "http/optimization_health.hpp"
@@ -75,22 +77,24 @@ std::shared_ptr<const Router> api(const Sources& sources) {
              .also_at = {under(doubled_prefix, "/health"), "/health"},
              .open = true},
             [sources] { return health(sources); });
-  table.add("GET",
-            {.path = "/metrics",
-             .summary = "All figures in Prometheus' text format",
-             .media_type = "text/plain; version=0.0.4; charset=utf-8",
-             .open = true},
-            [sources] {
-              const auto refusals = sources.reads == nullptr ? Refusals() : sources.reads->refusals();
-              const auto invalidations =
-                  sources.reads == nullptr ? Invalidations() : sources.reads->invalidations().by_reason();
-              return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version, sources.cache.get(),
-                                                 refusals, invalidations) +
-                                    stream_metrics_text(sources.change_streams()) +
-                                    (sources.watch && sources.live
-                                         ? performance_metrics_text(*sources.watch, sources.channels, *sources.live)
-                                         : "")});
-            });
+  table.add(
+      "GET",
+      {.path = "/metrics",
+       .summary = "All figures in Prometheus' text format",
+       .media_type = "text/plain; version=0.0.4; charset=utf-8",
+       .open = true},
+      [sources] {
+        const auto refusals = sources.reads == nullptr ? Refusals() : sources.reads->refusals();
+        const auto invalidations =
+            sources.reads == nullptr ? Invalidations() : sources.reads->invalidations().by_reason();
+        return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version, sources.cache.get(), refusals,
+                                           invalidations) +
+                              stream_metrics_text(sources.change_streams()) +
+                              (!sources.executor ? "" : execution_metrics_text(sources.executor->figures(now_ns()))) +
+                              (sources.watch && sources.live
+                                   ? performance_metrics_text(*sources.watch, sources.channels, *sources.live)
+                                   : "")});
+      });
   add_cache(table, sources.cache, sources.reads, sources.change_streams);
   add_alerts(table, sources.watch);
   add_performance(table, sources.monitor, sources.watch, [sources] { return health(sources); }, sources.reports);

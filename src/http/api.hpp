@@ -8,6 +8,7 @@
 
 #include "base/result.hpp"
 #include "cache/intelligent_cache_manager.hpp"
+#include "executor/adaptive_query_executor.hpp"
 #include "http/api_keys.hpp"
 #include "http/asked_query.hpp"
 #include "http/live_updates.hpp"
@@ -32,7 +33,8 @@ struct Sources {
   /// whoever asks for the health.
   std::function<asio::awaitable<Result<>>()> probe_postgresql;
 
-  std::shared_ptr<cache::IntelligentCacheManager> cache = {};  ///< null: caching is off
+  std::shared_ptr<cache::IntelligentCacheManager> cache = {};      ///< null: caching is off
+  std::shared_ptr<executor::AdaptiveQueryExecutor> executor = {};  ///< null: nothing waits for a turn
   /// How it is with the change streams: one a database whose answers are kept. Thread-safe.
   std::function<std::vector<integration::StreamStatus>()> change_streams = [] {
     return std::vector<integration::StreamStatus>();

@@ -67,6 +67,11 @@ void take(Hints& hints, std::string_view name, std::string_view value) {
     hints.consistency = value;
   } else if (name == "after") {
     hints.after = value;
+  } else if (value.size() <= longest_tag) {
+    if (name == "priority") hints.priority = value;
+    if (name == "user_id") hints.user_id = value;
+    if (name == "project_id") hints.project_id = value;
+    if (name == "timeout") hints.timeout = value;
   }
 }
 

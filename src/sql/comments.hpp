@@ -16,6 +16,7 @@ std::string_view without_comments(std::string_view text, std::string& buffer);
 /// What a comment asks of Millrace, in either form:
 ///
 ///     /* millrace: ttl=60, tags='analytics,reports', cache=off, consistency=eventual, after=... */
+///     /* millrace: priority=high, user_id=42, project_id=7, timeout=30 */
 ///     /*route='%2Fpages',millrace_ttl='60',millrace_tags='analytics%2Creports'*/   (sqlcommenter's)
 ///
 /// What isn't understood is left out: a comment is never an error.
@@ -26,7 +27,10 @@ struct Hints {
   bool always = false;                      ///< cache=on: it is, also where that saves no time
   std::string consistency;                  ///< "": not said
   std::string after;                        ///< a token; "": not said
+  // Of how it is to run; "": not said.
+  std::string priority, user_id, project_id, timeout;
 
+  /// Of answers from memory.
   bool any() const { return ttl || !tags.empty() || !cache || always || !consistency.empty() || !after.empty(); }
 };
 Hints hints_of(std::string_view text);

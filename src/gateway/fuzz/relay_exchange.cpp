@@ -97,6 +97,9 @@ class Exchange {
           relay_.parsed(sql::parse(to_parse));
           break;
         }
+        case Relay::Next::turn:
+          require(false);  // without an executor nothing waits for one
+          break;
         case Relay::Next::elsewhere:
           break;
         case Relay::Next::answer:
