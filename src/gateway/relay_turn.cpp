@@ -59,7 +59,9 @@ Error refusal_of(executor::Refused why, const executor::AdaptiveQueryExecutor::L
     case no_queue:
       return {.message = fmt::format("too many queries run: {}", limits.most),
               .sqlstate = "53400",
-              .hint = "MAX_CONCURRENT_QUERIES is the limit, and none may wait, as ENABLE_QUERY_QUEUEING is off."};
+              .hint =
+                  "MAX_CONCURRENT_QUERIES and POOL_SIZE are the limits, and none may wait, as ENABLE_QUERY_QUEUEING is "
+                  "off."};
     case overload:
       return {.message = fmt::format("the query was given up after it had waited {:.0f} ms for its turn",
                                      static_cast<double>(waited) / ms),
@@ -160,11 +162,12 @@ bool Relay::end_wait_for_turn(Waited how, std::int64_t now) {
   const auto limits = executor.limits();
   Error error = turn->state() == State::refused ? refusal_of(turn->why(), limits, waited) : Error();
   if (how == Waited::too_long) {
-    error = {.message = fmt::format("the query waited {:.0f} ms for its turn", static_cast<double>(waited) / ms),
-             .sqlstate = "53000",
-             .hint = fmt::format("POOL_WAIT_TIMEOUT_SECONDS is the limit. At present {} queries may run at a time, and "
-                                 "MAX_CONCURRENT_QUERIES is {}.",
-                                 executor.limit(), limits.most)};
+    error = {
+        .message = fmt::format("the query waited {:.0f} ms for its turn", static_cast<double>(waited) / ms),
+        .sqlstate = "53300",
+        .hint = fmt::format("POOL_WAIT_TIMEOUT_SECONDS is the limit. At present {} queries may run at a time, and {} "
+                            "at most, by MAX_CONCURRENT_QUERIES and POOL_SIZE.",
+                            executor.limit(), limits.most)};
   } else if (how == Waited::timed_out) {
     error = timed_out(wanted_limit_);
     error.hint = "All of that it waited for its turn.";
