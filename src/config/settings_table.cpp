@@ -137,9 +137,8 @@ std::vector<Group> groups() {
            {"POOL_SIZE", Count{&Settings::pool_size, 1, 10000}, reload,
             "The most server connections for each user and database; Millrace's own queries have up to two more."},
            {"POOL_WAIT_TIMEOUT_SECONDS", Duration{&Settings::pool_wait_timeout_seconds, 0, 86400}, reload,
-            "How long a client waits for a server connection before it gets an error (SQLSTATE 53300), or its query "
-            "for "
-            "its turn (SQLSTATE 53000); 0 means for ever."},
+            "How long a client waits for a server connection, or its query for its turn, before it gets an error "
+            "(SQLSTATE 53300); 0 means for ever."},
            {"POOL_IDLE_TIMEOUT_SECONDS", Duration{&Settings::pool_idle_timeout_seconds, 0, 86400}, reload,
             "How long an unused server connection is kept; 0 means for ever. The change stream of a database that "
             "nobody "
