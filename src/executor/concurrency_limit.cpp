@@ -45,13 +45,15 @@ ConcurrencyLimit::ConcurrencyLimit(std::size_t most)
     : most_(std::max<std::size_t>(most, 1)), step_(step_of(std::min(most_, at_first))) {}
 
 void ConcurrencyLimit::set_most(std::size_t most) {
-  most_ = std::max<std::size_t>(most, 1);
+  if (std::exchange(most_, std::max<std::size_t>(most, 1)) == most_) return;
   step_ = std::min(step_, step_of(most_));
+  tries_ = Tries::nothing;
+  windows_ = 0;
 }
 
 std::size_t ConcurrencyLimit::limit() const {
   const int step = step_ + (tries_ == Tries::more ? 1 : tries_ == Tries::less ? -1 : 0);
-  return step >= step_of(most_) ? most_ : scale.at(static_cast<std::size_t>(step));
+  return step >= step_of(most_) ? most_ : scale.at(static_cast<std::size_t>(std::max(step, 0)));
 }
 
 bool ConcurrencyLimit::is_due(const Window& window) {

@@ -145,5 +145,20 @@ TEST(TemplateTimes, SayHowLongTheyUsuallyTake) {
   EXPECT_EQ(times.mean(2), 0);
 }
 
+TEST(ConcurrencyLimit, TheCeilingFallsWhateverIsTried) {
+  for (std::size_t most = 1; most < 6; ++most) {
+    ConcurrencyLimit limit(most);
+    std::int64_t now = 0;
+    for (int i = 0; i < 40; ++i) {
+      const auto begun = now;
+      now += 2'000'000'000;
+      limit.end({.begun = begun, .now = now, .ended = 1000, .size = 1000, .saturated = true});
+      auto falls = limit;
+      falls.set_most(1);
+      EXPECT_EQ(falls.limit(), 1u);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace millrace::executor

@@ -270,7 +270,7 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
                      .startup = startup,
                      .level = Consistency{.level = static_cast<Consistency::Level>(settings.cache_consistency_level),
                                           .bound = settings.cache_bounded_staleness_ms},
-                     .executor = core_.shared.executor,
+                     .executor = settings.enable_adaptive_executor ? core_.shared.executor : nullptr,
                      .times = &core_.times,
                      .query_timeout = settings.query_timeout_seconds});
   link_.emplace(core_, *relay_, pool_, startup);

@@ -133,7 +133,7 @@ QueryRun::QueryRun(Core& core, RunRequest request)
               .user = request_.user,
               .database = request_.database,
               .startup = startup_,
-              .executor = core.shared.executor,
+              .executor = core.shared.rules.load()->settings->enable_adaptive_executor ? core.shared.executor : nullptr,
               .times = &core.times}),
       link_(core, relay_, pool_, startup_),
       answer_(core.shared.held),

@@ -8,12 +8,13 @@ from wire import SYNC, Client, bind, cancel_request, connect, describe, eventual
 
 from harness import Millrace, PostgreSQL
 
+ON = {"ENABLE_ADAPTIVE_EXECUTOR": "true"}
 SCHEMA = "CREATE TABLE gates (id int PRIMARY KEY); INSERT INTO gates VALUES (1); CREATE TABLE ran (number serial, who text)"
 
 
 @pytest.fixture(scope="module")
 def one_at_a_time(postgres: PostgreSQL, pool_mode: str) -> Iterator[Millrace]:
-    settings = {"POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 1, "MAX_QUEUED_QUERIES": 10}
+    settings = {**ON, "POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 1, "MAX_QUEUED_QUERIES": 10}
     with Millrace(postgres, settings) as server:
         yield server
 
@@ -267,7 +268,7 @@ def test_what_follows_a_query_that_took_too_long_is_not_cancelled(client: Client
 
 
 def test_a_query_timeout_holds_for_who_says_nothing(postgres: PostgreSQL, pool_mode: str) -> None:
-    with Millrace(postgres, {"POOL_MODE": pool_mode, "QUERY_TIMEOUT_SECONDS": 1}) as server, connect(server) as client:
+    with Millrace(postgres, {**ON, "POOL_MODE": pool_mode, "QUERY_TIMEOUT_SECONDS": 1}) as server, connect(server) as client:
         late = client.ask(query("SELECT pg_sleep(600)"))
         assert error_of(late)["C"] == "57014"
         assert "QUERY_TIMEOUT_SECONDS" in error_of(late)["M"]
@@ -276,7 +277,7 @@ def test_a_query_timeout_holds_for_who_says_nothing(postgres: PostgreSQL, pool_m
 
 
 def test_without_a_queue_more_are_refused(postgres: PostgreSQL, pool_mode: str) -> None:
-    settings = {"POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 1, "ENABLE_QUERY_QUEUEING": "false"}
+    settings = {**ON, "POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 1, "ENABLE_QUERY_QUEUEING": "false"}
     with Millrace(postgres, settings) as server, connect(server) as client:
         gate = Gate(postgres, server)
         refused = error_of(client.ask(query("SELECT 1")))
@@ -289,7 +290,7 @@ def test_without_a_queue_more_are_refused(postgres: PostgreSQL, pool_mode: str) 
 
 
 def test_a_query_waits_no_longer_than_it_may(postgres: PostgreSQL, pool_mode: str) -> None:
-    settings = {"POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 1, "POOL_WAIT_TIMEOUT_SECONDS": 1}
+    settings = {**ON, "POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 1, "POOL_WAIT_TIMEOUT_SECONDS": 1}
     with Millrace(postgres, settings) as server, connect(server) as client:
         gate = Gate(postgres, server)
         late = error_of(client.ask(query("SELECT 1")))
@@ -301,7 +302,7 @@ def test_a_query_waits_no_longer_than_it_may(postgres: PostgreSQL, pool_mode: st
 @pytest.mark.parametrize("io_threads", [1, 3])
 def test_no_slot_is_lost_whatever_clients_do(postgres: PostgreSQL, pool_mode: str, io_threads: int) -> None:
     """Errors, cancels, time-outs, clients that go, on several threads: at the end as many run as before, at once."""
-    settings = {"POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 2, "POOL_SIZE": 12, "IO_THREADS": io_threads}
+    settings = {**ON, "POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 2, "POOL_SIZE": 12, "IO_THREADS": io_threads}
     with Millrace(postgres, settings) as server:
         for _ in range(6):
             several = [connect(server) for _ in range(9)]
