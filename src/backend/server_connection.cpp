@@ -90,7 +90,9 @@ PlaceholderNames with_placeholder(const PlaceholderNames& names, std::string_vie
 /// Collects the answer to a query of our own.
 class ServerConnection::InternalQuery final : public Sink {
  public:
-  InternalQuery(ServerConnection& connection) : connection_(connection), done_(*connection.context_) {}
+  /// `hear`: null: rows are collected.
+  explicit InternalQuery(ServerConnection& connection, Hear hear = {})
+      : connection_(connection), hear_(std::move(hear)), done_(*connection.context_) {}
 
   std::size_t on_server_bytes(std::span<std::byte> bytes) override {
     std::size_t at = 0;
@@ -117,13 +119,14 @@ class ServerConnection::InternalQuery final : public Sink {
     done_.set();
   }
 
-  asio::awaitable<Result<std::vector<Row>>> answer(milliseconds timeout) {
+  asio::awaitable<Result<>> answer(milliseconds timeout) {
     if (!co_await done_.wait(timeout)) {
       co_return fail("the server did not answer in time", "08006");
     }
     if (error_) co_return std::unexpected(*error_);
-    co_return std::move(rows_);
+    co_return Result<>{};
   }
+  std::vector<Row> take_rows() { return std::move(rows_); }
   bool half_sent() const override { return !sent_; }
   void sent() { sent_ = true; }
   bool finished() const { return finished_; }
@@ -132,8 +135,10 @@ class ServerConnection::InternalQuery final : public Sink {
 
  private:
   void on_message(char type, pgwire::Bytes body) {
+    if (hear_) hear_(type, body);
     switch (type) {
       case pgwire::backend::data_row:
+        if (hear_) break;
         if (const auto values = pgwire::decode_data_row(body)) {
           Row row;
           for (const auto& value : *values) {
@@ -167,6 +172,7 @@ class ServerConnection::InternalQuery final : public Sink {
   }
 
   ServerConnection& connection_;
+  const Hear hear_;
   net::Signal done_;
   std::vector<Row> rows_;
   std::vector<std::byte> notifications_;
@@ -352,10 +358,7 @@ std::size_t ServerConnection::idle_bytes(std::span<std::byte> bytes) {
 asio::awaitable<Result<std::vector<ServerConnection::Row>>> ServerConnection::query(std::string sql,
                                                                                     std::vector<std::string> parameters,
                                                                                     milliseconds timeout) {
-  const auto self = shared_from_this();
-  if (!is_open()) co_return fail("the server closed the connection", "08006");
   auto internal = std::make_shared<InternalQuery>(*this);
-  const auto before = std::exchange(sink_, internal);
   std::string out;
   if (parameters.empty()) {
     pgwire::append_query(out, sql);
@@ -366,6 +369,19 @@ asio::awaitable<Result<std::vector<ServerConnection::Row>>> ServerConnection::qu
     pgwire::append_execute(out, "");
     pgwire::append_sync(out);
   }
+  if (auto done = co_await ask(std::move(out), internal, timeout); !done) co_return std::unexpected(done.error());
+  co_return internal->take_rows();
+}
+
+asio::awaitable<Result<>> ServerConnection::exchange(std::string messages, Hear hear, milliseconds timeout) {
+  co_return co_await ask(std::move(messages), std::make_shared<InternalQuery>(*this, std::move(hear)), timeout);
+}
+
+asio::awaitable<Result<>> ServerConnection::ask(std::string out, std::shared_ptr<InternalQuery> internal,
+                                                milliseconds timeout) {
+  const auto self = shared_from_this();
+  if (!is_open()) co_return fail("the server closed the connection", "08006");
+  const auto before = std::exchange(sink_, internal);
   state_.unnamed = 0;
   error_code error;
   co_await stream_.write_all(as_bytes(out), error);

@@ -3,6 +3,7 @@
 #include <array>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -82,6 +83,11 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
   /// it an extended query. An error leaves the connection open unless it broke; a time-out closes it.
   asio::awaitable<Result<std::vector<Row>>> query(std::string sql, std::vector<std::string> parameters,
                                                   std::chrono::milliseconds timeout);
+  /// Sends messages of Millrace's own that end with a Sync, while nobody holds the connection, and lets `hear` have
+  /// what the server answers, message by message, but for its errors: the first of them is what this answers. As for
+  /// `query` otherwise.
+  using Hear = std::function<void(char type, std::span<const std::byte> body)>;
+  asio::awaitable<Result<>> exchange(std::string messages, Hear hear, std::chrono::milliseconds timeout);
 
   /// A connection that Millrace only relays (replication): bytes as they come. Only before the read loop was started.
   net::Stream& stream() { return stream_; }
@@ -121,6 +127,8 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
   class Farewell;
 
   asio::awaitable<std::expected<void, LoginError>> log_in(LoginRequest request);
+  asio::awaitable<Result<>> ask(std::string messages, std::shared_ptr<InternalQuery> internal,
+                                std::chrono::milliseconds timeout);
   void on_readable() override;
   void deal_with_held();
   std::size_t idle_bytes(std::span<std::byte> bytes);

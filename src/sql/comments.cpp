@@ -63,6 +63,8 @@ void take(Hints& hints, std::string_view name, std::string_view value) {
   } else if (name == "cache") {
     hints.cache = value != "off";
     hints.always = value == "on";
+  } else if (name == "rewrite") {
+    hints.rewrite = value != "off";
   } else if (name == "consistency") {
     hints.consistency = value;
   } else if (name == "after") {

@@ -25,6 +25,7 @@ struct Hints {
   std::vector<std::string> tags;            ///< sorted, each once; at most 64, of at most 128 bytes each
   bool cache = true;                        ///< off: it isn't answered from memory, and its answer isn't kept
   bool always = false;                      ///< cache=on: it is, also where that saves no time
+  bool rewrite = true;                      ///< off: it is sent as it is written
   std::string consistency;                  ///< "": not said
   std::string after;                        ///< a token; "": not said
   // Of how it is to run; "": not said.

@@ -52,6 +52,13 @@ TEST(Hints, InTheirOwnForm) {
   EXPECT_TRUE(hints_of("/* millrace: cache=on */ SELECT 1").cache);
 }
 
+TEST(Hints, RewriteOff) {
+  EXPECT_TRUE(hints_of("SELECT 1 /* millrace: cache=off */").rewrite);
+  EXPECT_FALSE(hints_of("SELECT 1 /* millrace: rewrite=off */").rewrite);
+  EXPECT_FALSE(hints_of("SELECT 1 /*millrace_rewrite='off'*/").rewrite);
+  EXPECT_TRUE(hints_of("SELECT '/* millrace: rewrite=off */'").rewrite);
+}
+
 TEST(Hints, InSqlcommentersForm) {
   const auto hints =
       hints_of("SELECT 1 /*action='%2Fa',millrace_tags='a%2Cb',millrace_ttl='60',traceparent='00-5bd6-01'*/");

@@ -23,6 +23,7 @@ struct ParsePool::State {
   struct Job {
     std::string text;
     Done done;
+    std::function<void()> run = {};  ///< instead
   };
   std::mutex mutex;
   std::condition_variable more;
@@ -43,7 +44,11 @@ struct ParsePool::State {
       Job job = std::move(waiting.front());
       waiting.pop_front();
       lock.unlock();
-      job.done(sql::parse(job.text));
+      if (job.run) {
+        job.run();
+      } else {
+        job.done(sql::parse(job.text));
+      }
       if (job.text.size() > large_text) malloc_trim(0);
       job = {};
       lock.lock();
@@ -71,19 +76,28 @@ ParsePool::~ParsePool() {
   }
   state_->more.notify_all();
   for (const pthread_t thread : state_->threads) pthread_join(thread, nullptr);
-  for (const auto& job : unanswered) job.done(unparsed("the parser is shutting down"));
+  for (const auto& job : unanswered) {
+    if (job.done) job.done(unparsed("the parser is shutting down"));
+  }
 }
 
 void ParsePool::parse(std::string text, Done done) {
   {
     const std::scoped_lock lock(state_->mutex);
     if (!state_->stopping && !state_->threads.empty()) {
-      state_->waiting.push_back({std::move(text), std::move(done)});
+      state_->waiting.push_back({.text = std::move(text), .done = std::move(done)});
       state_->more.notify_one();
       return;
     }
   }
   done(unparsed("there is no thread to parse it"));
+}
+
+void ParsePool::run(std::function<void()> job) {
+  const std::scoped_lock lock(state_->mutex);
+  if (state_->stopping || state_->threads.empty()) return;
+  state_->waiting.push_back({.text = {}, .done = {}, .run = std::move(job)});
+  state_->more.notify_one();
 }
 
 }  // namespace millrace::sql

@@ -26,6 +26,8 @@ class ParsePool {
 
   /// `done` is called once, on a thread of the pool or on the caller's.
   void parse(std::string text, Done done);
+  /// For whatever else takes a large stack; behind all that waits. Not called at all once the pool ends.
+  void run(std::function<void()> job);
 
  private:
   struct State;
