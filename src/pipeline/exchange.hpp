@@ -16,6 +16,8 @@
 
 namespace millrace::pipeline {
 
+struct ProvedRewrite;
+
 /// The text of a statement that says in a comment who asks, as it was sent (it may be cut off); null: it says nothing.
 using LabelledText = std::shared_ptr<const std::string>;
 
@@ -36,8 +38,9 @@ struct Exchange {
   std::int64_t first_byte = 0;
 
   CacheUse cache = CacheUse::none;
-  std::shared_ptr<Fill> fill = {};  ///< null: the answer isn't kept
-  Payoff* payoff = nullptr;         ///< of a hit, its template's; null: it counts for none
+  std::shared_ptr<Fill> fill = {};                    ///< null: the answer isn't kept
+  Payoff* payoff = nullptr;                           ///< of a hit, its template's; null: it counts for none
+  std::shared_ptr<const ProvedRewrite> rewrite = {};  ///< it was sent as this; null: as it was written
 
   // For people; may be cut off, and must outlive the call of `ended` only.
   std::string_view text = {};        ///< as the client sent it; empty: the statement's own is as good

@@ -11,6 +11,7 @@
 #include "pipeline/payoff.hpp"
 #include "pipeline/read_cache.hpp"
 #include "pipeline/refusal.hpp"
+#include "pipeline/rewrites.hpp"
 
 namespace millrace::pipeline {
 
@@ -51,6 +52,8 @@ struct Explanation {
   std::optional<Kept> kept;  ///< what is there under the key
 
   std::optional<PayoffFigures> payoff;  ///< of its template; null: none of it was to be kept lately
+
+  std::optional<RewriteReport> rewrite;  ///< null: it isn't in the ledger of rewrites
 };
 
 /// Of an asker of this scope. `session`: what of the session is in the way; null: nothing is. `level`: that it asks

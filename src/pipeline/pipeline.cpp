@@ -73,8 +73,14 @@ std::int64_t shown_until(const cache::Entry& entry) {
   return entry.follows() == cache::Follows::nothing ? 0 : entry.stored_ns() + entry.cost_ns();
 }
 
-Pipeline::Pipeline(std::size_t core, QueryPerformanceMonitor& monitor, sql::ParseLimits limits, ReadCache* cache)
-    : core_(core), monitor_(monitor), limits_(limits), memo_(memo_entries, limits), cache_(cache) {}
+Pipeline::Pipeline(std::size_t core, QueryPerformanceMonitor& monitor, sql::ParseLimits limits, ReadCache* cache,
+                   Rewrites* rewrites)
+    : core_(core),
+      monitor_(monitor),
+      limits_(limits),
+      memo_(memo_entries, limits),
+      cache_(cache),
+      rewrites_(cache == nullptr ? nullptr : rewrites) {}
 
 std::shared_ptr<const sql::Statement> Pipeline::understand(std::string_view text) {
   return memo_.find_or_parse(sql::without_comments(text, plain_));

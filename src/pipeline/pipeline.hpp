@@ -8,6 +8,7 @@
 #include "pipeline/exchange.hpp"
 #include "pipeline/judgements.hpp"
 #include "pipeline/read_cache.hpp"
+#include "pipeline/rewrites.hpp"
 #include "sql/statement_memo.hpp"
 
 namespace millrace::pipeline {
@@ -26,8 +27,10 @@ std::int64_t shown_until(const cache::Entry& entry);
 /// it `ended`. Not thread-safe: it belongs to its core's thread.
 class Pipeline {
  public:
-  /// `cache`: null: nothing is answered from memory.
-  Pipeline(std::size_t core, QueryPerformanceMonitor& monitor, sql::ParseLimits limits, ReadCache* cache = nullptr);
+  /// `cache`: null: nothing is answered from memory. `rewrites`: null: nothing is rewritten; there is none without a
+  /// cache, by which the catalogs are known.
+  Pipeline(std::size_t core, QueryPerformanceMonitor& monitor, sql::ParseLimits limits, ReadCache* cache = nullptr,
+           Rewrites* rewrites = nullptr);
 
   /// Null: the text is too long to be parsed on this thread; parse it elsewhere and `remember` it.
   std::shared_ptr<const sql::Statement> understand(std::string_view text);
@@ -38,6 +41,8 @@ class Pipeline {
 
   // Answers from memory.
   ReadCache* cache() const { return cache_; }
+  /// Null: nothing is rewritten at present.
+  Rewrites* rewrites() const { return rewrites_ != nullptr && rewrites_->is_on() ? rewrites_ : nullptr; }
   struct Found {
     cache::EntryPtr entry;  ///< null: there is none, or it isn't fresh, or isn't known to be
     Unproved unproved = {};
@@ -99,6 +104,7 @@ class Pipeline {
   std::int64_t slow_ns_ = 1'000'000'000;
 
   ReadCache* cache_;
+  Rewrites* rewrites_;
   Judgements judgements_;
   /// Of what was looked up last.
   struct Looked {
