@@ -288,6 +288,11 @@ std::vector<cache::Dependency> Catalogs::tables_of(std::string_view name) {
   return dependencies;
 }
 
+asio::awaitable<bool> Catalogs::confirm(std::string database) {
+  const auto known = find(database);
+  co_return known&& co_await known->confirm();
+}
+
 void Catalogs::stop() {
   const std::lock_guard lock(mutex_);
   stopped_ = true;

@@ -40,6 +40,8 @@ class Catalogs {
                                     std::function<void()> ended);
   /// Twice a second or so: gives up what nobody uses, and begins anew with what is used again.
   void tick(TimePoint now);
+  /// `catalog::Catalog::confirm` of the database's; on `io`'s thread.
+  boost::asio::awaitable<bool> confirm(std::string database);
   ChangeStreams& streams() { return streams_; }
   /// Nothing is known from then on.
   void stop();

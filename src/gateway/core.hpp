@@ -20,6 +20,7 @@
 #include "net/tls.hpp"
 #include "pipeline/pipeline.hpp"
 #include "pipeline/read_cache.hpp"
+#include "pipeline/rewrites.hpp"
 #include "sql/parse_pool.hpp"
 
 namespace millrace::gateway {
@@ -60,6 +61,7 @@ struct Shared {
   std::atomic<std::size_t> starting = 0;  ///< connections whose start-up packet hasn't come; not in `clients`
   HeldBytes held;
   std::unique_ptr<pipeline::ReadCache> read_cache;  ///< null: nothing is answered from memory
+  pipeline::Rewrites rewrites;                      ///< off without `read_cache`
   std::atomic<bool> draining = false;
   std::atomic<bool> sequences_asked = false;  ///< some client has used currval() or lastval(): they must tell the truth
   std::string mock_seed;  ///< of the answers to users that don't exist; secret, and the same after a restart
@@ -69,7 +71,10 @@ struct Shared {
 struct Core {
   Core(asio::io_context& context, Shared& common, std::size_t index, QueryPerformanceMonitor& monitor,
        sql::ParseLimits limits)
-      : io(context), shared(common), pipeline(index, monitor, limits, common.read_cache.get()), cancel_turns(context) {}
+      : io(context),
+        shared(common),
+        pipeline(index, monitor, limits, common.read_cache.get(), &common.rewrites),
+        cancel_turns(context) {}
 
   asio::io_context& io;
   Shared& shared;

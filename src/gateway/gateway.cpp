@@ -10,6 +10,7 @@
 #include "gateway/catalogs.hpp"
 #include "gateway/core.hpp"
 #include "gateway/own_query.hpp"
+#include "gateway/rewrite_prover.hpp"
 #include "gateway/server_address.hpp"
 #include "gateway/session.hpp"
 #include "gateway/what_if.hpp"
@@ -109,6 +110,11 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
       return catalogs->tables_of(table);
     });
   }
+  if (cache) {
+    made->prover_ =
+        std::make_unique<RewriteProver>(*cores.front(), *made->shared_, *made->catalogs_, made->shared_->rewrites);
+    made->shared_->rewrites.turn(settings->enable_automatic_query_rewriting);
+  }
   const sql::ParseLimits parse_limits{.max_bytes = static_cast<std::size_t>(settings->max_parsed_statement_kb) * 1024};
   for (std::size_t index = 0; index < cores.size(); ++index) {
     made->cores_.push_back(std::make_unique<Core>(*cores[index], *made->shared_, index, monitor, parse_limits));
@@ -141,6 +147,14 @@ Gateway::~Gateway() {
 
 std::shared_ptr<executor::AdaptiveQueryExecutor> Gateway::executor() const { return shared_->executor; }
 
+pipeline::Rewrites* Gateway::rewrites() const { return prover_ ? &shared_->rewrites : nullptr; }
+
+void Gateway::keep_rewrites(const std::vector<pipeline::RewriteReport>& kept,
+                            std::function<void(const std::vector<pipeline::RewriteReport>&)> save) {
+  shared_->rewrites.restore(kept);
+  save_rewrites_ = std::move(save);
+}
+
 pipeline::ReadCache* Gateway::read_cache() const { return shared_->read_cache.get(); }
 
 std::shared_ptr<const config::Settings> Gateway::settings() const { return shared_->rules.load()->settings; }
@@ -164,6 +178,8 @@ void Gateway::tick(Core& core) {
     shared_->executor->set_limits(executor_limits(*shared_->rules.load()->settings, shared_->pools.in_use()));
     shared_->executor->tick(now_ns());
     if (catalogs_) catalogs_->tick(core.coarse_now);
+    if (save_rewrites_ && shared_->rewrites.take_changed())
+      asio::post(shared_->workers, [this] { save_rewrites_(shared_->rewrites.report()); });
     const auto counts = shared_->pools.counts();
     auto& counters = core.counters();
     counters.servers_idle.set(counts.idle);
@@ -194,6 +210,7 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
   shared_->follow(std::move(*rules));
   shared_->pools.reconfigure(std::move(*address), way(*before) != way(*settings), limits_of(*settings));
   if (shared_->read_cache) {
+    shared_->rewrites.turn(settings->enable_automatic_query_rewriting);
     shared_->read_cache->set_ttl(settings->cache_default_ttl_seconds);
     shared_->read_cache->set_bound(settings->cache_bounded_staleness_ms);
     if (way(*before) != way(*settings)) {
@@ -225,6 +242,7 @@ void Gateway::drain(std::function<void()> done) {
 }
 
 void Gateway::stop() {
+  if (prover_) prover_->stop();
   if (catalogs_) catalogs_->stop();
   for (const auto& listener : listeners_) listener->stop();
   for (const auto& core : cores_) {

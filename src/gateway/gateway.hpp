@@ -16,10 +16,12 @@
 #include "optimizer/planned_query.hpp"
 #include "optimizer/what_if.hpp"
 #include "pipeline/read_cache.hpp"
+#include "pipeline/rewrites.hpp"
 
 namespace millrace::gateway {
 
 class Catalogs;
+class RewriteProver;
 struct Core;
 struct Shared;
 
@@ -56,6 +58,11 @@ class Gateway {
   std::shared_ptr<executor::AdaptiveQueryExecutor> executor() const;
   /// What decides which answers are kept; lives as long as this. Null: none are.
   pipeline::ReadCache* read_cache() const;
+  /// What is rewritten on the wire, and on what evidence; lives as long as this. Null: nothing can be.
+  pipeline::Rewrites* rewrites() const;
+  /// Before the first client. `save` is called with what is to be kept over a restart, on a thread of its own.
+  void keep_rewrites(const std::vector<pipeline::RewriteReport>& kept,
+                     std::function<void(const std::vector<pipeline::RewriteReport>&)> save);
 
   /// Whether the server can be reached and logged in to as DATABASE_URL's user. May be awaited on any io_context.
   asio::awaitable<Result<>> probe();
@@ -71,6 +78,8 @@ class Gateway {
 
   std::shared_ptr<Shared> shared_;
   std::unique_ptr<Catalogs> catalogs_;
+  std::unique_ptr<RewriteProver> prover_;  ///< null: there is no cache
+  std::function<void(const std::vector<pipeline::RewriteReport>&)> save_rewrites_;
   std::vector<std::unique_ptr<Core>> cores_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;
   std::vector<std::unique_ptr<asio::steady_timer>> timers_;

@@ -272,7 +272,8 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
                                           .bound = settings.cache_bounded_staleness_ms},
                      .executor = settings.enable_adaptive_executor ? core_.shared.executor : nullptr,
                      .times = &core_.times,
-                     .query_timeout = settings.query_timeout_seconds});
+                     .query_timeout = settings.query_timeout_seconds,
+                     .rewriting = true});
   link_.emplace(core_, *relay_, pool_, startup);
   relay_->application = application_;
   if (start) {

@@ -122,6 +122,21 @@ void add_payoff(MillraceRows& rows, const Explanation& said) {
   rows.emplace_back("break even", figures.break_even() > 1 ? "never" : share(figures.break_even()));
 }
 
+/// What is in the ledger of rewrites of it.
+void add_rewrite(MillraceRows& rows, const Explanation& said) {
+  if (!said.rewrite) return;
+  const auto& rewrite = *said.rewrite;
+  rows.emplace_back("rewrite", pipeline::name(rewrite.state));
+  rows.emplace_back("rewrite reason", rewrite.reason);
+  for (const auto& rule : rewrite.rules) rows.emplace_back("rewrite rule", rule);
+  if (!rewrite.rewritten.empty()) rows.emplace_back("rewritten", rewrite.rewritten);
+  if (rewrite.runs_compared == 0) return;
+  rows.emplace_back("rewrite before", fmt::format("{:.2f} ms", rewrite.before_ms));
+  rows.emplace_back("rewrite after", fmt::format("{:.2f} ms", rewrite.after_ms));
+  rows.emplace_back("rewrite runs compared", std::to_string(rewrite.runs_compared));
+  rows.emplace_back("rewrite mismatches", std::to_string(rewrite.mismatches));
+}
+
 }  // namespace
 
 MillraceRows rows_of(const Explanation& said, const Question& question) {
@@ -146,6 +161,7 @@ MillraceRows rows_of(const Explanation& said, const Question& question) {
   }
   if (!said.consistency.empty()) rows.emplace_back("consistency", said.consistency);
   add_payoff(rows, said);
+  add_rewrite(rows, said);
   rows.emplace_back("key", fmt::format("query:{:016x}", said.fingerprint));
   rows.emplace_back("key protocol", question.kind == Question::Kind::query ? "simple" : "extended");
   rows.emplace_back("key database", said.database);

@@ -25,9 +25,12 @@ Relay::Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options
       id_(next_id()),
       reader_(options.max_message),
       session_(options.mode == Mode::session,
-               wants_answers(pipeline.cache(), options.database, *options_.startup, options.level), replies_),
+               (options.rewriting && pipeline.rewrites() != nullptr) ||
+                   wants_answers(pipeline.cache(), options.database, *options_.startup, options.level),
+               replies_),
       writer_(texts, session_, replies_),
-      scope_(pipeline.cache(), options.database, options.user, options_.startup, options.level),
+      scope_(pipeline.cache(), options.database, options.user, options_.startup, options.level,
+             options.rewriting && pipeline.rewrites() != nullptr),
       seen_(now_ns()) {
   if (options_.executor != nullptr) wishes_.emplace(*options_.executor, options_.user, options_.startup);
 }
@@ -57,6 +60,7 @@ void Relay::ended(Reply& reply) {
   reply.exchange.text = reply.asked;
   reply.exchange.parameters = reply.parameters;
   ended(reply.exchange);
+  note_cost(reply);
 }
 
 void Relay::ended(const pipeline::Exchange& exchange) {

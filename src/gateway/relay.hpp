@@ -54,6 +54,7 @@ class Relay {
     std::shared_ptr<executor::AdaptiveQueryExecutor> executor = {};  ///< null: nothing waits for a turn
     executor::TemplateTimes* times = nullptr;                        ///< its core's, if there is an executor
     std::chrono::nanoseconds query_timeout{0};                       ///< of queries whose client says nothing; 0: none
+    bool rewriting = false;                 ///< its statements may be rewritten, where the client doesn't say
   };
 
   Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options);
@@ -224,6 +225,20 @@ class Relay {
   std::optional<Consistency> level_of(std::string_view text);
   pipeline::Needed needed(const Consistency& level, const pipeline::Scope& scope, std::int64_t seen);
   void begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question, const StatementPtr& statement);
+  enum class Rewriting {
+    none,   ///< it is sent as it is
+    waits,  ///< what stands for it is bound, and the guard asked
+    holds,  ///< what stands for it is bound, and may be executed
+  };
+  const pipeline::Scope* scope_for_rewrites();
+  Rewriting rewrite(const pipeline::Question& question, const StatementPtr& statement, const TextMeaning& meaning);
+  void give_sample(pipeline::Rewrites& rewrites, const pipeline::Question& question);
+  void hear_guard(pgwire::Bytes data_row);
+  void guarded_failed(std::string_view sqlstate);
+  bool recover_guarded(const Item& item, bool& taken);
+  void execute_guarded_query(const StatementPtr& statement, std::string_view text);
+  void note_cost(const Reply& reply);
+  void leave_out_position(pgwire::Bytes body, std::size_t total);
   void judge_for_server(const StatementPtr& statement, const pipeline::Effects& effects);
   void note_for_cache(const StatementPtr& statement);
   void want_server(pgwire::Bytes rest, const Item& item);
@@ -246,6 +261,7 @@ class Relay {
   bool on_long_parse(const Item& item);
   std::optional<ServerWriter::Columns> have_on_server(std::string_view name, Prepared* prepared);
   bool on_bind(const Item& item);
+  void note_bound_for_record(const Prepared* prepared, pgwire::Bytes parameters);
   bool on_describe(const Item& item);
   bool on_execute(const Item& item);
   bool on_close(const Item& item);
@@ -299,12 +315,15 @@ class Relay {
   bool names_are_unclear_ = false;    ///< which tables its names mean may have been set, unseen
   bool hinted_ = false;               ///< a comment has asked for what the session doesn't
   bool doubt_ = false;                ///< something is under way, or ran in this transaction, that may not only read
-  std::shared_ptr<pipeline::Fill> bound_;  ///< of the unnamed portal that this batch has bound
-  CacheUse bound_use_ = CacheUse::none;    ///< likewise
-  pipeline::LabelledText bound_labelled_;  ///< likewise
-  std::string bound_parameters_;           ///< likewise; may be cut off
-  std::uint64_t committed_at_ = 0;         ///< a version of the catalog
-  bool commits_are_seen_ = false;          ///< as of `committed_at_`
+  std::shared_ptr<pipeline::Fill> bound_;                         ///< of the unnamed portal that this batch has bound
+  CacheUse bound_use_ = CacheUse::none;                           ///< likewise
+  pipeline::LabelledText bound_labelled_;                         ///< likewise
+  std::string bound_parameters_;                                  ///< likewise; may be cut off
+  Text bound_text_;                                               ///< likewise: as it was written
+  std::shared_ptr<const pipeline::ProvedRewrite> bound_rewrite_;  ///< likewise, until it is bound anew
+  std::int64_t bound_since_ = 0;                                  ///< of that
+  std::uint64_t committed_at_ = 0;                                ///< a version of the catalog
+  bool commits_are_seen_ = false;                                 ///< as of `committed_at_`
 
   /// Of the message at hand.
   struct Elsewhere {
@@ -318,6 +337,17 @@ class Relay {
     std::int64_t waited(std::int64_t now) const { return since == 0 ? 0 : now - since; }
   };
   Elsewhere elsewhere_;
+  /// Of the message at hand: what stands for it.
+  struct Guarded {
+    bool looked = false;          ///< for something
+    bool holds = false;           ///< the guard has said so
+    bool failed = false;          ///< what was sent for it; the server skips what follows
+    bool in_transaction = false;  ///< of the client's
+    std::int64_t since = 0;
+    std::shared_ptr<const pipeline::ProvedRewrite> rewrite = {};  ///< null: nothing was sent
+    pipeline::Exchange exchange = {};                             ///< for its fill
+  };
+  Guarded guarded_;
   /// The databases that the message at hand wants unused.
   struct Unused {
     StatementPtr wanted;                ///< null: nobody has to be asked to let them go

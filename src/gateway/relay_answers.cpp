@@ -336,7 +336,7 @@ void Relay::note_for_cache(const StatementPtr& statement) {
   const auto& scope = *scope_.of(session_.settings.current());
   const auto effects = pipeline_.effects_of(scope, statement);
   const bool steps = statement && !statement->transaction_tag.empty();
-  if (!steps && !((scope_.wanted() || hinted_) && effects.only_reads)) doubt_ = true;
+  if (!steps && !((scope_.wanted() || hinted_ || scope_.rewrites()) && effects.only_reads)) doubt_ = true;
   if (!session_.moves && (!statement || change_of(*statement).names || pins(*statement))) names_are_unclear_ = true;
   judge_for_server(statement, effects);
   const bool clear = !names_are_unclear_ && !server().unclear && attached_epoch_ == pipeline_.cache()->epoch() &&

@@ -112,6 +112,7 @@ void Relay::on_way() {
   understood_.reset();
   elsewhere_ = {};
   unused_ = {};
+  if (guarded_.looked) guarded_ = {};
 }
 
 /// What is to become of a Query, whether there is a server connection or not; all else is sent.
@@ -191,6 +192,7 @@ bool Relay::take(const Item& item) {
     stop_ = Next::answer;
     return false;
   }
+  if (bool taken = false; recover_guarded(item, taken)) return taken;
   if (!replies_.skipping && !on_item(item)) return false;
   if (item.type == frontend::sync) on_sync();
   if (replies_.empty()) return true;
@@ -237,6 +239,7 @@ void Relay::on_sync() {
   replies_.skipping = replies_.unsynced = false;
   bound_.reset();
   bound_use_ = CacheUse::none;
+  bound_text_.reset();
   replies_.owe(Kind::sync, now_);
 }
 
@@ -291,6 +294,15 @@ bool Relay::on_query(const Item& item) {
   if (!statement) return false;
   if (writer_.depends_on_names(*statement) && !replies_.empty() && !replies_.copy_in) return settle();
   if (!are_unused(statement)) return false;
+  if (!replies_.copy_in && item.whole()) {
+    const auto rewriting = rewrite({.kind = pipeline::Question::Kind::query, .text = text_of(item), .parameters = {}},
+                                   statement, session_.settings.meaning());
+    if (rewriting == Rewriting::waits) return false;
+    if (rewriting == Rewriting::holds) {
+      execute_guarded_query(statement, text_of(item));
+      return true;
+    }
+  }
   writer_.discard_sequences(*statement, false);
   const bool may_be_skipped = writer_.give_names(*statement);
   if (statement->shows_token) {
@@ -300,7 +312,8 @@ bool Relay::on_query(const Item& item) {
   const bool may_be_kept = !pipeline::only_tidies(*statement) || is_untouched();
   Reply& reply = replies_.owe(Kind::query, now_);
   reply.exchange.statement = statement;
-  if (pipeline_.records()) reply.asked = text_of(item).substr(0, sql::Statement::most_text);
+  if (pipeline_.records() || pipeline_.rewrites() != nullptr)
+    reply.asked = text_of(item).substr(0, sql::Statement::most_text);
   reply.limit = limit_of(text_of(item), statement);
   hold_unused(reply);
   if (may_be_kept) {
@@ -434,6 +447,29 @@ bool Relay::on_bind(const Item& item) {
     binds_unseen_ = true;
   const auto compared = have_on_server(names->statement, prepared);
   if (!compared) return false;
+  const bool is_usual = prepared != nullptr && prepared->text && prepared->text->shared && *compared == Columns::same &&
+                        prepared->text->meaning == session_.settings.meaning();
+  auto rewriting = Rewriting::none;
+  if (is_usual && names->portal.empty() && item.whole()) {
+    rewriting = rewrite({.kind = pipeline::Question::Kind::execute,
+                         .text = prepared->text->query_and_types,
+                         .parameters = pgwire::as_text(item.body().subspan(names->length()))},
+                        prepared->statement, prepared->text->meaning);
+    if (rewriting == Rewriting::waits) return false;
+  }
+  if (rewriting == Rewriting::holds) {
+    pgwire::append_bind_complete(answers_);  // the server has said so before it was asked
+    writer_.replaced = true;
+    bound_ = std::move(guarded_.exchange.fill);
+    bound_use_ = guarded_.exchange.cache;
+    bound_rewrite_ = guarded_.rewrite;
+    bound_since_ = guarded_.since;
+    bound_text_.reset();
+    if (bound_) bound_->columns = prepared->columns;
+    note_bound_for_record(prepared, item.body().subspan(names->length()));
+    if (wishes_) bound_limit_ = limit_of(text_of_prepared(prepared), prepared->statement);
+    return true;
+  }
   if (!names->statement.empty() && prepared != nullptr && prepared->text) {
     const std::string_view name = writer_.name_of(*prepared, *compared);
     append_header(writer_.before, frontend::bind, item.total - 1 - names->statement.size() + name.size());
@@ -461,16 +497,21 @@ bool Relay::on_bind(const Item& item) {
     }
     bound_ = std::move(bound.fill);
     bound_use_ = bound.cache;
-    if (pipeline_.records()) {
-      bound_parameters_ = pgwire::as_text(item.body().subspan(names->length())).substr(0, most_parameters);
-      bound_labelled_ = prepared != nullptr ? prepared->labelled : nullptr;
-    }
+    bound_rewrite_.reset();
+    bound_text_ = is_usual ? prepared->text : nullptr;
+    note_bound_for_record(prepared, item.body().subspan(names->length()));
     if (bound_) bound_->columns = prepared->columns;
     if (wishes_) bound_limit_ = limit_of(text_of_prepared(prepared), statement);
     portal_is_here_ = false;
   }
   session_.names.bind(names->portal, std::move(statement), reply);
   return true;
+}
+
+void Relay::note_bound_for_record(const Prepared* prepared, Bytes parameters) {
+  if (!pipeline_.records()) return;
+  bound_parameters_ = pgwire::as_text(parameters).substr(0, most_parameters);
+  bound_labelled_ = prepared != nullptr ? prepared->labelled : nullptr;
 }
 
 bool Relay::on_describe(const Item& item) {
@@ -514,12 +555,13 @@ bool Relay::on_execute(const Item& item) {
   StatementPtr statement;
   std::shared_ptr<pipeline::Fill> fill;
   auto use = CacheUse::none;
-  bool statement_of_unnamed = false;
+  bool statement_of_unnamed = false, is_whole = false;
   if (const auto execute = pgwire::decode_execute(item.body())) {
     if (session_.names.is_portal_under_way(execute->portal)) return settle();
     statement = session_.names.statement_of_portal(execute->portal);
     if (statement && !are_unused(statement)) return false;
     statement_of_unnamed = execute->portal.empty();
+    is_whole = execute->max_rows <= 0;
     if (statement_of_unnamed) {
       fill = std::exchange(bound_, nullptr);
       use = std::exchange(bound_use_, CacheUse::none);
@@ -543,6 +585,11 @@ bool Relay::on_execute(const Item& item) {
   hold_unused(reply);
   reply.exchange.cache = use;
   reply.exchange.fill = std::move(fill);
+  if (statement_of_unnamed && is_whole) reply.executed = std::exchange(bound_text_, nullptr);
+  if (statement_of_unnamed && bound_rewrite_) {
+    reply.exchange.rewrite = bound_rewrite_;
+    if (bound_since_ != 0) reply.exchange.started = std::exchange(bound_since_, 0);
+  }
   if (statement_of_unnamed && pipeline_.records()) {
     reply.exchange.labelled = bound_labelled_;
     reply.parameters = bound_parameters_;

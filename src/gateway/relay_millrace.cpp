@@ -37,8 +37,10 @@ pipeline::Explanation Relay::explain(const Question& question, const sql::Statem
     session = pipeline::Refusal{
         "no_stream", "changes of the database aren't followed at present, as the token in its comment needs"};
   }
-  return pipeline::explain(*pipeline_.cache(), *scope_.of(session_.settings.current()), question, statement,
-                           std::move(session), level, now_);
+  const pipeline::Scope& known = *scope_.of(session_.settings.current());
+  auto said = pipeline::explain(*pipeline_.cache(), known, question, statement, std::move(session), level, now_);
+  if (const auto* rewrites = pipeline_.rewrites()) said.rewrite = rewrites->report(known, question);
+  return said;
 }
 
 /// What is under way decides whether there is a transaction, and what is in it, so it is to be answered first. What the

@@ -97,6 +97,9 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
     if (reply != nullptr && reply->exchange.fill) add_to_fill(*reply->exchange.fill, *reply, header.type, message);
     instead_.clear();
     dropped_ = false;
+    if (reply != nullptr && reply->purpose == Purpose::guard && header.type == backend_type::data_row) {
+      hear_guard(message.subspan(header_size));
+    }
     if (reply != nullptr && asks_token(*reply) && rest.size() >= total) {
       give_token(*reply->exchange.statement, header.type, message.subspan(header_size));
     }
@@ -124,7 +127,7 @@ bool Relay::may_pass_in_parts(char type, std::size_t there, std::size_t total) {
   const Reply* const reply = replies_.front();
   const bool columns_matter = type == backend_type::row_description && reply != nullptr &&
                               reply->kind == Kind::describe && reply->text != nullptr;
-  const bool changes = reply != nullptr && asks_token(*reply);
+  const bool changes = reply != nullptr && (asks_token(*reply) || reply->purpose == Purpose::guard);
   if (total <= max_understood) return streams(type) && !columns_matter && !changes;
   return streams(type) || (type == backend_type::error_response && there >= max_understood);
 }
@@ -276,6 +279,8 @@ bool Relay::on_error(Bytes body, std::size_t total) {
     pgwire::append_error_response(instead_, "ERROR", timed_out(reply->limit));
   }
   if (reply->text && !reply->name.empty()) translate_names_in_error(*reply, body, total);
+  if (reply->purpose == Purpose::guard) guarded_failed(reply->exchange.error_code());
+  if (reply->purpose == Purpose::guard || reply->exchange.rewrite) leave_out_position(body, total);
   if (leaves_a_name(*reply)) server().tainted = true;
   if (reply->ends_batch()) return true;  // ReadyForQuery follows
   // The server skips all that follows, up to Sync.

@@ -46,6 +46,8 @@ void Replies::drop(std::size_t count) {
     reply.exchange.statement.reset();
     reply.exchange.fill.reset();
     reply.exchange.labelled.reset();
+    reply.exchange.rewrite.reset();
+    reply.executed.reset();
     std::string().swap(reply.asked);  // what clear() keeps
     std::string().swap(reply.parameters);
     reply.text.reset();

@@ -49,6 +49,7 @@ struct Reply {
     begin,  ///< a BEGIN that the client has heard the answer to
     discard_sequences,
     restore_start,  ///< sets what the client had at its start, behind what resets it
+    guard,          ///< what stands for the client's message, and whether that is still right
     stand_in,       ///< a Sync behind a Query: answers in its place, should what was sent before it make it be skipped
   };
   enum class Refusal : std::uint8_t { none, columns_differ, name_taken };
@@ -82,6 +83,7 @@ struct Reply {
   StatementPtr portal_was;                ///< what a Bind or Close has
 
   // What it does to the server connection, and what that was.
+  Text executed;                                    ///< of execute: what was bound, as it was written; null: not known
   Text text;                                        ///< of parse, bind, describe: what it is about
   std::string sql_name;                             ///< of our own Parse: SQL finds the client's statement by it
   std::uint64_t closes = 0;                         ///< of our own Close: the number of the text

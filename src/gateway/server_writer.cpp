@@ -3,6 +3,7 @@
 #include <boost/unordered/unordered_flat_set.hpp>
 
 #include "gateway/header.hpp"
+#include "gateway/rewrite_guard.hpp"
 #include "gateway/shrink.hpp"
 #include "pgwire/protocol/encode.hpp"
 
@@ -252,6 +253,38 @@ ServerWriter::Anew ServerWriter::prepare_anew(Text text, std::string_view query_
   if (anew.describes) pgwire::append_describe(before, 'S', anew.text->server_name);
   replaced = true;
   return anew;
+}
+
+Text ServerWriter::text_of(std::string_view query_and_types, const TextMeaning& meaning) {
+  if (session_.pin.is_set() || session_.settings.changes_of_meaning().any()) return nullptr;
+  static const auto statement = sql::unparsed("it is Millrace's own");
+  return texts_.intern(query_and_types, meaning, statement);
+}
+
+Reply& ServerWriter::bind_guarded(const Text& text, std::string_view parameters,
+                                  std::span<const std::string> guard_parameters) {
+  if (!guard_) {
+    // It names everything with its schema, and has no constants that settings change.
+    guard_ =
+        texts_.intern(std::string(guard_sql).append(nothing_to_execute), {}, sql::unparsed("it is Millrace's own"));
+  }
+  ensure_on_server(text);
+  ensure_on_server(guard_);
+  append_header(before, frontend::bind, 4 + 1 + text->server_name.size() + 1 + parameters.size());
+  before.append(1, '\0').append(text->server_name).append(1, '\0').append(parameters);
+  const std::size_t bound = replies_.size();
+  owe_hidden(Kind::bind);
+  const std::string& portal = texts_.own_name();
+  const std::vector<pgwire::Value> values(guard_parameters.begin(), guard_parameters.end());
+  pgwire::append_bind(before, {.portal = portal, .statement = guard_->server_name, .values = values});
+  owe_hidden(Kind::bind);
+  pgwire::append_execute(before, portal);
+  owe_hidden(Kind::execute);
+  pgwire::append_close(before, 'P', portal);
+  owe_hidden(Kind::close);
+  pgwire::append_flush(before);
+  replies_.awaited = true;
+  return replies_.all()[bound];
 }
 
 void ServerWriter::parse_instead(std::string_view name, std::string_view query_and_types) {

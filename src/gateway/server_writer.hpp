@@ -70,6 +70,11 @@ class ServerWriter {
     bool describes = false;  ///< a Describe was sent behind it
   };
   Anew prepare_anew(Text text, std::string_view query_and_types, const StatementPtr& statement);
+  /// What is prepared for all clients to whom the text means the same. Null: it isn't shared with others now.
+  Text text_of(std::string_view query_and_types, const TextMeaning& meaning);
+  /// Binds the unnamed portal to it, with these parameters, and asks `guard_sql` behind that. Answers what is owed for
+  /// the Bind. The next message waits for the answers.
+  Reply& bind_guarded(const Text& text, std::string_view parameters, std::span<const std::string> guard_parameters);
   /// The message at hand, a Parse, is sent with another text.
   void parse_instead(std::string_view name, std::string_view query_and_types);
   /// The name is taken. PostgreSQL says so when it has read and analysed the text, so it is given the text under a name
@@ -128,6 +133,7 @@ class ServerWriter {
   Replies& replies_;
   backend::ServerState* server_ = nullptr;
   std::int64_t now_ = 0;
+  Text guard_;  ///< null: not needed yet
 };
 
 }  // namespace millrace::gateway

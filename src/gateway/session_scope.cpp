@@ -12,7 +12,7 @@
 namespace millrace::gateway {
 namespace {
 
-constexpr std::string_view consistency = "millrace.consistency", after = "millrace.after";
+constexpr std::string_view consistency = "millrace.consistency", after = "millrace.after", rewrite = "millrace.rewrite";
 
 /// No answer shows them.
 bool is_never_seen(std::string_view setting) {
@@ -21,6 +21,13 @@ bool is_never_seen(std::string_view setting) {
       "idle_session_timeout", "log_min_messages",  "work_mem",     "statement_log_sample_rate"};
   // Nothing that is answered from memory reads a custom setting.
   return std::ranges::find(names, setting) != names.end() || setting.contains('.');
+}
+
+/// As PostgreSQL reads a boolean; what is none is off.
+bool is_on(std::string_view value) {
+  std::string lower(value);
+  std::ranges::transform(lower, lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
+  return lower == "on" || lower == "true" || lower == "yes" || lower == "1" || lower == "t" || lower == "y";
 }
 
 /// How a session's transactions see others' changes.
@@ -81,8 +88,14 @@ bool wants_answers(pipeline::ReadCache* cache, std::string_view database, const 
 }
 
 SessionScope::SessionScope(pipeline::ReadCache* cache, std::string_view database, std::string_view user,
-                           std::shared_ptr<const backend::ParameterList> startup, std::optional<Consistency> level)
-    : cache_(cache), database_(database), user_(user), startup_(std::move(startup)), wanted_(level) {
+                           std::shared_ptr<const backend::ParameterList> startup, std::optional<Consistency> level,
+                           bool rewriting)
+    : cache_(cache),
+      database_(database),
+      user_(user),
+      startup_(std::move(startup)),
+      wanted_(level),
+      rewriting_(rewriting) {
   if (cache_ != nullptr) freshness_ = cache_->freshness(std::string(database_));
 }
 
@@ -90,6 +103,7 @@ pipeline::Scope SessionScope::make(const backend::Settings* settings) {
   pipeline::Scope scope{.database = std::string(database_), .user = std::string(user_)};
   level_ = level_at_start(*cache_, *startup_, wanted_);
   after_ = level_ ? level_->after : 0;
+  rewrites_ = rewriting_;
   const auto set = [&](std::string_view name, std::string_view text) {
     if (is_never_seen(name)) return;
     scope.settings.append(name).append(1, '\0').append(text).append(1, '\0');
@@ -104,15 +118,18 @@ pipeline::Scope SessionScope::make(const backend::Settings* settings) {
       set(name, value);
       if (name == "search_path") scope.search_path = {.is_default = false, .list = value};
       if (name == "role") scope.search_path.reset();
+      if (name == rewrite) rewrites_ = rewriting_ && is_on(value);
     }
   }
   if (settings != nullptr) {
     for (const auto& change : *settings) {
       set(change.name, change.text);
       if (change.name == "role") scope.search_path.reset();
-      if (change.name != "search_path" && change.name != consistency && change.name != after) continue;
+      if (change.name != "search_path" && change.name != consistency && change.name != after && change.name != rewrite)
+        continue;
       const auto statement = sql::parse(change.text);
       const std::string value = statement->changes.size() == 1 ? statement->changes.front().value : "";
+      if (change.name == rewrite) rewrites_ = rewriting_ && is_on(value);
       if (change.name == consistency) level_ = Consistency::parse(value, cache_->bound());
       if (change.name == after) after_ = std::max(after_, pipeline::moment_of(value, now_ns()));
       if (change.name != "search_path") continue;
@@ -123,7 +140,7 @@ pipeline::Scope SessionScope::make(const backend::Settings* settings) {
   if (level_) level_->after = after_;
   wants_ = level_ && can_be_met(*level_);
   if (level_ && level_->needs_stream()) cache_->follow(scope.database);
-  scope.wanted = wants_ || asked_by_comment_;
+  scope.wanted = wants_ || asked_by_comment_ || rewrites_;
   if (!scope.wanted) {
     // It only says what the client's writes change: for all that have set nothing that matters to that it is the same.
     scope.settings = scope.search_path ? (scope.search_path->is_default ? "" : scope.search_path->list) : "?";

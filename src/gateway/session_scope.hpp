@@ -20,9 +20,11 @@ bool wants_answers(pipeline::ReadCache* cache, std::string_view database, const 
 class SessionScope {
  public:
   /// `cache`: null: there is none. `startup`: what its server connections begin with. `level`: of answers from memory
-  /// where the client says nothing; null: there are none then. The texts must outlive this.
+  /// where the client says nothing; null: there are none then. `rewriting`: its statements may be rewritten, where the
+  /// client doesn't say. The texts must outlive this.
   SessionScope(pipeline::ReadCache* cache, std::string_view database, std::string_view user,
-               std::shared_ptr<const backend::ParameterList> startup, std::optional<Consistency> level);
+               std::shared_ptr<const backend::ParameterList> startup, std::optional<Consistency> level,
+               bool rewriting = false);
 
   bool has_cache() const { return cache_ != nullptr; }
   /// Null: there is no cache.
@@ -35,6 +37,8 @@ class SessionScope {
   }
   /// Whether the client wants its reads answered from memory, as of the last `of`, and its level can be met.
   bool wanted() const { return wants_; }
+  /// Whether the client's statements may be rewritten, as of the last `of`.
+  bool rewrites() const { return rewrites_; }
   /// It does, but the level can't be met: the database's changes aren't followed.
   bool lacks_stream() const { return level_ && !wants_; }
   /// Of an answer from memory to this text, by what the client has set or by a comment. Null: none is wanted, or its
@@ -49,10 +53,12 @@ class SessionScope {
   const std::string_view database_, user_;
   const std::shared_ptr<const backend::ParameterList> startup_;
   const std::optional<Consistency> wanted_;
+  const bool rewriting_;
   std::shared_ptr<const integration::Freshness> freshness_;  ///< null: there is no cache
   std::optional<Consistency> level_;
   std::int64_t after_ = 0;  ///< the moment of the last token that the client has set
   bool wants_ = false;
+  bool rewrites_ = false;
   bool known_followed_ = false;
   bool asked_by_comment_ = false;
   std::shared_ptr<const backend::Settings> known_for_;

@@ -1,0 +1,192 @@
+// What of the relay sends a statement as it was proved to be quicker, and tells what statements cost.
+//
+// The rewritten statement is bound first, which locks its tables, then the guard asks the catalogs: by then nothing
+// that the proof stands on can change before the transaction ends. Only if it is as it was the portal is executed.
+#include "gateway/header.hpp"
+#include "gateway/relay.hpp"
+#include "gateway/rewrite_guard.hpp"
+#include "pgwire/protocol/decode.hpp"
+#include "pgwire/protocol/encode.hpp"
+#include "sql/comments.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+using pgwire::Bytes;
+using Kind = Reply::Kind;
+using pipeline::Question;
+using pipeline::Rewrites;
+
+/// Of what isn't the text's fault, nothing follows for the text.
+bool is_the_texts_fault(std::string_view sqlstate) {
+  return sqlstate.starts_with("42") || sqlstate.starts_with("22") || sqlstate.starts_with("0A");
+}
+
+}  // namespace
+
+/// Null: nothing of this session is rewritten at present.
+const pipeline::Scope* Relay::scope_for_rewrites() {
+  if (!scope_.has_cache()) return nullptr;
+  const pipeline::Scope* const scope = scope_of_session();
+  if (scope == nullptr || !scope_.rewrites() || hindrance(scope, true) != Hindrance::none) return nullptr;
+  // What isn't right ends the batch, and with it what was opened in it.
+  return replies_.status == 'I' && !session_.names.portals.empty() ? nullptr : scope;
+}
+
+/// Before a Query, or a Bind of the unnamed portal: whether it is to be sent as something else. `parameters` of a Bind:
+/// all that follows the names.
+Relay::Rewriting Relay::rewrite(const Question& question, const StatementPtr& statement, const TextMeaning& meaning) {
+  if (guarded_.looked) return guarded_.holds ? Rewriting::holds : Rewriting::none;
+  Rewrites* const rewrites = pipeline_.rewrites();
+  if (rewrites == nullptr || !statement || !rewrites->concerns(statement->fingerprint)) return Rewriting::none;
+  guarded_.looked = true;
+  if (!session_.moves || !pipeline::may_only_read(*statement) || question.text.size() > Rewrites::longest_text)
+    return Rewriting::none;
+  const pipeline::Scope* const scope = scope_for_rewrites();
+  if (scope == nullptr) return Rewriting::none;
+  const auto query = question.text.substr(0, question.text.find('\0'));
+  if (query.contains("millrace") && !sql::hints_of(query).rewrite) return Rewriting::none;
+  const auto catalog = scope->source->current();
+  if (!catalog) return Rewriting::none;
+  auto [found, wants_sample] = rewrites->find(*scope, question, catalog->version);
+  if (wants_sample) give_sample(*rewrites, question);
+  if (!found) return Rewriting::none;
+  const Text text = writer_.text_of(found->query_and_types, meaning);
+  if (!text || writer_.is_text_under_way(*text)) return Rewriting::none;
+
+  // What a fill saw, it must have seen before the statement is bound.
+  begin_fill(guarded_.exchange, question, statement);
+  guarded_.since = now_;
+  guarded_.exchange.statement = statement;
+  guarded_.exchange.started = now_;
+  guarded_.rewrite = std::move(found);
+  guarded_.in_transaction = replies_.status != 'I';
+  const std::size_t sent = replies_.size();
+  const bool is_query = question.kind == Question::Kind::query;
+  Reply& bound = writer_.bind_guarded(text, is_query ? pipeline::no_parameters : question.parameters,
+                                      guarded_.rewrite->guard_parameters);
+  session_.names.bind("", statement, bound);
+  for (Reply& reply : replies_.all().subspan(sent)) {
+    reply.purpose = Reply::Purpose::guard;
+    if (!guarded_.in_transaction) reply.shown = Reply::Shown::nothing;
+  }
+  portal_is_here_ = false;
+  replies_.unsynced = true;
+  server().used = true;
+  stop_ = Next::answer;
+  return Rewriting::waits;
+}
+
+void Relay::give_sample(Rewrites& rewrites, const Question& question) {
+  pipeline::RewriteAsker asker{.scope = scope_.shared(), .startup = *options_.startup, .settings = {}, .time_zone = {}};
+  const auto& settings = session_.settings.current();
+  if (settings) {
+    for (const auto& change : *settings) asker.settings.push_back(change.text);
+  }
+  if (const auto& parameters = session_.settings.parameters) {
+    const auto zone = std::ranges::find(*parameters, "TimeZone", &backend::ParameterList::value_type::first);
+    if (zone != parameters->end()) asker.time_zone = zone->second;
+  }
+  rewrites.add_sample(question, std::move(asker));
+}
+
+void Relay::hear_guard(Bytes data_row) {
+  guarded_.holds = guarded_.rewrite && guard_answer(data_row) == guarded_.rewrite->guard;
+  if (guarded_.holds || !guarded_.rewrite) return;
+  if (Rewrites* const rewrites = pipeline_.rewrites()) rewrites->is_out_of_date(*guarded_.rewrite);
+}
+
+void Relay::guarded_failed(std::string_view sqlstate) {
+  guarded_.failed = true;
+  guarded_.holds = false;
+  Rewrites* const rewrites = pipeline_.rewrites();
+  if (rewrites != nullptr && guarded_.rewrite && is_the_texts_fault(sqlstate))
+    rewrites->failed(*guarded_.rewrite, sqlstate);
+  if (!guarded_.in_transaction) return;  // it is sent again
+  guarded_.exchange.fail(sqlstate);
+  ended(guarded_.exchange);
+}
+
+/// The server skips what follows what was sent for the message at hand and has failed. Outside of a transaction the
+/// message is sent as it is, once the server is at the end of that; in one, the client was told of the error.
+/// True: the message at hand is dealt with, or waits.
+bool Relay::recover_guarded(const Item& item, bool& taken) {
+  if (!guarded_.failed || !replies_.skipping) return false;
+  guarded_.failed = false;
+  const bool is_query = item.type == pgwire::frontend::query;
+  if (guarded_.in_transaction && !is_query) return false;
+  replies_.skipping = replies_.unsynced = false;
+  pgwire::append_sync(writer_.before);
+  Reply& sync = replies_.owe(Kind::sync, now_);
+  taken = guarded_.in_transaction;
+  if (taken) {
+    writer_.replaced = true;
+    return true;
+  }
+  sync.purpose = Reply::Purpose::guard;
+  sync.shown = Reply::Shown::nothing;
+  replies_.awaited = true;
+  stop_ = Next::answer;
+  return true;
+}
+
+/// A Query whose rewritten portal is there, and may be executed.
+void Relay::execute_guarded_query(const StatementPtr& statement, std::string_view text) {
+  pgwire::append_describe(writer_.before, 'P', "");
+  Reply& describe = replies_.owe(Kind::describe, now_);
+  describe.exchange.fill = guarded_.exchange.fill;
+  pgwire::append_execute(writer_.before, "");
+  Reply& reply = replies_.owe(Kind::execute, now_);
+  reply.exchange.statement = statement;
+  reply.exchange.started = guarded_.since;
+  reply.exchange.rewrite = guarded_.rewrite;
+  reply.limit = limit_of(text, statement);
+  reply.exchange.cache = guarded_.exchange.cache;
+  reply.exchange.fill = std::move(guarded_.exchange.fill);
+  if (reply.exchange.fill) pipeline_.lead_flight(*reply.exchange.fill);
+  if (pipeline_.records()) reply.asked = text.substr(0, sql::Statement::most_text);
+  note(*statement);
+  note_for_cache(statement);
+  session_.names.query(reply);
+  session_.names.unnamed_portal.reset();
+  portal_is_here_ = true;  // the server still has it
+  pgwire::append_sync(writer_.before);
+  replies_.owe(Kind::sync, now_);
+  replies_.unsynced = false;
+  writer_.replaced = true;
+}
+
+/// It has ended: what it cost, for who decides what is worth saying in another way.
+void Relay::note_cost(const Reply& reply) {
+  Rewrites* const rewrites = pipeline_.rewrites();
+  const auto& exchange = reply.exchange;
+  const auto took = now_ - exchange.started;
+  if (rewrites == nullptr || exchange.failed()) return;
+  if (exchange.rewrite) return rewrites->used(*exchange.rewrite, took);
+  if (took < Rewrites::least_ns || !exchange.statement || !scope_.has_cache()) return;
+  if (!session_.moves || !scope_.rewrites() || !scope_.shared() || !pipeline::may_only_read(*exchange.statement))
+    return;
+  Question question{.kind = Question::Kind::query, .text = reply.asked, .parameters = {}};
+  if (reply.executed)
+    question = {.kind = Question::Kind::execute, .text = reply.executed->query_and_types, .parameters = {}};
+  if (question.text.empty() || (!reply.executed && question.text.size() >= sql::Statement::most_text)) return;
+  rewrites->spent(*scope_.shared(), question, exchange.statement->fingerprint, took);
+}
+
+/// Positions are in a text that the client hasn't written.
+void Relay::leave_out_position(Bytes body, std::size_t total) {
+  if (!instead_.empty() || total != body.size() + pgwire::header_size) return;
+  const std::string_view fields = pgwire::as_text(body);
+  std::string kept;
+  for (std::size_t at = 0; at < fields.size() && fields[at] != '\0';) {
+    const auto end = fields.find('\0', at);
+    if (end == std::string_view::npos) return;
+    if (fields[at] != 'P') kept.append(fields.substr(at, end + 1 - at));
+    at = end + 1;
+  }
+  kept.append(1, '\0');
+  append_header(instead_, pgwire::backend::error_response, 4 + kept.size());
+  instead_ += kept;
+}
+
+}  // namespace millrace::gateway

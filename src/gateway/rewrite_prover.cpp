@@ -1,0 +1,385 @@
+#include "gateway/rewrite_prover.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "gateway/catalogs.hpp"
+#include "gateway/compared_rows.hpp"
+#include "gateway/header.hpp"
+#include "gateway/rewrite_guard.hpp"
+#include "optimizer/query_plan.hpp"
+#include "pgwire/protocol/decode.hpp"
+#include "pgwire/protocol/encode.hpp"
+#include "pipeline/judgements.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+using backend::ServerConnection;
+using pipeline::RewriteOutcome;
+using pipeline::RewriteState;
+using pipeline::RewriteTask;
+using std::chrono::milliseconds;
+namespace frontend = pgwire::frontend;
+namespace backend_type = pgwire::backend;
+
+constexpr milliseconds patience{5000};
+/// As optimize-query has it.
+constexpr double least_share_of_cost = 0.9;
+/// What it saves has to pay for the guard, and for what runs differ by anyway.
+constexpr double least_share_of_time = 0.8, least_ms_saved = 0.5;
+constexpr int rounds = 3;
+constexpr milliseconds shortest_limit{2000}, longest_limit{60000};
+/// So many times what a proof took, up to the longest.
+constexpr int rest = 4;
+constexpr milliseconds longest_rest{30000}, rest_after_doubt{500};
+
+constexpr std::string_view before_name = "millrace_before", after_name = "millrace_after";
+constexpr std::string_view column_privileges_sql =
+    "SELECT pg_catalog.count(*) FROM pg_catalog.unnest($1::pg_catalog.text[]) AS n(name)"
+    " JOIN pg_catalog.pg_attribute a ON a.attrelid = pg_catalog.to_regclass(n.name)"
+    " WHERE a.attnum > 0 AND a.attacl IS NOT NULL";
+
+void append_parse(std::string& out, std::string_view name, std::string_view query, std::string_view types) {
+  append_header(out, frontend::parse, 4 + name.size() + 1 + query.size() + types.size());
+  out.append(name).append(1, '\0').append(query).append(types);
+}
+
+void append_bind(std::string& out, std::string_view statement, std::string_view parameters) {
+  append_header(out, frontend::bind, 4 + 1 + statement.size() + 1 + parameters.size());
+  out.append(1, '\0').append(statement).append(1, '\0').append(parameters);
+}
+
+/// Answers in text, whatever its parameters' Bind asked for.
+std::string in_text(std::string_view parameters) {
+  const std::string body = std::string(2, '\0').append(parameters);
+  const auto bind = pgwire::decode_bind(pgwire::as_bytes(body));
+  if (!bind) return std::string(pipeline::no_parameters);
+  std::vector<std::int16_t> formats;
+  for (std::size_t at = 0; at < bind->parameter_formats.size(); ++at) formats.push_back(bind->parameter_formats[at]);
+  std::vector<pgwire::Value> values;
+  for (const auto& value : bind->values)
+    values.push_back(value ? pgwire::Value(pgwire::as_text(*value)) : std::nullopt);
+  std::string message;
+  pgwire::append_bind(message, {.parameter_formats = formats, .values = values});
+  return message.substr(pgwire::header_size + 2);
+}
+
+RewriteOutcome outcome(RewriteState state, std::string reason) {
+  RewriteOutcome one;
+  one.state = state;
+  one.reason = std::move(reason);
+  return one;
+}
+RewriteOutcome rejected(std::string reason) { return outcome(RewriteState::rejected, std::move(reason)); }
+RewriteOutcome again(std::string reason) { return outcome(RewriteState::candidate, std::move(reason)); }
+
+std::string words_of(const Error& error) {
+  return error.sqlstate.empty() ? error.message : fmt::format("{} (SQLSTATE {})", error.message, error.sqlstate);
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string out;
+  for (const auto& word : words) out.append(out.empty() ? "" : " ").append(word);
+  return out;
+}
+
+/// Both ways of one statement on a connection of its asker's user.
+class Trial {
+ public:
+  Trial(ServerConnection& server, const RewriteTask& task, const SaidAnew& said)
+      : server_(server), task_(task), said_(said), types_(task.types) {}
+
+  asio::awaitable<Result<>> begin_session() {
+    for (const auto& setting : task_.asker.settings) {
+      if (const auto done = co_await server_.query(setting, {}, patience); !done)
+        co_return std::unexpected(done.error());
+    }
+    co_return Result<>{};
+  }
+
+  asio::awaitable<Result<std::string>> guard() {
+    const auto& parameters = said_.guard_parameters;
+    const auto rows = co_await server_.query(std::string(guard_sql), {parameters.begin(), parameters.end()}, patience);
+    if (!rows) co_return std::unexpected(rows.error());
+    if (rows->size() != 1 || !rows->front().front()) co_return fail("the guard has no answer");
+    co_return *rows->front().front();
+  }
+
+  asio::awaitable<Result<bool>> has_column_privileges() {
+    const auto rows = co_await server_.query(std::string(column_privileges_sql), {said_.guard_parameters[0]}, patience);
+    if (!rows) co_return std::unexpected(rows.error());
+    co_return rows->empty() || rows->front().front() != "0";
+  }
+
+  /// Whether both are described alike: parameters' types; columns' names, types, and where they come from.
+  asio::awaitable<Result<bool>> prepare() {
+    std::string messages;
+    for (const bool after : {false, true}) {
+      append_parse(messages, name_of(after), text_of(after), types_);
+      pgwire::append_describe(messages, 'S', name_of(after));
+    }
+    pgwire::append_sync(messages);
+    std::vector<std::string> described;
+    const auto done = co_await server_.exchange(
+        std::move(messages),
+        [&](char type, std::span<const std::byte> body) {
+          if (type == backend_type::parameter_description || type == backend_type::row_description ||
+              type == backend_type::no_data)
+            described.push_back(type + std::string(pgwire::as_text(body)));
+        },
+        patience);
+    if (!done) co_return std::unexpected(done.error());
+    co_return described.size() == 4 && described[0] == described[2] && described[1] == described[3];
+  }
+
+  asio::awaitable<Result<double>> cost(bool after) {
+    std::string messages;
+    append_parse(messages, "", fmt::format("EXPLAIN (VERBOSE, FORMAT JSON) {}", text_of(after)), types_);
+    append_bind(messages, "", in_text(sample(0)));
+    pgwire::append_execute(messages, "");
+    pgwire::append_sync(messages);
+    std::string json;
+    const auto done = co_await server_.exchange(
+        std::move(messages),
+        [&](char type, std::span<const std::byte> body) {
+          if (type == backend_type::data_row) json += guard_answer(body);
+        },
+        patience);
+    if (!done) co_return std::unexpected(done.error());
+    const auto plan = optimizer::read_plan(json);
+    if (!plan) co_return std::unexpected(plan.error());
+    co_return plan->total_cost;
+  }
+
+  struct Ran {
+    ComparedRows rows;
+    double ms = 0;
+  };
+  asio::awaitable<Result<Ran>> execute(bool after, std::size_t round, milliseconds limit) {
+    const auto limited =
+        co_await server_.query(fmt::format("SET LOCAL statement_timeout = {}", limit.count()), {}, patience);
+    if (!limited) co_return std::unexpected(limited.error());
+    std::string messages;
+    append_bind(messages, name_of(after), sample(round));
+    pgwire::append_execute(messages, "");
+    pgwire::append_sync(messages);
+    Ran ran;
+    const auto began = now_ns();
+    const auto done = co_await server_.exchange(
+        std::move(messages),
+        [&](char type, std::span<const std::byte> body) {
+          if (type == backend_type::data_row) ran.rows.add(body);
+        },
+        limit + patience);
+    ran.ms = static_cast<double>(now_ns() - began) / 1e6;
+    if (!done) co_return std::unexpected(done.error());
+    co_return ran;
+  }
+
+  /// In a transaction that sees one moment. The outcome's times are those of the quickest.
+  asio::awaitable<RewriteOutcome> compare() {
+    const auto begun = co_await server_.query("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", {}, patience);
+    if (!begun) co_return rejected("it can't be tried: " + words_of(begun.error()));
+    auto compared = co_await compare_in_transaction();
+    if (const auto ended = co_await server_.query("ROLLBACK", {}, patience); !ended)
+      co_return rejected("it can't be tried: " + words_of(ended.error()));
+    co_return compared;
+  }
+
+ private:
+  std::string_view name_of(bool after) const { return after ? after_name : before_name; }
+  const std::string& text_of(bool after) const { return after ? said_.text : task_.query; }
+  std::string_view sample(std::size_t round) const {
+    const auto& samples = task_.samples;
+    return samples.empty() ? pipeline::no_parameters : std::string_view(samples[round % samples.size()]);
+  }
+
+  asio::awaitable<RewriteOutcome> compare_in_transaction() {
+    RewriteOutcome so_far = outcome(RewriteState::active, "");
+    const auto limit =
+        std::clamp(milliseconds(static_cast<std::int64_t>(3 * task_.before_ms)), shortest_limit, longest_limit);
+    for (std::size_t round = 0; round < rounds; ++round) {
+      std::array<Ran, 2> ran;
+      for (const bool second : {false, true}) {
+        const bool after = second != (round % 2 == 1);
+        auto one = co_await execute(after, round, limit);
+        if (!one && after && second && one.error().sqlstate != "57014") ++so_far.mismatches;
+        if (!one) {
+          so_far.state = RewriteState::rejected;
+          so_far.reason =
+              fmt::format("{} has failed: {}", after ? "rewritten, it" : "as it is written, it", words_of(one.error()));
+          co_return so_far;
+        }
+        ran[after ? 1 : 0] = std::move(*one);
+      }
+      const auto& [before, after] = ran;
+      ++so_far.runs_compared;
+      so_far.before_ms = round == 0 ? before.ms : std::min(so_far.before_ms, before.ms);
+      so_far.after_ms = round == 0 ? after.ms : std::min(so_far.after_ms, after.ms);
+      if (before.rows.same_rows(after.rows) && (!said_.ordered || before.rows.same_order(after.rows))) continue;
+      // Which of equal rows come first, and which a LIMIT leaves, may be anything: it isn't to be told from a mistake.
+      ++so_far.mismatches;
+      so_far.state = RewriteState::rejected;
+      so_far.reason = fmt::format("its rows were different: {} as it is written, {} rewritten{}", before.rows.rows(),
+                                  after.rows.rows(), before.rows.same_rows(after.rows) ? ", in another order" : "");
+      co_return so_far;
+    }
+    if (so_far.after_ms > least_share_of_time * so_far.before_ms ||
+        so_far.before_ms - so_far.after_ms < least_ms_saved) {
+      so_far.state = RewriteState::rejected;
+      so_far.reason = "it doesn't save enough time";
+    }
+    co_return so_far;
+  }
+
+  ServerConnection& server_;
+  const RewriteTask& task_;
+  const SaidAnew& said_;
+  const std::string& types_;
+};
+
+asio::awaitable<RewriteOutcome> try_both(ServerConnection& server, const RewriteTask& task, const SaidAnew& said) {
+  const auto impossible = [](const Error& error) { return rejected("it can't be tried: " + words_of(error)); };
+  Trial trial(server, task, said);
+  if (const auto begun = co_await trial.begin_session(); !begun) co_return impossible(begun.error());
+  const auto guard = co_await trial.guard();
+  if (!guard) co_return impossible(guard.error());
+  const auto privileges = co_await trial.has_column_privileges();
+  if (!privileges) co_return impossible(privileges.error());
+  if (*privileges) co_return rejected("some columns of its tables have privileges of their own");
+  const auto alike = co_await trial.prepare();
+  if (!alike) co_return impossible(alike.error());
+  if (!*alike) co_return rejected("its columns or parameters would be described otherwise");
+  const auto cost_before = co_await trial.cost(false);
+  if (!cost_before) co_return impossible(cost_before.error());
+  const auto cost_after = co_await trial.cost(true);
+  if (!cost_after) co_return impossible(cost_after.error());
+  if (*cost_after > least_share_of_cost * *cost_before) {
+    co_return rejected(
+        fmt::format("by PostgreSQL's estimates it costs {:.2f} instead of {:.2f}", *cost_after, *cost_before));
+  }
+  auto compared = co_await trial.compare();
+  if (compared.state != RewriteState::active) co_return compared;
+  const auto still = co_await trial.guard();
+  if (!still) co_return impossible(still.error());
+  if (*still != *guard) co_return again("the catalogs have changed while it was tried");
+  auto proved = std::make_shared<pipeline::ProvedRewrite>();
+  proved->guard = *guard;
+  compared.proved = std::move(proved);
+  co_return compared;
+}
+
+}  // namespace
+
+struct RewriteProver::Said : SaidAnew {
+  Said(SaidAnew said, asio::io_context& io) : SaidAnew(std::move(said)), done(io) {}
+  net::Signal done;
+};
+
+RewriteProver::RewriteProver(asio::io_context& io, Shared& shared, Catalogs& catalogs, pipeline::Rewrites& rewrites)
+    : io_(io), shared_(shared), catalogs_(catalogs), rewrites_(rewrites), wake_(io) {
+  rewrites_.on_work([this] { asio::post(io_, [this] { wake_.set(); }); });
+  asio::co_spawn(io_, run(), asio::detached);
+}
+
+void RewriteProver::stop() {
+  stopped_ = true;
+  rewrites_.on_work({});
+}
+
+asio::awaitable<void> RewriteProver::run() {
+  asio::steady_timer timer(io_);
+  while (!stopped_) {
+    const auto task = rewrites_.is_on() ? rewrites_.next() : std::nullopt;
+    if (!task) {
+      co_await wake_.wait(std::chrono::seconds(60));
+      wake_.clear();
+      continue;
+    }
+    const auto began = Clock::now();
+    auto outcome = co_await prove(*task);
+    const bool is_over = outcome.state != RewriteState::candidate;
+    log::info("rewrite", {{"database", task->asker.scope->database},
+                          {"state", pipeline::name(outcome.state)},
+                          {"rules", joined(outcome.rules)},
+                          {"reason", outcome.reason},
+                          {"before_ms", outcome.before_ms},
+                          {"after_ms", outcome.after_ms}});
+    rewrites_.done(task->key, std::move(outcome));
+    const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - began);
+    timer.expires_after(is_over ? std::min(rest * took, longest_rest) : rest_after_doubt);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
+asio::awaitable<std::shared_ptr<const RewriteProver::Said>> RewriteProver::say(
+    const RewriteTask& task, std::shared_ptr<const catalog::Snapshot> catalog) {
+  const auto said = std::make_shared<Said>(SaidAnew(), io_);
+  const auto path = pipeline::search_path_of(*task.asker.scope, *catalog);
+  if (!path) {
+    said->refusal = "the session's search path isn't known";
+    co_return said;
+  }
+  const auto settings = shared_.rules.load()->settings;
+  const optimizer::Options options{.predicate_pushdown = settings->enable_predicate_pushdown,
+                                   .join_optimization = settings->enable_join_optimization,
+                                   .budget = settings->max_query_optimization_time_ms};
+  const optimizer::Session session{.search_path = *path, .time_zone = task.asker.time_zone};
+  pool_.run([said, query = task.query, catalog, session, options, &io = io_] {
+    static_cast<SaidAnew&>(*said) = say_anew(query, *catalog, session, options);
+    asio::post(io, [said] { said->done.set(); });
+  });
+  co_await said->done.wait(std::chrono::hours(24));
+  co_return said;
+}
+
+asio::awaitable<RewriteOutcome> RewriteProver::prove(const RewriteTask& task) {
+  const auto& asker = task.asker;
+  const auto catalog = asker.scope->source->current();
+  if (!catalog) co_return again("the database's catalogs aren't known at present");
+  const auto said = co_await say(task, catalog);
+  if (!said->refusal.empty()) {
+    auto refused = rejected(said->refusal);
+    refused.rules = said->rules;
+    refused.rewritten = said->text;
+    co_return refused;
+  }
+  const auto clients = shared_.pools.get(asker.scope->user, asker.scope->database);
+  const auto pool = shared_.pools.get(asker.scope->user, asker.scope->database, backend::Pools::Purpose::own);
+  pool->set_credential(clients->credential());
+  backend::ParameterList parameters;
+  for (const auto& [name, value] : asker.startup) {
+    if (name != "application_name") parameters.emplace_back(name, value);
+  }
+  parameters.emplace_back("application_name", "millrace");
+  const auto taken = co_await pool->take(io_, pool->intern(std::move(parameters)), {});
+  if (!taken) co_return rejected("it can't be tried: " + words_of(taken.error().error));
+  auto outcome = co_await try_both(**taken, task, *said);
+  (*taken)->close();
+  pool->give_back(*taken);
+  outcome.rules = said->rules;
+  outcome.rewritten = said->text;
+  if (outcome.state != RewriteState::active && outcome.mismatches == 0) co_return outcome;
+  // What the guard has said is what this version holds, if it was so before and is so afterwards. Nor is it a rule's
+  // mistake if the catalogs aren't what it went by.
+  const bool sure = co_await catalogs_.confirm(asker.scope->database);
+  const auto now = asker.scope->source->current();
+  if (!sure || !now || now->version != catalog->version)
+    co_return again("the catalogs have changed while it was tried");
+  if (outcome.state != RewriteState::active) co_return outcome;
+  auto proved = std::make_shared<pipeline::ProvedRewrite>(*outcome.proved);
+  proved->key = task.key;
+  proved->query_and_types = said->text + task.types;
+  proved->rules = said->rules;
+  proved->catalog_version = catalog->version;
+  proved->guard_parameters = said->guard_parameters;
+  outcome.proved = std::move(proved);
+  outcome.reason = "both ways gave the same rows";
+  co_return outcome;
+}
+
+}  // namespace millrace::gateway
