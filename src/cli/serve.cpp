@@ -25,6 +25,7 @@
 #include "http/api.hpp"
 #include "http/deliver.hpp"
 #include "http/live_feed.hpp"
+#include "http/rewrite_store.hpp"
 #include "http/server.hpp"
 #include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
@@ -121,6 +122,11 @@ Result<> Service::start() {
   auto gateway = gateway::Gateway::start(contexts, settings_, *monitor_, cache_);
   if (!gateway) return std::unexpected(std::move(gateway).error());
   gateway_ = *std::move(gateway);
+  const http::RewriteStore store(settings_->data_dir);
+  gateway_->keep_rewrites(store.load(), [store](const std::vector<pipeline::RewriteReport>& rewrites) {
+    if (const auto saved = store.save(rewrites); !saved)
+      log::error("the ledger of rewrites could not be saved", {{"reason", saved.error().message}});
+  });
   if (settings_->performance_monitoring_enabled) make_watch();
   if (auto started = start_http(); !started) return started;
   if (auto started = cores_.start(); !started) return started;
@@ -220,6 +226,7 @@ Result<> Service::start_http() {
                                       .join_optimization = settings->enable_join_optimization,
                                       .budget = settings->max_query_optimization_time_ms};
           },
+      .rewrites = gateway_->rewrites(),
       .api_keys = {.hashes = http::split_hashes(settings_->api_key_hashes),
                    .only_loopback = is_loopback(settings_->http_host)},
       .watch = watch_,

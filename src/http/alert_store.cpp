@@ -1,10 +1,5 @@
 #include "http/alert_store.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -13,6 +8,7 @@
 #include "base/log.hpp"
 #include "http/json_read.hpp"
 #include "http/json_write.hpp"
+#include "http/replace_file.hpp"
 
 namespace millrace::http {
 namespace {
@@ -80,27 +76,6 @@ Alert of_file(AlertInFile alert) {
           .resolved_at = alert.resolved_at ? std::optional(of_ms(*alert.resolved_at)) : std::nullopt};
 }
 
-Result<> fail_with_errno(std::string what) { return fail(std::move(what) + ": " + std::strerror(errno)); }
-
-/// Until it is on the disk.
-Result<> write_file(const std::string& path, std::string_view text) {
-  constexpr mode_t for_us_only = 0600;
-  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, for_us_only);
-  if (file < 0) return fail_with_errno("could not write " + path);
-  Result<> done;
-  while (!text.empty() && done) {
-    const ssize_t written = ::write(file, text.data(), text.size());
-    if (written > 0) {
-      text.remove_prefix(static_cast<std::size_t>(written));
-    } else if (errno != EINTR) {
-      done = fail_with_errno("could not write " + path);
-    }
-  }
-  if (done && fsync(file) != 0) done = fail_with_errno("could not write " + path);
-  close(file);
-  return done;
-}
-
 }  // namespace
 
 AlertStore::AlertStore(std::string folder) : path_(folder.empty() ? "" : std::move(folder) + "/alerts.json") {}
@@ -129,10 +104,7 @@ Result<> AlertStore::save(const StoredAlerts& stored) const {
   if (path_.empty()) return {};
   AlertsFile all{.version = stored.version, .rules = stored.rules, .alerts = {}};
   for (const Alert& alert : stored.alerts) all.alerts.push_back(to_file(alert));
-  const std::string next = path_ + ".next";
-  if (auto written = write_file(next, to_json(all)); !written) return written;
-  if (rename(next.c_str(), path_.c_str()) != 0) return fail_with_errno("could not replace " + path_);
-  return {};
+  return replace_file(path_, to_json(all));
 }
 
 }  // namespace millrace::http

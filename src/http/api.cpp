@@ -14,6 +14,7 @@
 #include "http/page_api.hpp"
 #include "http/performance_api.hpp"
 #include "http/recommendations_api.hpp"
+#include "http/rewrites_api.hpp"
 #include "http/stream_metrics.hpp"
 
 namespace millrace::http {
@@ -90,6 +91,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
         return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version, sources.cache.get(), refusals,
                                            invalidations) +
                               stream_metrics_text(sources.change_streams()) +
+                              (sources.rewrites ? rewrite_metrics_text(*sources.rewrites) : "") +
                               (!sources.executor ? "" : execution_metrics_text(sources.executor->figures(now_ns()))) +
                               (sources.watch && sources.live
                                    ? performance_metrics_text(*sources.watch, sources.channels, *sources.live)
@@ -103,6 +105,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
   add_analysis(table, analysts);
   add_optimization(table, analysts, sources.rewriting);
   add_recommendations(table, analysts, sources.monitor, sources.what_if);
+  add_rewrites(table, sources.rewrites);
   auto router = table.router("Millrace", sources.version);
   add_page(*router);
   return router;

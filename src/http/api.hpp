@@ -21,6 +21,7 @@
 #include "optimizer/rewriter.hpp"
 #include "pipeline/read_cache.hpp"
 #include "pipeline/reported_queries.hpp"
+#include "pipeline/rewrites.hpp"
 
 namespace millrace::http {
 
@@ -49,6 +50,8 @@ struct Sources {
   WhatIfOpener what_if = {};
   /// What of rewriting is switched on; asked from any thread.
   std::function<optimizer::Options()> rewriting = [] { return optimizer::Options(); };
+  /// What is rewritten on the wire. Null: nothing can be.
+  const pipeline::Rewrites* rewrites = nullptr;
   ApiKeys api_keys = {};
   /// Alerts and anomalies. Null: performance isn't watched.
   std::shared_ptr<PerformanceWatch> watch = {};

@@ -1,0 +1,234 @@
+"""Statements of the wire that are rewritten, once they were tried both ways, and for as long as that is right."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+from wire import Client, bind, describe, eventually, execute, parse, query, SYNC
+
+from harness import Millrace, PostgreSQL
+
+# With so little memory NOT IN reads its list for each row.
+POSTGRESQL = {"log_statement": "all", "max_connections": 50, "work_mem": "64kB"}
+SCHEMA = (
+    "CREATE TABLE users (id int PRIMARY KEY, email text NOT NULL UNIQUE, created_at timestamp NOT NULL, note text);"
+    "INSERT INTO users SELECT i, 'u' || i, timestamp '2024-01-01' + i * interval '20 seconds', repeat('x', 40)"
+    " FROM generate_series(1, 150000) i;"
+    "CREATE INDEX ON users (created_at);"
+    "CREATE TABLE visits (id int PRIMARY KEY, user_id int NOT NULL, page text);"
+    "INSERT INTO visits SELECT i, 1 + i * 7 % 150000, 'p' || i % 50 FROM generate_series(1, 60000) i;"
+    "CREATE INDEX ON visits (user_id);"
+    "CREATE TABLE bought (id int PRIMARY KEY, user_id int NOT NULL);"
+    "INSERT INTO bought SELECT i, i * 3 FROM generate_series(1, 6000) i;"
+    "CREATE ROLE ada LOGIN; GRANT SELECT ON users TO ada;"
+    "ANALYZE;"
+)
+SETTINGS: dict[str, str | int] = {"CACHE_CONSISTENCY_LEVEL": "eventual", "CACHE_DEFAULT_TTL_SECONDS": 1, "POOL_SIZE": 8}
+NO_CACHE = "/* millrace: cache=off */ "
+DAY = "SELECT id, email FROM users WHERE created_at::date = '2024-01-05'"
+COUNTED = "SELECT u.id FROM users u WHERE u.id < 20000 AND (SELECT count(*) FROM visits v WHERE v.user_id = u.id AND v.page = $1) > 0"
+NEVER = "SELECT u.id FROM users u WHERE u.id < 400 AND u.id NOT IN (SELECT b.user_id FROM bought b WHERE b.id > $1)"
+
+Use = Callable[[], object]
+
+
+@pytest.fixture(scope="module")
+def millrace(postgres: PostgreSQL, pool_mode: str) -> Iterator[Millrace]:
+    with Millrace(postgres, {"POOL_MODE": pool_mode, **SETTINGS}) as server:
+        yield server
+
+
+def ledger(millrace: Millrace) -> dict[str, Any]:
+    connection = millrace.http_connection()
+    connection.request("GET", "/api/v1/optimization/rewrites")
+    answer = connection.getresponse()
+    found = json.loads(answer.read())
+    connection.close()
+    assert answer.status == 200, found
+    return found
+
+
+def case(millrace: Millrace, sql: str, user: str = "postgres") -> dict[str, Any]:
+    """What the ledger holds of the statement."""
+    found = [one for one in ledger(millrace)["rewrites"] if one["query"] == sql and one["user"] == user]
+    return found[0] if found else {"state": "none", "reason": "", "uses": 0}
+
+
+def until(millrace: Millrace, sql: str, states: tuple[str, ...], use: Use, user: str = "postgres") -> dict[str, Any]:
+    """Uses it until its state is one of these."""
+
+    def is_there() -> bool:
+        use()
+        return case(millrace, sql, user)["state"] in states
+
+    eventually(is_there)
+    return case(millrace, sql, user)
+
+
+def connect(server: PostgreSQL | Millrace, **options: Any) -> psycopg.Connection[Any]:
+    return psycopg.connect(server.dsn(), autocommit=True, **options)
+
+
+def described(cursor: psycopg.Cursor[Any]) -> list[tuple[Any, ...]]:
+    return [tuple(column) for column in cursor.description or ()]
+
+
+def of_psycopg(sql: str) -> str:
+    return NO_CACHE + sql.replace("$1", "%s")
+
+
+def lines_with(postgres: PostgreSQL, part: str) -> int:
+    return sum(part in line for line in postgres.log.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("sql", "values", "part"),
+    [
+        (DAY, [], "created_at >= '2024-01-05'"),  # first by the simple protocol; psycopg prepares it after some uses
+        (COUNTED, ["p7"], "EXISTS (SELECT 1 FROM visits"),
+        (NEVER, [100], "NOT EXISTS"),
+    ],
+)
+def test_what_is_slow_is_rewritten_after_some_uses(
+    millrace: Millrace, postgres: PostgreSQL, sql: str, values: list[Any], part: str
+) -> None:
+    with connect(millrace) as client, connect(postgres) as direct:
+        expected = direct.execute(of_psycopg(sql), values or None)
+        rows, columns = sorted(expected.fetchall()), described(expected)
+
+        def use() -> None:
+            got = client.execute(of_psycopg(sql), values or None)
+            assert described(got) == columns
+            assert sorted(got.fetchall()) == rows
+
+        said = until(millrace, sql, ("active",), use)
+        assert said["rules"] and part in said["rewritten"]
+        assert said["runs_compared"] >= 3 and said["mismatches"] == 0
+        assert said["after_ms"] < said["before_ms"]
+        sent, uses = lines_with(postgres, part), said["uses"]
+        for _ in range(4):
+            use()
+        assert lines_with(postgres, part) >= sent + 4
+        assert case(millrace, sql)["uses"] >= uses + 4
+        with client.transaction():
+            use()
+        assert case(millrace, sql)["uses"] >= uses + 5
+        explained = dict(client.execute("EXPLAIN (MILLRACE) " + of_psycopg(sql), values or None).fetchall())
+        assert explained["rewrite"] == "active" and explained["rewritten"] == said["rewritten"]
+
+
+def test_asyncpg_has_the_same_rows_in_its_own_formats(millrace: Millrace, postgres: PostgreSQL) -> None:
+    sql = COUNTED + " AND u.note = $2"
+
+    async def main() -> None:
+        direct = await asyncpg.connect(postgres.dsn())
+        client = await asyncpg.connect(millrace.dsn(), statement_cache_size=0)
+        rows = sorted(await direct.fetch(sql, "p9", "x" * 40))
+        text = NO_CACHE + sql
+
+        async def use() -> None:
+            assert sorted(await client.fetch(text, "p9", "x" * 40)) == rows
+
+        while case(millrace, sql)["state"] != "active":
+            await use()
+        uses = case(millrace, sql)["uses"]
+        for _ in range(3):
+            await use()
+        assert case(millrace, sql)["uses"] >= uses + 3
+        prepared = await client.prepare(text)  # and what is prepared once
+        for _ in range(3):
+            assert sorted(await prepared.fetch("p9", "x" * 40)) == rows
+        assert case(millrace, sql)["uses"] >= uses + 6
+        await client.close()
+        await direct.close()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_it_can_be_turned_off(millrace: Millrace) -> None:
+    sql = DAY.replace("05", "06")
+    with connect(millrace) as client:
+        until(millrace, sql, ("active",), lambda: client.execute(NO_CACHE + sql, prepare=False).fetchall())
+        uses = case(millrace, sql)["uses"]
+        client.execute("/* millrace: cache=off, rewrite=off */ " + sql, prepare=False).fetchall()
+        client.execute("SET millrace.rewrite = off")
+        client.execute(NO_CACHE + sql, prepare=False).fetchall()
+        assert case(millrace, sql)["uses"] == uses
+        client.execute("SET millrace.rewrite = on")
+        client.execute(NO_CACHE + sql, prepare=False).fetchall()
+        assert case(millrace, sql)["uses"] == uses + 1
+        with connect(millrace, options="-c millrace.rewrite=off") as other:
+            other.execute(NO_CACHE + sql, prepare=False).fetchall()
+        assert case(millrace, sql)["uses"] == uses + 1
+
+
+def test_what_nothing_can_be_done_about_is_said(millrace: Millrace) -> None:
+    sql = "SELECT count(DISTINCT u.note) FROM users u JOIN users w USING (id)"
+    with connect(millrace) as client:
+        said = until(millrace, sql, ("rejected",), lambda: client.execute(NO_CACHE + sql).fetchall())
+        assert said["reason"] and said["uses"] == 0
+
+
+def test_only_what_reads_committed_data_is_rewritten(millrace: Millrace) -> None:
+    sql = DAY.replace("05", "07")
+    with connect(millrace) as client:
+        rows = client.execute(NO_CACHE + sql, prepare=False).fetchall()
+        until(millrace, sql, ("active",), lambda: client.execute(NO_CACHE + sql, prepare=False).fetchall())
+        uses = case(millrace, sql)["uses"]
+        for begin in ("BEGIN ISOLATION LEVEL REPEATABLE READ", "BEGIN; CREATE TEMP TABLE t (a int) ON COMMIT DROP"):
+            client.execute(begin)
+            assert client.execute(NO_CACHE + sql, prepare=False).fetchall() == rows
+            client.execute("ROLLBACK")
+        assert case(millrace, sql)["uses"] == uses
+        assert case(millrace, sql)["state"] == "active"
+
+
+@pytest.mark.parametrize("way", ["through", "past"])
+def test_what_the_proof_stands_on_may_go_at_any_moment(millrace: Millrace, postgres: PostgreSQL, way: str) -> None:
+    """NOT IN of what holds a NULL gives no row; what it is rewritten as, while there can't be one, would give some."""
+    sql = NEVER.replace("$1", "5" if way == "past" else "6")
+    stop = threading.Event()
+    wrong: list[int] = []
+    seen = {0: 0, 1: 0}
+
+    def read() -> None:
+        with connect(millrace) as client:
+            while not stop.is_set():
+                client.execute("BEGIN")
+                # The same moment, as the table is locked by what has read it.
+                rows = len(client.execute(NO_CACHE + sql).fetchall())
+                nulls = client.execute(NO_CACHE + "SELECT count(*) FROM bought WHERE user_id IS NULL AND id > 7").fetchone()
+                client.execute("COMMIT")
+                assert nulls
+                seen[nulls[0]] += 1
+                if (rows > 0) != (nulls[0] == 0):
+                    wrong.append(rows)
+
+    with connect(millrace) as client:
+        until(millrace, sql, ("active",), lambda: client.execute(NO_CACHE + sql).fetchall())
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    with connect(millrace if way == "through" else postgres) as owner:
+        owner.execute("SET lock_timeout = '30s'")
+        for _ in range(2):
+            until(millrace, sql, ("active",), lambda: None)
+            with owner.transaction():
+                owner.execute("ALTER TABLE bought ALTER user_id DROP NOT NULL")
+                owner.execute("INSERT INTO bought VALUES (1000000, NULL)")
+            eventually(lambda before=seen[1]: seen[1] > before + 5)
+            with owner.transaction():
+                owner.execute("DELETE FROM bought WHERE id = 1000000")
+                owner.execute("ALTER TABLE bought ALTER user_id SET NOT NULL")
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert not wrong
+    assert case(millrace, sql)["uses"] > 0
