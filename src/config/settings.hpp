@@ -83,6 +83,7 @@ struct Settings {
 
   // Query optimization
   bool query_optimization_enabled = true;
+  bool enable_traffic_rewriting = false;
   bool enable_automatic_query_rewriting = true;
   bool enable_predicate_pushdown = true;
   bool enable_join_optimization = true;

@@ -182,6 +182,9 @@ std::vector<Group> groups() {
        {
            {"QUERY_OPTIMIZATION_ENABLED", Switch{&Settings::query_optimization_enabled}, optimizer,
             "Optimize queries at all."},
+           {"ENABLE_TRAFFIC_REWRITING", Switch{&Settings::enable_traffic_rewriting}, reload,
+            "Send what passes in another way where that was proved to be the same and measured to be quicker "
+            "(docs/rewriting.md), not only what optimize-query is asked; with ENABLE_AUTOMATIC_QUERY_REWRITING."},
            {"ENABLE_AUTOMATIC_QUERY_REWRITING", Switch{&Settings::enable_automatic_query_rewriting}, reload,
             "Rewrite a query where the result is proved to be the same."},
            {"ENABLE_PREDICATE_PUSHDOWN", Switch{&Settings::enable_predicate_pushdown}, reload,

@@ -152,7 +152,7 @@ TEST(ConcurrencyLimit, TheCeilingFallsWhateverIsTried) {
     for (int i = 0; i < 40; ++i) {
       const auto begun = now;
       now += 2'000'000'000;
-      limit.end({.begun = begun, .now = now, .ended = 1000, .size = 1000, .saturated = true});
+      limit.end({.ended = 1000, .size = 10, .saturated = true, .begun = begun, .now = now});
       auto falls = limit;
       falls.set_most(1);
       EXPECT_EQ(falls.limit(), 1u);

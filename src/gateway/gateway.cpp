@@ -113,7 +113,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
   if (cache) {
     made->prover_ =
         std::make_unique<RewriteProver>(*cores.front(), *made->shared_, *made->catalogs_, made->shared_->rewrites);
-    made->shared_->rewrites.turn(settings->enable_automatic_query_rewriting);
+    made->shared_->rewrites.turn(settings->enable_automatic_query_rewriting && settings->enable_traffic_rewriting);
   }
   const sql::ParseLimits parse_limits{.max_bytes = static_cast<std::size_t>(settings->max_parsed_statement_kb) * 1024};
   for (std::size_t index = 0; index < cores.size(); ++index) {
@@ -210,7 +210,7 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
   shared_->follow(std::move(*rules));
   shared_->pools.reconfigure(std::move(*address), way(*before) != way(*settings), limits_of(*settings));
   if (shared_->read_cache) {
-    shared_->rewrites.turn(settings->enable_automatic_query_rewriting);
+    shared_->rewrites.turn(settings->enable_automatic_query_rewriting && settings->enable_traffic_rewriting);
     shared_->read_cache->set_ttl(settings->cache_default_ttl_seconds);
     shared_->read_cache->set_bound(settings->cache_bounded_staleness_ms);
     if (way(*before) != way(*settings)) {

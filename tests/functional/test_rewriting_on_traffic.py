@@ -30,7 +30,7 @@ SCHEMA = (
     "CREATE ROLE ada LOGIN; GRANT SELECT ON users TO ada;"
     "ANALYZE;"
 )
-SETTINGS: dict[str, str | int] = {"CACHE_CONSISTENCY_LEVEL": "eventual", "CACHE_DEFAULT_TTL_SECONDS": 1, "POOL_SIZE": 8}
+SETTINGS: dict[str, str | int] = {"ENABLE_TRAFFIC_REWRITING": "true", "CACHE_CONSISTENCY_LEVEL": "eventual", "CACHE_DEFAULT_TTL_SECONDS": 1, "POOL_SIZE": 8}
 NO_CACHE = "/* millrace: cache=off */ "
 DAY = "SELECT id, email FROM users WHERE created_at::date = '2024-01-05'"
 COUNTED = "SELECT u.id FROM users u WHERE u.id < 20000 AND (SELECT count(*) FROM visits v WHERE v.user_id = u.id AND v.page = $1) > 0"
