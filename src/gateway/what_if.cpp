@@ -74,15 +74,11 @@ std::vector<std::string> texts(const std::optional<std::string>& array) {
 
 class Session final : public optimizer::WhatIf {
  public:
-  Session(asio::io_context& io, std::shared_ptr<backend::Pool> pool, backend::Pool::Connection server)
-      : io_(io), pool_(std::move(pool)), server_(std::move(server)) {}
+  Session(asio::io_context& io, backend::Pool::Connection server) : io_(io), server_(std::move(server)) {}
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session() override {
-    asio::post(io_, [pool = pool_, server = server_] {
-      server->close();
-      pool->give_back(server);
-    });
+    asio::post(io_, [server = server_] { server->close(); });
   }
 
   /// On the thread of `io`.
@@ -135,8 +131,10 @@ class Session final : public optimizer::WhatIf {
     const auto widths = ask(std::string(what_if_sql::widths), {json::serialize(asked)});
     if (!widths) return std::unexpected(widths.error());
     for (const auto& row : *widths)
-      facts.widths.push_back(
-          {.schema = text(row[0]), .table = text(row[1]), .column = text(row[2]), .bytes = number(row[3])});
+      facts.widths.push_back({.schema = text(row[0]),
+                              .table = text(row[1]),
+                              .column = optimizer::quoted_identifier(text(row[2])),
+                              .bytes = number(row[3])});
     return facts;
   }
 
@@ -238,7 +236,6 @@ class Session final : public optimizer::WhatIf {
   }
 
   asio::io_context& io_;
-  const std::shared_ptr<backend::Pool> pool_;
   const backend::Pool::Connection server_;
   std::string schema_;                           ///< HypoPG's; "": it isn't there
   std::map<std::size_t, std::string> prepared_;  ///< what asks for the plan, by the statement's number
@@ -250,11 +247,13 @@ class Session final : public optimizer::WhatIf {
 asio::awaitable<Result<std::shared_ptr<optimizer::WhatIf>>> open_what_if(asio::io_context& io, backend::Pools& pools,
                                                                          config::DatabaseUrl url) {
   const auto pool = pools.get(url.user, url.database, backend::Pools::Purpose::own);
-  if (!url.password.empty()) pool->set_credential(pgwire::PlainPassword{url.password});
+  pgwire::ServerCredential credential;
+  if (!url.password.empty()) credential = pgwire::PlainPassword{url.password};
   const auto startup = pool->intern({{"user", url.user}, {"database", url.database}, {"application_name", "millrace"}});
-  const auto taken = co_await pool->take(io, startup, {});
-  if (!taken) co_return std::unexpected(taken.error().error);
-  const auto session = std::make_shared<Session>(io, pool, *taken);
+  const auto opened = co_await pool->open_apart(io, startup, std::move(credential));
+  if (!opened) co_return std::unexpected(opened.error().error);
+  (*opened)->start_reading();
+  const auto session = std::make_shared<Session>(io, *opened);
   if (auto begun = co_await session->begin(); !begun) co_return std::unexpected(std::move(begun).error());
   co_return session;
 }

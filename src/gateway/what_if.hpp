@@ -8,7 +8,7 @@
 
 namespace millrace::gateway {
 
-/// Asks the database, as DATABASE_URL's user, on a connection of Millrace's own which ends with the object; with it
+/// Asks the database, as DATABASE_URL's user, on a connection that no pool has and that ends with the object. With it
 /// ends what HypoPG holds, which keeps its indexes in the session's memory. The session can only read, each question is
 /// a transaction of its own, so no lock outlives it, and planning has two seconds. Partial indexes are shown to HypoPG
 /// as whole ones that begin with the column that their condition is about: in HypoPG up to 1.4 partial ones can bring

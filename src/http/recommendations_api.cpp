@@ -1,5 +1,8 @@
 #include "http/recommendations_api.hpp"
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_future.hpp>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -122,11 +125,12 @@ asio::awaitable<Reply<RecommendationsAnswer>> recommend(Shared shared, Recommend
                           "asked for answers from memory",
                       {{"Retry-After", "2"}});
   }
-  auto search_path = pipeline::search_path_of(scope, *snapshot).value_or(std::vector<std::string>{"public"});
-  auto server = co_await shared->open(key.first);
-  if (!server) co_return unavailable("PostgreSQL can't be asked: " + server.error().message);
+  const auto search_path = pipeline::search_path_of(scope, *snapshot).value_or(std::vector<std::string>{"public"});
+  const auto io = co_await asio::this_coro::executor;
   const auto outcome = co_await shared->worker.run([&]() -> Outcome {
     if (auto known = shared->kept.find(key)) return known;
+    const auto server = asio::co_spawn(io, shared->open(key.first), asio::use_future).get();
+    if (!server) return fail("PostgreSQL can't be asked: " + server.error().message);
     auto made = advised(*shared, **server, *snapshot, search_path, key);
     if (made) shared->kept.keep(key, *made);
     return made;

@@ -134,6 +134,14 @@ class Finder {
     return renamed ? "" : quoted_identifier(column.column->name);
   }
 
+  /// Whether a btree can be on it, as far as that is certain.
+  bool has_order(Oid type) const {
+    constexpr auto without = std::to_array<Oid>({json, xml, 28, 29, 600, 601, 602, 603, 604, 628, 718});  // xid, points
+    if (std::ranges::find(without, type) != without.end()) return false;
+    const auto* known = analysis_.snapshot().type(type);
+    return known == nullptr || known->built_in || known->kind == 'e' || known->kind == 'd' || known->category == 'S';
+  }
+
   /// Whether nothing in it is of the level's own rows.
   bool is_value(Node* node) {
     bool own = false;
@@ -189,8 +197,9 @@ class Finder {
   std::optional<Operand> operand_of(Node* node) {
     if (node == nullptr) return std::nullopt;
     if (const auto column = own_column(node)) {
-      if (table_of(column->source) == nullptr) return std::nullopt;
-      return Operand{.source = column->source, .column = column->column, .key = key_of(*column)};
+      auto key = key_of(*column);
+      if (table_of(column->source) == nullptr || key.empty() || !has_order(column->column->type)) return std::nullopt;
+      return Operand{.source = column->source, .column = column->column, .key = std::move(key)};
     }
     if (node->node_case != PG_QUERY__NODE__NODE_FUNC_CALL && node->node_case != PG_QUERY__NODE__NODE_A_EXPR)
       return std::nullopt;

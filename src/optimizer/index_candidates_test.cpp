@@ -129,6 +129,8 @@ TEST_F(IndexCandidates, NoneWhereNoneWouldServe) {
         "SELECT * FROM orders", "SELECT * FROM orders WHERE status <> 'x'",  //
         "SELECT * FROM orders WHERE note LIKE '%x'",                         //
         "SELECT * FROM logs WHERE at = now()",                               // partitioned
+        "SELECT * FROM users WHERE config IS NULL",                          // json has no order
+        "SELECT * FROM users AS u (a, b, c, d) WHERE c = 'x'",               // by other names
         "SELECT * FROM nobody WHERE a = 1", "WITH orders AS (SELECT 1 AS status) SELECT * FROM orders WHERE status = 1",
         "SELECT * FROM orders o, orders p WHERE o.status || p.status = 'x'", "SHOW TimeZone", "SELECT 1; SELECT 2"})
     EXPECT_EQ(names(text), Names{}) << text;

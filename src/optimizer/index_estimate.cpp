@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "optimizer/identifier.hpp"
-
 namespace millrace::optimizer {
 namespace {
 
@@ -12,7 +10,7 @@ constexpr double page = 8192, fill = 0.9, tuple_overhead = 12, usual_width = 16;
 
 double width_of(const IndexCandidate& index, std::string_view key, const IndexFacts& facts) {
   const auto found = std::ranges::find_if(facts.widths, [&](const ColumnWidth& one) {
-    return one.schema == index.schema && one.table == index.table && quoted_identifier(one.column) == key;
+    return one.schema == index.schema && one.table == index.table && one.column == key;
   });
   return found == facts.widths.end() ? usual_width : std::max(found->bytes, 1.0);
 }

@@ -37,8 +37,9 @@ struct ExistingIndex {
 };
 
 struct ColumnWidth {
-  std::string schema, table, column;  ///< without quotes
-  double bytes = 0;                   ///< on average
+  std::string schema, table;  ///< without quotes
+  std::string column;         ///< as SQL has it
+  double bytes = 0;           ///< on average
 };
 
 struct IndexFacts {

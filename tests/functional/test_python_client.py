@@ -271,6 +271,45 @@ def test_what_may_be_told_of_a_query(url: str) -> None:
                 monitor.track_query_execution(*wrong)
 
 
+def test_what_is_recommended(url: str, millrace: Millrace, postgres: PostgreSQL) -> None:
+    from millrace import UnavailableError
+    from millrace.query_optimization_engine import (
+        OptimizationRecommendation,
+        RecommendationType,
+        get_query_optimization_engine,
+        get_sync_query_optimization_engine,
+    )
+
+    postgres.admin(
+        "CREATE TABLE visits (page int, at int); INSERT INTO visits SELECT i, i FROM generate_series(1, 20000) i; ANALYZE visits"
+    )
+    with connect(millrace) as client:
+        for _ in range(3):
+            client.rows("SELECT at FROM visits WHERE page = 7")
+
+    def asked(budget_mb: int) -> list[OptimizationRecommendation]:
+        try:
+            with get_sync_query_optimization_engine() as sync:
+                return sync.get_optimization_recommendations("visits", budget_mb=budget_mb)
+        except UnavailableError:  # nothing was recorded yet
+            return []
+
+    budgets = iter(range(10, 1000))  # an answer is kept
+    eventually(lambda: asked(next(budgets)), what="a recommendation")
+
+    async def run() -> None:
+        engine = get_query_optimization_engine()
+        [said] = await engine.get_optimization_recommendations("public.visits", budget_mb=next(budgets))
+        assert said.type is RecommendationType.QUERY_OPTIMIZATION and said.implementation_effort == "Low"
+        assert said.index and said.index.table_name == said.table_name == "public.visits"
+        assert said.index.columns == ["page"] and said.sql_changes == [said.index.sql_statement]
+        assert said.index.queries[0].cost_after < said.index.queries[0].cost_before and not said.index.measured
+        assert await engine.get_optimization_recommendations("nobody") == []
+        await engine.aclose()
+
+    asyncio.run(run())
+
+
 def test_what_json_can_say(url: str) -> None:
     from millrace import InvalidRequestError, SyncIntelligentCacheManager
 
