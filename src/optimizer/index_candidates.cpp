@@ -415,6 +415,13 @@ class Finder {
     });
   }
 
+  static bool is_key(const catalog::Relation& relation, const Keys& columns) {
+    return std::ranges::any_of(relation.keys, [&](const std::vector<std::string>& key) {
+      return key.size() == columns.size() &&
+             std::ranges::all_of(key, [&](const std::string& name) { return has(columns, quoted_identifier(name)); });
+    });
+  }
+
   void add_candidate(IndexCandidate index) {
     if (found_.candidates.size() >= most_candidates) return;
     if (std::ranges::find(found_.candidates, index) == found_.candidates.end())
@@ -439,23 +446,25 @@ class Finder {
     if (keys.size() > most_keys) keys.resize(most_keys);
     if (keys.empty()) return;
     IndexCandidate index{.schema = table.relation->schema, .table = table.relation->name, .columns = keys};
-    // What a unique key has found needs no further column to be found by.
-    const bool is_unique_before = has_key(*table.relation, {keys.begin(), keys.end() - 1});
-    if (!is_unique_before) add_candidate(index);
-    if (covering) {
-      index.include = included(table, keys);
-      const bool plain = std::ranges::none_of(keys, [](const auto& key) { return key.contains('('); });
-      if (!index.include.empty() && plain) add_candidate(index);
-      index.include.clear();
-    }
+    // What a unique key has found needs no further column to be found by, nor a second index to find it.
+    if (has_key(*table.relation, {keys.begin(), keys.end() - 1}) || is_key(*table.relation, keys)) return;
+    add_candidate(index);
+    const bool plain = std::ranges::none_of(keys, [](const auto& key) { return key.contains('('); });
+    const auto more = covering && plain ? included(table, keys) : Keys{};
+    const auto add_covering = [&](IndexCandidate covers) {
+      covers.include = more;
+      std::erase(covers.include, covers.where_column);
+      if (!covers.include.empty()) add_candidate(std::move(covers));
+    };
+    add_covering(index);
     for (const auto& [where, column] : table.predicates) {
       auto partial = index;
       std::erase(partial.columns, column);
-      if (partial.columns.empty() || has_key(*table.relation, {partial.columns.begin(), partial.columns.end() - 1}))
-        continue;
+      if (partial.columns.empty() || is_key(*table.relation, partial.columns)) continue;
       partial.where = where;
       partial.where_column = column;
-      add_candidate(std::move(partial));
+      add_candidate(partial);
+      add_covering(std::move(partial));
     }
   }
 

@@ -112,6 +112,20 @@ TEST_F(IndexCandidates, PartialOnesForBooleansAndNulls) {
     EXPECT_FALSE(name.contains("WHERE")) << name;
 }
 
+TEST_F(IndexCandidates, ColumnsThatAreOnlyRead) {
+  const auto all = names("SELECT note, total FROM orders WHERE status = $1");
+  EXPECT_TRUE(all.contains("public.orders (status) INCLUDE (note, total)"));
+  EXPECT_TRUE(names("SELECT email FROM users WHERE NOT active AND plan = $1")
+                  .contains("public.users (plan) INCLUDE (email) WHERE NOT active"));
+  for (const char* text : {"SELECT * FROM orders WHERE status = $1", "SELECT o FROM orders o WHERE status = $1",
+                           "SELECT config FROM users WHERE plan = $1"}) {
+    for (const auto& name : names(text)) EXPECT_FALSE(name.contains("INCLUDE")) << name;
+  }
+  // A second index with the primary key's column would find what that one finds.
+  for (const auto& name : names("SELECT u.plan FROM orders o JOIN users u ON u.id = o.user_id WHERE o.status = $1"))
+    EXPECT_FALSE(name.starts_with("public.users")) << name;
+}
+
 TEST_F(IndexCandidates, OfUpdateAndDeleteByTheirConditions) {
   EXPECT_TRUE(names("UPDATE orders SET total = 0 WHERE status = 'x'").contains("public.orders (status)"));
   EXPECT_TRUE(names("DELETE FROM orders o USING users u WHERE u.id = o.user_id AND u.plan = 'x'")
