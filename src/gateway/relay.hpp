@@ -54,7 +54,7 @@ class Relay {
     std::shared_ptr<executor::AdaptiveQueryExecutor> executor = {};  ///< null: nothing waits for a turn
     executor::TemplateTimes* times = nullptr;                        ///< its core's, if there is an executor
     std::chrono::nanoseconds query_timeout{0};                       ///< of queries whose client says nothing; 0: none
-    bool rewriting = false;                 ///< its statements may be rewritten, where the client doesn't say
+    bool rewriting = false;  ///< its statements may be rewritten, where the client doesn't say
   };
 
   Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options);

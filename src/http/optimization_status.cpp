@@ -42,7 +42,8 @@ OptimizationStatus optimization_status(const MonitorSnapshot& snapshot, std::str
                  .queries = queries_of(snapshot)};
   status.change_streams = std::move(change_streams);
   status.warnings = {
-      "optimization engine: its figures are null; what is rewritten on traffic, if it is (ENABLE_TRAFFIC_REWRITING), is at /optimization/rewrites",
+      "optimization engine: its figures are null; what is rewritten on traffic, if it is (ENABLE_TRAFFIC_REWRITING), "
+      "is at /optimization/rewrites",
       "executor: not in this version; there is no circuit breaker, no thread pool and no clean-up to report",
   };
   return status;
