@@ -31,13 +31,13 @@ std::shared_ptr<const Table> table_of(Oid key_type = int4, Oid value_type = int4
 
 Row row(const Text& key, const Text& value) {
   pgoutput::Tuple tuple;
-  for (const auto& text : {key, value}) {
-    if (!text) {
+  for (const Text* text : {&key, &value}) {
+    if (!*text) {
       tuple.push_back({.kind = ValueKind::null});
-    } else if (*text == unchanged) {
+    } else if (**text == unchanged) {
       tuple.push_back({.kind = ValueKind::unchanged});
     } else {
-      tuple.push_back({.kind = ValueKind::text, .data = pgwire::as_bytes(*text)});
+      tuple.push_back({.kind = ValueKind::text, .data = pgwire::as_bytes(**text)});
     }
   }
   return Row(tuple);
