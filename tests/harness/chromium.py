@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import json
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
@@ -48,6 +50,7 @@ class Page:
         self._process = await asyncio.create_subprocess_exec(
             program, *_OPTIONS, f"--user-data-dir={self._folder}", "about:blank",
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
         )  # fmt: skip
         port = self._folder / "DevToolsActivePort"
         await self._wait(lambda: port.exists() and port.read_text().count("\n") == 1, "Chromium")
@@ -66,7 +69,7 @@ class Page:
         self._reader.cancel()
         await self._socket.close()
         with suppress(ProcessLookupError):
-            self._process.terminate()
+            os.killpg(self._process.pid, signal.SIGKILL)  # what was started is a script, which wouldn't tell the browser
         await self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
