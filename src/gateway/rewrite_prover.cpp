@@ -214,7 +214,7 @@ class Trial {
               fmt::format("{} has failed: {}", after ? "rewritten, it" : "as it is written, it", words_of(one.error()));
           co_return so_far;
         }
-        ran[after ? 1 : 0] = std::move(*one);
+        ran[after ? 1 : 0] = *one;
       }
       const auto& [before, after] = ran;
       ++so_far.runs_compared;
