@@ -319,26 +319,26 @@ def test_what_isnt_changed_stays(server: Server, table: str, column: str, change
         ("UPDATE things SET id = 70, name = NULL WHERE id = 7", {7}),
         ("DELETE FROM things WHERE id IN (7, 8)", {7, 8}),
         ("ANALYZE things; UPDATE things SET name = 'n5' WHERE id = 7", {5, 7}),
-        ("TRUNCATE things", set(range(40))),
+        ("TRUNCATE things", set(range(10))),
     ],
 )
 def test_what_isnt_told_is_known(server: Server, change: str, stale: set[int]) -> None:
     server.write(*filled("things"))
-    reads = [f"SELECT count(*), sum(big) FROM things WHERE name = 'n{i}'" for i in range(40)]
+    reads = [f"SELECT count(*), sum(big) FROM things WHERE name = 'n{i}'" for i in range(10)]
 
     def one_is_stale() -> bool:
         one_by_one(server, reads)
         server.write("UPDATE things SET big = big + 1 WHERE id = 9")
-        return one_by_one(server, reads) == [i != 9 for i in range(40)]
+        return one_by_one(server, reads) == [i != 9 for i in range(10)]
 
     eventually(one_is_stale)  # the table has been read
     before, *changes = change.split("; ")
-    server.write(before, *changes)
-    if changes:  # which may have been too soon after: it is known once the table was found to be the same
+    if changes:  # by which the table is described anew: it is known again once it was found to be the same
+        server.write(before)
+        server.write("UPDATE things SET big = 0 WHERE id = 8")
         eventually(one_is_stale)
-        server.write("UPDATE things SET name = 'n7' WHERE id = 7", "UPDATE things SET name = 'n5' WHERE id = 7")
-        assert {i for i, hit in enumerate(one_by_one(server, reads)) if not hit} == stale
-        return
+    eventually(lambda: all(one_by_one(server, reads)))
+    server.write(*(changes or [before]))
     assert {i for i, hit in enumerate(one_by_one(server, reads)) if not hit} == stale
 
 
@@ -389,7 +389,7 @@ def test_a_table_that_was_rewritten_is_read_again(server: Server) -> None:
 )
 def test_what_was_known_is_known_no_more(server: Server, table: str, changes: list[str]) -> None:
     server.write(f"DELETE FROM {table}", f"INSERT INTO {table} (id, x, team) SELECT i, 0, i % 10 FROM generate_series(0, 39) i")
-    reads = [f"SELECT id FROM {table} WHERE team = {i} ORDER BY id" for i in range(20)]
+    reads = [f"SELECT id FROM {table} WHERE team = {i} ORDER BY id" for i in (1, 3, 9, 15)]
 
     def one_is_stale() -> bool:
         one_by_one(server, reads)
@@ -400,7 +400,7 @@ def test_what_was_known_is_known_no_more(server: Server, table: str, changes: li
     for change in changes:
         server.write(*change.split("; "))
     eventually(one_is_stale)
-    one_by_one(server, reads)
+    eventually(lambda: all(one_by_one(server, reads)))
     server.write(f"UPDATE {table} SET team = 3 WHERE id = 1")
     for read in reads:
         assert server.through.ask(query(read)) == server.direct.ask(query(read))
