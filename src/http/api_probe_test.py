@@ -14,6 +14,8 @@ import pytest
 
 PROBE = os.environ["API_PROBE"]
 PREFIX = "/api/v1/optimization"
+# What is answered only by asking PostgreSQL, which there is none of here: tests/functional has it.
+ASK_A_SERVER = {f"{PREFIX}/recommendations"}
 # For the operations that want a body.
 INPUTS: dict[tuple[str, str], Any] = {
     ("post", "/api/v1/cache/invalidate"): {"patterns": ["nosuch"], "scope": "key_exact"},
@@ -74,7 +76,7 @@ def test_document_is_whole(api: httpx.Client) -> None:
             if "101" in operation["responses"]:
                 assert response.status_code == 426
                 continue
-            assert response.status_code in (200, 204)
+            assert response.status_code in ((503,) if path in ASK_A_SERVER else (200, 204))
             if response.content:
                 assert response.headers["content-type"].split(";")[0] in described["content"]
 
@@ -87,7 +89,7 @@ def test_answers_fit_the_document(api: httpx.Client) -> None:
     for path, methods in doc["paths"].items():
         for method, operation in methods.items():
             content = operation["responses"].get("200", {}).get("content", {}).get("application/json")
-            if content is None:
+            if content is None or path in ASK_A_SERVER:
                 continue
             schema = {"$ref": content["schema"]["$ref"], "components": doc["components"]}
             answer = api.request(method, with_parameters(method, path), json=INPUTS.get((method, path)))
