@@ -42,18 +42,23 @@ void Payoff::learn(std::atomic<float>& mean, std::int64_t ns) {
   mean.store(was == 0 ? now : was + (now - was) * part, std::memory_order_relaxed);
 }
 
-/// Most wait for nothing, and don't write then what other threads read.
-void Payoff::learn_wait(std::atomic<float>& mean, std::int64_t ns) {
-  const float was = mean.load(std::memory_order_relaxed);
-  if (was == 0 && ns == 0) return;
-  const float next = was + (static_cast<float>(ns) - was) * part;
-  mean.store(next < 1 ? 0 : next, std::memory_order_relaxed);
-}
-
 void Payoff::begin_counting(std::int64_t now) {
   hits_.store(0, std::memory_order_relaxed);
   misses_.store(0, std::memory_order_relaxed);
+  hits_waited_ns_.store(0, std::memory_order_relaxed);
+  misses_waited_ns_.store(0, std::memory_order_relaxed);
   counted_since_.store(now, std::memory_order_relaxed);
+}
+
+void Payoff::count_half(std::int64_t now, std::int64_t since) {
+  const auto halve = [](auto& count) {
+    count.store(count.load(std::memory_order_relaxed) / 2, std::memory_order_relaxed);
+  };
+  halve(hits_);
+  halve(misses_);
+  halve(hits_waited_ns_);
+  halve(misses_waited_ns_);
+  counted_since_.store(now - (now - since) / 2, std::memory_order_relaxed);
 }
 
 void Payoff::missed(std::int64_t now) {
@@ -69,14 +74,15 @@ void Payoff::missed(std::int64_t now) {
   if (counted * 1'000'000'000 < rarely * (now - since)) return begin_counting(now);
   if (known.pays()) {
     pause_ns_.store(0, std::memory_order_relaxed);
-    if (counted < window) return;
-    hits_.store(hits_.load(std::memory_order_relaxed) / 2, std::memory_order_relaxed);
-    misses_.store(misses_.load(std::memory_order_relaxed) / 2, std::memory_order_relaxed);
-    counted_since_.store(now - (now - since) / 2, std::memory_order_relaxed);
+    if (counted >= window) count_half(now, since);
     return;
   }
   const auto pause = std::clamp(pause_ns_.load(std::memory_order_relaxed) * 2, first_pause_ns, longest_pause_ns);
+  const auto looking = static_cast<double>(hit_ns_.load(std::memory_order_relaxed));
+  const auto filling = static_cast<double>(fill_ns_.load(std::memory_order_relaxed));
   last_ratio_.store(static_cast<float>(known.hit_ratio), std::memory_order_relaxed);
+  last_hit_wait_ns_.store(static_cast<float>(known.hit_ns - looking), std::memory_order_relaxed);
+  last_miss_wait_ns_.store(static_cast<float>(known.miss_extra_ns - looking - filling), std::memory_order_relaxed);
   pause_ns_.store(pause, std::memory_order_relaxed);
   passed_until_.store(now + pause, std::memory_order_relaxed);
   trial_began_.store(0, std::memory_order_relaxed);
@@ -86,22 +92,29 @@ void Payoff::missed(std::int64_t now) {
 /// Asking in vain takes about as long as a hit does beside waiting.
 PayoffFigures Payoff::figures() const {
   const double looking = hit_ns_.load(std::memory_order_relaxed);
+  const double asking_in_vain = looking + static_cast<double>(fill_ns_.load(std::memory_order_relaxed));
+  const double origin = origin_ns_.load(std::memory_order_relaxed);
   const auto hits = hits_.load(std::memory_order_relaxed);
-  const auto all = hits + misses_.load(std::memory_order_relaxed);
-  const double ratio = static_cast<double>(hits) / std::max(all, 1U);
+  const auto misses = misses_.load(std::memory_order_relaxed);
   const double last = last_ratio_.load(std::memory_order_relaxed);
-  return {.origin_ns = origin_ns_.load(std::memory_order_relaxed),
-          .hit_ns = looking + hit_wait_ns_.load(std::memory_order_relaxed),
-          .miss_extra_ns =
-              looking + fill_ns_.load(std::memory_order_relaxed) + miss_wait_ns_.load(std::memory_order_relaxed),
-          .hit_ratio = all < enough && last >= 0 ? last : ratio};
+  if (hits + misses < enough && last >= 0) {
+    return {.origin_ns = origin,
+            .hit_ns = looking + static_cast<double>(last_hit_wait_ns_.load(std::memory_order_relaxed)),
+            .miss_extra_ns = asking_in_vain + static_cast<double>(last_miss_wait_ns_.load(std::memory_order_relaxed)),
+            .hit_ratio = last};
+  }
+  const auto mean = [](const std::atomic<std::int64_t>& sum, std::uint32_t count) {
+    return static_cast<double>(sum.load(std::memory_order_relaxed)) / std::max(count, 1U);
+  };
+  return {.origin_ns = origin,
+          .hit_ns = looking + mean(hits_waited_ns_, hits),
+          .miss_extra_ns = asking_in_vain + mean(misses_waited_ns_, misses),
+          .hit_ratio = static_cast<double>(hits) / std::max(hits + misses, 1U)};
 }
 
 void Payoff::clear() {
   for (auto* const moment : {&passed_until_, &pause_ns_, &trial_began_}) moment->store(0, std::memory_order_relaxed);
-  for (auto* const mean : {&origin_ns_, &hit_ns_, &fill_ns_, &hit_wait_ns_, &miss_wait_ns_}) {
-    mean->store(0, std::memory_order_relaxed);
-  }
+  for (auto* const mean : {&origin_ns_, &hit_ns_, &fill_ns_}) mean->store(0, std::memory_order_relaxed);
   last_ratio_.store(-1, std::memory_order_relaxed);
   begin_counting(0);
 }

@@ -13,8 +13,8 @@
 namespace millrace::pipeline {
 
 /// What asking memory first has brought of late for one template: a statement with its constants taken out, in one
-/// database, at one level of consistency, as what is waited for is another at each. Times are in ns; means of the last
-/// few dozen.
+/// database, at one level of consistency, as what is waited for is another at each. Times are means, in ns: what is
+/// waited for by all that are counted in the ratio, as few wait, and those in crowds; the rest of the last few dozen.
 struct PayoffFigures {
   double origin_ns = 0;      ///< until the server has answered; 0: not known
   double hit_ns = 0;         ///< an answer from memory, with what it waits for: a proof, or somebody else's answer
@@ -46,13 +46,13 @@ class Payoff {
   std::int64_t tried_since() const { return passed_until_.load(std::memory_order_relaxed); }
 
   void hit() { add(hits_); }
-  void hit_waited(std::int64_t ns) { learn_wait(hit_wait_ns_, ns); }
+  void hit_waited(std::int64_t ns) { add_wait(hits_waited_ns_, ns); }
   void hit_took(std::int64_t ns) { learn(hit_ns_, ns); }  ///< beside waiting; of some
   /// It was stale, or pushed out, or for want of a proof the server is asked.
   void missed(std::int64_t now);
   void origin_took(std::int64_t ns) { learn(origin_ns_, ns); }
-  void missing_waited(std::int64_t ns) { learn_wait(miss_wait_ns_, ns); }  ///< in vain
-  void filling_took(std::int64_t ns) { learn(fill_ns_, ns); }              ///< beside looking up; of some
+  void missing_waited(std::int64_t ns) { add_wait(misses_waited_ns_, ns); }  ///< in vain
+  void filling_took(std::int64_t ns) { learn(fill_ns_, ns); }                ///< beside looking up; of some
 
   bool is_filling_known() const { return fill_ns_.load(std::memory_order_relaxed) != 0; }
 
@@ -65,19 +65,25 @@ class Payoff {
     count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
   static void learn(std::atomic<float>& mean, std::int64_t ns);
-  static void learn_wait(std::atomic<float>& mean, std::int64_t ns);
+  /// Most wait for nothing, and don't write then what other threads read.
+  static void add_wait(std::atomic<std::int64_t>& sum, std::int64_t ns) {
+    if (ns != 0) sum.store(sum.load(std::memory_order_relaxed) + ns, std::memory_order_relaxed);
+  }
   void begin_counting(std::int64_t now);
+  void count_half(std::int64_t now, std::int64_t since);
   void clear();
   std::uint32_t weight() const {
     return hits_.load(std::memory_order_relaxed) + misses_.load(std::memory_order_relaxed);
   }
 
   std::atomic<std::int64_t> passed_until_ = 0, pause_ns_ = 0;
-  std::atomic<std::int64_t> trial_began_ = 0;         ///< 0: with the next miss
-  std::atomic<std::int64_t> counted_since_ = 0;       ///< 0: it has just begun
-  std::atomic<std::uint32_t> hits_ = 0, misses_ = 0;  ///< since then; the older, the less
-  std::atomic<float> last_ratio_ = -1;                ///< of hits, when it was judged last; negative: never
-  std::atomic<float> origin_ns_ = 0, hit_ns_ = 0, fill_ns_ = 0, hit_wait_ns_ = 0, miss_wait_ns_ = 0;
+  std::atomic<std::int64_t> trial_began_ = 0;                            ///< 0: with the next miss
+  std::atomic<std::int64_t> counted_since_ = 0;                          ///< 0: it has just begun
+  std::atomic<std::uint32_t> hits_ = 0, misses_ = 0;                     ///< since then; the older, the less
+  std::atomic<std::int64_t> hits_waited_ns_ = 0, misses_waited_ns_ = 0;  ///< all of these together
+  /// As it was judged last; the ratio is negative: never.
+  std::atomic<float> last_ratio_ = -1, last_hit_wait_ns_ = 0, last_miss_wait_ns_ = 0;
+  std::atomic<float> origin_ns_ = 0, hit_ns_ = 0, fill_ns_ = 0;
 };
 
 /// Those of all templates, in a table that doesn't grow: where there are more, what was asked least is forgotten.

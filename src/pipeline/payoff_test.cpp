@@ -129,9 +129,10 @@ TEST(Payoff, WaitingInVainCounts) {
   measure(payoff);
   auto now = ask_for(payoff, second, 5 * second, 4);
   EXPECT_TRUE(payoff.is_for_memory(now));
-  for (int i = 0; i < 100; ++i) payoff.missing_waited(200 * us);
+  for (int i = 0; i < 2000; ++i) payoff.missing_waited(200 * us);
   now = ask_for(payoff, now, second, 4);
   EXPECT_FALSE(payoff.is_for_memory(now));
+  EXPECT_GT(payoff.figures().miss_extra_ns, 100 * us);
 }
 
 TEST(Payoff, HitsThatWaitAreNoGain) {
@@ -139,9 +140,22 @@ TEST(Payoff, HitsThatWaitAreNoGain) {
   measure(payoff);
   auto now = ask_for(payoff, second, 5 * second, 2);
   EXPECT_TRUE(payoff.is_for_memory(now));
-  for (int i = 0; i < 100; ++i) payoff.hit_waited(150 * us);
+  for (int i = 0; i < 2000; ++i) payoff.hit_waited(150 * us);
   ask_for(payoff, now, second, 2);
   EXPECT_GT(payoff.tried_since(), now);
+  EXPECT_GT(payoff.figures().hit_ns, 100 * us) << "as it was judged";
+}
+
+TEST(Payoff, ACrowdThatWaitsForOneAnswerIsWeighedByAllThatDidNotWait) {
+  Payoff payoff;
+  measure(payoff);
+  auto now = second;
+  for (int at = 0; at < 100; ++at) {
+    for (int i = 0; i < 1000; ++i) payoff.hit();
+    for (int i = 0; i < 40; ++i) payoff.hit_waited(ms);  // of those
+    now = ask_for(payoff, now, 50 * ms, 50);
+    EXPECT_TRUE(payoff.is_for_memory(now)) << at;
+  }
 }
 
 TEST(Payoff, WhatIsLongAgoCountsLittle) {
