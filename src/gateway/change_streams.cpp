@@ -66,7 +66,8 @@ std::vector<cache::Dependency> touched_by(const integration::Transaction& done, 
 }
 
 /// Who registers a column, sees the versions and then asks whether all is visible: either it is told here that its
-/// column is tracked, or it is told there that the change isn't visible.
+/// column is tracked, or it is told there that the change isn't visible, as of a column that is tracked since then its
+/// values aren't gone by.
 void make_stale(pipeline::ReadCache& reads, integration::Freshness& freshness, catalog::Catalog* catalog,
                 integration::RowReader& rows, const std::string& database, const integration::Transaction& done) {
   const auto snapshot = catalog == nullptr ? nullptr : catalog->current();
@@ -74,9 +75,10 @@ void make_stale(pipeline::ReadCache& reads, integration::Freshness& freshness, c
   auto& counted = reads.invalidations();
   for (const Oid table : done.tables) counted.add(database, table, pipeline::InvalidationReason::change_stream);
   if (done.everything) counted.add(database, 0, pipeline::InvalidationReason::change_stream);
-  for (const auto stale : made_stale_by(done, database, snapshot.get(), reads.tracked_columns(), rows.values())) {
-    reads.versions().changed(stale);
-  }
+  const auto columns = reads.tracked_columns().count();
+  const auto stale = made_stale_by(done, database, snapshot.get(), reads.tracked_columns(), rows.values());
+  for (const auto dependency : stale) reads.versions().changed(dependency);
+  freshness.told(done.xid, stale, columns);
   rows.look();
   // DDL isn't told, but a table that has changed is described anew with its next row.
   if (snapshot && std::ranges::any_of(done.described, [&](const auto& table) { return is_other(*table, *snapshot); })) {

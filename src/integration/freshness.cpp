@@ -13,6 +13,8 @@ constexpr std::size_t most_waiting = 100'000;
 constexpr std::int64_t first_guess_ns = 500'000;
 constexpr std::int64_t no_proof_ns = 1'000'000'000;
 constexpr std::size_t most_unseen = 10'000;
+/// Of one transaction; of what has changed more, the tables are remembered.
+constexpr std::size_t most_told = 64;
 /// A proof takes PostgreSQL some tenth of a millisecond. What takes it several times as much is worth one.
 constexpr std::int64_t between_proofs_in_passing = 20'000'000, least_between_proofs = 1'000'000;
 constexpr std::int64_t worth_a_proof_ns = 500'000;
@@ -74,11 +76,15 @@ bool Freshness::want(Moments moments, std::function<void()> then) {
   return true;
 }
 
-bool Freshness::all_visible(std::span<const cache::Dependency> dependencies) const {
+bool Freshness::all_visible(const Parts& parts) const {
   if (all_is_visible()) return true;
   const std::lock_guard lock(mutex_);
   const auto is_unseen = [this](auto dependency) { return unseen_by_dependency_.contains(dependency); };
-  if (!unseen_others_ && std::ranges::none_of(dependencies, is_unseen)) return true;
+  if (!unseen_others_) {
+    if (std::ranges::none_of(parts.tables, is_unseen)) return true;
+    const bool are_told = unseen_by_table_ == 0 && !unseen_.empty() && parts.columns <= *unseen_.front().columns;
+    if (are_told && std::ranges::none_of(parts.seen, is_unseen)) return true;
+  }
   if (wake_) wake_();
   return false;
 }
@@ -115,6 +121,7 @@ void Freshness::follow(std::shared_ptr<const Tables> tables) {
       waiting_.swap(released);
       unseen_.clear();
       unseen_by_dependency_.clear();
+      unseen_by_table_ = 0;
       unseen_others_.reset();
       unseen_count_.store(0, std::memory_order_seq_cst);
     }
@@ -124,16 +131,28 @@ void Freshness::follow(std::shared_ptr<const Tables> tables) {
   release(released);
 }
 
-void Freshness::committed(Xid xid, std::vector<cache::Dependency> dependencies) {
+void Freshness::committed(Xid xid, std::vector<cache::Dependency> tables) {
   const std::lock_guard lock(mutex_);
   if (unseen_.size() < most_unseen) {
-    for (const auto dependency : dependencies) ++unseen_by_dependency_[dependency];
-    unseen_.push_back({.xid = xid, .dependencies = std::move(dependencies)});
+    for (const auto table : tables) ++unseen_by_dependency_[table];
+    unseen_.push_back({.xid = xid, .dependencies = std::move(tables)});
+    ++unseen_by_table_;
   } else if (!unseen_others_ || static_cast<std::int32_t>(xid - *unseen_others_) > 0) {
     unseen_others_ = xid;
   }
   unseen_count_.store(unseen_.size(), std::memory_order_seq_cst);
   if (wake_) wake_();
+}
+
+void Freshness::told(Xid xid, std::span<const cache::Dependency> dependencies, std::size_t columns) {
+  const std::lock_guard lock(mutex_);
+  if (unseen_.empty() || unseen_.back().xid != xid || unseen_.back().columns) return;
+  if (dependencies.size() > most_told) return;
+  auto& last = unseen_.back();
+  last.columns = columns;
+  --unseen_by_table_;
+  last.dependencies.insert(last.dependencies.end(), dependencies.begin(), dependencies.end());
+  for (const auto dependency : dependencies) ++unseen_by_dependency_[dependency];
 }
 
 void Freshness::on_wanted(std::function<void()> wake) {
@@ -161,6 +180,7 @@ bool Freshness::settle(const XidSnapshot& snapshot) {
   const std::lock_guard lock(mutex_);
   const auto settled = std::erase_if(unseen_, [&](const Committed& committed) {
     if (!snapshot.sees(committed.xid)) return false;
+    if (!committed.columns) --unseen_by_table_;
     for (const auto dependency : committed.dependencies) {
       const auto found = unseen_by_dependency_.find(dependency);
       if (--found->second == 0) unseen_by_dependency_.erase(found);

@@ -94,9 +94,15 @@ class Freshness {
 
   /// The tables all of whose changes are told; never null. To be asked for after the versions were looked at.
   std::shared_ptr<const Tables> followed() const { return followed_.load(std::memory_order_acquire); }
-  /// Whether all that was told of these is what everybody sees. To be asked after the versions were looked at, and
-  /// before the server is.
-  bool all_visible(std::span<const cache::Dependency> dependencies) const;
+  /// Of an answer that is to be kept: what a change of any row of its tables has changed, and what it depends on
+  /// itself, which may be less, by columns that are tracked up to the number `columns`.
+  struct Parts {
+    std::span<const cache::Dependency> tables, seen;
+    std::size_t columns = 0;
+  };
+  /// Whether all that was told of these is what everybody sees. To be asked after the columns were added to those that
+  /// are tracked and the versions were looked at, and before the server is.
+  bool all_visible(const Parts& parts) const;
   /// Whatever it is of.
   bool all_is_visible() const {
     if (!looked_.load(std::memory_order_relaxed)) looked_.store(true, std::memory_order_relaxed);
@@ -114,8 +120,11 @@ class Freshness {
   void follow(std::shared_ptr<const Tables> tables);
   /// Whether the server allows it.
   void expect(bool may_come) { expected_.store(may_come, std::memory_order_relaxed); }
-  /// A transaction that has changed these is committed. Before their versions grow.
-  void committed(Xid xid, std::vector<cache::Dependency> dependencies);
+  /// A transaction that has changed these tables is committed. Before it is looked which of their columns are tracked.
+  void committed(Xid xid, std::vector<cache::Dependency> tables);
+  /// What that one has changed, the last one that was committed, is these, for the columns that are tracked up to the
+  /// number `columns`: their versions grow.
+  void told(Xid xid, std::span<const cache::Dependency> dependencies, std::size_t columns);
   void on_wanted(std::function<void()> wake);  ///< may be called on any thread; null: it isn't
 
   /// What is to be asked of the server: the last moments that somebody wants proved, and whether there are commits that
@@ -143,7 +152,8 @@ class Freshness {
   };
   struct Committed {
     Xid xid;
-    std::vector<cache::Dependency> dependencies;
+    std::vector<cache::Dependency> dependencies;  ///< the tables, and what it has changed of them, if that is told
+    std::optional<std::size_t> columns = {};      ///< for those that are tracked up to this number; null: it isn't told
   };
   void release(std::vector<Waiting>& all);
   bool is_proved(const Moments& moments) const {
@@ -164,7 +174,8 @@ class Freshness {
   mutable std::mutex mutex_;
   std::vector<Waiting> waiting_;
   std::function<void()> wake_;
-  std::vector<Committed> unseen_;  ///< told, and perhaps not visible yet
+  std::vector<Committed> unseen_;    ///< told, and perhaps not visible yet; their columns never get fewer
+  std::size_t unseen_by_table_ = 0;  ///< those of which no more is told than their tables
   /// Where there are too many: the youngest of the others, which may have changed anything.
   std::optional<Xid> unseen_others_;
   std::int64_t looked_at_ = 0;  ///< somebody wanted to keep an answer

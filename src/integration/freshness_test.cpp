@@ -18,7 +18,14 @@ std::shared_ptr<const Freshness::Tables> tables(std::initializer_list<Oid> oids)
 
 bool visible(const Freshness& freshness, Dependency dependency) {
   const std::array<Dependency, 1> one = {dependency};
-  return freshness.all_visible(one);
+  return freshness.all_visible({.tables = one, .seen = one});
+}
+
+/// Of a table that an answer reads, whether what it depends on is visible.
+bool visible(const Freshness& freshness, Dependency table, std::initializer_list<Dependency> seen,
+             std::size_t columns) {
+  const std::array<Dependency, 1> one = {table};
+  return freshness.all_visible({.tables = one, .seen = seen, .columns = columns});
 }
 
 TEST(XidSnapshot, IsReadAsPostgresqlWritesIt) {
@@ -67,6 +74,41 @@ TEST(Freshness, ACommitIsVisibleOnceASnapshotSeesIt) {
   EXPECT_TRUE(freshness.settle(snapshot("20:20:")));
   EXPECT_TRUE(visible(freshness, 7));
   EXPECT_FALSE(freshness.wanted(1000).snapshot);
+}
+
+TEST(Freshness, WhatACommitHasChangedOfATableIsGoneByOnceItIsTold) {
+  Freshness freshness;
+  freshness.follow(tables({1}));
+  freshness.committed(12, {7});
+  EXPECT_FALSE(visible(freshness, 7, {70}, 1)) << "it may have changed anything";
+  const std::array<Dependency, 2> changed = {7, 71};
+  freshness.told(12, changed, 3);
+  EXPECT_TRUE(visible(freshness, 7, {70}, 3));
+  EXPECT_FALSE(visible(freshness, 7, {70, 71}, 3));
+  EXPECT_FALSE(visible(freshness, 7, {7}, 0)) << "all of the table";
+  EXPECT_FALSE(visible(freshness, 7, {70}, 4)) << "the column wasn't tracked yet";
+  freshness.committed(13, {8});
+  EXPECT_TRUE(visible(freshness, 9, {90}, 3));
+  EXPECT_FALSE(visible(freshness, 7, {70}, 3)) << "of the second no more is known than its table";
+  const std::array<Dependency, 2> others = {8, 80};
+  freshness.told(13, others, 9);
+  EXPECT_TRUE(visible(freshness, 7, {70}, 3));
+  EXPECT_FALSE(visible(freshness, 7, {70}, 9)) << "the first knows three columns";
+  EXPECT_TRUE(freshness.settle(snapshot("13:20:13")));
+  EXPECT_TRUE(visible(freshness, 7, {71}, 9));
+  EXPECT_FALSE(visible(freshness, 8, {80}, 9));
+  EXPECT_TRUE(freshness.settle(snapshot("20:20:")));
+  EXPECT_TRUE(visible(freshness, 8, {80}, 9));
+}
+
+TEST(Freshness, OfACommitThatHasChangedVeryMuchTheTablesAreRemembered) {
+  Freshness freshness;
+  freshness.follow(tables({1}));
+  freshness.committed(12, {7});
+  freshness.told(12, std::vector<Dependency>(100'000, 71), 3);
+  EXPECT_FALSE(visible(freshness, 7, {70}, 1));
+  EXPECT_TRUE(freshness.settle(snapshot("20:20:")));
+  EXPECT_TRUE(visible(freshness, 7, {70}, 1));
 }
 
 TEST(Freshness, NobodyIsAskedWhatIsVisibleWhileNobodyKeepsAnything) {

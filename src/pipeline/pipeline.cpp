@@ -38,20 +38,28 @@ bool has_names(const sql::Statement& statement) {
 }
 
 /// Whether what was told of the tables is what a statement that begins now sees.
-bool is_visible(const Scope& scope, std::span<const catalog::Oid> tables) {
+bool is_visible(const Scope& scope, std::span<const catalog::Oid> tables, std::span<const cache::Seen> seen,
+                std::size_t columns) {
   if (scope.freshness->all_is_visible()) return true;
-  std::vector<cache::Dependency> dependencies = {scope.everything};
-  for (const auto table : tables) dependencies.push_back(ReadCache::of_table(scope.database, table));
-  return scope.freshness->all_visible(dependencies);
+  std::vector<cache::Dependency> of_tables = {scope.everything};
+  for (const auto table : tables) of_tables.push_back(ReadCache::of_table(scope.database, table));
+  std::vector<cache::Dependency> depends_on;
+  for (const auto& one : seen) depends_on.push_back(one.dependency);
+  return scope.freshness->all_visible({.tables = of_tables, .seen = depends_on, .columns = columns});
 }
 
-void see(std::vector<cache::Seen>& seen, ReadCache& cache, std::string_view database, const RowsRead& rows) {
+/// The number of the column that is tracked for it; 0: none.
+std::size_t see(std::vector<cache::Seen>& seen, ReadCache& cache, std::string_view database, const RowsRead& rows) {
   auto& versions = cache.versions();
-  if (rows.column.empty()) return seen.push_back(versions.see(ReadCache::of_table(database, rows.table)));
+  if (rows.column.empty()) {
+    seen.push_back(versions.see(ReadCache::of_table(database, rows.table)));
+    return 0;
+  }
   // Before their versions are looked at.
-  if (!cache.tracked_columns().add(database, rows.table, rows.column)) {
+  const auto column = cache.tracked_columns().add(database, rows.table, rows.column);
+  if (!column) {
     for (const auto part : rows.parts) seen.push_back(versions.see(ReadCache::of_table(database, part)));
-    return;
+    return 0;
   }
   // A change of values is told of the table that is named, too; one of which nobody knows more, of the part perhaps
   // alone.
@@ -60,6 +68,7 @@ void see(std::vector<cache::Seen>& seen, ReadCache& cache, std::string_view data
   for (const auto& value : rows.values) {
     seen.push_back(versions.see(ReadCache::of_value(database, rows.table, rows.column, value)));
   }
+  return *column;
 }
 
 }  // namespace
@@ -198,10 +207,11 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   fill->follows = cache::Follows::nothing;
   if (!tidies && has_names(*statement)) fill->follows = follows(scope, *catalog, {});
   if (question.kind != Question::Kind::columns && !judgement.read.reads.empty()) {
+    std::size_t columns = 0;
     for (const auto& rows : rows_read(question, judgement.read.reads, *catalog, judgement.search_path))
-      see(seen, *cache_, scope.database, rows);
+      columns = std::max(columns, see(seen, *cache_, scope.database, rows));
     fill->follows = follows(scope, *catalog, judgement.read.reads);
-    if (!is_visible(scope, judgement.read.reads)) return refuse("not_visible");
+    if (!is_visible(scope, judgement.read.reads, seen, columns)) return refuse("not_visible");
   }
   if (fill->follows == cache::Follows::no && consistency.needs_stream()) return refuse("not_followed");
   fill->seen = std::move(seen);

@@ -10,9 +10,9 @@ using Names = std::vector<std::string>;
 TEST(TrackedColumns, AreOfATableOfADatabase) {
   TrackedColumns columns;
   EXPECT_EQ(columns.of("app", 1), Names{});
-  EXPECT_TRUE(columns.add("app", 1, "name"));
-  EXPECT_TRUE(columns.add("app", 1, "id"));
-  EXPECT_TRUE(columns.add("app", 1, "id"));
+  EXPECT_EQ(columns.add("app", 1, "name"), 1);
+  EXPECT_EQ(columns.add("app", 1, "id"), 2);
+  EXPECT_EQ(columns.add("app", 1, "id"), 2);
   EXPECT_EQ(columns.of("app", 1), (Names{"id", "name"}));
   EXPECT_EQ(columns.of("app", 2), Names{});
   EXPECT_EQ(columns.of("other", 1), Names{});
