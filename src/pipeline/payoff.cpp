@@ -61,8 +61,9 @@ void Payoff::count_half(std::int64_t now, std::int64_t since) {
   counted_since_.store(now - (now - since) / 2, std::memory_order_relaxed);
 }
 
-void Payoff::missed(std::int64_t now) {
+void Payoff::missed(std::int64_t now, std::int64_t waited) {
   add(misses_);
+  add_wait(misses_waited_ns_, waited);
   const auto began = trial_began_.load(std::memory_order_relaxed);
   if (began == 0) return trial_began_.store(now, std::memory_order_relaxed);
   if (now - began < trial_ns / 2) return;

@@ -48,11 +48,10 @@ class Payoff {
   void hit() { add(hits_); }
   void hit_waited(std::int64_t ns) { add_wait(hits_waited_ns_, ns); }
   void hit_took(std::int64_t ns) { learn(hit_ns_, ns); }  ///< beside waiting; of some
-  /// It was stale, or pushed out, or for want of a proof the server is asked.
-  void missed(std::int64_t now);
+  /// It was stale, or pushed out, or for want of a proof the server is asked. `waited`: so long, in vain.
+  void missed(std::int64_t now, std::int64_t waited = 0);
   void origin_took(std::int64_t ns) { learn(origin_ns_, ns); }
-  void missing_waited(std::int64_t ns) { add_wait(misses_waited_ns_, ns); }  ///< in vain
-  void filling_took(std::int64_t ns) { learn(fill_ns_, ns); }                ///< beside looking up; of some
+  void filling_took(std::int64_t ns) { learn(fill_ns_, ns); }  ///< beside looking up; of some
 
   bool is_filling_known() const { return fill_ns_.load(std::memory_order_relaxed) != 0; }
 

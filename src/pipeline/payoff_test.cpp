@@ -129,7 +129,10 @@ TEST(Payoff, WaitingInVainCounts) {
   measure(payoff);
   auto now = ask_for(payoff, second, 5 * second, 4);
   EXPECT_TRUE(payoff.is_for_memory(now));
-  for (int i = 0; i < 2000; ++i) payoff.missing_waited(200 * us);
+  for (int i = 0; i < 2000; ++i) {
+    payoff.missed(now, 200 * us);
+    if (i % 3 == 0) payoff.hit();
+  }
   now = ask_for(payoff, now, second, 4);
   EXPECT_FALSE(payoff.is_for_memory(now));
   EXPECT_GT(payoff.figures().miss_extra_ns, 100 * us);

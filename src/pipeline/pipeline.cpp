@@ -128,7 +128,7 @@ std::string_view Pipeline::make_key(const Scope& scope, const Question& question
 
 /// What was asked for the first time says nothing of how often it will be asked again, until what is kept of it
 /// displaces something else; nor does what is stale since all is.
-void Pipeline::count_miss(const Fill& fill, const Scope& scope, std::int64_t now) {
+void Pipeline::count_miss(const Fill& fill, const Scope& scope, std::int64_t now, std::int64_t waited_in_vain) {
   using enum cache::Readers::Outcome;
   if (looked_.hash != fill.hash) return;
   const auto& [how, stored_ns, stale_by] = looked_.found;
@@ -137,7 +137,7 @@ void Pipeline::count_miss(const Fill& fill, const Scope& scope, std::int64_t now
   const bool was_there = looked_.unproved || how == stale || how == expired;
   const bool counts =
       was_there ? stored_ns >= fill.payoff->tried_since() : how == absent && cache_->l1().is_nearly_full();
-  if (counts) fill.payoff->missed(now);
+  if (counts) fill.payoff->missed(now, waited_in_vain);
 }
 
 /// A proof is there before the versions are compared, so that what it holds of is in them.
@@ -227,8 +227,7 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   fill->most_bytes = cache_->l1().max_entry_bytes();
   if (counts) {
     fill->payoff = &cache_->payoffs().make(statement->fingerprint, scope.everything, consistency.level);
-    count_miss(*fill, scope, now);
-    fill->payoff->missing_waited(waited_in_vain);
+    count_miss(*fill, scope, now, waited_in_vain);
     if (began != 0) fill->beginning_took_ns = now_ns() - began;
   }
   return fill;
