@@ -468,7 +468,7 @@ void ServerConnection::lost() {
 }
 
 asio::awaitable<bool> cancel(asio::io_context& context, std::shared_ptr<const ServerAddress> address,
-                             std::uint32_t process_id, std::uint32_t secret_key) {
+                             std::uint32_t process_id, std::uint32_t secret_key, std::function<bool()> is_wanted) {
   constexpr milliseconds limit(5000);
   auto stream = co_await net::connect(context, address->endpoint, std::min(limit, address->connect_timeout));
   if (!stream) {
@@ -489,6 +489,7 @@ asio::awaitable<bool> cancel(asio::io_context& context, std::shared_ptr<const Se
       co_return true;
     }
   }
+  if (is_wanted && !is_wanted()) co_return true;
   std::string request;
   pgwire::append_cancel_request(request, process_id, secret_key);
   co_await stream->write_all(as_bytes(request), error);

@@ -149,9 +149,9 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
 };
 
 /// Sends a CancelRequest and waits until the server has closed that connection, so it was acted upon. False: it was
-/// sent, and nobody knows whether the server has dealt with it yet.
+/// sent, and nobody knows whether the server has dealt with it yet. `is_wanted` is asked once, just before it is sent.
 asio::awaitable<bool> cancel(asio::io_context& context, std::shared_ptr<const ServerAddress> address,
-                             std::uint32_t process_id, std::uint32_t secret_key);
+                             std::uint32_t process_id, std::uint32_t secret_key, std::function<bool()> is_wanted = {});
 
 /// Waits for the thread that log-ins with a plain password borrow, which still touches their io_context when their
 /// result has come: for the end of a process, before its io_contexts are destroyed. Afterwards nothing may log in.

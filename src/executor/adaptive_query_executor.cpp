@@ -148,17 +148,14 @@ void AdaptiveQueryExecutor::stop_waiting(WaitingQuery& query, std::int64_t now) 
   take(query, now).give_back(now);
 }
 
-std::size_t AdaptiveQueryExecutor::position(const WaitingQuery& query) const {
-  const std::scoped_lock lock(mutex_);
-  return query.state() == WaitingQuery::State::waits ? queue_.position(query) : 0;
-}
-
 void AdaptiveQueryExecutor::ended(Party& party, std::int64_t held, std::int64_t now, std::optional<int> size) {
   party.end_running(held);
   std::uint64_t count = 0;
   if (size) {
     const auto added = (std::uint64_t{1} << count_at) + static_cast<std::uint64_t>(std::max(*size, 0));
     count = ended_.fetch_add(added, std::memory_order::relaxed) >> count_at;
+  } else {
+    in_vain_.fetch_add(1, std::memory_order::relaxed);
   }
   running_.fetch_sub(1, std::memory_order::seq_cst);
   const bool anybody_waits = waiting_.load(std::memory_order::seq_cst) > 0;
@@ -171,6 +168,7 @@ void AdaptiveQueryExecutor::ended(Party& party, std::int64_t held, std::int64_t 
     } else if (!lock.try_lock()) {
       return;  // whoever has it may look
     }
+    if (anybody_waits) queue_.has_less(party);
     end_window(now);
     let_in(woken, now);
   }
@@ -182,6 +180,7 @@ void AdaptiveQueryExecutor::end_window(std::int64_t now) {
   constexpr double unit = 256;  // of sizes
   const std::uint64_t ended = ended_.load(std::memory_order::relaxed);
   ConcurrencyLimit::Window window{.ended = static_cast<std::size_t>(ended >> count_at),
+                                  .in_vain = in_vain_.load(std::memory_order::relaxed),
                                   .saturated = saturated_,
                                   .begun = window_begun_,
                                   .now = now};
@@ -191,7 +190,8 @@ void AdaptiveQueryExecutor::end_window(std::int64_t now) {
     best_.end(window);
     limit_.store(best_.limit(), std::memory_order::relaxed);
   }
-  ended_ = 0;
+  ended_.fetch_sub(ended, std::memory_order::relaxed);
+  in_vain_.fetch_sub(window.in_vain, std::memory_order::relaxed);
   window_begun_ = now;
   saturated_ = !queue_.empty();
 }

@@ -37,7 +37,8 @@ class Permit {
   std::int64_t since() const { return since_; }
   const std::shared_ptr<Party>& party() const { return party_; }
 
-  /// `size`: of `TemplateTimes::note`, of a query that has ended with it; null: none has.
+  /// `size`: of `TemplateTimes::note`, of a query that has come to a good end with it; null: none has, so nothing got
+  /// done, however quickly.
   void give_back(std::int64_t now, std::optional<int> size = std::nullopt);
 
  private:
@@ -82,8 +83,6 @@ class AdaptiveQueryExecutor {
   Permit take(WaitingQuery& query, std::int64_t now);
   /// Its owner doesn't want it any more, whatever has become of it.
   void stop_waiting(WaitingQuery& query, std::int64_t now);
-  std::size_t position(const WaitingQuery& query) const;
-
   /// Once in a while: for what has to go on where nothing ends.
   void tick(std::int64_t now);
 
@@ -117,8 +116,10 @@ class AdaptiveQueryExecutor {
   alignas(64) std::atomic<std::size_t> running_ = 0;
   std::atomic<std::size_t> waiting_ = 0;
   std::atomic<std::size_t> limit_ = 1;
-  /// Of this window: how many have ended, and the sum of their sizes.
+  /// Of this window: how many have come to a good end, and the sum of their sizes.
   std::atomic<std::uint64_t> ended_ = 0;
+  /// Of this window: slots that were given back without that.
+  std::atomic<std::uint64_t> in_vain_ = 0;
 
   alignas(64) mutable std::mutex mutex_;  ///< of what follows
   Limits limits_;

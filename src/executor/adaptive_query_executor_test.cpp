@@ -27,7 +27,6 @@ TEST(AdaptiveQueryExecutor, LetsInAsManyAsMayAndThenByTurns) {
   int woken = 0;
   const auto low = executor.wait({.party = ada, .priority = Priority::low}, [&] { ++woken; }, 2);
   const auto high = executor.wait({.party = ada, .priority = Priority::high}, [&] { ++woken; }, 3);
-  EXPECT_EQ(executor.position(*low), 1);
   EXPECT_EQ(woken, 0);
   first.give_back(4);
   EXPECT_EQ(woken, 1);
@@ -96,6 +95,27 @@ TEST(AdaptiveQueryExecutor, MoreMayRunAtOnceWhenTheLimitGrows) {
   executor.stop_waiting(*first, 3);
   EXPECT_EQ(second->state(), State::let_in);
   executor.stop_waiting(*second, 3);
+}
+
+TEST(AdaptiveQueryExecutor, NoMoreRunBecauseAllFails) {
+  constexpr std::int64_t ms = 1'000'000;
+  AdaptiveQueryExecutor executor({.most = 100, .finds_best = true, .wait = {}});
+  const std::size_t at_first = executor.limit();
+  const auto ada = executor.party("ada", "");
+  std::vector<std::shared_ptr<WaitingQuery>> all;
+  std::vector<Permit> running;
+  for (std::int64_t now = 1; now < 20'000 * ms; now += 20 * ms) {
+    while (all.size() < 200) all.push_back(executor.wait({.party = ada}, {}, now));
+    std::erase_if(all, [&](const auto& query) {
+      if (query->state() != State::let_in) return false;
+      running.push_back(executor.take(*query, now));
+      return true;
+    });
+    running.erase(running.begin());  // it has failed
+    executor.tick(now);
+    EXPECT_LE(executor.limit(), at_first);
+  }
+  for (const auto& query : all) executor.stop_waiting(*query, 20'000 * ms);
 }
 
 TEST(AdaptiveQueryExecutor, AStandingQueueIsShedFromTheLowestOn) {

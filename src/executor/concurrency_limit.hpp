@@ -11,16 +11,17 @@ namespace millrace::executor {
 /// A search by trying: now and then a window of time is spent with a limit that is a step higher, or lower, and what
 /// got done in it is compared with the windows before. It moves where that is certain enough to be more, and down also
 /// where it is hardly less. Only windows in which somebody waited all the time count: in others the limit decided
-/// nothing. Not thread-safe.
+/// nothing; and what fails isn't done. Not thread-safe.
 class ConcurrencyLimit {
  public:
   static constexpr std::size_t at_first = 20;
 
   /// A window of time, in ns of `now_ns()`.
   struct Window {
-    std::size_t ended = 0;   ///< queries
-    double size = 0;         ///< mean of the logarithms to the base 2 of how long such queries usually take
-    bool saturated = false;  ///< somebody waited, all the time
+    std::size_t ended = 0;    ///< queries that came to a good end
+    std::size_t in_vain = 0;  ///< slots that were given back without that: it failed, timed out, was cancelled
+    double size = 0;          ///< mean of the logarithms to the base 2 of how long such queries usually take
+    bool saturated = false;   ///< somebody waited, all the time
     std::int64_t begun = 0;
     std::int64_t now = 0;
   };

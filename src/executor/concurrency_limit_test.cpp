@@ -127,6 +127,26 @@ TEST(ConcurrencyLimit, GrowsWhereNothingEnds) {
   EXPECT_EQ(limit.limit(), 100);
 }
 
+TEST(ConcurrencyLimit, DoesNotGrowWhereAllFails) {
+  ConcurrencyLimit limit(100);
+  for (int at = 1; at < 40; ++at) {
+    limit.end({.in_vain = 500, .saturated = true, .begun = (at - 1) * second, .now = at * second});
+    EXPECT_LE(limit.limit(), ConcurrencyLimit::at_first);
+  }
+}
+
+/// More fail the more run at a time: what comes to a good end counts, not what ends.
+TEST(ConcurrencyLimit, WhatFailsIsNotDone) {
+  ConcurrencyLimit limit(100);
+  for (int at = 1; at < 400; ++at) {
+    const std::size_t runs = limit.limit();
+    const std::size_t good = 4000 / (10 + runs);
+    limit.end(
+        {.ended = good, .in_vain = 100 * runs, .saturated = true, .begun = (at - 1) * second, .now = at * second});
+  }
+  EXPECT_LT(limit.limit(), ConcurrencyLimit::at_first);
+}
+
 TEST(ConcurrencyLimit, StaysWhereNobodyNeedsMore) {
   ConcurrencyLimit limit(100);
   for (int at = 1; at < 40; ++at) {

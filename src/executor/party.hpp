@@ -14,9 +14,14 @@ namespace millrace::executor {
 /// What one of those who share has of the slots. Any thread may count.
 struct Share {
   std::atomic<std::uint32_t> running = 0;
-  /// For how long it has held slots, in ns: who comes anew begins with what the least of the others has, so that nobody
-  /// is owed for the time in which he asked for nothing.
+  /// For how long it has held slots, in ns. Whoever begins to wait has at least what those have who get their turns at
+  /// that time, so nobody is owed for the time in which he asked for nothing; and not much more, so nobody pays for the
+  /// time in which he was alone (`WaitingQueue`).
   std::atomic<std::int64_t> used = 0;
+
+  // The queue's.
+  std::size_t waiting = 0;
+  std::int64_t reached = 0;  ///< of those who share what it has: `used` of who has had a turn with most
 };
 
 /// Whose query it is. Slots are shared out equally between projects and users who name no project, and what a project
@@ -25,33 +30,24 @@ class Party {
  public:
   Party(std::shared_ptr<Share> group, bool is_of_project) : group_(std::move(group)), is_of_project_(is_of_project) {}
 
-  const Share& group() const { return *group_; }
-  const Share& user() const { return is_of_project_ ? user_ : *group_; }
+  Share& group() { return *group_; }
+  /// Its own; of who names no project it is the same.
+  Share& user() { return is_of_project_ ? user_ : *group_; }
+  bool is_of_project() const { return is_of_project_; }
 
   void add_running() {
     group_->running.fetch_add(1, std::memory_order::relaxed);
     if (is_of_project_) user_.running.fetch_add(1, std::memory_order::relaxed);
   }
   void end_running(std::int64_t held) {
-    group_->running.fetch_sub(1, std::memory_order::relaxed);
     group_->used.fetch_add(held, std::memory_order::relaxed);
+    group_->running.fetch_sub(1, std::memory_order::relaxed);
     if (!is_of_project_) return;
-    user_.running.fetch_sub(1, std::memory_order::relaxed);
     user_.used.fetch_add(held, std::memory_order::relaxed);
-  }
-  /// It comes anew, while others, of whom the least has so much, wait.
-  void begin_with(std::int64_t least_group, std::int64_t least_user) {
-    raise(group_->used, least_group);
-    if (is_of_project_) raise(user_.used, least_user);
+    user_.running.fetch_sub(1, std::memory_order::relaxed);
   }
 
  private:
-  static void raise(std::atomic<std::int64_t>& used, std::int64_t least) {
-    std::int64_t has = used.load(std::memory_order::relaxed);
-    while (has < least && !used.compare_exchange_weak(has, least, std::memory_order::relaxed)) {
-    }
-  }
-
   const std::shared_ptr<Share> group_;
   Share user_;
   const bool is_of_project_;

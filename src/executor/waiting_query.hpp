@@ -56,7 +56,7 @@ class WaitingQuery {
   std::int64_t rises_ = 0;
   std::int64_t turn_ = 0;
   std::uint64_t number_ = 0;
-  std::list<WaitingQuery*>::iterator place_;
+  std::list<WaitingQuery*>::iterator place_, arrived_;
 };
 
 }  // namespace millrace::executor

@@ -1,17 +1,27 @@
 #include "executor/waiting_queue.hpp"
 
 #include <algorithm>
-#include <tuple>
 
 namespace millrace::executor {
 namespace {
 
 /// By so many times its predicted duration a query may be overtaken, and by so many ns at most.
 constexpr std::int64_t patience = 8, most_patience = 2'500'000'000;
+/// So many rise at once: that is more than get their turns.
+constexpr int most_rising = 64;
 
 std::int64_t turn_of(const WaitingQuery& query) {
   const std::int64_t predicted = std::min(query.wanted().predicted, most_patience / patience);
   return query.since() + predicted * patience;
+}
+
+/// Others count at the same time.
+void keep_within(std::atomic<std::int64_t>& used, std::int64_t least, std::int64_t most) {
+  std::int64_t has = used.load(std::memory_order::relaxed);
+  for (;;) {
+    const std::int64_t should = std::clamp(has, least, most);
+    if (should == has || used.compare_exchange_weak(has, should, std::memory_order::relaxed)) return;
+  }
 }
 
 }  // namespace
@@ -25,24 +35,31 @@ std::array<std::size_t, priority_names.size()> WaitingQueue::sizes() const {
 void WaitingQueue::add(std::shared_ptr<WaitingQuery> query, std::int64_t now) {
   query->turn_ = turn_of(*query);
   query->number_ = next_number_++;
-  begin_with_least(*query->wanted().party);
-  ++size_;
+  begins_to_wait(*query->wanted().party);
+  query->arrived_ = arrived_.insert(arrived_.end(), query.get());
   const auto level = index_of(query->wanted().priority);
   put(std::move(query), level, now);
 }
 
-/// Nobody has saved up turns while he asked for nothing.
-void WaitingQueue::begin_with_least(Party& party) {
-  std::optional<std::int64_t> group, user;
-  for (const auto& level : levels_) {
-    for (const auto& [other, queries] : level.parties) {
-      if (other == &party) return;  // he has been waiting all along
-      group = std::min(group.value_or(INT64_MAX), other->group().used.load(std::memory_order::relaxed));
-      if (&other->group() != &party.group()) continue;
-      user = std::min(user.value_or(INT64_MAX), other->user().used.load(std::memory_order::relaxed));
-    }
-  }
-  party.begin_with(group.value_or(0), user.value_or(0));
+void WaitingQueue::begins_to_wait(Party& party) {
+  const auto begins = [](Share& share, bool is_alone, std::int64_t& reached) {
+    if (is_alone) reached = std::max(reached, share.used.load(std::memory_order::relaxed));
+    if (share.waiting++ == 0) keep_within(share.used, reached, reached + most_debt);
+  };
+  Share& group = party.group();
+  const bool is_first_of_group = group.waiting == 0;
+  begins(group, empty(), reached_);
+  if (party.is_of_project()) begins(party.user(), is_first_of_group, group.reached);
+}
+
+/// Who lags behind the others by more than `most_debt`, though he has waited all the time, isn't owed that.
+void WaitingQueue::has_turn(Party& party) {
+  const auto reach = [](Share& share, std::int64_t& reached) {
+    keep_within(share.used, reached - most_debt, INT64_MAX);
+    reached = std::max(reached, share.used.load(std::memory_order::relaxed));
+  };
+  reach(party.group(), reached_);
+  if (party.is_of_project()) reach(party.user(), party.group().reached);
 }
 
 void WaitingQueue::put(std::shared_ptr<WaitingQuery> query, std::size_t level, std::int64_t now) {
@@ -50,66 +67,75 @@ void WaitingQueue::put(std::shared_ptr<WaitingQuery> query, std::size_t level, s
   query->level_ = level;
   query->rises_ = now + ageing;
   query->place_ = to.in_order.insert(to.in_order.end(), query.get());
-  to.parties[query->wanted().party.get()].insert(std::move(query));
+  Party& party = *query->wanted().party;
+  const auto came = query->number_;
+  to.groups.of(party.group(), came).of(party.user(), came).insert(std::move(query));
 }
 
-std::shared_ptr<WaitingQuery> WaitingQueue::take(WaitingQuery& query) {
+/// Out of its level.
+std::shared_ptr<WaitingQuery> WaitingQueue::pull(WaitingQuery& query) {
   Level& level = levels_.at(query.level_);
+  Party& party = *query.wanted().party;
   level.in_order.erase(query.place_);
-  const auto party = level.parties.find(query.wanted().party.get());
-  auto& queries = party->second;
+  auto& users = *level.groups.find(party.group());
+  Line& line = *users.find(party.user());
   // Compared by its turn and number only.
-  const auto found = queries.find(std::shared_ptr<WaitingQuery>(std::shared_ptr<void>(), &query));
-  auto taken = *found;
-  queries.erase(found);
-  if (queries.empty()) level.parties.erase(party);
-  return taken;
+  const auto found = line.find(std::shared_ptr<WaitingQuery>(std::shared_ptr<void>(), &query));
+  auto pulled = *found;
+  line.erase(found);
+  if (line.empty()) users.remove(party.user());
+  if (users.empty()) level.groups.remove(party.group());
+  return pulled;
+}
+
+std::shared_ptr<WaitingQuery> WaitingQueue::leave(WaitingQuery& query) {
+  Party& party = *query.wanted().party;
+  arrived_.erase(query.arrived_);
+  --party.group().waiting;
+  if (party.is_of_project()) --party.user().waiting;
+  return pull(query);
 }
 
 /// In a level they are in the order in which they rise.
 void WaitingQueue::let_rise(std::int64_t now) {
+  int left = most_rising;
   for (std::size_t level = levels_.size() - 1; level-- > 0;) {
     auto& in_order = levels_.at(level).in_order;
-    while (!in_order.empty() && in_order.front()->rises_ <= now) put(take(*in_order.front()), level + 1, now);
+    for (; left > 0 && !in_order.empty() && in_order.front()->rises_ <= now; --left)
+      put(pull(*in_order.front()), level + 1, now);
   }
 }
 
 std::shared_ptr<WaitingQuery> WaitingQueue::take(std::int64_t now) {
   let_rise(now);
   for (std::size_t at = levels_.size(); at-- > 0;) {
-    WaitingQuery* next = nullptr;
-    const auto rank = [](const Party& party, const WaitingQuery& first) {
-      constexpr auto relaxed = std::memory_order::relaxed;
-      return std::tuple(party.group().running.load(relaxed), party.group().used.load(relaxed),
-                        party.user().running.load(relaxed), party.user().used.load(relaxed), first.turn_,
-                        first.number_);
-    };
-    decltype(rank(std::declval<Party&>(), *next)) best;
-    for (const auto& [party, queries] : levels_.at(at).parties) {
-      const auto its = rank(*party, **queries.begin());
-      if (next != nullptr && !(its < best)) continue;
-      best = its;
-      next = queries.begin()->get();
-    }
-    if (next == nullptr) continue;
-    --size_;
-    return take(*next);
+    auto& groups = levels_.at(at).groups;
+    if (groups.empty()) continue;
+    WaitingQuery& next = **groups.least().least().begin();
+    has_turn(*next.wanted().party);
+    return leave(next);
   }
   return nullptr;
 }
 
-bool WaitingQueue::remove(const WaitingQuery& query) {
+bool WaitingQueue::remove(WaitingQuery& query) {
   if (query.state() != WaitingQuery::State::waits) return false;
-  --size_;
-  take(const_cast<WaitingQuery&>(query));
+  leave(query);
   return true;
+}
+
+void WaitingQueue::has_less(Party& party) {
+  for (auto& level : levels_) {
+    auto* const users = level.groups.find(party.group());
+    if (users == nullptr) continue;
+    users->has_less(party.user());
+    level.groups.has_less(party.group());
+  }
 }
 
 std::shared_ptr<WaitingQuery> WaitingQueue::take_lowest() {
   for (auto& level : levels_) {
-    if (level.in_order.empty()) continue;
-    --size_;
-    return take(*level.in_order.front());
+    if (!level.in_order.empty()) return leave(*level.in_order.front());
   }
   return nullptr;
 }
@@ -117,26 +143,13 @@ std::shared_ptr<WaitingQuery> WaitingQueue::take_lowest() {
 std::shared_ptr<WaitingQuery> WaitingQueue::take_lower_than(Priority priority) {
   for (std::size_t level = 0; level < index_of(priority); ++level) {
     auto& in_order = levels_.at(level).in_order;
-    if (in_order.empty()) continue;
-    --size_;
-    return take(*in_order.back());
+    if (!in_order.empty()) return leave(*in_order.back());
   }
   return nullptr;
 }
 
 std::int64_t WaitingQueue::oldest(std::int64_t now) const {
-  for (const auto& level : levels_) {
-    for (const WaitingQuery* query : level.in_order) now = std::min(now, query->since());
-  }
-  return now;
-}
-
-std::size_t WaitingQueue::position(const WaitingQuery& query) const {
-  std::size_t before = 0;
-  for (std::size_t level = query.level_ + 1; level < levels_.size(); ++level)
-    before += levels_.at(level).in_order.size();
-  for (const WaitingQuery* other : levels_.at(query.level_).in_order) before += other->turn_ < query.turn_ ? 1 : 0;
-  return before;
+  return arrived_.empty() ? now : std::min(now, arrived_.front()->since());
 }
 
 }  // namespace millrace::executor

@@ -2,10 +2,10 @@
 
 #include <array>
 #include <list>
-#include <map>
 #include <memory>
 #include <set>
 
+#include "executor/by_share.hpp"
 #include "executor/waiting_query.hpp"
 
 namespace millrace::executor {
@@ -17,20 +17,27 @@ namespace millrace::executor {
 ///    and in a project, likewise of its users;
 /// 3. then by when it came, and a query that is predicted to take long goes behind those that come shortly after it.
 ///
-/// Taking one looks at each user who waits, once. Not thread-safe.
+/// What is used is counted as start-time fair queueing does it (Goyal, Vin and Cheng 1996): whoever begins to wait has
+/// at least what is reached by those who get their turns, and who begins while nobody waits has reached what he has.
+/// What he has used more than they, while he was alone, counts up to `most_debt`.
+///
+/// All it does is logarithmic in how many wait. Not thread-safe.
 class WaitingQueue {
  public:
-  static constexpr std::int64_t ageing = 5'000'000'000;  ///< ns
+  static constexpr std::int64_t ageing = 5'000'000'000;     ///< ns
+  static constexpr std::int64_t most_debt = 1'000'000'000;  ///< ns
 
-  std::size_t size() const { return size_; }
-  bool empty() const { return size_ == 0; }
+  std::size_t size() const { return arrived_.size(); }
+  bool empty() const { return arrived_.empty(); }
   std::array<std::size_t, priority_names.size()> sizes() const;  ///< by what they are at present
 
   void add(std::shared_ptr<WaitingQuery> query, std::int64_t now);
   /// Whose turn it is; null: nobody waits.
   std::shared_ptr<WaitingQuery> take(std::int64_t now);
   /// It no longer waits. False: it didn't.
-  bool remove(const WaitingQuery& query);
+  bool remove(WaitingQuery& query);
+  /// It has fewer running than it had.
+  void has_less(Party& party);
 
   /// Of the lowest priority that somebody waits at, who has waited longest; null: nobody does.
   std::shared_ptr<WaitingQuery> take_lowest();
@@ -38,8 +45,6 @@ class WaitingQueue {
   std::shared_ptr<WaitingQuery> take_lower_than(Priority priority);
   /// Of all, since when who has waited longest waits; `now` if nobody does.
   std::int64_t oldest(std::int64_t now) const;
-  /// How many get their turn before it, about: those of higher priorities, and those of its own that came before.
-  std::size_t position(const WaitingQuery& query) const;
 
  private:
   struct ByTurn {
@@ -47,18 +52,22 @@ class WaitingQueue {
       return a->turn_ != b->turn_ ? a->turn_ < b->turn_ : a->number_ < b->number_;
     }
   };
+  using Line = std::set<std::shared_ptr<WaitingQuery>, ByTurn>;
   struct Level {
-    std::map<Party*, std::set<std::shared_ptr<WaitingQuery>, ByTurn>> parties;
+    ByShare<ByShare<Line>> groups;      ///< and in each its users
     std::list<WaitingQuery*> in_order;  ///< in which they came to this level
   };
 
   void put(std::shared_ptr<WaitingQuery> query, std::size_t level, std::int64_t now);
-  std::shared_ptr<WaitingQuery> take(WaitingQuery& query);
+  std::shared_ptr<WaitingQuery> pull(WaitingQuery& query);
+  std::shared_ptr<WaitingQuery> leave(WaitingQuery& query);
   void let_rise(std::int64_t now);
-  void begin_with_least(Party& party);
+  void begins_to_wait(Party& party);
+  void has_turn(Party& party);
 
   std::array<Level, priority_names.size()> levels_;
-  std::size_t size_ = 0;
+  std::list<WaitingQuery*> arrived_;  ///< all, in the order in which they came
+  std::int64_t reached_ = 0;          ///< `used` of the group that has had a turn with most
   std::uint64_t next_number_ = 0;
 };
 

@@ -32,7 +32,6 @@ TEST(WaitingQueue, HigherPrioritiesComeFirst) {
   const auto normal = queue.add("ada", Priority::normal, 3);
   const auto high = queue.add("ada", Priority::high, 4);
   const auto critical = queue.add("ada", Priority::critical, 5);
-  EXPECT_EQ(queue.queue.position(*normal), 3);
   for (const auto& next : {emergency, critical, high, normal, low}) EXPECT_EQ(queue.queue.take(6), next);
   EXPECT_EQ(queue.queue.take(6), nullptr);
 }
@@ -122,6 +121,72 @@ TEST(WaitingQueue, WhoComesAnewIsOwedNothing) {
     next->wanted().party->end_running(10 * ms);
   }
   EXPECT_EQ(turns_of_old, 5);
+}
+
+/// Of two who take turns, each with one query at a time, whichever came first.
+TEST(WaitingQueue, WhoHadAllForHimselfHardlyPaysForIt) {
+  for (const bool old_is_first : {true, false}) {
+    Queue queue;
+    const auto old = queue.parties.find("old", ""), late = queue.parties.find("late", "");
+    queue.kept = {old, late};
+    old->add_running();
+    old->end_running(100 * second);
+    queue.add(old_is_first ? "old" : "late", Priority::normal, 0);
+    queue.add(old_is_first ? "late" : "old", Priority::normal, 0);
+    int turns_of_old = 0;
+    constexpr int turns = 100;
+    for (int at = 0; at < turns; ++at) {
+      const auto next = queue.queue.take(at);
+      turns_of_old += next->wanted().party == old ? 1 : 0;
+      next->wanted().party->add_running();
+      next->wanted().party->end_running(100 * ms);
+      queue.add(next->wanted().party == old ? "old" : "late", Priority::normal, at);
+    }
+    constexpr int in_debt = static_cast<int>(WaitingQueue::most_debt / (100 * ms));
+    EXPECT_GE(turns_of_old, (turns - in_debt) / 2 - 1);
+    EXPECT_LE(turns_of_old, turns / 2 + 1);
+  }
+}
+
+TEST(WaitingQueue, WhoTakesLongHasFewerTurns) {
+  Queue queue;
+  queue.add("short", Priority::normal, 0);
+  queue.add("long", Priority::normal, 0);
+  std::map<const Party*, int> turns;
+  for (int at = 0; at < 110; ++at) {
+    const auto next = queue.queue.take(at);
+    const bool is_long = next->wanted().party == queue.parties.find("long", "");
+    ++turns[next->wanted().party.get()];
+    next->wanted().party->add_running();
+    next->wanted().party->end_running(is_long ? 100 * ms : 10 * ms);
+    queue.add(is_long ? "long" : "short", Priority::normal, at);
+  }
+  EXPECT_NEAR(turns[queue.parties.find("long", "").get()], 10, 1);
+}
+
+/// Each step looks at a few of those who wait, not at all: or else this would take hours.
+TEST(WaitingQueue, HoldsVeryMany) {
+  constexpr int many = 60'000;
+  Queue queue;
+  std::vector<std::shared_ptr<WaitingQuery>> all;
+  for (int at = 0; at < many; ++at)
+    all.push_back(queue.add("user" + std::to_string(at), static_cast<Priority>(1 + at % 5), at));
+  for (int at = 0; at < many; at += 2) EXPECT_TRUE(queue.queue.remove(*all[static_cast<std::size_t>(at)]));
+  for (int left = many / 2; left > 0; --left) {
+    EXPECT_EQ(queue.queue.size(), left);
+    EXPECT_LE(queue.queue.oldest(many), many);
+    EXPECT_NE(queue.queue.take(2 * WaitingQueue::ageing), nullptr);
+  }
+  EXPECT_TRUE(queue.queue.empty());
+}
+
+/// Many who have waited rise over the turns of others, and none is forgotten.
+TEST(WaitingQueue, ManyRise) {
+  Queue queue;
+  for (int at = 0; at < 1000; ++at) queue.add("ada", Priority::low, 0);
+  for (int at = 0; at < 900; ++at) queue.queue.take(WaitingQueue::ageing * (1 + at / 200));
+  EXPECT_EQ(queue.queue.sizes()[index_of(Priority::low)], 0);
+  EXPECT_EQ(queue.queue.size(), 100);
 }
 
 TEST(WaitingQueue, TheLowestAreGivenUpFirst) {

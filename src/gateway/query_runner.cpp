@@ -240,6 +240,7 @@ asio::awaitable<void> QueryRun::send() {
     const auto step = relay_.from_client(rest, now_ns());
     const auto next = step.next;
     rest = rest.subspan(step.used);
+    answer_.read(step.answer);  // it may be refused
     if (!step.forward.empty()) {
       if (relay_.take_wants_no_idle_sessions()) core_.shared.pools.close_idle();
       sent_ = true;
@@ -293,7 +294,7 @@ asio::awaitable<bool> QueryRun::take_turn() {
   while (relay_.waits_for_turn() && !finished_ && Clock::now() < until) co_await progress_.wait(until - Clock::now());
   using Waited = Relay::Waited;
   const auto how = finished_ ? Waited::in_vain : relay_.waits_for_turn() ? Waited::too_long : Waited::ended;
-  if (!relay_.end_wait_for_turn(how, now_ns())) co_return false;
+  relay_.end_wait_for_turn(how, now_ns());
   if (const auto& refusal = relay_.refusal()) {
     stop(*refusal);
     co_return false;

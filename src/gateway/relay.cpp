@@ -35,6 +35,10 @@ Relay::Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options
   if (options_.executor != nullptr) wishes_.emplace(*options_.executor, options_.user, options_.startup);
 }
 
+Relay::~Relay() {
+  if (turn_) options_.executor->stop_waiting(*turn_, now_ns());
+}
+
 void Relay::detach() {
   end_turn();
   writer_.detach();

@@ -60,6 +60,7 @@ class Relay {
   Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options);
   Relay(const Relay&) = delete;  // its parts know each other
   Relay& operator=(const Relay&) = delete;
+  ~Relay();
 
   enum class Next {
     more,         ///< wait for more bytes
@@ -140,22 +141,35 @@ class Relay {
     in_vain,  ///< nobody wants to know any more
   };
   /// It no longer waits. What isn't let in is answered with an error when `from_client` is called next (`refusal`).
-  /// What is cancelled in a transaction that the server doesn't know of is let in, to be cancelled there. False: the
-  /// client has begun such a transaction, and can't go on after an error: the session ends with `error`.
-  bool end_wait_for_turn(Waited how, std::int64_t now);
+  void end_wait_for_turn(Waited how, std::int64_t now);
   /// What the message at hand is refused with; null: it isn't.
   const Error* refusal() const { return refusal_ ? &refusal_->error : nullptr; }
-  /// When the message at hand is over, waiting or not, in ns of `now_ns()`; 0: never.
-  std::int64_t turn_ends_at() const { return wanted_limit_.ns == 0 ? 0 : turn_->since() + wanted_limit_.ns; }
+  /// When the message at hand, which waits for its turn or a server connection, is over, in ns of `now_ns()`; 0: never.
+  /// Then `from_client` refuses it.
+  std::int64_t wait_ends_at() const {
+    return wanted_limit_.ns == 0 || asked_at_ == 0 ? 0 : asked_at_ + wanted_limit_.ns;
+  }
+  /// A server connection is waited for: others may have the turn meanwhile. It goes on once there is one.
+  void give_turn_back(std::int64_t now);
 
-  /// What runs has taken as long as it may, or by how many ns longer it has: the server is to be told to cancel it,
-  /// once more if it was before.
-  std::optional<std::int64_t> time_out(std::int64_t now);
+  enum class Late : std::uint8_t {
+    no,
+    late,      ///< the server is to be told to cancel it, once more if it was before
+    too_late,  ///< it was told so long ago
+  };
+  /// Whether what runs has taken longer than it may.
+  Late time_out(std::int64_t now);
+  /// What `time_out` has found late last still runs. Nothing was sent behind its batch.
+  bool is_still_late() const;
   /// When what runs has taken as long as its client wants, in ns of `now_ns()`; 0: it wants nothing.
-  std::int64_t clients_limit_at();
+  std::int64_t clients_limit_at() const;
 
-  /// Once in a while: the slot of a transaction in which nothing happens is given to others.
-  void lend_turn(std::int64_t now);
+  /// Once in a while: the slot of what waits for its client is given to others: of a transaction in which nothing
+  /// happens, of a COPY to whose data nothing comes. `is_unread`: the client doesn't take what it is answered.
+  void lend_turn(std::int64_t now, bool is_unread);
+  /// Once in a while: nobody knows how far the server has come with a batch that the client hasn't ended. True: it is
+  /// to be sent a Flush.
+  bool wants_flush(std::int64_t now);
 
   /// How many messages wait for an answer.
   std::size_t backlog() const { return replies_.size(); }
@@ -246,14 +260,24 @@ class Relay {
   std::string_view text_asked(const Item& item, StatementPtr& statement);
   static std::string_view text_of_prepared(const Prepared* prepared);
   const Wishes& wishes_of(std::string_view text);
+  TimeLimit limit_of(const Wishes& wishes, const StatementPtr& statement) const;
   TimeLimit limit_of(std::string_view text, const StatementPtr& statement);
-  Reply* runs_now();
+  const Reply* runs_now() const;
   std::int64_t runs_since(const Reply& reply) const;
   void note_wishes(const sql::Statement& statement);
+  void note_locks(const sql::Statement& statement);
+  /// Whether it makes the server work; what only ends or goes on with something doesn't.
+  static bool asks_for_work(char type);
   bool rests() const;
+  bool goes_on() const;
+  bool follows_a_batch() const;
+  bool follows_a_limited_one(char type) const;
   void end_turn();
-  void refuse(Error error);
+  void take_turn_again();
+  Error why_not_let_in(Waited how, const executor::WaitingQuery& turn, std::int64_t waited) const;
+  void refuse(Error error, const StatementPtr& statement);
   void answer_refused(const Item& item);
+  Decided answer_failed(const Item& item);
   bool take(const Item& item);
   bool on_item(const Item& item);
   bool on_query(const Item& item);
@@ -278,6 +302,7 @@ class Relay {
 
   // from_server
   static Error timed_out(const TimeLimit& limit);
+  void say_that_it_timed_out(const Reply& reply);
   void add_to_fill(pipeline::Fill& fill, const Reply& reply, char type, pgwire::Bytes part);
   void complete_fill(Reply& reply);
   void apply_changes(bool all_done);
@@ -361,18 +386,31 @@ class Relay {
   std::optional<SessionWishes> wishes_;            ///< null: there is no executor
   std::shared_ptr<const backend::Settings> here_;  ///< millrace's settings of a client that stays on its connection
   executor::Permit permit_;                        ///< while something runs, or a transaction is open
+  std::shared_ptr<executor::Party> lent_;          ///< whose turn it is that was given to others; null: none was
+  bool may_hold_locks_ = false;                    ///< that outlive transactions
+  std::uint64_t flushed_to_ = 0;                   ///< a Reply's number: a Flush of ours was behind it
   std::shared_ptr<executor::WaitingQuery> turn_;   ///< of the message at hand
-  StatementPtr asked_for_turn_;                    ///< null: not known
+  std::int64_t asked_at_ = 0;                      ///< likewise: when it first asked for one; 0: it hasn't
+  bool had_turn_ = false;                          ///< likewise: it isn't to wait for another
+  StatementPtr asked_for_turn_;                    ///< likewise; null: not known
   Wishes wanted_;                                  ///< likewise
   TimeLimit wanted_limit_;                         ///< likewise
   TimeLimit bound_limit_;                          ///< of the unnamed portal that this batch has bound
   std::int64_t last_ended_ = 0;                    ///< when a statement has ended last
-  /// With its permit, the first statement that has ended.
+  /// With its permit, the first statement that has come to a good end.
   struct FirstEnded {
-    std::uint64_t fingerprint = 0;  ///< 0: none has
-    std::int64_t at = 0;
+    std::uint64_t fingerprint = 0;
+    std::int64_t at = 0;  ///< 0: none has
   };
   FirstEnded first_ended_;
+  /// What was found to take too long last.
+  struct TimedOut {
+    std::uint64_t number = 0;  ///< of its Reply; 0: nothing
+    std::uint64_t batch = 0;
+    std::int64_t since = 0;
+    TimeLimit limit = {};
+  };
+  TimedOut timed_out_;
   /// The message at hand isn't sent, nor is what depends on it.
   struct Refusal {
     Error error;
@@ -380,6 +418,8 @@ class Relay {
     bool to_sync = false;
   };
   std::optional<Refusal> refusal_;
+  /// Something was refused in a transaction whose BEGIN is held: for its client it has failed.
+  bool failed_here_ = false;
   bool drops_rest_ = false;  ///< of a message that was refused when a part of it had come
   std::int64_t seen_;        ///< the last moment that something is of which the client was shown
   std::int64_t wrote_ = 0;   ///< when something that it may have written was committed last; 0: never

@@ -42,6 +42,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
   now_ = now;
   stop_ = Next::more;
   to_server_.begin(in);
+  if (lent_ && !in.empty() && (replies_.copy_in || reader_.mid_message())) take_turn_again();
   answers_.clear();
   stopped_short_ = false;
   std::size_t at = 0;
@@ -66,7 +67,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       on_way();
       continue;
     }
-    if (const std::size_t answered = answer_batch(item, rest); answered > 0) {
+    if (const std::size_t answered = failed_here_ ? 0 : answer_batch(item, rest); answered > 0) {
       to_server_.leave_out(at, at + answered);
       at += answered;
       reader_.answered();
@@ -76,12 +77,14 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       continue;
     }
     if (stop_ != Next::more || std::exchange(awaits_batch_, false)) break;
-    const auto decided = decide(item);
+    const auto decided = failed_here_ ? answer_failed(item) : decide(item);
     if (decided == Decided::wait) break;
+    if (refusal_) continue;
     if (decided == Decided::answered) {
-      to_server_.leave_out(at, at + item.total);
-      at += item.total;
-      reader_.answered();
+      to_server_.leave_out(at, at + item.message.size());
+      at += item.message.size();
+      reader_.take(item);
+      drops_rest_ = reader_.mid_message();
       on_way();
       if (answers_.size() >= most_answers) stopped_short_ = at < in.size();
       if (stopped_short_) break;
@@ -90,9 +93,13 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     if (waits_elsewhere()) break;
     if (!writer_.attached()) {
       want_server(rest, item);
+      if (refusal_) continue;
       break;
     }
-    if (!has_turn(item)) break;
+    if (!has_turn(item)) {
+      if (refusal_) continue;
+      break;
+    }
     writer_.begin_message(now_);
     const bool taken = take(item);
     to_server_.put(at, writer_.before);
@@ -112,6 +119,8 @@ void Relay::on_way() {
   understood_.reset();
   elsewhere_ = {};
   unused_ = {};
+  asked_at_ = 0;
+  had_turn_ = false;
   if (guarded_.looked) guarded_ = {};
 }
 
@@ -187,11 +196,12 @@ void Relay::want_server(Bytes rest, const Item& item) {
 
 /// What the writer is to send before it, behind it, and instead of it. False: it isn't taken now, `stop_` says why.
 bool Relay::take(const Item& item) {
-  if (!session_.held_begin.empty()) writer_.send_begin();
+  if (!session_.held_begin.empty()) writer_.send_begin(std::exchange(failed_here_, false));
   if (writer_.begin_under_way()) {
     stop_ = Next::answer;
     return false;
   }
+  if (follows_a_limited_one(item.type)) return settle();
   if (bool taken = false; recover_guarded(item, taken)) return taken;
   if (!replies_.skipping && !on_item(item)) return false;
   if (item.type == frontend::sync) on_sync();
@@ -254,6 +264,7 @@ void Relay::on_copy_end() {
 /// A function is named by its number only: it may do anything, such as take a lock.
 bool Relay::on_function_call() {
   pin_unseen("function call");
+  may_hold_locks_ = true;
   note_for_cache(nullptr);
   server().used = server().holder_wrote = true;
   replies_.owe(Kind::function_call, now_).exchange.assumed = sql::StatementKind::call;
@@ -629,6 +640,7 @@ void Relay::note(const sql::Statement& statement) {
   using What = sql::SessionChange::What;
   auto& state = server();
   state.used = true;
+  if (wishes_) note_locks(statement);
   if (statement.writes) state.holder_wrote = true;
   if (statement.wants_unused_database) wants_no_idle_sessions_ = true;
   session_.settings.expect_change_of(change_of(statement));

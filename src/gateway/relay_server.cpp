@@ -60,6 +60,7 @@ Error refusal_of(const Reply& reply) {
 Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
   now_ = seen_ = now;
   to_client_.begin(in);
+  if (lent_ && !replies_.empty()) take_turn_again();
   bool broken = false;
   std::size_t at = 0;
   while (at < in.size()) {
@@ -115,7 +116,7 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
   }
   if (replies_.empty()) session_.names.on_all_answered();
   if (replies_.empty() || replies_.copy_in) replies_.awaited = false;
-  if (permit_ && rests()) end_turn();
+  if ((permit_ || lent_) && rests()) end_turn();
   if (broken && error_.sqlstate.empty()) {
     error_ = Error{.message = "the server broke the protocol", .sqlstate = "08P01"};
   }
@@ -259,7 +260,7 @@ bool Relay::on_error(Bytes body, std::size_t total) {
     fatal_sqlstate_ = exchange.sqlstate;
   }
   if (reply == nullptr) return true;  // such as a shutdown's, which answers nothing
-  if (reply->purpose == Purpose::begin) {
+  if (reply->purpose == Purpose::begin && reply->shown != Reply::Shown::nothing) {
     error_ = Error{.message = fmt::format("the transaction could not begin: {}", notice ? notice->message() : ""),
                    .sqlstate = notice ? std::string(notice->sqlstate()) : "08006"};
     return false;
@@ -275,9 +276,7 @@ bool Relay::on_error(Bytes body, std::size_t total) {
     pgwire::append_error_response(instead_, "ERROR", refusal);
     reply->exchange.fail(refusal.sqlstate);
   }
-  if (reply->timed_out && notice && notice->sqlstate() == "57014") {
-    pgwire::append_error_response(instead_, "ERROR", timed_out(reply->limit));
-  }
+  if (notice && notice->sqlstate() == "57014") say_that_it_timed_out(*reply);
   if (reply->text && !reply->name.empty()) translate_names_in_error(*reply, body, total);
   if (reply->purpose == Purpose::guard) guarded_failed(reply->exchange.error_code());
   if (reply->purpose == Purpose::guard || reply->exchange.rewrite) leave_out_position(body, total);
@@ -371,6 +370,7 @@ void Relay::on_tag(std::string_view tag, Reply& reply) {
   if (statement && statement->affects_new_sessions) new_sessions_differ_ = true;
   if (statement && statement->kind == sql::StatementKind::unparsed) pin_unseen("statement that could not be parsed");
   if (tag == "DISCARD ALL") {
+    may_hold_locks_ = false;
     // What was sent after it may hold the connection again.
     const auto is_nothing = [](const Reply& later) { return later.own() || later.kind == Kind::sync; };
     if (std::ranges::all_of(replies_.all().subspan(1), is_nothing)) session_.pin.clear();

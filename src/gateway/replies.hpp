@@ -93,8 +93,7 @@ struct Reply {
 
   std::shared_ptr<const void> unused;  ///< of `ReadCache::let_go`, for what it runs
 
-  TimeLimit limit = {};    ///< on what it runs
-  bool timed_out = false;  ///< it is over, and the server is told to cancel
+  TimeLimit limit = {};  ///< on what it runs
 
   bool hidden() const { return shown != Shown::all; }
   bool own() const { return purpose != Purpose::clients; }

@@ -35,6 +35,7 @@ bool ServerLink::try_take() {
 asio::awaitable<Taken> ServerLink::take() {
   auto connection = std::exchange(taken_, nullptr);
   while (!connection || !connection->is_open()) {
+    relay_.give_turn_back(now_ns());
     core_.counters().pool_waits.add();
     core_.counters().clients_waiting.add();
     const std::int64_t before = now_ns();
@@ -66,6 +67,10 @@ asio::awaitable<Taken> ServerLink::take(backend::Pool::Connection connection) {
 
 void ServerLink::give_up_waiting() {
   unwanted_ = true;
+  stop_waiting();
+}
+
+void ServerLink::stop_waiting() {
   if (patience_->give_up) patience_->give_up();
 }
 
@@ -137,7 +142,7 @@ void ServerLink::attach(std::shared_ptr<backend::ServerConnection::Sink> sink) {
 
 bool ServerLink::write(pgwire::Bytes bytes) {
   error_code error;
-  const std::size_t sent = connection_->try_write(bytes, error);
+  const std::size_t sent = unsent_.empty() ? connection_->try_write(bytes, error) : 0;
   if (error) {
     connection_->close();
     return false;
@@ -199,14 +204,14 @@ asio::awaitable<void> ServerLink::tidy(bool session_state) {
   }
 }
 
-asio::awaitable<bool> ServerLink::cancel() {
+asio::awaitable<bool> ServerLink::cancel(std::function<bool()> is_wanted) {
   const auto connection = connection_;
   const auto pool = pool_;
   if (!connection || !relay_.query_under_way()) co_return false;
   ++connection->cancels_under_way;
   const auto& session = connection->session();
   const bool settled =
-      co_await backend::cancel(core_.io, connection->address(), session.process_id, session.secret_key);
+      co_await backend::cancel(core_.io, connection->address(), session.process_id, session.secret_key, is_wanted);
   // One that is still on its way would cancel the next client's query.
   if (!settled) connection->state().tainted = true;
   --connection->cancels_under_way;

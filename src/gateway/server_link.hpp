@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,8 @@ class ServerLink {
   asio::awaitable<std::expected<void, backend::LoginError>> take();
   /// Nobody wants one any more: `take` ends soon, with an error.
   void give_up_waiting();
+  /// Likewise, if it waits for one that others have: 57014.
+  void stop_waiting();
   /// This one, which the client has been given already.
   asio::awaitable<std::expected<void, backend::LoginError>> take(backend::Pool::Connection connection);
   /// Nobody wants what was taken.
@@ -49,8 +52,9 @@ class ServerLink {
   /// What the client left on it is undone, then others may have it. `session_state`: also what DISCARD ALL undoes.
   asio::awaitable<void> tidy(bool session_state);
 
-  /// Asks the server to cancel what runs. False: nothing does.
-  asio::awaitable<bool> cancel();
+  /// Asks the server to cancel what runs. `is_wanted`: still, when the server is about to hear of it. False: nothing
+  /// runs.
+  asio::awaitable<bool> cancel(std::function<bool()> is_wanted = {});
   std::size_t give_back_memory();
 
  private:

@@ -53,12 +53,15 @@ void ServerWriter::await_answers() {
   if (!std::exchange(replies_.awaited, true) && replies_.unsynced) pgwire::append_flush(before);
 }
 
-void ServerWriter::send_begin() {
+void ServerWriter::send_begin(bool fails) {
   std::string begin = std::exchange(session_.held_begin, {});
   // What must come before the first query, such as SET TRANSACTION, is refused from then on.
   if (std::exchange(session_.read_in_held_begin, false)) begin += "; SELECT";
+  if (fails) begin += "; ROLLBACK TO SAVEPOINT \"refused by Millrace\"";
   pgwire::append_query(before, begin);
-  unnamed_becomes(0, replies_.owe_own(Kind::query, now_, Reply::Purpose::begin));
+  Reply& reply = replies_.owe_own(Kind::query, now_, Reply::Purpose::begin);
+  if (fails) reply.shown = Reply::Shown::nothing;
+  unnamed_becomes(0, reply);
   replies_.awaited = true;
 }
 

@@ -33,7 +33,7 @@ class ServerWriter {
   void await_answers();
   /// Sends the BEGIN that was held back. Whoever needs the server waits until the transaction has begun: were BEGIN to
   /// fail, as when it is cancelled, the statement must not run outside of it.
-  void send_begin();
+  void send_begin(bool fails);
   bool begin_under_way() const;
 
   // Before a statement is executed.

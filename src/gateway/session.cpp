@@ -1,6 +1,7 @@
 #include "gateway/session.hpp"
 
 #include "base/log.hpp"
+#include "gateway/comes_elsewhere.hpp"
 #include "gateway/parse_elsewhere.hpp"
 #include "pgwire/protocol/encode.hpp"
 #include "pgwire/protocol/reader.hpp"
@@ -188,7 +189,10 @@ void Session::give_back_memory() {
 /// Passes on what can be passed on now.
 Session::Passed Session::pass_on() {
   for (;;) {
-    if (cancels_late_) return Passed::waits;  // or else what comes next might be cancelled
+    if (cancels_late_) {  // what comes next might be cancelled
+      next_ = Relay::Next::more;
+      return Passed::waits;
+    }
     const auto step = relay_->from_client(input_.bytes(), now_ns());
     next_ = step.next;
     if (!step.answer.empty()) {
@@ -222,9 +226,9 @@ Session::Passed Session::pass_on() {
         attach();
         break;
       case Relay::Next::elsewhere:
+      case Relay::Next::turn:
         if (relay_->releasable()) link_->release();
         return Passed::waits;
-      case Relay::Next::turn:
       case Relay::Next::parse:
       case Relay::Next::answer:
         return Passed::waits;
@@ -243,7 +247,7 @@ Session::Passed Session::pass_on() {
 asio::awaitable<bool> Session::wait_for_next() {
   if (cancels_late_) {
     while (cancels_late_) co_await answered_.wait(std::chrono::hours(24));
-    co_return !client_gone_ && !finished_;
+    if (client_gone_ || finished_) co_return false;
   }
   if (link_->has_unsent()) {
     if (!co_await link_->flush()) co_return false;
@@ -266,63 +270,10 @@ asio::awaitable<bool> Session::wait_for_next() {
   }
 }
 
-namespace {
-
-/// Of what another thread says when it has come.
-struct Waiting {
-  net::Signal& signal;
-  bool is_over = false;
-};
-
-/// Called on another thread, on which the session mustn't end; it may be kept for long, so it keeps nothing alive.
-std::function<void()> says_when_it_has_come(const std::shared_ptr<Waiting>& waiting, asio::io_context& io) {
-  return [weak = std::weak_ptr(waiting), &io] {
-    if (weak.expired()) return;
-    asio::post(io, [weak] {
-      const auto still = weak.lock();
-      if (!still) return;
-      still->is_over = true;
-      still->signal.set();
-    });
-  };
-}
-
-}  // namespace
-
-asio::awaitable<bool> Session::wait_for_turn() {
-  if (finished_) co_return false;
-  answered_.clear();
-  const auto waiting = std::make_shared<Waiting>(answered_);
-  relay_->wait_for_turn(says_when_it_has_come(waiting, core_.io), now_ns());
-  const auto limit = rules_->settings->pool_wait_timeout_seconds;
-  const auto until = Clock::now() + (limit.count() == 0 ? Clock::duration(std::chrono::hours(24)) : limit);
-  const auto is_unwanted = [this] { return client_gone_ || finished_; };
-  const std::int64_t ends_at = relay_->turn_ends_at();
-  const auto left = [&]() -> Clock::duration {
-    const Clock::duration to_wait = until - Clock::now();
-    return ends_at == 0 ? to_wait : std::min(to_wait, Clock::duration(ends_at - now_ns()));
-  };
-  while (relay_->waits_for_turn() && !cancel_wanted_ && !is_unwanted() && left() > Clock::duration::zero()) {
-    co_await answered_.wait(left());
-  }
-  using Waited = Relay::Waited;
-  const auto how = is_unwanted()                         ? Waited::in_vain
-                   : !relay_->waits_for_turn()           ? Waited::ended
-                   : cancel_wanted_                      ? Waited::cancelled
-                   : ends_at != 0 && now_ns() >= ends_at ? Waited::timed_out
-                                                         : Waited::too_long;
-  if (!relay_->end_wait_for_turn(how, now_ns())) {
-    if (!is_unwanted()) send_fatal(relay_->error());
-    co_return false;
-  }
-  if (relay_->refusal() != nullptr) cancel_wanted_ = false;
-  co_return true;
-}
-
 asio::awaitable<bool> Session::wait_elsewhere() {
   if (finished_) co_return false;
   answered_.clear();
-  const auto waiting = std::make_shared<Waiting>(answered_);
+  const auto waiting = std::make_shared<ComesElsewhere>(answered_);
   if (relay_->wait_elsewhere(says_when_it_has_come(waiting, core_.io))) {
     // What was sent before may be answered meanwhile.
     const auto until = Clock::now() + relay_->longest_wait();
@@ -337,24 +288,6 @@ asio::awaitable<bool> Session::wait_for_parse() {
   auto statement = co_await parse_elsewhere(core_, relay_->take_to_parse());
   relay_->parsed(std::move(statement));  // the memo doesn't keep every statement
   co_return !client_gone_ && !finished_;
-}
-
-asio::awaitable<bool> Session::wait_for_server() {
-  const auto taken = co_await link_->take();
-  if (!taken) {
-    const auto& failure = taken.error();
-    relay_->refused(input_.bytes(), failure.error.sqlstate, now_ns());
-    if (finished_) co_return false;
-    if (failure.error.sqlstate == "53300") core_.counters().pool_timeouts.add();
-    tell_login_error(failure);
-    co_return false;
-  }
-  if (client_gone_ || finished_) {
-    link_->decline();
-    co_return false;
-  }
-  attach();
-  co_return true;
 }
 
 void Session::attach() {
@@ -456,7 +389,8 @@ void Session::on_server_gone() {
 }
 
 void Session::on_tick(TimePoint now) {
-  if (client_gone_ || phase_ == Phase::ending || phase_ == Phase::replicating) return;
+  if (phase_ == Phase::ending) return look_at_time();  // of what it asked for before it said goodbye
+  if (client_gone_ || phase_ == Phase::replicating) return;
   const auto& settings = *rules_->settings;
   if (phase_ != Phase::relaying) {
     if (now - started_ > settings.login_timeout_seconds) {
@@ -472,7 +406,8 @@ void Session::on_tick(TimePoint now) {
     }
     return;
   }
-  if (std::exchange(output_was_full_, output_.flushing()) && output_.flushing()) relay_->lead_nobody();
+  const bool is_unread = std::exchange(output_was_full_, output_.flushing()) && output_.flushing();
+  if (is_unread) relay_->lead_nobody();
   const auto silence_limit = settings.client_message_timeout_seconds;
   // What waits for a server connection, a parser or a slow server isn't the client's to finish.
   const bool owes_the_rest =
@@ -487,7 +422,12 @@ void Session::on_tick(TimePoint now) {
     close_client();
     return;
   }
-  relay_->lend_turn(now_ns());
+  relay_->lend_turn(now_ns(), is_unread);
+  if (!waits_ && *link_ && !link_->has_unsent() && relay_->wants_flush(now_ns())) {
+    std::string flush;
+    pgwire::append_flush(flush);
+    link_->write(as_bytes(flush));
+  }
   look_at_time();
   if (now - last_heard_ > resting_after) give_back_memory();
   const auto idle_limit = settings.client_idle_timeout_seconds;
@@ -500,43 +440,6 @@ void Session::on_tick(TimePoint now) {
 asio::awaitable<void> Session::cancel() {
   const auto self = shared_from_this();
   co_await cancels_.ask([this] { return carry_cancel(); });
-}
-
-/// What takes too long is cancelled; a server that doesn't end it all the same is given up.
-void Session::look_at_time() {
-  constexpr std::int64_t longest_cancel = 10'000'000'000;
-  if (cancels_late_ || !*link_) return;
-  const auto over = relay_->time_out(now_ns());
-  if (!over) return;
-  if (*over > longest_cancel) return link_->connection()->close();
-  cancels_late_ = true;
-  asio::co_spawn(core_.io, cancel_late(shared_from_this()), asio::detached);
-}
-
-/// For limits of the client's own, which may be shorter than it is between two ticks.
-void Session::look_at_time_when_due() {
-  const std::int64_t at = relay_->clients_limit_at();
-  if (at == 0) return;
-  if (!due_) due_ = std::make_unique<asio::steady_timer>(core_.io);
-  due_->expires_after(std::chrono::nanoseconds(at - now_ns()));
-  due_->async_wait([weak = weak_from_this()](error_code error) {
-    const auto self = weak.lock();
-    if (!self || error || self->phase_ != Phase::relaying || self->client_gone_) return;
-    self->look_at_time();
-    if (!self->cancels_late_) self->look_at_time_when_due();
-  });
-}
-
-namespace {
-
-asio::awaitable<void> cancel_what_runs(ServerLink& link) { co_await link.cancel(); }
-
-}  // namespace
-
-asio::awaitable<void> Session::cancel_late(std::shared_ptr<Session> self) {
-  co_await self->cancels_.ask([&link = *self->link_] { return cancel_what_runs(link); });
-  self->cancels_late_ = false;
-  self->answered_.set();
 }
 
 asio::awaitable<void> Session::cancel_now(std::shared_ptr<Session> self) { co_await self->cancel(); }

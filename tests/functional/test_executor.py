@@ -4,7 +4,21 @@ from collections.abc import Iterator
 
 import pytest
 import wire
-from wire import SYNC, Client, bind, cancel_request, connect, describe, eventually, execute, parse, query
+from wire import (
+    COPY_DONE,
+    SYNC,
+    TERMINATE,
+    Client,
+    bind,
+    cancel_request,
+    connect,
+    copy_data,
+    describe,
+    eventually,
+    execute,
+    parse,
+    query,
+)
 
 from harness import Millrace, PostgreSQL
 
@@ -199,7 +213,7 @@ def test_a_query_that_waits_is_cancelled(gate: Gate, millrace: Millrace, client:
 
 
 def test_what_waits_in_a_transaction_is_cancelled(gate: Gate, millrace: Millrace, client: Client) -> None:
-    """If the server knows nothing of the transaction yet, then there."""
+    """Whether the server knows of the transaction yet or not."""
     client.send(query("BEGIN"), query("SELECT pg_sleep(600)"))
     gate.waiting(1)
     answers: list[wire.Message] = []
@@ -240,6 +254,70 @@ def test_a_transaction_in_which_nothing_happens_is_in_nobodys_way(millrace: Mill
     idle.ask(query("ROLLBACK"))
 
 
+def test_who_can_end_a_wait_for_a_lock_waits_for_nobody(millrace: Millrace, clients: list[Client]) -> None:
+    holder, waiter, other, *_ = clients
+    holder.ask(query("SELECT pg_advisory_lock(7)"))
+    waiter.send(query("SELECT pg_advisory_lock(7)"))
+    eventually(lambda: millrace.metric("queries_running") == 1)
+    other.send(query("SELECT 1"))
+    eventually(lambda: millrace.metric("queries_waiting") == 1)
+    assert holder.one("SELECT pg_advisory_unlock(7)") == "t"
+    for client in (waiter, other):
+        assert client.until("Z")[-2].kind == "C"
+    assert waiter.one("SELECT pg_advisory_unlock(7)") == "t"
+
+
+def test_who_sends_ahead_has_one_turn_at_a_time(gate: Gate, clients: list[Client], order: Client) -> None:
+    ahead, other, batches, *_ = clients
+    insert = "INSERT INTO ran (who) VALUES ('{}')"
+    ahead.send(*[query(insert.format("ahead"))] * 20)
+    gate.waiting(1)
+    other.send(query(insert.format("other")))
+    gate.waiting(2)
+    batches.send(*[parse(insert.format("batches")), bind(), execute(), SYNC] * 20)
+    gate.waiting(3)
+    gate.open()
+    for client, times in ((ahead, 20), (other, 1), (batches, 20)):
+        assert [one.kind for one in client.until("Z", times)].count("C") == times
+    assert ran(order)[:3] == ["ahead", "other", "batches"]
+    assert ran(order)[3:23] != ["ahead"] * 19 + ["batches"]
+
+
+def test_what_takes_no_time_lets_nothing_else_in(gate: Gate, clients: list[Client]) -> None:
+    for number, (client, free) in enumerate(zip(clients, ["SET work_mem = 1000", "DISCARD ALL", "ROLLBACK", ""])):
+        client.send(query(free), query("SELECT 1"))
+        assert client.until("Z")[-1].kind == "Z"
+        gate.waiting(number + 1)
+    gate.open()
+    for client in clients[:4]:
+        assert client.until("Z")[-2].kind == "C"
+
+
+def test_a_copy_whose_data_does_not_come_is_in_nobodys_way(clients: list[Client]) -> None:
+    copier, other, *_ = clients
+    copier.ask(query("CREATE TEMP TABLE copied (id int)"))
+    copier.send(query("COPY copied FROM STDIN"))
+    copier.until("G")
+    assert other.one("SELECT 1") == "1"
+    copier.send(copy_data("1\n2\n"), COPY_DONE)
+    assert str(copier.until("Z")[-2]) == "CommandComplete COPY 2"
+
+
+def test_a_batch_that_is_not_ended_is_in_nobodys_way(clients: list[Client]) -> None:
+    idle, other, *_ = clients
+    idle.send(parse("SELECT 1"), bind(), execute())
+    assert other.one("SELECT 2") == "2"
+    assert [one.kind for one in idle.ask(SYNC)] == ["1", "2", "D", "C", "Z"]
+
+
+def test_a_result_that_is_not_read_is_in_nobodys_way(millrace: Millrace, clients: list[Client]) -> None:
+    reader, other, *_ = clients
+    reader.send(query("SELECT repeat('x', 100000) FROM generate_series(1, 500)"))
+    eventually(lambda: millrace.metric("queries_running") == 1)
+    assert other.one("SELECT 1") == "1"
+    assert str(reader.until("Z")[-2]) == "CommandComplete SELECT 500"
+
+
 def test_a_query_takes_no_longer_than_its_client_wants(millrace: Millrace, client: Client) -> None:
     late = client.ask(query("/* millrace: timeout=50ms */ SELECT pg_sleep(600)"))
     assert error_of(late)["C"] == "57014"
@@ -265,6 +343,31 @@ def test_what_follows_a_query_that_took_too_long_is_not_cancelled(client: Client
         answers = client.until("Z", 6)
         codes = [one.sqlstate for one in answers if one.kind == "E"]
         assert codes in ([], ["57014"])
+
+
+def test_a_goodbye_behind_a_query_does_not_lift_its_limit(millrace: Millrace, postgres: PostgreSQL) -> None:
+    with connect(millrace) as client, connect(postgres) as watcher:
+        client.send(query("/* millrace: timeout=200ms */ SELECT pg_sleep(600)"), TERMINATE)
+        eventually(lambda: millrace.metric("queries_running") == 0)
+        runs_on = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)' AND state = 'active'"
+        eventually(lambda: watcher.one(runs_on) == "0")
+
+
+def test_waiting_for_a_server_connection_counts_as_time(postgres: PostgreSQL) -> None:
+    settings = {**ON, "POOL_MODE": "transaction", "POOL_SIZE": 1}
+    with Millrace(postgres, settings) as server, connect(server) as holder, connect(server) as client:
+        holder.ask(query("BEGIN"))
+        holder.ask(query("SELECT 1"))
+        eventually(lambda: server.metric("queries_running") == 0, what="the turn to be lent")
+        late = "/* millrace: timeout=200ms */ SELECT 1"
+        for messages in ([query(late)], [parse(late), bind(), execute(), SYNC]):
+            answer = client.ask(*messages)
+            assert error_of(answer)["C"] == "57014"
+            assert "server connection" in error_of(answer)["H"]
+            assert str(answer[-1]) == "ReadyForQuery I"
+        assert holder.one("SELECT 2") == "2"
+        holder.ask(query("COMMIT"))
+        assert client.one("/* millrace: timeout=60s */ SELECT 1") == "1"
 
 
 def test_a_query_timeout_holds_for_who_says_nothing(postgres: PostgreSQL, pool_mode: str) -> None:
@@ -330,3 +433,29 @@ def test_no_slot_is_lost_whatever_clients_do(postgres: PostgreSQL, pool_mode: st
         eventually(lambda: server.metric("queries_running") == 0 and server.metric("queries_waiting") == 0)
         with connect(server) as client:
             assert client.one("SELECT 1") == "1"
+
+
+def test_after_a_refusal_nothing_of_a_transaction_is_done(postgres: PostgreSQL, order: Client) -> None:
+    """Even where the server hasn't been told of it yet: the client goes on as with PostgreSQL."""
+    settings = {**ON, "POOL_MODE": "transaction", "MAX_CONCURRENT_QUERIES": 1, "ENABLE_QUERY_QUEUEING": "false"}
+    with Millrace(postgres, settings) as server, connect(server) as client:
+        for refused in ([query("SELECT 1")], [parse("SELECT 1"), bind(), execute(), SYNC]):
+            for end, extended in (("ROLLBACK", False), ("COMMIT", False), ("ROLLBACK", True), ("COMMIT", True)):
+                gate = Gate(postgres, server)
+                client.ask(query("BEGIN"))
+                answer = client.ask(*refused)
+                assert error_of(answer)["C"] == "53400"
+                assert str(answer[-1]) == "ReadyForQuery E"
+                gate.open()
+                gate.holder.until("Z")
+                for later in ([query(runs("x"))], [parse(runs("x")), bind(), execute(), SYNC]):
+                    answer = client.ask(*later)
+                    assert error_of(answer)["C"] == "25P02"
+                    assert str(answer[-1]) == "ReadyForQuery E"
+                assert str(client.ask(SYNC)[-1]) == "ReadyForQuery E"
+                batch = [parse(end), bind(), execute(), SYNC]
+                answer = client.ask(*(batch if extended else [query(end)]))
+                assert [str(one) for one in answer[-2:]] == ["CommandComplete ROLLBACK", "ReadyForQuery I"]
+                assert client.one("SELECT 1") == "1"
+                gate.close()
+    assert ran(order) == []

@@ -1,0 +1,198 @@
+// What of the relay isn't let in, or takes too long: what its client is told, and what the server is.
+#include <fmt/format.h>
+
+#include "gateway/relay.hpp"
+#include "pgwire/protocol/decode.hpp"
+#include "pgwire/protocol/encode.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+namespace frontend = pgwire::frontend;
+using Step = sql::TransactionStep;
+
+constexpr double ms = 1'000'000;
+/// A server that has been told to cancel may take so long to do it.
+constexpr std::int64_t longest_cancel = 10'000'000'000;
+
+/// What QUERY_TIMEOUT_SECONDS is about: not what takes long by its nature, such as COPY, CREATE INDEX or VACUUM.
+bool is_query(sql::StatementKind kind) {
+  using enum sql::StatementKind;
+  constexpr std::uint32_t kinds = sql::bit(select) | sql::bit(insert) | sql::bit(update) | sql::bit(delete_) |
+                                  sql::bit(merge) | sql::bit(execute) | sql::bit(fetch);
+  return (kinds & sql::bit(kind)) != 0;
+}
+
+Error refusal_of(executor::Refused why, const executor::AdaptiveQueryExecutor::Limits& limits, std::int64_t waited) {
+  using enum executor::Refused;
+  switch (why) {
+    case queue_full:
+      return {.message = fmt::format("too many queries wait: {}", limits.most_waiting),
+              .sqlstate = "53400",
+              .hint = "MAX_QUEUED_QUERIES is the limit. Try again in a moment, or with a higher millrace.priority."};
+    case no_queue:
+      return {.message = fmt::format("too many queries run: {}", limits.most),
+              .sqlstate = "53400",
+              .hint =
+                  "MAX_CONCURRENT_QUERIES and POOL_SIZE are the limits, and none may wait, as ENABLE_QUERY_QUEUEING is "
+                  "off."};
+    case overload:
+      return {.message = fmt::format("the query was given up after it had waited {:.0f} ms for its turn",
+                                     static_cast<double>(waited) / ms),
+              .sqlstate = "53000",
+              .hint =
+                  "All queries have waited too long for a while, so those of the lowest priority are given up. Try "
+                  "again later, or with a higher millrace.priority."};
+  }
+  return {};
+}
+
+}  // namespace
+
+Error Relay::why_not_let_in(Waited how, const executor::WaitingQuery& turn, std::int64_t waited) const {
+  const auto& executor = *options_.executor;
+  const auto limits = executor.limits();
+  switch (how) {
+    case Waited::ended:
+      return refusal_of(turn.why(), limits, waited);
+    case Waited::too_long:
+      return {
+          .message = fmt::format("the query waited {:.0f} ms for its turn", static_cast<double>(waited) / ms),
+          .sqlstate = "53300",
+          .hint = fmt::format("POOL_WAIT_TIMEOUT_SECONDS is the limit. At present {} queries may run at a time, and {} "
+                              "at most, by MAX_CONCURRENT_QUERIES and POOL_SIZE.",
+                              executor.limit(), limits.most)};
+    case Waited::timed_out: {
+      Error error = timed_out(wanted_limit_);
+      error.hint = "All of that it waited for its turn.";
+      return error;
+    }
+    case Waited::cancelled:
+      return {.message = "canceling statement due to user request", .sqlstate = "57014"};
+    case Waited::in_vain:
+      break;
+  }
+  return {.message = "nobody waits any more", .sqlstate = "57014"};
+}
+
+/// The message at hand, which is the first of its batch; nothing is owed for any before. `statement`: null: not known.
+void Relay::refuse(Error error, const StatementPtr& statement) {
+  pipeline::Exchange exchange{.statement = statement, .started = now_, .waited = std::exchange(waited_ns_, 0)};
+  exchange.fail(error.sqlstate);
+  ended(exchange);
+  failed_here_ = failed_here_ || !session_.held_begin.empty();
+  refusal_ = Refusal{.error = std::move(error)};
+}
+
+/// The message at hand, or what follows one in the same batch.
+void Relay::answer_refused(const Item& item) {
+  const bool first = !std::exchange(refusal_->told, true);
+  if (first) {
+    refusal_->to_sync = item.type != frontend::query && item.type != frontend::function_call;
+    pgwire::append_error_response(answers_, "ERROR", refusal_->error);
+  }
+  if (refusal_->to_sync && item.type != frontend::sync) return;
+  pgwire::append_ready_for_query(answers_, failed_here_ ? 'E' : replies_.status);
+  refusal_.reset();
+}
+
+/// In a transaction that has failed for its client while the server knows nothing of it. As in PostgreSQL nothing of
+/// what follows is done before its end. What isn't plain is sent: the server then has a transaction that has failed.
+Relay::Decided Relay::answer_failed(const Item& item) {
+  if (item.type == frontend::sync) pgwire::append_ready_for_query(answers_, 'E');
+  if (!asks_for_work(item.type)) return Decided::answered;
+  const bool is_query = item.type == frontend::query;
+  const bool is_too_long = item.total - 1 > pipeline_.limits().max_bytes;
+  if (!is_query && item.type != frontend::parse && item.type != frontend::bind) return Decided::send;
+  if (!item.whole() && !is_too_long) return Decided::wait;
+  StatementPtr statement;
+  if (is_query) {
+    statement = statement_of(item);
+  } else if (item.whole()) {
+    text_asked(item, statement);
+  }
+  if (stop_ == Next::parse) return Decided::wait;
+  if (!statement || statement->kind == sql::StatementKind::unparsed) return Decided::send;
+  if (statement->steps.empty()) {
+    refuse({.message = "current transaction is aborted, commands ignored until end of transaction block",
+            .sqlstate = "25P02"},
+           statement);
+    return Decided::send;
+  }
+  const bool is_end = statement->statements == 1 && statement->steps.size() == 1 &&
+                      (statement->steps.front() == Step::commit || statement->steps.front() == Step::rollback);
+  if (!is_query || !is_end) return Decided::send;
+  failed_here_ = false;
+  session_.held_begin.clear();
+  session_.read_in_held_begin = false;
+  session_.names.portals.clear();
+  session_.names.unnamed.reset();
+  session_.names.unnamed_portal.reset();
+  const std::size_t before = answers_.size();
+  pgwire::append_command_complete(answers_, "ROLLBACK");
+  pgwire::append_ready_for_query(answers_, 'I');
+  ended({.statement = std::move(statement),
+         .started = now_,
+         .first_byte = now_,
+         .bytes_in = item.total,
+         .bytes_out = answers_.size() - before});
+  return Decided::answered;
+}
+
+/// `statement`: null: not known.
+TimeLimit Relay::limit_of(const Wishes& wishes, const StatementPtr& statement) const {
+  if (wishes.timeout.count() > 0) return {.ns = std::chrono::nanoseconds(wishes.timeout).count(), .is_clients = true};
+  if (!statement || !is_query(statement->kind)) return {};
+  return {.ns = options_.query_timeout.count()};
+}
+
+TimeLimit Relay::limit_of(std::string_view text, const StatementPtr& statement) {
+  return wishes_ ? limit_of(wishes_of(text), statement) : TimeLimit();
+}
+
+Error Relay::timed_out(const TimeLimit& limit) {
+  const auto milliseconds = static_cast<double>(limit.ns) / ms;
+  return {.message = fmt::format("canceling statement as it took longer than the {:.0f} ms of {}", milliseconds,
+                                 limit.is_clients ? "millrace.timeout" : "QUERY_TIMEOUT_SECONDS"),
+          .sqlstate = "57014"};
+}
+
+/// Behind others it has been waiting for them.
+std::int64_t Relay::runs_since(const Reply& reply) const {
+  return std::max(reply.exchange.started - reply.exchange.waited, last_ended_);
+}
+
+/// What the server is at, or is to come to next: of what only prepares for it, the answers come with its own. Null:
+/// nothing.
+const Reply* Relay::runs_now() const {
+  const auto owed = replies_.all();
+  const auto found = std::ranges::find_if(owed, [](const Reply& reply) { return reply.runs(); });
+  return found == owed.end() ? nullptr : &*found;
+}
+
+Relay::Late Relay::time_out(std::int64_t now) {
+  const Reply* const reply = runs_now();
+  if (reply == nullptr || reply->limit.ns == 0 || now - runs_since(*reply) < reply->limit.ns) return Late::no;
+  if (timed_out_.number != reply->number) {
+    timed_out_ = {.number = reply->number, .batch = reply->batch, .since = now, .limit = reply->limit};
+  }
+  return now - timed_out_.since > longest_cancel ? Late::too_late : Late::late;
+}
+
+bool Relay::is_still_late() const {
+  const Reply* const reply = runs_now();
+  return reply != nullptr && reply->number == timed_out_.number;
+}
+
+/// An error of a cancelled statement: of the one that took too long, or of one that the same batch holds behind it.
+void Relay::say_that_it_timed_out(const Reply& reply) {
+  if (timed_out_.number == 0 || timed_out_.batch != reply.batch) return;
+  pgwire::append_error_response(instead_, "ERROR", timed_out(timed_out_.limit));
+}
+
+std::int64_t Relay::clients_limit_at() const {
+  const Reply* const reply = runs_now();
+  return reply == nullptr || !reply->limit.is_clients ? 0 : runs_since(*reply) + reply->limit.ns;
+}
+
+}  // namespace millrace::gateway

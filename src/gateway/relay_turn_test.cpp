@@ -1,0 +1,343 @@
+// The relay lets in what has its turn, and nothing else; what isn't let in is answered as PostgreSQL would.
+#include "gateway/relay_test.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+using namespace wire;
+using Next = Relay::Next;
+
+constexpr std::int64_t ms = 1'000'000, second = 1000 * ms;
+
+/// One query may run at a time.
+struct Turns {
+  World world;
+  executor::TemplateTimes times;
+  std::shared_ptr<executor::AdaptiveQueryExecutor> executor = std::make_shared<executor::AdaptiveQueryExecutor>(
+      executor::AdaptiveQueryExecutor::Limits{.most = 1, .finds_best = false, .most_waiting = 10, .wait = {}});
+  executor::Permit others = {};  ///< the only slot, while somebody else has it
+
+  void take() { others = executor->try_take(executor->party("eve", ""), 1); }
+  std::size_t running() const { return executor->figures(1).running; }
+};
+
+struct Asker {
+  explicit Asker(Turns& turns, Mode mode = Mode::transaction)
+      : relay(turns.world.pipeline, turns.world.texts,
+              {.mode = mode,
+               .user = "ada",
+               .database = "crawl",
+               .executor = turns.executor,
+               .times = &turns.times,
+               .query_timeout = std::chrono::seconds(300)}) {
+    relay.settings().parameters = Server().parameters;
+  }
+
+  Relay::FromClient says(std::string_view bytes) { return relay.from_client(bytes_of(bytes), now += ms); }
+  std::string hears(std::string_view bytes) { return string_of(relay.from_server(bytes_of(bytes), now += ms).forward); }
+  void asks(std::string_view sql, std::string_view tag, char status = 'I') {
+    const std::string message = query(sql);
+    const auto step = says(message);
+    EXPECT_EQ(step.used, message.size()) << sql;
+    EXPECT_EQ(step.next, Next::more) << sql;
+    hears(complete(tag) + ready(status));
+  }
+
+  Relay relay;
+  std::int64_t now = second;
+};
+
+TEST(RelayTurn, NothingIsSentBehindABatchThatIsNotAnswered) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  asker.relay.attach(server);
+  const std::string first = query("SELECT 1"), second_one = query("SELECT 2");
+  const std::string both = first + second_one;
+  auto step = asker.says(both);
+  EXPECT_EQ(step.used, first.size());
+  EXPECT_EQ(string_of(step.forward), first);
+  EXPECT_EQ(step.next, Next::answer);
+  EXPECT_TRUE(asker.relay.asking());
+  EXPECT_EQ(turns.running(), 1);
+  asker.hears(columns() + complete("SELECT 0") + ready());
+  EXPECT_FALSE(asker.relay.asking());
+  EXPECT_EQ(turns.running(), 0) << "others may have had the turn";
+  step = asker.says(second_one);
+  EXPECT_EQ(string_of(step.forward), second_one);
+  EXPECT_EQ(turns.running(), 1);
+}
+
+TEST(RelayTurn, WhatTakesNoTimeLetsNothingElseIn) {
+  for (const std::string_view sql : {"SET statement_timeout = 0", "DISCARD ALL", "ROLLBACK", "SHOW all"}) {
+    Turns turns;
+    Server server;
+    Asker asker(turns, Mode::session);
+    asker.relay.attach(server);
+    turns.take();
+    const std::string free = query(sql), work = query("SELECT 1"), both = free + work;
+    auto step = asker.says(both);
+    EXPECT_EQ(string_of(step.forward), free);
+    asker.hears(complete("SET") + ready());
+    step = asker.says(work);
+    EXPECT_EQ(step.next, Next::turn) << sql;
+    EXPECT_TRUE(step.forward.empty());
+    EXPECT_EQ(asker.says(query(std::string(sql) + "; SELECT 1")).next, Next::turn);
+    EXPECT_EQ(asker.says(parse("", sql) + bind("") + execute() + sync()).next, Next::turn);
+  }
+}
+
+TEST(RelayTurn, WhatEndsAPreparedTransactionWaitsForNobody) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  asker.relay.attach(server);
+  turns.take();
+  const std::string batch = parse("", "COMMIT PREPARED 'x'") + bind("") + execute() + sync();
+  EXPECT_EQ(asker.says(batch).used, batch.size());
+}
+
+TEST(RelayTurn, WhoMayHoldLocksWaitsForNobody) {
+  for (const Mode mode : {Mode::session, Mode::transaction}) {
+    Turns turns;
+    Server server;
+    Asker asker(turns, mode);
+    asker.relay.attach(server);
+    asker.asks("SELECT pg_advisory_lock(1)", "SELECT 1");
+    turns.take();
+    asker.asks("SELECT pg_advisory_unlock(1)", "SELECT 1");
+    asker.asks("DISCARD ALL", "DISCARD ALL");
+    EXPECT_EQ(asker.says(query("SELECT 1")).next, Next::turn);
+  }
+}
+
+TEST(RelayTurn, WhoWaitsForAServerConnectionHoldsNoTurn) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  const std::string work = query("SELECT 1");
+  EXPECT_EQ(asker.says(work).next, Next::need_server);
+  EXPECT_EQ(turns.running(), 1);
+  asker.relay.give_turn_back(asker.now);
+  EXPECT_EQ(turns.running(), 0);
+  turns.take();
+  asker.relay.attach(server);
+  EXPECT_EQ(string_of(asker.says(work).forward), work) << "it has had its turn";
+  asker.hears(complete("SELECT 0") + ready());
+  EXPECT_EQ(asker.says(work).next, Next::turn) << "the next one hasn't";
+}
+
+TEST(RelayTurn, WhatWaitedTooLongForAServerConnectionIsRefused) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  const std::string work = query("/* millrace: timeout=100ms */ SELECT 1");
+  EXPECT_EQ(asker.says(work).next, Next::need_server);
+  EXPECT_EQ(asker.relay.wait_ends_at(), asker.now + 100 * ms);
+  asker.relay.give_turn_back(asker.now);
+  asker.now += second;
+  const auto step = asker.says(work);
+  EXPECT_EQ(step.used, work.size());
+  EXPECT_NE(string_of(step.answer).find("57014"), std::string::npos);
+  EXPECT_TRUE(string_of(step.answer).ends_with(ready('I')));
+  EXPECT_EQ(asker.says(query("SELECT 1")).next, Next::need_server);
+}
+
+TEST(RelayTurn, ATurnIsLentWhileTheClientIsWaitedFor) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  asker.relay.attach(server);
+  asker.says(query("COPY t FROM STDIN"));
+  asker.hears(copy_in());
+  asker.relay.lend_turn(asker.now + 10 * ms, false);
+  EXPECT_EQ(turns.running(), 1);
+  asker.relay.lend_turn(asker.now += 2 * second, false);
+  EXPECT_EQ(turns.running(), 0);
+  turns.take();
+  asker.says(copy_data("1\n"));
+  EXPECT_EQ(turns.running(), 2) << "what goes on waits for nobody";
+  asker.says(copy_done());
+  asker.hears(complete("COPY 1") + ready());
+  EXPECT_EQ(turns.running(), 1);
+}
+
+TEST(RelayTurn, ATurnIsLentWhileAnswersAreNotTaken) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  asker.relay.attach(server);
+  asker.says(query("SELECT 1"));
+  asker.hears(columns() + row("1"));
+  asker.relay.lend_turn(asker.now += ms, true);
+  EXPECT_EQ(turns.running(), 0);
+  asker.hears(row("2"));
+  EXPECT_EQ(turns.running(), 1);
+  asker.relay.lend_turn(asker.now += ms, true);
+  asker.hears(complete("SELECT 2") + ready());
+  EXPECT_EQ(turns.running(), 0);
+}
+
+TEST(RelayTurn, ATransactionInWhichNothingHappensLendsItsTurn) {
+  Turns turns;
+  Server server;
+  Asker asker(turns, Mode::session);
+  asker.relay.attach(server);
+  asker.asks("BEGIN; SELECT 1", "SELECT 1", 'T');
+  asker.relay.lend_turn(asker.now += 2 * second, false);
+  EXPECT_EQ(turns.running(), 0);
+  turns.take();
+  asker.asks("SELECT 2", "SELECT 1", 'T');
+  EXPECT_EQ(turns.running(), 2);
+  asker.asks("COMMIT", "COMMIT");
+  EXPECT_EQ(turns.running(), 1);
+}
+
+TEST(RelayTurn, OfABatchThatIsNotEndedTheServerIsAskedHowFarItIs) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  asker.relay.attach(server);
+  asker.says(parse("", "SELECT 1") + bind("") + execute());
+  EXPECT_FALSE(asker.relay.wants_flush(asker.now + 10 * ms));
+  EXPECT_TRUE(asker.relay.wants_flush(asker.now + 2 * second));
+  EXPECT_FALSE(asker.relay.wants_flush(asker.now + 3 * second)) << "once";
+  asker.hears(parsed() + bound() + complete("SELECT 1"));
+  asker.relay.lend_turn(asker.now += 2 * second, false);
+  EXPECT_EQ(turns.running(), 0);
+  asker.says(sync());
+  asker.hears(ready());
+  EXPECT_TRUE(asker.relay.releasable());
+}
+
+TEST(RelayTurn, WhatTakesTooLongIsToldFromWhatFollows) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  asker.relay.attach(server);
+  using Late = Relay::Late;
+  asker.says(query("/* millrace: timeout=100ms */ SELECT 1"));
+  EXPECT_EQ(asker.relay.time_out(asker.now + 99 * ms), Late::no);
+  EXPECT_EQ(asker.relay.time_out(asker.now + 100 * ms), Late::late);
+  EXPECT_TRUE(asker.relay.is_still_late());
+  asker.hears(complete("SELECT 0") + ready());
+  EXPECT_FALSE(asker.relay.is_still_late());
+  asker.says(query("SELECT 2"));
+  EXPECT_FALSE(asker.relay.is_still_late());
+  EXPECT_EQ(asker.relay.time_out(asker.now + second), Late::no);
+}
+
+/// It may have waited before it was sent.
+TEST(RelayTurn, AServerHasTimeToCancelFromWhenItIsTold) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  asker.relay.attach(server);
+  using Late = Relay::Late;
+  asker.says(query("/* millrace: timeout=100ms */ SELECT 1"));
+  EXPECT_EQ(asker.relay.time_out(asker.now + 60 * second), Late::late);
+  EXPECT_EQ(asker.relay.time_out(asker.now + 69 * second), Late::late);
+  EXPECT_EQ(asker.relay.time_out(asker.now + 71 * second), Late::too_late);
+}
+
+TEST(RelayTurn, InABatchAStatementWithALimitIsAnsweredBeforeTheNextIsSent) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  asker.relay.attach(server);
+  const std::string first = parse("", "/* millrace: timeout=1s */ SELECT 1") + bind("") + execute();
+  const std::string rest = parse("", "SELECT 2") + bind("") + execute() + sync();
+  const std::string both = first + rest;
+  auto step = asker.says(both);
+  EXPECT_EQ(step.used, first.size());
+  EXPECT_EQ(string_of(step.forward), first + flush());
+  EXPECT_EQ(step.next, Next::answer);
+  asker.hears(parsed() + bound() + complete("SELECT 1"));
+  EXPECT_EQ(string_of(asker.says(rest).forward), rest);
+}
+
+TEST(RelayTurn, AnErrorOfWhatTookTooLongSaysSo) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  asker.relay.attach(server);
+  asker.says(query("/* millrace: timeout=100ms */ SELECT 1"));
+  asker.relay.time_out(asker.now + second);
+  EXPECT_NE(asker.hears(error("57014", "canceling statement due to user request") + ready()).find("millrace.timeout"),
+            std::string::npos);
+  asker.says(query("SELECT 1"));
+  EXPECT_EQ(asker.hears(error("57014", "by somebody else") + ready()).find("millrace.timeout"), std::string::npos);
+}
+
+/// Its BEGIN was answered, and the server knows nothing of it.
+class FailedTransaction : public testing::Test {
+ protected:
+  FailedTransaction() {
+    turns.executor->set_limits({.most = 1, .finds_best = false, .most_waiting = 0, .wait = {}});
+    turns.take();
+    EXPECT_EQ(string_of(asker.says(query("BEGIN")).answer), complete("BEGIN") + ready('T'));
+    refuse(query("SELECT 1"));
+  }
+
+  void refuse(const std::string& messages) {
+    EXPECT_EQ(asker.says(messages).next, Next::turn);
+    asker.relay.wait_for_turn({}, asker.now);
+    EXPECT_FALSE(asker.relay.waits_for_turn());
+    asker.relay.end_wait_for_turn(Relay::Waited::ended, asker.now);
+    const std::string answer = all_of(messages);
+    EXPECT_NE(answer.find("53400"), std::string::npos);
+    EXPECT_TRUE(answer.ends_with(ready('E')));
+  }
+  /// What is answered without the server.
+  std::string all_of(const std::string& messages) {
+    const auto step = asker.says(messages);
+    EXPECT_EQ(step.used, messages.size());
+    EXPECT_EQ(step.next, Next::more);
+    EXPECT_TRUE(step.forward.empty());
+    return string_of(step.answer);
+  }
+
+  Turns turns;
+  Server server;
+  Asker asker{turns};
+};
+
+TEST_F(FailedTransaction, NothingIsDoneInIt) {
+  for (const std::string& work : {query("SELECT 1"), parse("", "SELECT 1") + bind("") + execute() + sync(),
+                                  query("INSERT INTO t VALUES (1); SELECT 1")}) {
+    const std::string answer = all_of(work);
+    EXPECT_NE(answer.find("25P02"), std::string::npos);
+    EXPECT_TRUE(answer.ends_with(ready('E')));
+  }
+  EXPECT_EQ(all_of(sync()), ready('E'));
+  EXPECT_EQ(all_of(flush()), "");
+}
+
+TEST_F(FailedTransaction, EndsWithoutTheServer) {
+  for (const std::string_view end : {"ROLLBACK", "COMMIT", "END", "ABORT"}) {
+    EXPECT_EQ(all_of(query(end)), complete("ROLLBACK") + ready('I'));
+    all_of(query("BEGIN"));
+    refuse(parse("", "SELECT 1") + bind("") + execute() + sync());
+  }
+}
+
+/// What isn't plain is the server's to answer, for which it has to have such a transaction.
+TEST_F(FailedTransaction, IsMadeOneOfTheServersWhereThatMustAnswer) {
+  const std::string end = parse("", "COMMIT") + bind("") + execute() + sync();
+  EXPECT_EQ(asker.says(end).next, Next::need_server);
+  asker.relay.attach(server);
+  auto step = asker.says(end);
+  EXPECT_EQ(step.used, 0);
+  EXPECT_NE(string_of(step.forward).find("BEGIN; ROLLBACK TO SAVEPOINT"), std::string::npos);
+  EXPECT_EQ(step.next, Next::answer);
+  EXPECT_EQ(asker.hears(complete("BEGIN") + error("3B001", "no such savepoint") + ready('E')), "");
+  step = asker.says(end);
+  EXPECT_EQ(string_of(step.forward), end);
+  const std::string answer = parsed() + bound() + complete("ROLLBACK") + ready('I');
+  EXPECT_EQ(asker.hears(answer), answer);
+  EXPECT_TRUE(asker.relay.releasable());
+  EXPECT_EQ(turns.running(), 1);
+}
+
+}  // namespace
+}  // namespace millrace::gateway

@@ -1,0 +1,102 @@
+// What of a session waits for its turn and for a server connection, and what it does about time limits.
+#include "gateway/comes_elsewhere.hpp"
+#include "gateway/session.hpp"
+
+namespace millrace::gateway {
+
+using boost::system::error_code;
+
+asio::awaitable<bool> Session::wait_for_turn() {
+  if (finished_) co_return false;
+  answered_.clear();
+  const auto waiting = std::make_shared<ComesElsewhere>(answered_);
+  relay_->wait_for_turn(says_when_it_has_come(waiting, core_.io), now_ns());
+  const auto limit = rules_->settings->pool_wait_timeout_seconds;
+  const auto until = Clock::now() + (limit.count() == 0 ? Clock::duration(std::chrono::hours(24)) : limit);
+  const auto is_unwanted = [this] { return client_gone_ || finished_; };
+  const std::int64_t ends_at = relay_->wait_ends_at();
+  const auto left = [&]() -> Clock::duration {
+    const Clock::duration to_wait = until - Clock::now();
+    return ends_at == 0 ? to_wait : std::min(to_wait, Clock::duration(ends_at - now_ns()));
+  };
+  while (relay_->waits_for_turn() && !cancel_wanted_ && !is_unwanted() && left() > Clock::duration::zero()) {
+    co_await answered_.wait(left());
+  }
+  using Waited = Relay::Waited;
+  const auto how = is_unwanted()                         ? Waited::in_vain
+                   : !relay_->waits_for_turn()           ? Waited::ended
+                   : cancel_wanted_                      ? Waited::cancelled
+                   : ends_at != 0 && now_ns() >= ends_at ? Waited::timed_out
+                                                         : Waited::too_long;
+  relay_->end_wait_for_turn(how, now_ns());
+  if (relay_->refusal() != nullptr) cancel_wanted_ = false;
+  co_return !is_unwanted();
+}
+
+asio::awaitable<bool> Session::wait_for_server() {
+  const std::int64_t ends_at = relay_->wait_ends_at();
+  asio::steady_timer deadline(core_.io);
+  if (ends_at != 0) {
+    deadline.expires_after(std::chrono::nanoseconds(ends_at - now_ns()));
+    deadline.async_wait([weak = weak_from_this()](error_code error) {
+      if (const auto self = weak.lock(); self && !error) self->link_->stop_waiting();
+    });
+  }
+  const auto taken = co_await link_->take();
+  deadline.cancel();
+  if (!taken) {
+    const auto& failure = taken.error();
+    const bool is_late = ends_at != 0 && now_ns() >= ends_at && failure.error.sqlstate == "57014";
+    if (is_late && !client_gone_ && !finished_) co_return true;  // the relay refuses it
+    relay_->refused(input_.bytes(), failure.error.sqlstate, now_ns());
+    if (finished_) co_return false;
+    if (failure.error.sqlstate == "53300") core_.counters().pool_timeouts.add();
+    tell_login_error(failure);
+    co_return false;
+  }
+  if (client_gone_ || finished_) {
+    link_->decline();
+    co_return false;
+  }
+  attach();
+  co_return true;
+}
+
+/// What takes too long is cancelled; a server that doesn't end it all the same is given up.
+void Session::look_at_time() {
+  if (cancels_late_ || !link_ || !*link_) return;
+  switch (relay_->time_out(now_ns())) {
+    case Relay::Late::no:
+      return;
+    case Relay::Late::too_late:
+      return link_->connection()->close();
+    case Relay::Late::late:
+      cancels_late_ = true;
+      asio::co_spawn(core_.io, cancel_late(shared_from_this()), asio::detached);
+  }
+}
+
+/// For limits of the client's own, which may be shorter than it is between two ticks.
+void Session::look_at_time_when_due() {
+  const std::int64_t at = relay_->clients_limit_at();
+  if (at == 0) return;
+  if (!due_) due_ = std::make_unique<asio::steady_timer>(core_.io);
+  due_->expires_after(std::chrono::nanoseconds(at - now_ns()));
+  due_->async_wait([weak = weak_from_this()](error_code error) {
+    const auto self = weak.lock();
+    if (!self || error) return;
+    self->look_at_time();
+    if (!self->cancels_late_) self->look_at_time_when_due();
+  });
+}
+
+/// Nothing is sent to the server meanwhile, and nothing was behind what it is about.
+asio::awaitable<void> Session::cancel_late(std::shared_ptr<Session> self) {
+  co_await self->core_.cancel_turns.take();
+  co_await self->link_->cancel([&relay = *self->relay_] { return relay.is_still_late(); });
+  self->core_.cancel_turns.give();
+  self->cancels_late_ = false;
+  self->answered_.set();
+}
+
+}  // namespace millrace::gateway
