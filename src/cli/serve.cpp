@@ -207,7 +207,8 @@ Result<> Service::start_http() {
       .monitor = monitor_,
       .probe_postgresql = [this] { return probe_postgresql(); },
       .cache = cache_,
-      .executor = gateway_->executor(),
+      .executor = settings_->enable_adaptive_executor ? gateway_->executor() : nullptr,
+      .pool_usage = [gateway = gateway_.get()] { return std::optional(gateway->pool_usage()); },
       .change_streams = [this] { return gateway_->change_streams(); },
       .reads = gateway_->read_cache(),
       .default_asker =

@@ -299,9 +299,8 @@ std::vector<Group> groups() {
       {"Adaptive query executor",
        {
            {"ENABLE_ADAPTIVE_EXECUTOR", Switch{&Settings::enable_adaptive_executor}, restart,
-            "Let queries of the wire take turns in front of PostgreSQL, by priority and within limits; without it the "
-            "other settings of this part have no effect. Off by default as long as docs/execution.md lists what isn't "
-            "right yet."},
+            "Let queries take turns in front of PostgreSQL, by priority and within limits; without it the other "
+            "settings of this part, and the quotas', have no effect."},
            {"MAX_CONCURRENT_QUERIES", Count{&Settings::max_concurrent_queries, 1, 100000}, reload,
             "How many queries, and transactions, may run in PostgreSQL at a time: see docs/execution.md. Answers from "
             "memory don't count."},
@@ -339,14 +338,17 @@ std::vector<Group> groups() {
        }},
       {"Resource management",
        {
-           {"ENABLE_RESOURCE_QUOTAS", Switch{&Settings::enable_resource_quotas}, executor,
-            "Limit what each user may use."},
+           {"ENABLE_RESOURCE_QUOTAS", Switch{&Settings::enable_resource_quotas}, reload,
+            "Limit what users and projects may use that clients name (`millrace.user_id`, `millrace.project_id`): see "
+            "docs/execution.md."},
            {"DEFAULT_USER_QUERY_LIMIT_PER_HOUR", Count{&Settings::default_user_query_limit_per_hour, 0, 1000000000},
-            executor, "Queries an hour for each user; 0 means no limit."},
+            reload,
+            "Queries an hour for each such user for whom nothing else is set, but for answers from memory; 0 means no "
+            "limit."},
            {"DEFAULT_USER_MEMORY_LIMIT_MB", Count{&Settings::default_user_memory_limit_mb, 1, 1048576}, executor,
             "Memory for each user's queries."},
-           {"DEFAULT_USER_CONCURRENT_QUERIES", Count{&Settings::default_user_concurrent_queries, 1, 100000}, executor,
-            "Queries at a time for each user."},
+           {"DEFAULT_USER_CONCURRENT_QUERIES", Count{&Settings::default_user_concurrent_queries, 1, 100000}, reload,
+            "Queries at a time for each such user for whom nothing else is set; more of them wait."},
        }},
       {"Embedded analytics and synchronization",
        {

@@ -60,8 +60,43 @@ bool AdaptiveQueryExecutor::try_add_running() {
   return true;
 }
 
+void AdaptiveQueryExecutor::follow_quotas(std::int64_t now) {
+  Woken woken;
+  {
+    const std::scoped_lock lock(mutex_);
+    queue_.quotas_are_others();
+    let_in(woken, now);
+  }
+  wake(woken);
+}
+
+std::optional<Exceeded> AdaptiveQueryExecutor::charge(const Party& party, std::int64_t now) {
+  if (!party.has_account() || !quotas_.on()) return std::nullopt;
+  std::optional<Exceeded> exceeded;
+  if (party.user_account()) exceeded = party.user_account()->charge(now);
+  if (!exceeded && party.project_account()) {
+    exceeded = party.project_account()->charge(now);
+    if (exceeded) {
+      exceeded->is_of_project = true;
+      if (party.user_account()) party.user_account()->take_back();
+    }
+  }
+  if (exceeded) {
+    const std::scoped_lock lock(mutex_);
+    ++counted_.refused.at(static_cast<std::size_t>(Refused::quota));
+  }
+  return exceeded;
+}
+
+void AdaptiveQueryExecutor::take_back(const Party& party) {
+  if (!quotas_.on()) return;
+  if (party.user_account()) party.user_account()->take_back();
+  if (party.project_account()) party.project_account()->take_back();
+}
+
 Permit AdaptiveQueryExecutor::try_take(const std::shared_ptr<Party>& party, std::int64_t now) {
-  if (waiting_.load(std::memory_order::relaxed) > 0 || !try_add_running()) return {};
+  const bool may_run_more = party->user_may_run_more() && party->project_may_run_more();
+  if (waiting_.load(std::memory_order::relaxed) > 0 || !may_run_more || !try_add_running()) return {};
   party->add_running();
   return {*this, party, now};
 }
@@ -109,6 +144,10 @@ void AdaptiveQueryExecutor::let_in(Woken& woken, std::int64_t now) {
   while (!queue_.empty()) {
     if (!try_add_running()) return;
     auto query = queue_.take(now);
+    if (!query) {  // those who wait have as many running as their quotas allow
+      running_.fetch_sub(1, std::memory_order::seq_cst);
+      break;
+    }
     waiting_.fetch_sub(1, std::memory_order::seq_cst);
     ++counted_.waited;
     query->wanted().party->add_running();

@@ -71,6 +71,14 @@ class AdaptiveQueryExecutor {
 
   std::shared_ptr<Party> party(std::string_view user, std::string_view project) { return parties_.find(user, project); }
 
+  Quotas& quotas() { return quotas_; }
+  /// What quotas allow was changed: who waits may run now.
+  void follow_quotas(std::int64_t now);
+  /// Counts a query by the quotas of its user and project. Null: it is within them; else it isn't to run.
+  std::optional<Exceeded> charge(const Party& party, std::int64_t now);
+  /// A query that was counted isn't run after all.
+  void take_back(const Party& party);
+
   /// Where a slot is free and nobody waits; else null.
   Permit try_take(const std::shared_ptr<Party>& party, std::int64_t now);
   /// In any case: for what goes on with something that was let in, and that others may wait for.
@@ -110,7 +118,8 @@ class AdaptiveQueryExecutor {
   static void wake(const Woken& woken);
   void apply_limits();
 
-  Parties parties_;
+  Quotas quotas_;
+  Parties parties_{quotas_};
 
   // In one cache line, as all cores write it.
   alignas(64) std::atomic<std::size_t> running_ = 0;

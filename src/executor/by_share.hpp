@@ -37,17 +37,25 @@ class ByShare {
     order_.erase({found->second.rank, &share});
     entries_.erase(found);
   }
-  /// Who has least; there is one.
-  Value& least() {
-    for (;;) {
+  /// Who has least; null: all are left out, or there are none.
+  Value* least() {
+    while (!order_.empty()) {
       const auto [rank, share] = *order_.begin();
       auto& entry = entries_.find(share)->second;
-      if (rank_of(*share, rank.came) <= rank) return entry.value;
+      if (rank_of(*share, rank.came) <= rank) return &entry.value;
       rank_anew(*share, entry);
     }
+    return nullptr;
   }
+  const Share* least_share() const { return order_.begin()->second; }
+  /// Until it is said that it has less.
+  void leave_out(const Share& share) { order_.erase({entries_.find(&share)->second.rank, &share}); }
   void has_less(const Share& share) {
     if (const auto found = entries_.find(&share); found != entries_.end()) rank_anew(share, found->second);
+  }
+  template <typename Do>
+  void for_each(Do what) {
+    for (auto& [share, entry] : entries_) what(*share, entry.value);
   }
 
  private:

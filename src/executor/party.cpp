@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/clock.hpp"
+
 namespace millrace::executor {
 
 std::shared_ptr<Party> Parties::find(std::string_view user, std::string_view project) {
@@ -19,7 +21,11 @@ std::shared_ptr<Party> Parties::find(std::string_view user, std::string_view pro
   } else {
     group = std::make_shared<Share>();
   }
-  auto party = std::make_shared<Party>(std::move(group), !project.empty());
+  std::shared_ptr<Account> user_account, project_account;
+  if (!user.empty() && user.front() != '\0') user_account = quotas_.account(Quotas::Of::user, user, now_ns());
+  if (!project.empty()) project_account = quotas_.account(Quotas::Of::project, project, now_ns());
+  auto party =
+      std::make_shared<Party>(std::move(group), !project.empty(), std::move(user_account), std::move(project_account));
   known = party;
   if (parties_.size() >= sweep_at_) {
     boost::unordered::erase_if(parties_, [](const auto& entry) { return entry.second.expired(); });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -8,6 +9,8 @@
 #include <string_view>
 
 #include <boost/unordered/unordered_flat_map.hpp>
+
+#include "executor/quotas.hpp"
 
 namespace millrace::executor {
 
@@ -28,18 +31,43 @@ struct Share {
 /// gets between its users. Who holds one keeps it alive; thread-safe.
 class Party {
  public:
-  Party(std::shared_ptr<Share> group, bool is_of_project) : group_(std::move(group)), is_of_project_(is_of_project) {}
+  /// `user`, `project`: null: it isn't named, and has no quota.
+  Party(std::shared_ptr<Share> group, bool is_of_project, std::shared_ptr<Account> user,
+        std::shared_ptr<Account> project)
+      : group_(std::move(group)),
+        is_of_project_(is_of_project),
+        user_account_(std::move(user)),
+        project_account_(std::move(project)) {}
 
   Share& group() { return *group_; }
   /// Its own; of who names no project it is the same.
   Share& user() { return is_of_project_ ? user_ : *group_; }
   bool is_of_project() const { return is_of_project_; }
 
+  const std::shared_ptr<Account>& user_account() const { return user_account_; }
+  const std::shared_ptr<Account>& project_account() const { return project_account_; }
+  bool has_account() const { return user_account_ || project_account_; }
+  /// Of its quotas: the lower of its time limits, in seconds, 0: none; and what is added to its priorities.
+  std::uint32_t most_seconds() const {
+    const std::uint32_t users = user_account_ ? user_account_->most_seconds() : 0;
+    const std::uint32_t projects = project_account_ ? project_account_->most_seconds() : 0;
+    return users == 0 || projects == 0 ? std::max(users, projects) : std::min(users, projects);
+  }
+  int boost() const {
+    return (user_account_ ? user_account_->boost() : 0) + (project_account_ ? project_account_->boost() : 0);
+  }
+  bool user_may_run_more() const { return !user_account_ || user_account_->may_run_more(); }
+  bool project_may_run_more() const { return !project_account_ || project_account_->may_run_more(); }
+
   void add_running() {
+    if (user_account_) user_account_->running.fetch_add(1, std::memory_order::relaxed);
+    if (project_account_) project_account_->running.fetch_add(1, std::memory_order::relaxed);
     group_->running.fetch_add(1, std::memory_order::relaxed);
     if (is_of_project_) user_.running.fetch_add(1, std::memory_order::relaxed);
   }
   void end_running(std::int64_t held) {
+    if (user_account_) user_account_->running.fetch_sub(1, std::memory_order::relaxed);
+    if (project_account_) project_account_->running.fetch_sub(1, std::memory_order::relaxed);
     group_->used.fetch_add(held, std::memory_order::relaxed);
     group_->running.fetch_sub(1, std::memory_order::relaxed);
     if (!is_of_project_) return;
@@ -51,15 +79,19 @@ class Party {
   const std::shared_ptr<Share> group_;
   Share user_;
   const bool is_of_project_;
+  const std::shared_ptr<Account> user_account_, project_account_;
 };
 
 /// Everybody who may ask at present. Thread-safe.
 class Parties {
  public:
-  /// `project`: "": none is named.
+  explicit Parties(Quotas& quotas) : quotas_(quotas) {}
+
+  /// `project`: "": none is named. A user whose name begins with a NUL has no quota.
   std::shared_ptr<Party> find(std::string_view user, std::string_view project);
 
  private:
+  Quotas& quotas_;
   std::mutex mutex_;
   boost::unordered_flat_map<std::string, std::weak_ptr<Party>> parties_;  ///< project, a NUL, user
   boost::unordered_flat_map<std::string, std::weak_ptr<Share>> projects_;

@@ -17,8 +17,9 @@ enum class Refused : std::uint8_t {
   overload,    ///< all have waited too long for a while: it is one of those that are given up so that the others aren't
                ///< late
   no_queue,    ///< as many run as may, and nobody may wait
+  quota,       ///< of its user or project it is used up
 };
-inline constexpr std::array<std::string_view, 3> refused_names = {"queue_full", "overload", "no_queue"};
+inline constexpr std::array<std::string_view, 4> refused_names = {"queue_full", "overload", "no_queue", "quota"};
 
 /// A query that waits for its turn. Its owner and the executor share it.
 class WaitingQuery {

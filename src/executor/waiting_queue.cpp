@@ -109,11 +109,34 @@ void WaitingQueue::let_rise(std::int64_t now) {
 std::shared_ptr<WaitingQuery> WaitingQueue::take(std::int64_t now) {
   let_rise(now);
   for (std::size_t at = levels_.size(); at-- > 0;) {
-    auto& groups = levels_.at(at).groups;
-    if (groups.empty()) continue;
-    WaitingQuery& next = **groups.least().least().begin();
-    has_turn(*next.wanted().party);
-    return leave(next);
+    WaitingQuery* const next = next_of(levels_.at(at));
+    if (next == nullptr) continue;
+    has_turn(*next->wanted().party);
+    return leave(*next);
+  }
+  return nullptr;
+}
+
+/// Whose quotas allow no more at present is left out until one of them has ended.
+WaitingQuery* WaitingQueue::next_of(Level& level) {
+  while (auto* const users = level.groups.least()) {
+    Line* const line = users->least();
+    WaitingQuery* const next = line == nullptr ? nullptr : line->begin()->get();
+    if (next == nullptr) {
+      level.groups.leave_out(*level.groups.least_share());
+      continue;
+    }
+    Party& party = *next->wanted().party;
+    if (!party.project_may_run_more()) {
+      level.groups.leave_out(party.group());
+    } else if (!party.user_may_run_more()) {
+      users->leave_out(party.user());
+      auto& left_out = party.user_account()->left_out;
+      std::erase_if(left_out, [&](const auto& other) { return other.expired() || other.lock().get() == &party; });
+      left_out.push_back(next->wanted().party);
+    } else {
+      return next;
+    }
   }
   return nullptr;
 }
@@ -125,6 +148,24 @@ bool WaitingQueue::remove(WaitingQuery& query) {
 }
 
 void WaitingQueue::has_less(Party& party) {
+  rank_anew(party);
+  if (!party.user_account()) return;
+  // Who is this user in other projects, too.
+  for (const auto& left_out : std::exchange(party.user_account()->left_out, {})) {
+    if (const auto other = left_out.lock()) rank_anew(*other);
+  }
+}
+
+void WaitingQueue::quotas_are_others() {
+  for (auto& level : levels_) {
+    level.groups.for_each([&](const Share& group, auto& users) {
+      users.for_each([&](const Share& user, Line&) { users.has_less(user); });
+      level.groups.has_less(group);
+    });
+  }
+}
+
+void WaitingQueue::rank_anew(Party& party) {
   for (auto& level : levels_) {
     auto* const users = level.groups.find(party.group());
     if (users == nullptr) continue;

@@ -32,12 +32,14 @@ class WaitingQueue {
   std::array<std::size_t, priority_names.size()> sizes() const;  ///< by what they are at present
 
   void add(std::shared_ptr<WaitingQuery> query, std::int64_t now);
-  /// Whose turn it is; null: nobody waits.
+  /// Whose turn it is; null: nobody waits, but for those whose quotas allow no more at present.
   std::shared_ptr<WaitingQuery> take(std::int64_t now);
   /// It no longer waits. False: it didn't.
   bool remove(WaitingQuery& query);
   /// It has fewer running than it had.
   void has_less(Party& party);
+  /// What quotas allow may have changed. This walks over all who wait.
+  void quotas_are_others();
 
   /// Of the lowest priority that somebody waits at, who has waited longest; null: nobody does.
   std::shared_ptr<WaitingQuery> take_lowest();
@@ -64,6 +66,8 @@ class WaitingQueue {
   void let_rise(std::int64_t now);
   void begins_to_wait(Party& party);
   void has_turn(Party& party);
+  static WaitingQuery* next_of(Level& level);
+  void rank_anew(Party& party);
 
   std::array<Level, priority_names.size()> levels_;
   std::list<WaitingQuery*> arrived_;  ///< all, in the order in which they came

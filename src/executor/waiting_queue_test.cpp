@@ -20,7 +20,8 @@ struct Queue {
     return query;
   }
 
-  Parties parties;
+  Quotas quotas;
+  Parties parties{quotas};
   std::vector<std::shared_ptr<Party>> kept;
   WaitingQueue queue;
 };

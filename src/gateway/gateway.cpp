@@ -41,6 +41,21 @@ executor::AdaptiveQueryExecutor::Limits executor_limits(const config::Settings& 
           .wait = settings.pool_wait_timeout_seconds};
 }
 
+executor::Quota usual_quota(const config::Settings& settings) {
+  executor::Quota quota{.max_concurrent_queries = static_cast<std::uint32_t>(settings.default_user_concurrent_queries)};
+  if (settings.default_user_query_limit_per_hour > 0)
+    quota.hourly_query_limit = static_cast<std::uint64_t>(settings.default_user_query_limit_per_hour);
+  return quota;
+}
+
+void tell_executor(Shared& shared) {
+  const auto settings = shared.rules.load()->settings;
+  auto& executor = *shared.executor;
+  executor.set_limits(executor_limits(*settings, shared.pools.in_use()));
+  if (executor.quotas().set_defaults(settings->enable_resource_quotas, usual_quota(*settings)))
+    executor.follow_quotas(now_ns());
+}
+
 Result<std::shared_ptr<const Rules>> rules_of(std::shared_ptr<const config::Settings> settings) {
   auto rules = std::make_shared<Rules>();
   auto secrets = Secrets::load(*settings);
@@ -91,7 +106,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
   made->shared_ = std::make_shared<Shared>(std::move(*address), limits_of(*settings));
   made->shared_->follow(std::move(*rules));
   made->shared_->mock_seed = mock_seed();
-  made->shared_->executor->set_limits(executor_limits(*settings, 1));
+  tell_executor(*made->shared_);
   if (cache) {
     made->shared_->read_cache = std::make_unique<pipeline::ReadCache>(cache, settings->cache_default_ttl_seconds);
     made->catalogs_ = std::make_unique<Catalogs>(*cores.front(), *made->shared_);
@@ -175,7 +190,7 @@ void Gateway::tick(Core& core) {
       cores_.begin());
   if (index == 0) {
     shared_->pools.sweep();
-    shared_->executor->set_limits(executor_limits(*shared_->rules.load()->settings, shared_->pools.in_use()));
+    tell_executor(*shared_);
     shared_->executor->tick(now_ns());
     if (catalogs_) catalogs_->tick(core.coarse_now);
     if (save_rewrites_ && shared_->rewrites.take_changed())
@@ -274,6 +289,13 @@ std::vector<integration::StreamStatus> Gateway::change_streams() const {
 }
 
 backend::Pool::Counts Gateway::servers() const { return shared_->pools.counts(); }
+
+double Gateway::pool_usage() const {
+  const std::size_t pools = std::max<std::size_t>(shared_->pools.in_use(), 1);
+  const double most = static_cast<double>(pools) * settings()->pool_size;
+  constexpr double all = 100;
+  return all * static_cast<double>(servers().in_use) / most;
+}
 
 asio::awaitable<Result<>> Gateway::probe() {
   asio::io_context* const io = &cores_.front()->io;

@@ -51,6 +51,8 @@ class Gateway {
   void stop();
 
   backend::Pool::Counts servers() const;
+  /// Of all server connections that there may be, how many are used, 0 to 100. Thread-safe.
+  double pool_usage() const;
   /// One for each database whose answers are kept.
   std::vector<integration::StreamStatus> change_streams() const;
   /// As of the last reload.

@@ -270,6 +270,7 @@ class Relay {
   static bool asks_for_work(char type);
   bool rests() const;
   bool goes_on() const;
+  bool may_hold_locks(const StatementPtr& statement) const;
   bool follows_a_batch() const;
   bool follows_a_limited_one(char type) const;
   void end_turn();
@@ -302,6 +303,7 @@ class Relay {
 
   // from_server
   static Error timed_out(const TimeLimit& limit);
+  static Error exceeds(const executor::Exceeded& exceeded);
   void say_that_it_timed_out(const Reply& reply);
   void add_to_fill(pipeline::Fill& fill, const Reply& reply, char type, pgwire::Bytes part);
   void complete_fill(Reply& reply);

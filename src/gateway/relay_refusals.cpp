@@ -36,6 +36,8 @@ Error refusal_of(executor::Refused why, const executor::AdaptiveQueryExecutor::L
               .hint =
                   "MAX_CONCURRENT_QUERIES and POOL_SIZE are the limits, and none may wait, as ENABLE_QUERY_QUEUEING is "
                   "off."};
+    case quota:  // it isn't queued
+      break;
     case overload:
       return {.message = fmt::format("the query was given up after it had waited {:.0f} ms for its turn",
                                      static_cast<double>(waited) / ms),
@@ -73,6 +75,16 @@ Error Relay::why_not_let_in(Waited how, const executor::WaitingQuery& turn, std:
       break;
   }
   return {.message = "nobody waits any more", .sqlstate = "57014"};
+}
+
+Error Relay::exceeds(const executor::Exceeded& exceeded) {
+  constexpr double second = 1e9;
+  return {
+      .message = fmt::format("the {}'s quota of {} queries {} is used up", exceeded.is_of_project ? "project" : "user",
+                             exceeded.limit, exceeded.window == executor::Window::hour ? "an hour" : "a day"),
+      .sqlstate = "53400",
+      .hint = fmt::format("None is left; it resets in {:.0f} s. GET /api/v1/execution/resource-quota/ shows it.",
+                          static_cast<double>(exceeded.resets_in) / second)};
 }
 
 /// The message at hand, which is the first of its batch; nothing is owed for any before. `statement`: null: not known.
@@ -141,9 +153,15 @@ Relay::Decided Relay::answer_failed(const Item& item) {
 
 /// `statement`: null: not known.
 TimeLimit Relay::limit_of(const Wishes& wishes, const StatementPtr& statement) const {
-  if (wishes.timeout.count() > 0) return {.ns = std::chrono::nanoseconds(wishes.timeout).count(), .is_clients = true};
-  if (!statement || !is_query(statement->kind)) return {};
-  return {.ns = options_.query_timeout.count()};
+  TimeLimit limit;
+  if (wishes.timeout.count() > 0) {
+    limit = {.ns = std::chrono::nanoseconds(wishes.timeout).count(), .by = TimeLimit::By::client};
+  } else if (statement && is_query(statement->kind)) {
+    limit = {.ns = options_.query_timeout.count()};
+  }
+  const auto most = std::chrono::nanoseconds(std::chrono::seconds(wishes.party->most_seconds())).count();
+  if (most != 0 && (limit.ns == 0 || most < limit.ns)) limit = {.ns = most, .by = TimeLimit::By::quota};
+  return limit;
 }
 
 TimeLimit Relay::limit_of(std::string_view text, const StatementPtr& statement) {
@@ -151,9 +169,10 @@ TimeLimit Relay::limit_of(std::string_view text, const StatementPtr& statement) 
 }
 
 Error Relay::timed_out(const TimeLimit& limit) {
-  const auto milliseconds = static_cast<double>(limit.ns) / ms;
-  return {.message = fmt::format("canceling statement as it took longer than the {:.0f} ms of {}", milliseconds,
-                                 limit.is_clients ? "millrace.timeout" : "QUERY_TIMEOUT_SECONDS"),
+  constexpr std::array<std::string_view, 3> names = {"QUERY_TIMEOUT_SECONDS", "millrace.timeout",
+                                                     "the quota's max_execution_time_seconds"};
+  return {.message = fmt::format("canceling statement as it took longer than the {:.0f} ms of {}",
+                                 static_cast<double>(limit.ns) / ms, names.at(static_cast<std::size_t>(limit.by))),
           .sqlstate = "57014"};
 }
 
@@ -192,7 +211,8 @@ void Relay::say_that_it_timed_out(const Reply& reply) {
 
 std::int64_t Relay::clients_limit_at() const {
   const Reply* const reply = runs_now();
-  return reply == nullptr || !reply->limit.is_clients ? 0 : runs_since(*reply) + reply->limit.ns;
+  const bool is_clients = reply != nullptr && reply->limit.by == TimeLimit::By::client;
+  return is_clients ? runs_since(*reply) + reply->limit.ns : 0;
 }
 
 }  // namespace millrace::gateway

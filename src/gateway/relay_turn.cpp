@@ -32,6 +32,11 @@ bool ends_prepared_transaction(const sql::Statement& statement) {
   return statement.statements == 1 && statement.steps.size() == 1 && statement.steps.front() == Step::other;
 }
 
+executor::Priority boosted(executor::Priority priority, int boost) {
+  const int highest = static_cast<int>(executor::priority_names.size());
+  return static_cast<executor::Priority>(std::clamp(static_cast<int>(priority) + boost, 1, highest));
+}
+
 }  // namespace
 
 bool Relay::asks_for_work(char type) {
@@ -55,10 +60,15 @@ bool Relay::rests() const {
          !reader_.mid_message();
 }
 
-/// What comes next was let in with what came before it, or may be what others that have turns wait for.
+/// What comes next was let in with what came before it.
 bool Relay::goes_on() const {
   return replies_.unsynced || replies_.skipping || replies_.copy_in || replies_.status != 'I' || had_turn_ ||
-         failed_here_ || may_hold_locks_ || session_.pin.is_set();
+         failed_here_;
+}
+
+/// What comes next may be what others that have turns wait for.
+bool Relay::may_hold_locks(const StatementPtr& statement) const {
+  return may_hold_locks_ || session_.pin.is_set() || (statement && ends_prepared_transaction(*statement));
 }
 
 void Relay::end_turn() {
@@ -141,7 +151,8 @@ bool Relay::follows_a_batch() const {
 /// Likewise in a batch: a statement that its client has limited is to be told from what follows it.
 bool Relay::follows_a_limited_one(char type) const {
   if (!wishes_ || !asks_for_work(type) || replies_.copy_in || replies_.skipping) return false;
-  return std::ranges::any_of(replies_.all(), [](const Reply& reply) { return reply.limit.is_clients; });
+  return std::ranges::any_of(replies_.all(),
+                             [](const Reply& reply) { return reply.limit.by == TimeLimit::By::client; });
 }
 
 /// False: the message at hand isn't sent now: `stop_` or `refusal_` says why.
@@ -160,17 +171,21 @@ bool Relay::has_turn(const Item& item) {
   if (had_turn_ && wanted_limit_.ns != 0 && now_ - asked_at_ >= wanted_limit_.ns) {
     Error error = timed_out(wanted_limit_);
     error.hint = "All of that it waited for its turn and a server connection.";
+    options_.executor->take_back(*wishes.party);
     refuse(std::move(error), statement);
     return false;
   }
   auto& executor = *options_.executor;
-  const bool is_query = item.type == frontend::query;
-  if (goes_on() || (!is_query && statement && ends_prepared_transaction(*statement))) {
+  if (goes_on()) {
     permit_ = executor.take_anyway(wishes.party, now_);
-  } else if (is_query && statement && takes_no_time(*statement)) {
+  } else if (item.type == frontend::query && statement && takes_no_time(*statement)) {
     return had_turn_ = true;
+  } else if (const auto exceeded = executor.charge(*wishes.party, now_)) {
+    refuse(exceeds(*exceeded), statement);
+    return false;
   } else {
-    permit_ = executor.try_take(wishes.party, now_);
+    permit_ =
+        may_hold_locks(statement) ? executor.take_anyway(wishes.party, now_) : executor.try_take(wishes.party, now_);
   }
   lent_.reset();
   first_ended_ = {};
@@ -184,7 +199,8 @@ bool Relay::has_turn(const Item& item) {
 
 void Relay::wait_for_turn(std::function<void()> then, std::int64_t now) {
   const std::int64_t predicted = asked_for_turn_ ? options_.times->mean(asked_for_turn_->fingerprint) : 0;
-  turn_ = options_.executor->wait({.party = wanted_.party, .priority = wanted_.priority, .predicted = predicted},
+  const auto priority = boosted(wanted_.priority, wanted_.party->boost());
+  turn_ = options_.executor->wait({.party = wanted_.party, .priority = priority, .predicted = predicted},
                                   std::move(then), now);
 }
 
@@ -202,6 +218,7 @@ void Relay::end_wait_for_turn(Waited how, std::int64_t now) {
   }
   Error error = why_not_let_in(how, *turn, waited);
   executor.stop_waiting(*turn, now);
+  executor.take_back(*wanted_.party);
   refuse(std::move(error), asked_for_turn_);
 }
 

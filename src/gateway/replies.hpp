@@ -34,8 +34,13 @@ struct Touch {
 
 /// From when a statement comes to when it has ended; in ns, 0: there is none.
 struct TimeLimit {
+  enum class By : std::uint8_t {
+    setting,  ///< QUERY_TIMEOUT_SECONDS
+    client,
+    quota,
+  };
   std::int64_t ns = 0;
-  bool is_clients = false;  ///< it was said by the client; or else it is QUERY_TIMEOUT_SECONDS
+  By by = By::setting;
 };
 
 /// What the server owes for a message that it was sent.

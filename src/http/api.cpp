@@ -5,6 +5,7 @@
 #include "http/analysis_api.hpp"
 #include "http/api_table.hpp"
 #include "http/cache_api.hpp"
+#include "http/execution_api.hpp"
 #include "http/execution_metrics.hpp"
 #include "http/live_api.hpp"
 #include "http/metrics.hpp"
@@ -100,6 +101,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
   add_cache(table, sources.cache, sources.reads, sources.change_streams);
   add_alerts(table, sources.watch);
   add_performance(table, sources.monitor, sources.watch, [sources] { return health(sources); }, sources.reports);
+  add_execution(table, sources.executor, sources.monitor, sources.pool_usage);
   add_live(table, sources.live);
   const auto analysts = std::make_shared<QueryAnalysts>(sources.reads, sources.default_asker, sources.plan);
   add_analysis(table, analysts);

@@ -36,6 +36,8 @@ struct Sources {
 
   std::shared_ptr<cache::IntelligentCacheManager> cache = {};      ///< null: caching is off
   std::shared_ptr<executor::AdaptiveQueryExecutor> executor = {};  ///< null: nothing waits for a turn
+  /// Of all server connections that there may be, how many are used, 0 to 100. Thread-safe.
+  std::function<std::optional<double>()> pool_usage = [] { return std::optional<double>(); };
   /// How it is with the change streams: one a database whose answers are kept. Thread-safe.
   std::function<std::vector<integration::StreamStatus>()> change_streams = [] {
     return std::vector<integration::StreamStatus>();

@@ -67,6 +67,7 @@ int main() {
        .monitor = monitor,
        .probe_postgresql = reachable,
        .cache = cache_with_entries(),
+       .executor = std::make_shared<executor::AdaptiveQueryExecutor>(executor::AdaptiveQueryExecutor::Limits()),
        .watch = watch_with_alerts(monitor),
        .reports = std::make_shared<pipeline::ReportedQueries>(monitor_with_a_past(), 0, std::chrono::seconds(1)),
        .live = std::make_shared<http::LiveUpdates>()});

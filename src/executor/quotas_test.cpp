@@ -1,0 +1,115 @@
+#include "executor/quotas.hpp"
+
+#include <gtest/gtest.h>
+
+#include "executor/adaptive_query_executor.hpp"
+
+namespace millrace::executor {
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000, hour = 3600 * second;
+
+TEST(Account, CountsByTheHourAndByTheDay) {
+  Account account({.hourly_query_limit = 2, .daily_query_limit = 3}, true);
+  EXPECT_FALSE(account.charge(1 * second));
+  EXPECT_FALSE(account.charge(2 * second));
+  const auto exceeded = account.charge(3 * second);
+  ASSERT_TRUE(exceeded);
+  EXPECT_EQ(exceeded->window, Window::hour);
+  EXPECT_EQ(exceeded->limit, 2);
+  EXPECT_EQ(exceeded->resets_in, hour - 2 * second);
+  EXPECT_FALSE(account.charge(1 * second + hour));
+  const auto by_day = account.charge(2 * second + hour);
+  ASSERT_TRUE(by_day);
+  EXPECT_EQ(by_day->window, Window::day);
+  EXPECT_EQ(account.used(Window::day, 2 * second + hour).queries, 3);
+  account.take_back();
+  EXPECT_FALSE(account.charge(3 * second + hour));
+}
+
+TEST(Account, AQuotaOfNothingLetsNothingIn) {
+  Account account({.hourly_query_limit = 0}, true);
+  EXPECT_TRUE(account.charge(1));
+}
+
+TEST(Quotas, DefaultsHoldWhereNothingIsSet) {
+  Quotas quotas;
+  quotas.set_defaults(true, {.hourly_query_limit = 1});
+  const auto ada = quotas.account(Quotas::Of::user, "ada", 1);
+  const auto project = quotas.account(Quotas::Of::project, "ada", 1);
+  EXPECT_EQ(ada->quota().hourly_query_limit, 1);
+  EXPECT_EQ(project->quota(), Quota());
+  quotas.set(Quotas::Of::user, "ada", Quota{.hourly_query_limit = 5}, 1);
+  quotas.set_defaults(true, {.hourly_query_limit = 2});
+  EXPECT_EQ(ada->quota().hourly_query_limit, 5);
+  ASSERT_EQ(quotas.all_set().size(), 1);
+  EXPECT_EQ(quotas.all_set()[0].name, "ada");
+  quotas.set(Quotas::Of::user, "ada", std::nullopt, 1);
+  EXPECT_EQ(ada->quota().hourly_query_limit, 2);
+}
+
+TEST(AdaptiveQueryExecutor, QueriesOverAQuotaWaitAndLetOthersPass) {
+  AdaptiveQueryExecutor executor({.most = 10, .finds_best = false, .wait = {}});
+  executor.quotas().set_defaults(true, {.max_concurrent_queries = 1});
+  const auto ada = executor.party("ada", ""), bob = executor.party("bob", "");
+  auto first = executor.try_take(ada, 1);
+  EXPECT_FALSE(executor.try_take(ada, 2));
+  const auto waits = executor.wait({.party = ada}, {}, 2);
+  EXPECT_EQ(waits->state(), WaitingQuery::State::waits);
+  const auto other = executor.wait({.party = bob}, {}, 3);
+  EXPECT_EQ(other->state(), WaitingQuery::State::let_in);
+  EXPECT_EQ(executor.figures(3).running, 2);
+  first.give_back(4);
+  EXPECT_EQ(waits->state(), WaitingQuery::State::let_in);
+  executor.stop_waiting(*waits, 5);
+  executor.stop_waiting(*other, 5);
+  EXPECT_EQ(executor.figures(5).running, 0);
+}
+
+TEST(AdaptiveQueryExecutor, AQuotaOfAUserHoldsInAllProjects) {
+  AdaptiveQueryExecutor executor({.most = 10, .finds_best = false, .wait = {}});
+  executor.quotas().set_defaults(true, {.max_concurrent_queries = 1});
+  const auto one = executor.party("ada", "p"), other = executor.party("ada", "q");
+  auto running = executor.try_take(one, 1);
+  std::vector<std::shared_ptr<WaitingQuery>> waiting;
+  for (int at = 0; at < 3; ++at) waiting.push_back(executor.wait({.party = other}, {}, 2));
+  for (std::int64_t at = 0; at < 3; ++at) {
+    EXPECT_EQ(waiting[static_cast<std::size_t>(at)]->state(), WaitingQuery::State::waits);
+    running.give_back(3 + at);
+    EXPECT_EQ(waiting[static_cast<std::size_t>(at)]->state(), WaitingQuery::State::let_in);
+    running = executor.take(*waiting[static_cast<std::size_t>(at)], 3 + at);
+  }
+}
+
+TEST(AdaptiveQueryExecutor, AProjectsQuotaHoldsItsUsersBack) {
+  AdaptiveQueryExecutor executor({.most = 10, .finds_best = false, .wait = {}});
+  executor.quotas().set_defaults(true, {});
+  executor.quotas().set(Quotas::Of::project, "p", Quota{.max_concurrent_queries = 1}, 1);
+  auto running = executor.try_take(executor.party("ada", "p"), 1);
+  const auto waits = executor.wait({.party = executor.party("bob", "p")}, {}, 2);
+  EXPECT_EQ(waits->state(), WaitingQuery::State::waits);
+  const auto other = executor.wait({.party = executor.party("bob", "")}, {}, 3);
+  EXPECT_EQ(other->state(), WaitingQuery::State::let_in);
+  executor.stop_waiting(*other, 3);
+  executor.quotas().set(Quotas::Of::project, "p", Quota{.max_concurrent_queries = 2}, 1);
+  executor.follow_quotas(4);
+  EXPECT_EQ(waits->state(), WaitingQuery::State::let_in);
+  executor.stop_waiting(*waits, 5);
+}
+
+TEST(AdaptiveQueryExecutor, AProjectsQuotaCountsForItsUsersTogether) {
+  AdaptiveQueryExecutor executor({});
+  executor.quotas().set_defaults(true, {.hourly_query_limit = 10});
+  executor.quotas().set(Quotas::Of::project, "p", Quota{.hourly_query_limit = 2}, 1);
+  const auto ada = executor.party("ada", "p"), bob = executor.party("bob", "p");
+  EXPECT_FALSE(executor.charge(*ada, 1));
+  EXPECT_FALSE(executor.charge(*bob, 1));
+  const auto exceeded = executor.charge(*ada, 1);
+  ASSERT_TRUE(exceeded);
+  EXPECT_TRUE(exceeded->is_of_project);
+  EXPECT_EQ(ada->user_account()->used(Window::hour, 1).queries, 1);
+  EXPECT_FALSE(executor.charge(*executor.party(std::string(1, '\0') + "postgres", ""), 1));
+}
+
+}  // namespace
+}  // namespace millrace::executor

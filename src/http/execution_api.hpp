@@ -1,0 +1,19 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "executor/adaptive_query_executor.hpp"
+#include "http/api_table.hpp"
+#include "monitor/query_performance_monitor.hpp"
+
+namespace millrace::http {
+
+/// What runs and waits, and what it takes. `executor` may be null: then its operations answer 503. `pool_usage`: of all
+/// server connections that there may be, how many are used, 0 to 100; thread-safe.
+void add_execution(ApiTable& table, std::shared_ptr<executor::AdaptiveQueryExecutor> executor,
+                   std::shared_ptr<const QueryPerformanceMonitor> monitor,
+                   std::function<std::optional<double>()> pool_usage);
+
+}  // namespace millrace::http
