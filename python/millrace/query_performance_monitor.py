@@ -196,6 +196,8 @@ class SlowQuery:
     application: str
     route: str | None
     traceparent: str | None
+    plan: dict[str, Any] | None  # outline, total_cost, estimated_rows, asked_at; None: nobody has asked, or there is none
+    why_no_plan: str | None
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:

@@ -25,6 +25,7 @@
 #include "http/api.hpp"
 #include "http/deliver.hpp"
 #include "http/live_feed.hpp"
+#include "http/plan_asker.hpp"
 #include "http/rewrite_store.hpp"
 #include "http/server.hpp"
 #include "monitor/performance_watch.hpp"
@@ -74,6 +75,7 @@ class Service {
   enum class Phase { running, draining, parting, stopping };
 
   void make_watch();
+  std::function<http::Asker()> usual_asker() const;
   Result<> start_http();
   asio::awaitable<Result<>> probe_postgresql();
   void wait_for_signal();
@@ -90,6 +92,7 @@ class Service {
   std::shared_ptr<const config::Settings> settings_;
   std::shared_ptr<QueryPerformanceMonitor> monitor_;
   http::NotificationChannels channels_;
+  const std::shared_ptr<TemplatePlans> plans_ = std::make_shared<TemplatePlans>();
   std::shared_ptr<pipeline::ReportedQueries> reports_;
   std::shared_ptr<http::LiveUpdates> live_;  // null, too: performance isn't watched
   std::shared_ptr<PerformanceWatch> watch_;  // null: performance isn't watched
@@ -142,6 +145,14 @@ Result<> Service::start() {
   return {};
 }
 
+std::function<http::Asker()> Service::usual_asker() const {
+  return [gateway = gateway_.get()] {
+    const auto settings = gateway->settings();
+    const auto& url = settings->database_url;
+    return http::Asker{.database = url.database, .user = url.user};
+  };
+}
+
 void Service::make_watch() {
   if (!settings_->alert_webhook_url.empty()) {
     channels_.push_back(
@@ -155,12 +166,17 @@ void Service::make_watch() {
   const std::string url = fmt::format("{}://{}", settings_->tls_cert_file.empty() ? "http" : "https",
                                       address(settings_->http_host, settings_->http_port));
   live_ = std::make_shared<http::LiveUpdates>();
-  const auto feed = std::make_shared<http::LiveFeed>(live_, monitor_);
+  const auto feed = std::make_shared<http::LiveFeed>(live_, monitor_, plans_);
+  const auto asker = std::make_shared<http::PlanAsker>(
+      monitor_, plans_,
+      [gateway = gateway_.get()](optimizer::PlanRequest request) { return gateway->plan(std::move(request)); },
+      usual_asker(), *cores_.contexts().front(), http::PlanAsker::Budget());
   PerformanceWatch::Hooks hooks{
       .looked =
-          [feed, reports = reports_](const IntervalFigures& figures) {
+          [this, feed, asker, reports = reports_](const IntervalFigures& figures) {
             feed->looked(figures);
             reports->tick();
+            asker->look(watch_->templates(), [&](const PlanChange& change) { feed->changed(change); });
           },
       .anomaly =
           [feed](const PerformanceAnomaly& anomaly) {
@@ -211,12 +227,7 @@ Result<> Service::start_http() {
       .pool_usage = [gateway = gateway_.get()] { return std::optional(gateway->pool_usage()); },
       .change_streams = [this] { return gateway_->change_streams(); },
       .reads = gateway_->read_cache(),
-      .default_asker =
-          [gateway = gateway_.get()] {
-            const auto settings = gateway->settings();
-            const auto& url = settings->database_url;
-            return http::Asker{.database = url.database, .user = url.user};
-          },
+      .default_asker = usual_asker(),
       .plan = [gateway = gateway_.get()](optimizer::PlanRequest request) { return gateway->plan(std::move(request)); },
       .what_if = [gateway = gateway_.get()](std::string database) { return gateway->what_if(std::move(database)); },
       .rewriting =
@@ -233,6 +244,7 @@ Result<> Service::start_http() {
       .watch = watch_,
       .channels = channels_,
       .reports = reports_,
+      .plans = watch_ ? plans_ : nullptr,
       .live = live_};
   auto server = http::Server::start(cores_.contexts(), std::move(options), http::api(sources));
   if (!server) return std::unexpected(std::move(server).error());

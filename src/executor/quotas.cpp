@@ -107,9 +107,8 @@ std::vector<Quotas::Set> Quotas::all_set() const {
   std::vector<Set> all;
   for (const auto& [name, known] : known_) {
     if (!known.is_set) continue;
-    all.push_back({.of = name.front() == 'u' ? Of::user : Of::project,
-                   .name = name.substr(1),
-                   .quota = known.account->quota()});
+    all.push_back(
+        {.of = name.front() == 'u' ? Of::user : Of::project, .name = name.substr(1), .quota = known.account->quota()});
   }
   std::ranges::sort(all, {}, [](const Set& set) { return std::pair(set.of, set.name); });
   return all;

@@ -17,9 +17,9 @@ class Party;
 
 /// What a user, or a project, may use. Null: as much as it wants.
 struct Quota {
-  std::optional<std::uint32_t> max_concurrent_queries = {};  ///< more of them wait
-  std::optional<std::uint64_t> hourly_query_limit = {};      ///< more of them are refused
-  std::optional<std::uint64_t> daily_query_limit = {};       ///< likewise
+  std::optional<std::uint32_t> max_concurrent_queries = {};      ///< more of them wait
+  std::optional<std::uint64_t> hourly_query_limit = {};          ///< more of them are refused
+  std::optional<std::uint64_t> daily_query_limit = {};           ///< likewise
   std::optional<std::uint32_t> max_execution_time_seconds = {};  ///< of one statement
   std::int32_t priority_boost = 0;                               ///< is added to its queries' priorities
 
@@ -58,7 +58,9 @@ class Account {
   std::atomic<std::uint32_t> running = 0;
   /// The queue's: those of this user who wait until one of them has ended.
   std::vector<std::weak_ptr<Party>> left_out;
-  bool may_run_more() const { return running.load(std::memory_order::relaxed) < most_running_.load(std::memory_order::relaxed); }
+  bool may_run_more() const {
+    return running.load(std::memory_order::relaxed) < most_running_.load(std::memory_order::relaxed);
+  }
 
   /// Counts a query. Null: it is within the quota; else it isn't counted.
   std::optional<Exceeded> charge(std::int64_t now);

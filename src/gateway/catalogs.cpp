@@ -212,6 +212,12 @@ asio::awaitable<void> Catalogs::let_go_if_allowed(std::vector<std::string> names
   for (const auto& name : names) co_await end_own(name);
 }
 
+bool Catalogs::is_wanted_unused(const std::string& database) {
+  const std::lock_guard lock(mutex_);
+  const auto found = databases_.find(database);
+  return found != databases_.end() && found->second.holds > 0;
+}
+
 /// By the next tick: nothing that it does may be done by whoever is called here.
 void Catalogs::begin_again(Hold& hold) {
   const std::lock_guard lock(mutex_);

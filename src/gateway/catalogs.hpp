@@ -35,6 +35,8 @@ class Catalogs {
   std::vector<cache::Dependency> tables_of(std::string_view name);
   /// What is committed in it is followed from now on, where that is allowed.
   void follow(const std::string& database);
+  /// Whether somebody wants it unused at present: nobody of Millrace's own may connect to it then.
+  bool is_wanted_unused(const std::string& database);
   /// See `pipeline::ReadCache::let_go`.
   pipeline::ReadCache::LetGo let_go(const std::vector<std::string>& databases, const std::string& user,
                                     std::function<void()> ended);

@@ -100,7 +100,8 @@ std::shared_ptr<const Router> api(const Sources& sources) {
       });
   add_cache(table, sources.cache, sources.reads, sources.change_streams);
   add_alerts(table, sources.watch);
-  add_performance(table, sources.monitor, sources.watch, [sources] { return health(sources); }, sources.reports);
+  add_performance(
+      table, sources.monitor, sources.watch, [sources] { return health(sources); }, sources.reports, sources.plans);
   add_execution(table, sources.executor, sources.monitor, sources.pool_usage);
   add_live(table, sources.live);
   const auto analysts = std::make_shared<QueryAnalysts>(sources.reads, sources.default_asker, sources.plan);

@@ -18,6 +18,7 @@
 #include "integration/stream_status.hpp"
 #include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
+#include "monitor/template_plans.hpp"
 #include "optimizer/rewriter.hpp"
 #include "pipeline/read_cache.hpp"
 #include "pipeline/reported_queries.hpp"
@@ -59,6 +60,7 @@ struct Sources {
   std::shared_ptr<PerformanceWatch> watch = {};
   NotificationChannels channels = {};
   std::shared_ptr<pipeline::ReportedQueries> reports = {};  ///< null: nobody may tell of queries
+  std::shared_ptr<const TemplatePlans> plans = {};          ///< null: nobody asks for plans
   std::shared_ptr<LiveUpdates> live = {};                   ///< null, too: performance isn't watched
 };
 

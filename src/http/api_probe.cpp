@@ -70,6 +70,7 @@ int main() {
        .executor = std::make_shared<executor::AdaptiveQueryExecutor>(executor::AdaptiveQueryExecutor::Limits()),
        .watch = watch_with_alerts(monitor),
        .reports = std::make_shared<pipeline::ReportedQueries>(monitor_with_a_past(), 0, std::chrono::seconds(1)),
+       .plans = std::make_shared<TemplatePlans>(),
        .live = std::make_shared<http::LiveUpdates>()});
   const auto server = http::Server::start({&context}, {.listen = {.host = "127.0.0.1", .port = 0}}, router);
   if (!server) {

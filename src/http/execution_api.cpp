@@ -160,12 +160,12 @@ void add_quotas(ApiTable& table, const Shared& shared) {
       "Of one that clients name by millrace.user_id or millrace.project_id. A null limit is none. A window begins with "
       "the first query that is counted in it. max_memory_mb and max_cpu_percent aren't limited in this version: null.";
   const std::string set =
-      "What isn't said has no limit. A limit of 0 queries an hour or a day lets nothing in. It holds on this node, until "
+      "What isn't said has no limit. A limit of 0 queries an hour or a day lets nothing in. It holds on this node, "
+      "until "
       "Millrace ends.";
-  table.add("GET", about_quotas("users/{user_id}", "The quota of a user, and what is used of it", shown),
-            [shared](Path<UserPath> path) {
-              return get_quota(shared, {Quotas::Of::user, std::move(path.value.user_id)});
-            });
+  table.add(
+      "GET", about_quotas("users/{user_id}", "The quota of a user, and what is used of it", shown),
+      [shared](Path<UserPath> path) { return get_quota(shared, {Quotas::Of::user, std::move(path.value.user_id)}); });
   table.add("GET", about_quotas("projects/{project_id}", "The quota of a project, and what is used of it", shown),
             [shared](Path<ProjectPath> path) {
               return get_quota(shared, {Quotas::Of::project, std::move(path.value.project_id)});
@@ -186,15 +186,16 @@ void add_execution(ApiTable& table, std::shared_ptr<executor::AdaptiveQueryExecu
                    std::shared_ptr<const QueryPerformanceMonitor> monitor,
                    std::function<std::optional<double>()> pool_usage) {
   const auto shared = std::make_shared<Execution>(std::move(executor), std::move(monitor), std::move(pool_usage));
-  table.add("GET",
-            {.path = "/api/v1/execution/metrics",
-             .summary = "What runs and waits, and what it takes",
-             .description = "active_queries are queries and transactions that hold a slot, of concurrency_limit. Times "
-                            "are in milliseconds, and means of the last hour; shares are percentages, of this machine "
-                            "where they are cpu and memory. io and network aren't measured: null.",
-             .also_at = {"/api/v1/optimization/execution/metrics", "/api/v1/optimization/optimization/execution/metrics"},
-             .problems = {{503, "There is no executor, or too many such requests wait"}}},
-            [shared] { return metrics(shared); });
+  table.add(
+      "GET",
+      {.path = "/api/v1/execution/metrics",
+       .summary = "What runs and waits, and what it takes",
+       .description = "active_queries are queries and transactions that hold a slot, of concurrency_limit. Times "
+                      "are in milliseconds, and means of the last hour; shares are percentages, of this machine "
+                      "where they are cpu and memory. io and network aren't measured: null.",
+       .also_at = {"/api/v1/optimization/execution/metrics", "/api/v1/optimization/optimization/execution/metrics"},
+       .problems = {{503, "There is no executor, or too many such requests wait"}}},
+      [shared] { return metrics(shared); });
   add_quotas(table, shared);
 }
 

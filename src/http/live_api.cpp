@@ -25,10 +25,11 @@ void add_live(ApiTable& table, std::shared_ptr<LiveUpdates> updates) {
       "GET",
       {.path = "/api/v1/ws",
        .summary = "A WebSocket that tells figures each second, slow queries, anomalies and alerts",
-       .description = "Messages are JSON objects of type, dropped and data; docs/live.md has their shapes. All "
-                      "are told until the client sends {\"subscribe\": [...]}, with types of metrics, slow_query, "
-                      "anomaly and alert. What a client doesn't read is dropped, and dropped says how many that "
-                      "were. A page may give its API key as a subprotocol: millrace, millrace.key.KEY.",
+       .description =
+           "Messages are JSON objects of type, dropped and data; docs/live.md has their shapes. All "
+           "are told until the client sends {\"subscribe\": [...]}, with types of metrics, slow_query, "
+           "anomaly, alert and plan_change. What a client doesn't read is dropped, and dropped says how many that "
+           "were. A page may give its API key as a subprotocol: millrace, millrace.key.KEY.",
        .status = 101,
        .problems = {{426, "The request doesn't ask for a WebSocket"},
                     {503, "Performance isn't watched, or too many listen"}},

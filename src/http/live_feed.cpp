@@ -47,12 +47,16 @@ void LiveFeed::looked(const IntervalFigures& figures) {
     return anybody && query.number > told;
   });
   for (const SlowQuery& query : found) {
-    updates_->publish(LiveTopic::slow_query, to_json(slow_query_answer(*monitor_, query)));
+    updates_->publish(LiveTopic::slow_query, to_json(slow_query_answer(*monitor_, plans_.get(), query)));
   }
 }
 
 void LiveFeed::found(const PerformanceAnomaly& anomaly) { updates_->publish(LiveTopic::anomaly, to_json(anomaly)); }
 
 void LiveFeed::changed(const Alert& alert) { updates_->publish(LiveTopic::alert, to_json(listed(alert))); }
+
+void LiveFeed::changed(const PlanChange& change) {
+  updates_->publish(LiveTopic::plan_change, to_json(plan_change_answer(*monitor_, change)));
+}
 
 }  // namespace millrace::http

@@ -13,9 +13,10 @@
 /// `dropped` (how many messages were left out since the one before, as the client didn't read), `data`.
 namespace millrace::http {
 
-/// A topic is also the type of its messages. Their data: LiveMetrics, SlowQueryAnswer, PerformanceAnomaly, ListedAlert.
-enum class LiveTopic { metrics, slow_query, anomaly, alert };
-BOOST_DESCRIBE_ENUM(LiveTopic, metrics, slow_query, anomaly, alert)
+/// A topic is also the type of its messages. Their data: LiveMetrics, SlowQueryAnswer, PerformanceAnomaly, ListedAlert,
+/// PlanChangeAnswer.
+enum class LiveTopic { metrics, slow_query, anomaly, alert, plan_change };
+BOOST_DESCRIBE_ENUM(LiveTopic, metrics, slow_query, anomaly, alert, plan_change)
 
 /// What a client may send: from now on it is told of these only. The data of the answer, "subscribed", is the same.
 struct LiveSubscription {

@@ -77,7 +77,8 @@ class LiveClient : public std::enable_shared_from_this<LiveClient> {
   std::deque<std::string> answers_;  ///< to what it has said: they go first
   std::size_t waiting_bytes_ = 0;
   std::uint64_t dropped_ = 0;  ///< since the last message
-  std::vector<LiveTopic> wants_ = {LiveTopic::metrics, LiveTopic::slow_query, LiveTopic::anomaly, LiveTopic::alert};
+  std::vector<LiveTopic> wants_ = {LiveTopic::metrics, LiveTopic::slow_query, LiveTopic::anomaly, LiveTopic::alert,
+                                   LiveTopic::plan_change};
 
   // On its thread only, once it is served.
   asio::io_context* context_ = nullptr;

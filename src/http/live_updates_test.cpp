@@ -167,7 +167,7 @@ TEST(LiveFeed, TellsSlowQueriesOnce) {
     monitor->make_history(now);
   };
   const auto updates = std::make_shared<LiveUpdates>();
-  LiveFeed feed(updates, monitor);
+  LiveFeed feed(updates, monitor, nullptr);
   const auto figures = figures_between(monitor->snapshot(), monitor->snapshot(), 1s, {}, {});
   be_slow("before");
   feed.looked(figures);

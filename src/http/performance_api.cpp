@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t most_waiting = 16;
 constexpr std::uint32_t most_subjects = 2000, subjects_unless_said = 100;
+constexpr std::size_t most_plan_changes = 20;
 constexpr std::uint32_t most_slow = 1000, slow_unless_said = 50, least_ms_unless_said = 1000;
 constexpr std::uint32_t most_minutes = 24 * 60, minutes_unless_said = 60;
 
@@ -27,6 +28,7 @@ struct Operations {
   std::shared_ptr<const QueryPerformanceMonitor> monitor;
   std::shared_ptr<const PerformanceWatch> watch;
   std::function<asio::awaitable<OptimizationHealth>()> health;
+  std::shared_ptr<const TemplatePlans> plans;
   Worker walks{most_waiting};
 };
 using Shared = std::shared_ptr<Operations>;
@@ -114,8 +116,23 @@ asio::awaitable<Reply<SlowQueriesAnswer>> slow_queries(Shared shared, SlowQuerie
   if (!problems.empty()) co_return unprocessable(problems);
   const std::size_t limit = asked.limit.value_or(slow_unless_said);
   const std::chrono::milliseconds least(asked.min_duration_ms.value_or(least_ms_unless_said));
-  auto answer =
-      co_await shared->walks.run([&] { return written(slow_queries_report(*shared->monitor, limit, least)); });
+  auto answer = co_await shared->walks.run(
+      [&] { return written(slow_queries_report(*shared->monitor, shared->plans.get(), limit, least)); });
+  if (!answer) co_return busy();
+  co_return *std::move(answer);
+}
+
+asio::awaitable<Reply<PlanChangesAnswer>> plan_changes(Shared shared) {
+  if (shared->monitor->history() == nullptr || shared->plans == nullptr) co_return absent();
+  auto answer = co_await shared->walks.run([&] {
+    PlanChangesAnswer said;
+    for (const PlanChange& change : shared->plans->changes()) {
+      if (said.plan_changes.size() == most_plan_changes) break;
+      said.plan_changes.push_back(plan_change_answer(*shared->monitor, change));
+    }
+    said.total_count = shared->plans->changes_found();
+    return written(std::move(said));
+  });
   if (!answer) co_return busy();
   co_return *std::move(answer);
 }
@@ -203,8 +220,9 @@ About about(std::string_view name, std::string summary, std::string description)
 void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMonitor> monitor,
                      std::shared_ptr<const PerformanceWatch> watch,
                      std::function<asio::awaitable<OptimizationHealth>()> health,
-                     std::shared_ptr<pipeline::ReportedQueries> reports) {
-  const auto shared = std::make_shared<Operations>(std::move(monitor), std::move(watch), std::move(health));
+                     std::shared_ptr<pipeline::ReportedQueries> reports, std::shared_ptr<const TemplatePlans> plans) {
+  const auto shared =
+      std::make_shared<Operations>(std::move(monitor), std::move(watch), std::move(health), std::move(plans));
   const std::string times =
       "Rates are percentages, 0 to 100. window is in minutes, up to 1440; without it the figures "
       "are since the start. What happened less than two seconds ago may be missing. ";
@@ -237,8 +255,15 @@ void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMoni
       about("slow-queries", "Queries that took SLOW_QUERY_THRESHOLD_MS or longer, the slowest first",
             "The newest ones and the slowest ones are remembered, 1000 in all. query is the text as it was sent "
             "(500 characters of it), with parameters beside it, unless ENABLE_QUERY_PARAMETER_CAPTURE is off or it may "
-            "hold a password. slow_queries_lost were too many at once: only their number is known."),
+            "hold a password. plan is how PostgreSQL would run a statement of its template. slow_queries_lost were too "
+            "many at once: only their number is known."),
       [shared](Query<SlowQueriesQuery> asked) { return slow_queries(shared, asked.value); });
+  table.add(
+      "GET",
+      about("plan-changes", "Templates that PostgreSQL runs another way than it did",
+            "The newest 20 first, with how long the template's calls took before and since. Millrace asks for the "
+            "plans of slow queries, and once a minute for those of the statements that take the most."),
+      [shared] { return plan_changes(shared); });
   table.add(
       "POST",
       about("track-execution", "Tells of a query that ran past Millrace",

@@ -8,15 +8,17 @@
 #include "http/optimization_health.hpp"
 #include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
+#include "monitor/template_plans.hpp"
 #include "pipeline/reported_queries.hpp"
 
 namespace millrace::http {
 
 /// Adds what people ask of the performance monitor: templates, usage, slow queries, the dashboard. `health` is asked
-/// for the dashboard. `watch`: null: there are no anomalies and no alerts. `reports`: null: nobody may tell of queries.
+/// for the dashboard. `watch`: null: there are no anomalies and no alerts. `reports`: null: nobody may tell of
+/// queries. `plans`: null: nobody asks for plans.
 void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMonitor> monitor,
                      std::shared_ptr<const PerformanceWatch> watch,
                      std::function<asio::awaitable<OptimizationHealth>()> health,
-                     std::shared_ptr<pipeline::ReportedQueries> reports);
+                     std::shared_ptr<pipeline::ReportedQueries> reports, std::shared_ptr<const TemplatePlans> plans);
 
 }  // namespace millrace::http

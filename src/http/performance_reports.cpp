@@ -276,11 +276,33 @@ TemplatePerformance template_performance(const QueryPerformanceMonitor& monitor,
   return said;
 }
 
+PlanAnswer plan_answer(const TemplatePlan& plan) {
+  return {.outline = plan.outline, .total_cost = plan.total_cost, .estimated_rows = plan.rows, .asked_at = plan.at};
+}
+
+/// Where they begin to differ.
+std::string description_of(const PlanChange& change) {
+  const auto &was = change.before.outline, &is = change.after.outline;
+  const auto [old_step, new_step] = std::ranges::mismatch(was, is);
+  const auto step = [](const auto& at, const auto& all) {
+    return at == all.end() ? std::string("nothing") : at->substr(at->find_first_not_of(' '));
+  };
+  return fmt::format("Its plan has changed: {} where there was {}", step(new_step, is), step(old_step, was));
+}
+
+FiguresAround figures_around(const SubjectFigures& sum) {
+  return {.calls = sum.figures.calls,
+          .p50_ms = quantile_ms(sum.durations, 0.5),
+          .p95_ms = quantile_ms(sum.durations, 0.95),
+          .p99_ms = quantile_ms(sum.durations, 0.99)};
+}
+
 }  // namespace
 
 std::string template_id(std::uint64_t fingerprint) { return fmt::format("{:016x}", fingerprint); }
 
-SlowQueryAnswer slow_query_answer(const QueryPerformanceMonitor& monitor, const SlowQuery& query) {
+SlowQueryAnswer slow_query_answer(const QueryPerformanceMonitor& monitor, const TemplatePlans* plans,
+                                  const SlowQuery& query) {
   SlowQueryAnswer said{.query_id = query_id(query),
                        .query = beginning(query.text, longest_query),
                        .duration_ms = static_cast<double>(query.duration_ns) / ns_a_ms,
@@ -304,6 +326,37 @@ SlowQueryAnswer slow_query_answer(const QueryPerformanceMonitor& monitor, const 
                        .route = if_any(query.route),
                        .traceparent = if_any(query.traceparent)};
   if (query.failed()) said.error = std::string(query.sqlstate.data());
+  const auto plan = plans == nullptr ? std::nullopt : plans->find(query.fingerprint);
+  if (plan && plan->outline.empty()) said.why_no_plan = plan->why_none;
+  if (plan && !plan->outline.empty()) said.plan = plan_answer(*plan);
+  return said;
+}
+
+PlanChangeAnswer plan_change_answer(const QueryPerformanceMonitor& monitor, const PlanChange& change) {
+  constexpr std::int64_t around_ns = 600'000'000'000;
+  PlanChangeAnswer said{.change_id = fmt::format("plan_{}", change.number),
+                        .template_id = template_id(change.fingerprint),
+                        .detected_at = change.after.at,
+                        .description = description_of(change),
+                        .before = plan_answer(change.before),
+                        .after = plan_answer(change.after),
+                        .figures_before = {.p50_ms = {}, .p95_ms = {}, .p99_ms = {}},
+                        .figures_after = {.p50_ms = {}, .p95_ms = {}, .p99_ms = {}}};
+  const std::int64_t turn = change.before.at_ns;
+  const PeriodReport report = monitor.history()->report(SubjectKind::query_template, std::nullopt, turn);
+  const auto found = std::ranges::find(report.subjects, std::string_view(said.template_id), id_of);
+  if (found == report.subjects.end()) return said;
+  said.query = found->name;
+  SubjectFigures before;
+  SubjectFigures after;
+  for (const IntervalPtr& interval : monitor.history()->since(turn - around_ns)) {
+    if (interval->from_ns > turn + around_ns) break;
+    const auto figures = std::ranges::lower_bound(interval->subjects, found->id, {}, &SubjectFigures::id);
+    if (figures == interval->subjects.end() || figures->id != found->id) continue;
+    (interval->to_ns <= turn ? before : after) += *figures;
+  }
+  said.figures_before = figures_around(before);
+  said.figures_after = figures_around(after);
   return said;
 }
 
@@ -385,8 +438,8 @@ UsageAnswer usage_report(const QueryPerformanceMonitor& monitor, UsageBy by, con
   return answer;
 }
 
-SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, std::size_t limit,
-                                      std::chrono::milliseconds least) {
+SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, const TemplatePlans* plans,
+                                      std::size_t limit, std::chrono::milliseconds least) {
   const std::int64_t least_ns = std::chrono::nanoseconds(least).count();
   auto found = slowest_first(monitor, [least_ns](const SlowQuery& query) { return query.duration_ns >= least_ns; });
   SlowQueriesAnswer answer{.slow_queries = {},
@@ -399,7 +452,7 @@ SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, st
     answer.average_duration_ms = sum / static_cast<double>(found.size());
   }
   found.resize(std::min(found.size(), limit));
-  for (const SlowQuery& query : found) answer.slow_queries.push_back(slow_query_answer(monitor, query));
+  for (const SlowQuery& query : found) answer.slow_queries.push_back(slow_query_answer(monitor, plans, query));
   return answer;
 }
 

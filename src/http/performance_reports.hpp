@@ -5,6 +5,7 @@
 #include "http/performance_types.hpp"
 #include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
+#include "monitor/template_plans.hpp"
 
 /// What the performance monitor knows, as it is answered. They walk through its history: not for an I/O thread. The
 /// monitor must have a history.
@@ -19,9 +20,12 @@ struct ReportRequest {
 TemplatesAnswer templates_report(const QueryPerformanceMonitor& monitor, const ReportRequest& asked);
 UsageAnswer usage_report(const QueryPerformanceMonitor& monitor, UsageBy by, const ReportRequest& asked);
 std::string template_id(std::uint64_t fingerprint);
-SlowQueryAnswer slow_query_answer(const QueryPerformanceMonitor& monitor, const SlowQuery& query);
-SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, std::size_t limit,
-                                      std::chrono::milliseconds least);
+/// `plans`: null: nobody asks for plans.
+SlowQueryAnswer slow_query_answer(const QueryPerformanceMonitor& monitor, const TemplatePlans* plans,
+                                  const SlowQuery& query);
+SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, const TemplatePlans* plans,
+                                      std::size_t limit, std::chrono::milliseconds least);
+PlanChangeAnswer plan_change_answer(const QueryPerformanceMonitor& monitor, const PlanChange& change);
 /// Nothing: there is no such template, or it wasn't called in this time.
 std::optional<TemplateDetail> template_detail(const QueryPerformanceMonitor& monitor, std::string_view template_id,
                                               std::chrono::minutes window);

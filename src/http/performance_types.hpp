@@ -198,6 +198,15 @@ struct SlowQueriesQuery {
 };
 BOOST_DESCRIBE_STRUCT(SlowQueriesQuery, (), (limit, min_duration_ms))
 
+/// How PostgreSQL would run a statement, when Millrace asked that.
+struct PlanAnswer {
+  std::vector<std::string> outline = {};  ///< a line a step, indented by what it feeds
+  double total_cost = 0;                  ///< in PostgreSQL's units, by its estimate; so are the rows
+  double estimated_rows = 0;
+  Timestamp asked_at = {};
+};
+BOOST_DESCRIBE_STRUCT(PlanAnswer, (), (outline, total_cost, estimated_rows, asked_at))
+
 /// `user_id` and `project_id`: the database's user, and what the statement's comment says.
 struct SlowQueryAnswer {
   std::string query_id = {};
@@ -223,12 +232,14 @@ struct SlowQueryAnswer {
   std::string application = {};
   std::optional<std::string> route = {};
   std::optional<std::string> traceparent = {};
+  std::optional<PlanAnswer> plan = {};  ///< of a statement of its template; null: nobody has asked, or there is none
+  std::optional<std::string> why_no_plan = {};
 };
 BOOST_DESCRIBE_STRUCT(SlowQueryAnswer, (),
                       (query_id, query, duration_ms, database_type, user_id, project_id, cpu_usage_percent,
                        memory_usage_mb, rows_processed, rows_returned, cache_hit, optimization_applied, start_time,
-                       error, template_id, kind, parameters, queue_ms, bytes, database, application, route,
-                       traceparent))
+                       error, template_id, kind, parameters, queue_ms, bytes, database, application, route, traceparent,
+                       plan, why_no_plan))
 
 struct SlowQueriesAnswer {
   std::vector<SlowQueryAnswer> slow_queries = {};  ///< the slowest first
@@ -296,6 +307,37 @@ struct OptimizationOpportunity {
 };
 BOOST_DESCRIBE_STRUCT(OptimizationOpportunity, (),
                       (recommendation_id, type, description, estimated_improvement_percent, priority))
+
+/// Of a template's calls in ten minutes at most; null: there were none.
+struct FiguresAround {
+  std::uint64_t calls = 0;
+  std::optional<double> p50_ms;
+  std::optional<double> p95_ms;
+  std::optional<double> p99_ms;
+};
+BOOST_DESCRIBE_STRUCT(FiguresAround, (), (calls, p50_ms, p95_ms, p99_ms))
+
+/// A template is run another way than it was.
+struct PlanChangeAnswer {
+  std::string change_id = {};
+  std::string template_id = {};
+  std::string query = {};  ///< without constants
+  Timestamp detected_at = {};
+  std::string description = {};
+  PlanAnswer before = {};  ///< as it was seen last; figures_before are of the time until then, the others of that since
+  PlanAnswer after = {};
+  FiguresAround figures_before = {};
+  FiguresAround figures_after = {};
+};
+BOOST_DESCRIBE_STRUCT(PlanChangeAnswer, (),
+                      (change_id, template_id, query, detected_at, description, before, after, figures_before,
+                       figures_after))
+
+struct PlanChangesAnswer {
+  std::vector<PlanChangeAnswer> plan_changes = {};  ///< the newest first
+  std::uint64_t total_count = 0;
+};
+BOOST_DESCRIBE_STRUCT(PlanChangesAnswer, (), (plan_changes, total_count))
 
 using TrendPoint = std::pair<Timestamp, double>;
 

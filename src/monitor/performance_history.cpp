@@ -220,6 +220,15 @@ TemplateTotals PerformanceHistory::template_totals() const {
   return totals;
 }
 
+std::shared_ptr<const TemplateText> PerformanceHistory::about_template(std::uint64_t fingerprint) const {
+  const std::scoped_lock lock(mutex_);
+  std::shared_ptr<const TemplateText> about;
+  of(SubjectKind::query_template).for_each([&](SubjectId, const SubjectName& name, const QueryFigures&) {
+    if (name.about->fingerprint == fingerprint) about = name.about;
+  });
+  return about;
+}
+
 RecordingCounts PerformanceHistory::counts() const {
   const std::scoped_lock lock(mutex_);
   const Subjects& templates = of(SubjectKind::query_template);

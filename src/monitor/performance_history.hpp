@@ -89,6 +89,8 @@ class PerformanceHistory {
   std::vector<SlowQuery> slow_queries(const std::function<bool(const SlowQuery&)>& wanted) const;
 
   TemplateTotals template_totals() const;
+  /// One of its statements, as it was sent. Null: it has no place of its own.
+  std::shared_ptr<const TemplateText> about_template(std::uint64_t fingerprint) const;
 
   RecordingCounts counts() const;
 

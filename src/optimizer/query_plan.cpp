@@ -124,4 +124,23 @@ QueryPlan summary_of(const PlanNode& root) {
   return plan;
 }
 
+namespace {
+
+void add_outline(const PlanNode& node, std::size_t depth, std::vector<std::string>& lines) {
+  std::string line(2 * depth, ' ');
+  line += node.operation;
+  if (const auto table = node.table(); !table.empty()) line += " on " + table;
+  if (!node.index.empty()) line += " by " + node.index;
+  lines.push_back(std::move(line));
+  for (const PlanNode& input : node.inputs) add_outline(input, depth + 1, lines);
+}
+
+}  // namespace
+
+std::vector<std::string> outline_of(const PlanNode& root) {
+  std::vector<std::string> lines;
+  add_outline(root, 0, lines);
+  return lines;
+}
+
 }  // namespace millrace::optimizer

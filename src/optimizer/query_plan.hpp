@@ -44,6 +44,9 @@ struct QueryPlan {
 
 QueryPlan summary_of(const PlanNode& root);
 
+/// The plan's shape: a line a step, indented by what it feeds, with tables and indexes; without costs and conditions.
+std::vector<std::string> outline_of(const PlanNode& root);
+
 /// Calls `visit(node, parent)` for each, from the top; `parent` is null for the first.
 template <typename Visit>
 void walk(const PlanNode& node, Visit&& visit, const PlanNode* parent = nullptr) {

@@ -79,6 +79,32 @@ export interface SlowQuery {
   queue_ms: number;
   cache_hit: boolean;
   route: string | null;
+  plan: Plan | null;
+  why_no_plan: string | null;
+}
+
+export interface Plan {
+  outline: string[];
+  total_cost: number;
+  estimated_rows: number;
+  asked_at: string;
+}
+
+interface FiguresAround {
+  calls: number;
+  p95_ms: number | null;
+}
+
+export interface PlanChange {
+  change_id: string;
+  template_id: string;
+  query: string;
+  detected_at: string;
+  description: string;
+  before: Plan;
+  after: Plan;
+  figures_before: FiguresAround;
+  figures_after: FiguresAround;
 }
 
 export interface SlowQueries {

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 
-import { PERFORMANCE, apiKey, type Alert, type Anomaly, type Health, type Trends } from "./api";
+import { PERFORMANCE, apiKey, type Alert, type Anomaly, type Health, type PlanChange, type Trends } from "./api";
 import { Detail } from "./detail";
 import { Events, FiringAlerts } from "./events";
 import { Overview } from "./overview";
@@ -59,6 +59,8 @@ export function App() {
   const health = useAsked<Health>("/api/v1/optimization/health", 5);
   const alerts = useAsked<{ alerts: Alert[] }>(denied ? null : `${PERFORMANCE}/alerts?active_only=false`, 10);
   const anomalies = useAsked<{ anomalies: Anomaly[] }>(denied ? null : `${PERFORMANCE}/anomalies`, 10);
+  const changes = useAsked<{ plan_changes: PlanChange[] }>(denied ? null : `${PERFORMANCE}/plan-changes`, 15);
+  useWhenChanged(live.events, changes.again, 0.5);
   useWhenChanged(live.events, alerts.again, 0.5);
   useWhenChanged(live.events, anomalies.again, 0.5);
   useWhenChanged(live.times, trends.again, 0);
@@ -106,7 +108,7 @@ export function App() {
         )}
         <Statements minutes={minutes} open={open} />
         <Slow told={live.slow} open={open} />
-        <Events alerts={alerts} anomalies={anomalies} />
+        <Events alerts={alerts} anomalies={anomalies} changes={changes} open={open} />
       </main>
       {template && <Detail key={template} id={template} minutes={minutes} close={() => go("")} />}
     </>

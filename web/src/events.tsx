@@ -2,8 +2,8 @@
 
 import { useState } from "preact/hooks";
 
-import { PERFORMANCE, ask, type Alert, type Anomaly } from "./api";
-import { ago } from "./format";
+import { PERFORMANCE, ask, type Alert, type Anomaly, type PlanChange } from "./api";
+import { ago, duration, oneLine } from "./format";
 import { type Asked } from "./use";
 
 const SHOWN = 12;
@@ -67,6 +67,7 @@ interface Event {
   severity: string;
   what: string;
   more: string[];
+  template?: string;
 }
 
 const of_anomaly = (one: Anomaly): Event => ({
@@ -85,17 +86,40 @@ const of_alert = (one: Alert): Event => ({
   more: [one.resolved_at ? `Over since ${ago(one.resolved_at)}.` : "It fires."],
 });
 
-export function Events({ alerts, anomalies }: { alerts: Asked<{ alerts: Alert[] }>; anomalies: Asked<{ anomalies: Anomaly[] }> }) {
-  const events = [...(anomalies.data?.anomalies ?? []).map(of_anomaly), ...(alerts.data?.alerts ?? []).map(of_alert)]
+const of_plan_change = (one: PlanChange): Event => ({
+  key: one.change_id,
+  at: one.detected_at,
+  severity: "plan",
+  what: one.description,
+  more: [
+    `p95 ${duration(one.figures_before.p95_ms)} before, ${duration(one.figures_after.p95_ms)} since:`,
+    oneLine(one.query).slice(0, 200),
+  ],
+  template: one.template_id,
+});
+
+interface Properties {
+  alerts: Asked<{ alerts: Alert[] }>;
+  anomalies: Asked<{ anomalies: Anomaly[] }>;
+  changes: Asked<{ plan_changes: PlanChange[] }>;
+  open: (id: string) => void;
+}
+
+export function Events({ alerts, anomalies, changes, open }: Properties) {
+  const events = [
+    ...(anomalies.data?.anomalies ?? []).map(of_anomaly),
+    ...(alerts.data?.alerts ?? []).map(of_alert),
+    ...(changes.data?.plan_changes ?? []).map(of_plan_change),
+  ]
     .sort((one, other) => other.at.localeCompare(one.at))
     .slice(0, SHOWN);
   const error = anomalies.error ?? alerts.error;
   return (
     <section aria-labelledby="events">
       <div class="title">
-        <h2 id="events">Anomalies and alerts</h2>
+        <h2 id="events">Anomalies, alerts, plans</h2>
       </div>
-      {events.length === 0 && <p class="quiet">{error ? error.message : "None. What isn't as it usually is, and what rules say, appears here."}</p>}
+      {events.length === 0 && <p class="quiet">{error ? error.message : "None. What isn't as it usually is, what rules say, and statements that PostgreSQL runs another way than it did appear here."}</p>}
       <ul class="events past">
         {events.map((one) => (
           <li key={one.key}>
@@ -103,6 +127,11 @@ export function Events({ alerts, anomalies }: { alerts: Asked<{ alerts: Alert[] 
             <div>
               <p>{one.what}</p>
               {one.more.length > 0 && <p class="quiet">{one.more.join(" ")}</p>}
+              {one.template && (
+                <button type="button" class="more" onClick={() => open(one.template!)}>
+                  The statement
+                </button>
+              )}
             </div>
             <time class="quiet" dateTime={one.at}>
               {ago(one.at)}

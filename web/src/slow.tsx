@@ -37,6 +37,8 @@ function Row({ one, open }: { one: SlowQuery; open: (id: string) => void }) {
                 ))}
               </p>
             )}
+            {one.plan && <pre>{one.plan.outline.join("\n")}</pre>}
+            {one.why_no_plan && <p class="quiet">No plan: {one.why_no_plan}</p>}
             <p class="quiet">
               {who}
               {one.route && ` · ${one.route}`} · {new Date(one.start_time).toLocaleString("en-GB")} · waited{" "}

@@ -1,0 +1,110 @@
+#include "http/plan_asker.hpp"
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "sql/statement.hpp"
+
+namespace millrace::http {
+namespace {
+
+constexpr std::size_t most_asked = 2000;
+
+bool can_be_planned(std::uint8_t kind) {
+  using enum sql::StatementKind;
+  const auto is = static_cast<sql::StatementKind>(kind);
+  return is == select || is == insert || is == update || is == delete_ || is == merge;
+}
+
+bool is_whole(std::string_view text) { return !text.empty() && text.size() < sql::Statement::most_text; }
+
+}  // namespace
+
+bool PlanAsker::may_ask(std::uint64_t fingerprint, std::int64_t now) const {
+  const auto asked = asked_.find(fingerprint);
+  return asked == asked_.end() || !asked->second.is_asked ||
+         now - asked->second.at_ns >= budget_.between_of_one.count();
+}
+
+void PlanAsker::add_slow(std::int64_t now) {
+  const std::uint64_t seen = slow_queries_seen_;
+  const auto found = monitor_->history()->slow_queries([&](const SlowQuery& query) {
+    slow_queries_seen_ = std::max(slow_queries_seen_, query.number);
+    return query.number > seen && query.engine == Engine::postgresql && !query.database.empty() &&
+           can_be_planned(query.kind) && is_whole(query.text) && !query.failed() && may_ask(query.fingerprint, now);
+  });
+  if (found.empty()) return;
+  const SlowQuery& query = found.back();
+  slow_ = Question{.fingerprint = query.fingerprint,
+                   .request = {.database = query.database, .user = query.user, .query = query.text}};
+}
+
+/// What takes the most isn't asked about at once: it may be a moment's.
+std::optional<PlanAsker::Question> PlanAsker::of_series(const TemplateSeries& templates, std::int64_t now) {
+  for (const TemplateSeries::Series& one : templates.series()) {
+    if (!one.fingerprint) continue;
+    const Asked& asked = asked_.try_emplace(*one.fingerprint, Asked{.at_ns = now}).first->second;
+    if (now - asked.at_ns < budget_.between_of_one.count()) continue;
+    // Where nobody asks any more Millrace doesn't either: its connection would be in the way of who drops a database.
+    if (asked.calls == one.figures.calls) continue;
+    const auto about = monitor_->history()->about_template(*one.fingerprint);
+    if (!about || about->engine != Engine::postgresql || !can_be_planned(about->kind) || !is_whole(about->text) ||
+        about->database.empty()) {
+      continue;
+    }
+    return Question{.fingerprint = *one.fingerprint,
+                    .request = {.database = about->database, .user = usual_().user, .query = about->text}};
+  }
+  return std::nullopt;
+}
+
+void PlanAsker::look(const TemplateSeries& templates, const std::function<void(const PlanChange&)>& changed) {
+  if (monitor_->history() == nullptr) return;
+  const auto changes = plans_->changes();
+  for (const PlanChange& change : changes) {
+    if (change.number <= changes_told_) break;
+    changed(change);
+  }
+  if (!changes.empty()) changes_told_ = changes.front().number;
+  const std::int64_t now = now_ns();
+  add_slow(now);
+  if (under_way_ || (last_ns_ && now - *last_ns_ < budget_.between.count())) return;
+  auto question = slow_ ? std::exchange(slow_, std::nullopt) : of_series(templates, now);
+  if (!question) return;
+  if (asked_.size() >= most_asked) {
+    boost::unordered::erase_if(asked_, [&](const auto& each) { return may_ask(each.first, now); });
+  }
+  std::uint64_t calls = 0;
+  for (const auto& one : templates.series()) {
+    if (one.fingerprint == question->fingerprint) calls = one.figures.calls;
+  }
+  asked_[question->fingerprint] = {.at_ns = now, .calls = calls, .is_asked = true};
+  last_ns_ = now;
+  under_way_ = true;
+  asio::co_spawn(context_, answer(*std::move(question)),
+                 [self = shared_from_this()](const std::exception_ptr&) { self->under_way_ = false; });
+}
+
+asio::awaitable<void> PlanAsker::answer(Question question) {
+  const std::uint64_t fingerprint = question.fingerprint;
+  const auto planned = co_await planner_(std::move(question.request));
+  TemplatePlan plan{.at = std::chrono::system_clock::now(), .at_ns = now_ns()};
+  if (planned) {
+    plan.outline = optimizer::outline_of(planned->plan);
+    plan.total_cost = planned->plan.total_cost;
+    plan.rows = planned->plan.rows;
+  } else {
+    plan.why_none = planned.error().message;
+  }
+  const auto change = plans_->put(fingerprint, std::move(plan));
+  if (change) {
+    log::warn("a plan changed", {{"fingerprint", fmt::format("{:016x}", fingerprint)},
+                                 {"was", change->before.outline.front()},
+                                 {"is", change->after.outline.front()}});
+  }
+}
+
+}  // namespace millrace::http

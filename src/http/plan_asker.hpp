@@ -1,0 +1,70 @@
+#pragma once
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+
+#include "http/asked_query.hpp"
+#include "monitor/performance_watch.hpp"
+#include "monitor/template_plans.hpp"
+
+namespace millrace::http {
+
+/// Asks PostgreSQL how it would run slow queries, and now and then the statements that take the most: on a connection
+/// of Millrace's own, off any query's way. There is a budget: one question at a time, one in two seconds at most, and
+/// of a template one a minute. Only statements are asked about that are kept whole, with their constants.
+class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
+ public:
+  struct Budget {
+    std::chrono::nanoseconds between = std::chrono::seconds(2);          ///< questions
+    std::chrono::nanoseconds between_of_one = std::chrono::seconds(60);  ///< about the same template
+  };
+
+  /// `context`: on whose thread the answers come.
+  PlanAsker(std::shared_ptr<const QueryPerformanceMonitor> monitor, std::shared_ptr<TemplatePlans> plans,
+            Planner planner, std::function<Asker()> usual, asio::io_context& context, const Budget& budget)
+      : monitor_(std::move(monitor)),
+        plans_(std::move(plans)),
+        planner_(std::move(planner)),
+        usual_(std::move(usual)),
+        context_(context),
+        budget_(budget) {}
+
+  /// Each second, on one thread. `templates`: those that take the most.
+  void look(const TemplateSeries& templates, const std::function<void(const PlanChange&)>& changed);
+
+ private:
+  struct Question {
+    std::uint64_t fingerprint = 0;
+    optimizer::PlanRequest request;
+  };
+  struct Asked {
+    std::int64_t at_ns = 0;  ///< when it was asked about last, or first seen
+    std::uint64_t calls = 0;
+    bool is_asked = false;
+  };
+
+  void add_slow(std::int64_t now);
+  std::optional<Question> of_series(const TemplateSeries& templates, std::int64_t now);
+  bool may_ask(std::uint64_t fingerprint, std::int64_t now) const;
+  asio::awaitable<void> answer(Question question);
+
+  const std::shared_ptr<const QueryPerformanceMonitor> monitor_;
+  const std::shared_ptr<TemplatePlans> plans_;
+  const Planner planner_;
+  const std::function<Asker()> usual_;
+  asio::io_context& context_;
+  const Budget budget_;
+
+  std::atomic<bool> under_way_ = false;
+  std::uint64_t slow_queries_seen_ = 0;
+  std::uint64_t changes_told_ = 0;
+  std::optional<std::int64_t> last_ns_ = {};
+  std::optional<Question> slow_;                                ///< the newest of a template that is due
+  boost::unordered_flat_map<std::uint64_t, Asked> asked_ = {};  ///< by fingerprint
+};
+
+}  // namespace millrace::http

@@ -1,0 +1,117 @@
+#include "http/plan_asker.hpp"
+
+#include <gtest/gtest.h>
+
+#include "base/clock.hpp"
+
+namespace millrace::http {
+namespace {
+
+using namespace std::chrono_literals;
+
+class Asking : public testing::Test {
+ protected:
+  std::shared_ptr<PlanAsker> asker(PlanAsker::Budget budget) {
+    return std::make_shared<PlanAsker>(
+        monitor_, plans_, [this](optimizer::PlanRequest request) { return planned(std::move(request)); },
+        [] { return Asker{.database = "usual", .user = "usual"}; }, context_, budget);
+  }
+  void be_slow(std::uint64_t fingerprint, std::string text, sql::StatementKind kind = sql::StatementKind::select) {
+    monitor_->add_slow(0, {.fingerprint = fingerprint,
+                           .kind = static_cast<std::uint8_t>(kind),
+                           .text = std::move(text),
+                           .user = "ada",
+                           .database = "shop",
+                           .duration_ns = 2'000'000'000});
+    now_ += 2'000'000'000;
+    monitor_->tick(0, now_);
+    monitor_->make_history(now_);
+  }
+  void look(PlanAsker& asker) {
+    asker.look(templates_, [this](const PlanChange& change) { told_.push_back(change); });
+    context_.restart();
+    context_.run();
+  }
+
+  std::vector<optimizer::PlanRequest> asked_;
+  std::string operation_ = "Index Scan";
+  std::shared_ptr<TemplatePlans> plans_ = std::make_shared<TemplatePlans>();
+  std::vector<PlanChange> told_;
+
+ private:
+  asio::awaitable<Result<optimizer::PlannedQuery>> planned(optimizer::PlanRequest request) {
+    asked_.push_back(std::move(request));
+    if (operation_.empty()) co_return fail("it can't be reached");
+    co_return optimizer::PlannedQuery{.plan = {.operation = operation_, .relation = "pages", .total_cost = 8}};
+  }
+
+  asio::io_context context_;
+  TemplateSeries templates_;
+  std::int64_t now_ = now_ns();
+  std::shared_ptr<QueryPerformanceMonitor> monitor_ = std::make_shared<QueryPerformanceMonitor>(
+      1, std::vector<StatementKindLabel>{{"empty", StatementGroup::other}, {"select", StatementGroup::read}},
+      RecordingOptions{.normalized = [](std::string_view text) { return std::string(text); }});
+};
+
+TEST_F(Asking, AboutASlowQueryAsWhoSentIt) {
+  const auto one = asker({.between = 0s, .between_of_one = 0s});
+  be_slow(1, "SELECT 1");
+  look(*one);
+  ASSERT_EQ(asked_.size(), 1U);
+  EXPECT_EQ(asked_[0].query, "SELECT 1");
+  EXPECT_EQ(asked_[0].user, "ada");
+  EXPECT_EQ(asked_[0].database, "shop");
+  EXPECT_EQ(plans_->find(1)->outline, (std::vector<std::string>{"Index Scan on pages"}));
+  look(*one);
+  EXPECT_EQ(asked_.size(), 1U);
+}
+
+TEST_F(Asking, AChangeIsToldOnce) {
+  const auto one = asker({.between = 0s, .between_of_one = 0s});
+  be_slow(1, "SELECT 1");
+  look(*one);
+  operation_ = "";
+  be_slow(1, "SELECT 1");
+  look(*one);
+  EXPECT_EQ(plans_->find(1)->why_none, "it can't be reached");
+  operation_ = "Seq Scan";
+  be_slow(1, "SELECT 2");
+  look(*one);
+  look(*one);
+  look(*one);
+  ASSERT_EQ(told_.size(), 1U);
+  EXPECT_EQ(told_[0].before.outline.front(), "Index Scan on pages");
+  EXPECT_EQ(told_[0].after.outline.front(), "Seq Scan on pages");
+}
+
+TEST_F(Asking, KeepsToItsBudget) {
+  const auto one = asker({.between = 0s, .between_of_one = 1h});
+  for (int i = 0; i < 5; ++i) {
+    be_slow(1, "SELECT 1");
+    look(*one);
+  }
+  EXPECT_EQ(asked_.size(), 1U);
+  be_slow(2, "SELECT 2");
+  look(*one);
+  EXPECT_EQ(asked_.size(), 2U);
+  const auto other = asker({.between = 1h, .between_of_one = 0s});
+  for (std::uint64_t i = 10; i < 15; ++i) {
+    be_slow(i, "SELECT 1");
+    look(*other);
+  }
+  EXPECT_EQ(asked_.size(), 3U);
+}
+
+TEST_F(Asking, OnlyWhatCanBePlannedAndIsWhole) {
+  const auto one = asker({.between = 0s, .between_of_one = 0s});
+  be_slow(1, "DO $$BEGIN END$$", sql::StatementKind::do_block);
+  look(*one);
+  be_slow(2, std::string(sql::Statement::most_text, 'x'));
+  look(*one);
+  be_slow(3, "");
+  look(*one);
+  EXPECT_TRUE(asked_.empty());
+}
+
+}  // namespace
+}  // namespace millrace::http

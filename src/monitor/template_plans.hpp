@@ -1,0 +1,65 @@
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace millrace {
+
+/// How PostgreSQL would run a statement, when that was asked.
+struct TemplatePlan {
+  std::vector<std::string> outline = {};  ///< a line a step, indented by what it feeds; without costs and conditions
+  double total_cost = 0, rows = 0;        ///< by its estimates
+  std::chrono::system_clock::time_point at = {};
+  std::int64_t at_ns = 0;     ///< the same, of `now_ns()`
+  std::string why_none = {};  ///< where there is none
+};
+
+/// A template's statement is run another way than it was.
+struct PlanChange {
+  std::uint64_t number = 0;  ///< counts them from 1
+  std::uint64_t fingerprint = 0;
+  TemplatePlan before = {};  ///< as it was seen last
+  TemplatePlan after = {};
+};
+
+/// The last plan of each template that was asked for, and when plans changed. A way that was seen within the last hour
+/// is no change: there are statements that PostgreSQL runs in one of two ways, by their constants. Bounded.
+/// Thread-safe.
+class TemplatePlans {
+ public:
+  static constexpr std::size_t most_templates = 500, most_changes = 200, most_ways = 8;
+
+  /// What came of asking. Answers a change, if it is one.
+  std::optional<PlanChange> put(std::uint64_t fingerprint, TemplatePlan plan);
+
+  /// Nothing: nobody has asked.
+  std::optional<TemplatePlan> find(std::uint64_t fingerprint) const;
+
+  /// The newest first.
+  std::vector<PlanChange> changes() const;
+  std::uint64_t changes_found() const;
+
+ private:
+  struct Way {
+    std::vector<std::string> outline;
+    std::int64_t seen_ns = 0;
+  };
+  struct Known {
+    TemplatePlan last = {};     ///< what was answered last, also if that is why there is none
+    TemplatePlan planned = {};  ///< the last plan
+    std::vector<Way> ways = {};
+  };
+
+  mutable std::mutex mutex_;
+  boost::unordered_flat_map<std::uint64_t, Known> known_;
+  std::deque<PlanChange> changes_;
+  std::uint64_t numbered_ = 0;
+};
+
+}  // namespace millrace

@@ -1,0 +1,59 @@
+#include "monitor/template_plans.hpp"
+
+#include <gtest/gtest.h>
+
+namespace millrace {
+namespace {
+
+constexpr std::int64_t minute = 60'000'000'000;
+
+TemplatePlan plan(std::string step, std::int64_t at_ns) { return {.outline = {std::move(step)}, .at_ns = at_ns}; }
+
+TEST(TemplatePlans, AnotherWayIsAChange) {
+  TemplatePlans plans;
+  EXPECT_FALSE(plans.find(1));
+  EXPECT_FALSE(plans.put(1, plan("index", minute)));
+  EXPECT_FALSE(plans.put(1, plan("index", 2 * minute)));
+  EXPECT_FALSE(plans.put(2, plan("table", 2 * minute)));
+  const auto change = plans.put(1, plan("table", 3 * minute));
+  ASSERT_TRUE(change);
+  EXPECT_EQ(change->before.outline.front(), "index");
+  EXPECT_EQ(change->before.at_ns, 2 * minute);
+  EXPECT_EQ(change->after.outline.front(), "table");
+  EXPECT_EQ(plans.changes().size(), 1U);
+  EXPECT_EQ(plans.find(1)->outline.front(), "table");
+}
+
+TEST(TemplatePlans, GoingToAndFroIsNone) {
+  TemplatePlans plans;
+  plans.put(1, plan("index", minute));
+  EXPECT_TRUE(plans.put(1, plan("table", 2 * minute)));
+  for (int i = 3; i < 30; ++i) EXPECT_FALSE(plans.put(1, plan(i % 2 == 0 ? "index" : "table", i * minute)));
+  for (int i = 30; i < 100; ++i) EXPECT_FALSE(plans.put(1, plan("table", i * minute)));
+  EXPECT_TRUE(plans.put(1, plan("index", 100 * minute)));  // so long ago
+}
+
+TEST(TemplatePlans, WhereThereIsNoneNothingChanges) {
+  TemplatePlans plans;
+  plans.put(1, plan("index", minute));
+  EXPECT_FALSE(plans.put(1, {.at_ns = 2 * minute, .why_none = "it can't be reached"}));
+  EXPECT_EQ(plans.find(1)->why_none, "it can't be reached");
+  EXPECT_FALSE(plans.put(1, plan("index", 3 * minute)));
+  EXPECT_TRUE(plans.put(1, plan("table", 4 * minute)));
+}
+
+TEST(TemplatePlans, AreFew) {
+  TemplatePlans plans;
+  for (std::uint64_t i = 0; i < 2 * TemplatePlans::most_templates; ++i) {
+    plans.put(i, plan("index", static_cast<std::int64_t>(2 * i)));
+    plans.put(i, plan("table", static_cast<std::int64_t>(2 * i + 1)));
+  }
+  EXPECT_FALSE(plans.find(0));
+  EXPECT_TRUE(plans.find(2 * TemplatePlans::most_templates - 1));
+  EXPECT_EQ(plans.changes().size(), TemplatePlans::most_changes);
+  EXPECT_EQ(plans.changes().front().fingerprint, 2 * TemplatePlans::most_templates - 1);
+  EXPECT_EQ(plans.changes_found(), 2 * TemplatePlans::most_templates);
+}
+
+}  // namespace
+}  // namespace millrace
