@@ -245,14 +245,14 @@ class Relay {
     holds,  ///< what stands for it is bound, and may be executed
   };
   const pipeline::Scope* scope_for_rewrites();
-  Rewriting rewrite(const pipeline::Question& question, const StatementPtr& statement, const TextMeaning& meaning);
+  Rewriting rewrite(const pipeline::Question& question, const Prepared& prepared, std::string_view name);
   void give_sample(pipeline::Rewrites& rewrites, const pipeline::Question& question);
   void hear_guard(pgwire::Bytes data_row);
   void guarded_failed(std::string_view sqlstate);
   bool recover_guarded(const Item& item, bool& taken);
   void execute_guarded_query(const StatementPtr& statement, std::string_view text);
   void note_cost(const Reply& reply);
-  void leave_out_position(pgwire::Bytes body, std::size_t total);
+  void as_of_original(pgwire::Bytes body, std::size_t total);
   void judge_for_server(const StatementPtr& statement, const pipeline::Effects& effects);
   void note_for_cache(const StatementPtr& statement);
   void want_server(pgwire::Bytes rest, const Item& item);
@@ -372,6 +372,8 @@ class Relay {
     bool in_transaction = false;  ///< of the client's
     std::int64_t since = 0;
     std::shared_ptr<const pipeline::ProvedRewrite> rewrite = {};  ///< null: nothing was sent
+    Text text = {};                                               ///< that the server was given instead
+    std::string name = {};                                        ///< the client's, of its statement
     pipeline::Exchange exchange = {};                             ///< for its fill
   };
   Guarded guarded_;

@@ -307,7 +307,7 @@ bool Relay::on_query(const Item& item) {
   if (!are_unused(statement)) return false;
   if (!replies_.copy_in && item.whole()) {
     const auto rewriting = rewrite({.kind = pipeline::Question::Kind::query, .text = text_of(item), .parameters = {}},
-                                   statement, session_.settings.meaning());
+                                   {.statement = statement, .text = nullptr}, "");
     if (rewriting == Rewriting::waits) return false;
     if (rewriting == Rewriting::holds) {
       execute_guarded_query(statement, text_of(item));
@@ -465,7 +465,7 @@ bool Relay::on_bind(const Item& item) {
     rewriting = rewrite({.kind = pipeline::Question::Kind::execute,
                          .text = prepared->text->query_and_types,
                          .parameters = pgwire::as_text(item.body().subspan(names->length()))},
-                        prepared->statement, prepared->text->meaning);
+                        *prepared, names->statement);
     if (rewriting == Rewriting::waits) return false;
   }
   if (rewriting == Rewriting::holds) {

@@ -34,8 +34,9 @@ const pipeline::Scope* Relay::scope_for_rewrites() {
 }
 
 /// Before a Query, or a Bind of the unnamed portal: whether it is to be sent as something else. `parameters` of a Bind:
-/// all that follows the names.
-Relay::Rewriting Relay::rewrite(const Question& question, const StatementPtr& statement, const TextMeaning& meaning) {
+/// all that follows the names. `name`: the client's, for the statement.
+Relay::Rewriting Relay::rewrite(const Question& question, const Prepared& prepared, std::string_view name) {
+  const StatementPtr& statement = prepared.statement;
   if (guarded_.looked) return guarded_.holds ? Rewriting::holds : Rewriting::none;
   Rewrites* const rewrites = pipeline_.rewrites();
   if (rewrites == nullptr || !statement || !rewrites->concerns(statement->fingerprint)) return Rewriting::none;
@@ -51,6 +52,7 @@ Relay::Rewriting Relay::rewrite(const Question& question, const StatementPtr& st
   auto [found, wants_sample] = rewrites->find(*scope, question, catalog->version);
   if (wants_sample) give_sample(*rewrites, question);
   if (!found) return Rewriting::none;
+  const TextMeaning& meaning = prepared.text ? prepared.text->meaning : session_.settings.meaning();
   const Text text = writer_.text_of(found->query_and_types, meaning);
   if (!text || writer_.is_text_under_way(*text)) return Rewriting::none;
 
@@ -60,6 +62,8 @@ Relay::Rewriting Relay::rewrite(const Question& question, const StatementPtr& st
   guarded_.exchange.statement = statement;
   guarded_.exchange.started = now_;
   guarded_.rewrite = std::move(found);
+  guarded_.text = text;
+  guarded_.name = name;
   guarded_.in_transaction = replies_.status != 'I';
   const std::size_t sent = replies_.size();
   const bool is_query = question.kind == Question::Kind::query;
@@ -99,6 +103,8 @@ void Relay::hear_guard(Bytes data_row) {
 void Relay::guarded_failed(std::string_view sqlstate) {
   guarded_.failed = true;
   guarded_.holds = false;
+  // Somebody has deallocated it behind our back.
+  if (sqlstate == "26000" && guarded_.text) server().prepared.erase(guarded_.text->number);
   Rewrites* const rewrites = pipeline_.rewrites();
   if (rewrites != nullptr && guarded_.rewrite && is_the_texts_fault(sqlstate))
     rewrites->failed(*guarded_.rewrite, sqlstate);
@@ -173,15 +179,21 @@ void Relay::note_cost(const Reply& reply) {
   rewrites->spent(*scope_.shared(), question, exchange.statement->fingerprint, took);
 }
 
-/// Positions are in a text that the client hasn't written.
-void Relay::leave_out_position(Bytes body, std::size_t total) {
+/// Positions are in a text that the client hasn't written; nor does it know that text by its name on the server.
+void Relay::as_of_original(Bytes body, std::size_t total) {
   if (!instead_.empty() || total != body.size() + pgwire::header_size) return;
   const std::string_view fields = pgwire::as_text(body);
   std::string kept;
   for (std::size_t at = 0; at < fields.size() && fields[at] != '\0';) {
     const auto end = fields.find('\0', at);
     if (end == std::string_view::npos) return;
-    if (fields[at] != 'P') kept.append(fields.substr(at, end + 1 - at));
+    std::string field(fields.substr(at, end + 1 - at));
+    if (guarded_.text) {
+      const std::string ours = fmt::format("\"{}\"", guarded_.text->server_name);
+      if (const auto found = field.find(ours); found != std::string::npos)
+        field.replace(found, ours.size(), fmt::format("\"{}\"", guarded_.name));
+    }
+    if (fields[at] != 'P') kept += field;
     at = end + 1;
   }
   kept.append(1, '\0');

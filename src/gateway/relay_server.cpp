@@ -279,7 +279,7 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   if (notice && notice->sqlstate() == "57014") say_that_it_timed_out(*reply);
   if (reply->text && !reply->name.empty()) translate_names_in_error(*reply, body, total);
   if (reply->purpose == Purpose::guard) guarded_failed(reply->exchange.error_code());
-  if (reply->purpose == Purpose::guard || reply->exchange.rewrite) leave_out_position(body, total);
+  if (reply->purpose == Purpose::guard || reply->exchange.rewrite) as_of_original(body, total);
   if (leaves_a_name(*reply)) server().tainted = true;
   if (reply->ends_batch()) return true;  // ReadyForQuery follows
   // The server skips all that follows, up to Sync.

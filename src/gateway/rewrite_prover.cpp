@@ -32,7 +32,9 @@ constexpr double least_share_of_cost = 0.9;
 /// What it saves has to pay for the guard, and for what runs differ by anyway.
 constexpr double least_share_of_time = 0.8, least_ms_saved = 0.5;
 constexpr int rounds = 3;
-constexpr milliseconds shortest_limit{2000}, longest_limit{60000};
+/// DDL waits for what reads its tables: after so long a round is the last.
+constexpr milliseconds longest_proof{10000};
+constexpr milliseconds shortest_limit{2000}, longest_limit{20000};
 /// So many times what a proof took, up to the longest.
 constexpr int rest = 4;
 constexpr milliseconds longest_rest{30000}, rest_after_doubt{500};
@@ -160,8 +162,8 @@ class Trial {
     double ms = 0;
   };
   asio::awaitable<Result<Ran>> execute(bool after, std::size_t round, milliseconds limit) {
-    const auto limited =
-        co_await server_.query(fmt::format("SET LOCAL statement_timeout = {}", limit.count()), {}, patience);
+    const auto limited = co_await server_.query(
+        fmt::format("SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = {}", limit.count()), {}, patience);
     if (!limited) co_return std::unexpected(limited.error());
     std::string messages;
     append_bind(messages, name_of(after), sample(round));
@@ -202,7 +204,8 @@ class Trial {
     RewriteOutcome so_far = outcome(RewriteState::active, "");
     const auto limit =
         std::clamp(milliseconds(static_cast<std::int64_t>(3 * task_.before_ms)), shortest_limit, longest_limit);
-    for (std::size_t round = 0; round < rounds; ++round) {
+    const auto began = Clock::now();
+    for (std::size_t round = 0; round < rounds && Clock::now() - began < longest_proof; ++round) {
       std::array<Ran, 2> ran;
       for (const bool second : {false, true}) {
         const bool after = second != (round % 2 == 1);
@@ -303,12 +306,13 @@ asio::awaitable<void> RewriteProver::run() {
     const auto began = Clock::now();
     auto outcome = co_await prove(*task);
     const bool is_over = outcome.state != RewriteState::candidate;
-    log::info("rewrite", {{"database", task->asker.scope->database},
-                          {"state", pipeline::name(outcome.state)},
-                          {"rules", joined(outcome.rules)},
-                          {"reason", outcome.reason},
-                          {"before_ms", outcome.before_ms},
-                          {"after_ms", outcome.after_ms}});
+    if (is_over)
+      log::info("rewrite", {{"database", task->asker.scope->database},
+                            {"state", pipeline::name(outcome.state)},
+                            {"rules", joined(outcome.rules)},
+                            {"reason", outcome.reason},
+                            {"before_ms", outcome.before_ms},
+                            {"after_ms", outcome.after_ms}});
     rewrites_.done(task->key, std::move(outcome));
     const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - began);
     timer.expires_after(is_over ? std::min(rest * took, longest_rest) : rest_after_doubt);
@@ -338,9 +342,16 @@ asio::awaitable<std::shared_ptr<const RewriteProver::Said>> RewriteProver::say(
 }
 
 asio::awaitable<RewriteOutcome> RewriteProver::prove(const RewriteTask& task) {
-  const auto& asker = task.asker;
-  const auto catalog = asker.scope->source->current();
+  const auto catalog = task.asker.scope->source->current();
   if (!catalog) co_return again("the database's catalogs aren't known at present");
+  auto outcome = co_await prove(task, catalog);
+  outcome.catalog = catalog->version;
+  co_return outcome;
+}
+
+asio::awaitable<RewriteOutcome> RewriteProver::prove(const RewriteTask& task,
+                                                     std::shared_ptr<const catalog::Snapshot> catalog) {
+  const auto& asker = task.asker;
   const auto said = co_await say(task, catalog);
   if (!said->refusal.empty()) {
     auto refused = rejected(said->refusal);

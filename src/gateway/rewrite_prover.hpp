@@ -26,6 +26,8 @@ class RewriteProver {
 
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<pipeline::RewriteOutcome> prove(const pipeline::RewriteTask& task);
+  boost::asio::awaitable<pipeline::RewriteOutcome> prove(const pipeline::RewriteTask& task,
+                                                         std::shared_ptr<const catalog::Snapshot> catalog);
   boost::asio::awaitable<std::shared_ptr<const Said>> say(const pipeline::RewriteTask& task,
                                                           std::shared_ptr<const catalog::Snapshot> catalog);
 

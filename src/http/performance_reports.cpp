@@ -314,6 +314,7 @@ SlowQueryAnswer slow_query_answer(const QueryPerformanceMonitor& monitor, const 
                        .rows_processed = query.rows,
                        .rows_returned = reads(monitor, query.kind) ? query.rows : 0,
                        .cache_hit = query.cache == CacheUse::hit,
+                       .optimization_applied = query.rewritten,
                        .start_time = query.started,
                        .error = {},
                        .template_id = template_id(query.fingerprint),

@@ -45,7 +45,8 @@ struct QueryRecord {
   std::uint64_t bytes_out = 0;  ///< to the client
 
   CacheUse cache = CacheUse::none;
-  bool slow = false;  ///< it took SLOW_QUERY_THRESHOLD_MS or longer
+  bool rewritten = false;  ///< it was sent in another way than it was written
+  bool slow = false;       ///< it took SLOW_QUERY_THRESHOLD_MS or longer
 
   std::array<char, 6> sqlstate = {};  ///< of the error that ended it, with a NUL at the end; empty after success
 

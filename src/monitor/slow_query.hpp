@@ -30,6 +30,7 @@ struct SlowQuery {
   std::uint64_t rows = 0;
   std::uint64_t bytes = 0;
   CacheUse cache = CacheUse::none;
+  bool rewritten = false;  ///< it was sent in another way than it was written
   std::array<char, 6> sqlstate = {};
   std::optional<double> cpu_percent = {}, memory_mb = {};  ///< where somebody has told; MiB
 

@@ -52,6 +52,7 @@ void Pipeline::ended(const Exchange& exchange, const Caller& caller, std::int64_
       .bytes_in = exchange.bytes_in,
       .bytes_out = exchange.bytes_out,
       .cache = exchange.cache,
+      .rewritten = exchange.rewrite != nullptr,
       .sqlstate = exchange.sqlstate,
   };
   if (exchange.payoff != nullptr) {
@@ -128,6 +129,7 @@ void Pipeline::record(const Exchange& exchange, const Caller& caller, QueryRecor
                             .rows = record.rows,
                             .bytes = record.bytes_out,
                             .cache = record.cache,
+                            .rewritten = record.rewritten,
                             .sqlstate = record.sqlstate});
 }
 

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "base/clock.hpp"
+#include "catalog/snapshot.hpp"
 #include "sql/comments.hpp"
 
 namespace millrace::pipeline {
@@ -23,6 +24,8 @@ constexpr std::int64_t try_again_ns = 600'000'000'000;
 constexpr double remembered_uses = 16;
 constexpr std::uint64_t least_uses = 20;
 constexpr int most_guards_failed = 3;
+/// Then its next executions are waited for: perhaps nobody uses the database any more.
+constexpr int most_tries = 20;
 
 /// A statement without its comments, and what stood around them.
 std::string_view plain_text(std::string_view query, std::string& buffer) {
@@ -200,6 +203,7 @@ void Rewrites::spent(const Scope& scope, const Question& question, std::uint64_t
   if (question.text.contains("millrace") && !sql::hints_of(question.text.substr(0, question.text.find('\0'))).rewrite)
     return;
   const std::string key = key_of(scope, question);
+  const auto catalog = scope.source ? scope.source->current() : nullptr;
   const std::lock_guard lock(mutex_);
   Case* one = find_case(key);
   if (one == nullptr) {
@@ -220,7 +224,9 @@ void Rewrites::spent(const Scope& scope, const Question& question, std::uint64_t
   one->ns += ns;
   one->report.traffic_before_ms = in_ms(static_cast<double>(one->ns)) / static_cast<double>(one->report.executions);
   const bool is_over = one->report.state == RewriteState::rejected || one->report.state == RewriteState::demoted;
-  const bool tries_again = !one->watched && is_over && !one->stays && now_ns() - one->judged > try_again_ns;
+  const bool has_new_catalogs = catalog && one->judged_by != 0 && catalog->version > one->judged_by;
+  const bool tries_again =
+      !one->watched && is_over && !one->stays && (has_new_catalogs || now_ns() - one->judged > try_again_ns);
   const bool is_worth_it = one->report.executions >= least_executions && one->ns >= least_total_ns;
   if ((one->watched && is_worth_it) || tries_again)
     begin_sampling(*one, "it takes long; its next executions give the parameters to try it with");
@@ -316,12 +322,18 @@ void Rewrites::done(const std::string& key, RewriteOutcome outcome) {
     report.after_ms = outcome.after_ms;
   }
   if (outcome.state == RewriteState::demoted) return demote(*one, std::move(outcome.reason), true);
+  one->judged_by = outcome.catalog;
   if (outcome.proved) {
     const bool nothing_changed = one->doubted && one->doubted->guard == outcome.proved->guard;
     one->guards_failed = nothing_changed ? one->guards_failed + 1 : 0;
     one->doubted.reset();
     if (one->guards_failed >= most_guards_failed)
       return demote(*one, "sessions differ from the one that it was proved in, in what isn't seen here", true);
+  }
+  one->tries = outcome.state == RewriteState::candidate ? one->tries + 1 : 0;
+  if (one->tries >= most_tries) {
+    one->tries = 0;
+    return begin_sampling(*one, std::move(outcome.reason));
   }
   change(*one, [&] {
     one->proved = std::move(outcome.proved);

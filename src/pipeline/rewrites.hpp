@@ -88,6 +88,7 @@ struct RewriteOutcome {
   std::vector<std::string> rules;
   double before_ms = 0, after_ms = 0;
   std::uint64_t runs_compared = 0, mismatches = 0;
+  std::uint64_t catalog = 0;                    ///< the version of the catalogs by which it was judged; 0: none
   std::shared_ptr<const ProvedRewrite> proved;  ///< of active
 };
 
@@ -102,7 +103,7 @@ class Rewrites {
  public:
   /// What takes less isn't worth the guard.
   static constexpr std::int64_t least_ns = 1'000'000;
-  static constexpr std::size_t longest_text = 16 * 1024, longest_sample = 64 * 1024;
+  static constexpr std::size_t longest_text = 16 * 1024, longest_sample = 8 * 1024;
 
   void turn(bool on) { on_.store(on, std::memory_order_relaxed); }
   bool is_on() const { return on_.load(std::memory_order_relaxed); }
@@ -158,18 +159,20 @@ class Rewrites {
     RewriteReport report;
     std::string key;
     std::uint64_t fingerprint = 0;
-    std::string types;           ///< as they are
-    bool watched = true;         ///< nothing but its time is known yet: it is no candidate
-    bool has_turn = false;       ///< a candidate that has its samples
-    std::int64_t ns = 0;         ///< of `executions`
-    double after_ns = 0;         ///< in traffic, of the last uses
-    std::uint64_t uses_now = 0;  ///< since it became active
-    std::int64_t judged = 0;     ///< when it was rejected or demoted
-    bool stays = false;          ///< rejected or demoted for good
+    std::string types;            ///< as they are
+    bool watched = true;          ///< nothing but its time is known yet: it is no candidate
+    bool has_turn = false;        ///< a candidate that has its samples
+    std::int64_t ns = 0;          ///< of `executions`
+    double after_ns = 0;          ///< in traffic, of the last uses
+    std::uint64_t uses_now = 0;   ///< since it became active
+    std::int64_t judged = 0;      ///< when it was rejected or demoted
+    bool stays = false;           ///< rejected or demoted for good
+    std::uint64_t judged_by = 0;  ///< the version of the catalogs; 0: none
     RewriteAsker asker;
     std::vector<std::string> samples;
     std::shared_ptr<const ProvedRewrite> proved;
     std::shared_ptr<const ProvedRewrite> doubted;  ///< what a guard has failed for last
+    int tries = 0;                                 ///< one after the other, that nothing was found by
     int guards_failed = 0;                         ///< one after the other, though nothing was found to have changed
   };
 

@@ -4,6 +4,8 @@
 
 #include <thread>
 
+#include "catalog/snapshot.hpp"
+
 namespace millrace::pipeline {
 namespace {
 
@@ -156,6 +158,42 @@ TEST_F(RewritesTest, WhatGaveOtherRowsIsNeverTriedAgain) {
   EXPECT_FALSE(rewrites.concerns(fingerprint));
   EXPECT_EQ(rewrites.counts().mismatches, 1);
   EXPECT_EQ(rewrites.report().at(0).mismatches, 1);
+}
+
+TEST_F(RewritesTest, WhatCannotBeTriedNowWaitsForItsNextUses) {
+  cost_much();
+  give_samples();
+  int tries = 0;
+  for (; tries < 100; ++tries) {
+    const auto task = rewrites.next();
+    if (!task) break;
+    RewriteOutcome outcome;
+    outcome.state = State::candidate;
+    rewrites.done(task->key, outcome);
+  }
+  EXPECT_EQ(tries, 20);
+  EXPECT_TRUE(rewrites.find(*scope, question, 7).wants_sample);
+}
+
+TEST_F(RewritesTest, WhatNothingCouldBeDoneAboutIsTriedAgainByNewCatalogs) {
+  auto snapshot = std::make_shared<catalog::Snapshot>();
+  snapshot->version = 7;
+  scope->source = std::make_shared<const CatalogSource>(
+      CatalogSource{.current = [snapshot] { return snapshot; }, .hold = [] { return nullptr; }});
+  cost_much();
+  give_samples();
+  const auto task = rewrites.next();
+  ASSERT_TRUE(task);
+  RewriteOutcome outcome;
+  outcome.state = State::rejected;
+  outcome.catalog = 7;
+  rewrites.done(task->key, outcome);
+  cost_much();
+  EXPECT_FALSE(rewrites.concerns(fingerprint));
+  snapshot->version = 8;
+  rewrites.spent(*scope, question, fingerprint, slow);
+  EXPECT_TRUE(rewrites.concerns(fingerprint));
+  EXPECT_EQ(state(), State::candidate);
 }
 
 TEST_F(RewritesTest, ACommentKeepsItFromBeingLookedAt) {
