@@ -27,6 +27,12 @@ SCHEMA = (
     "CREATE INDEX ON visits (user_id);"
     "CREATE TABLE bought (id int PRIMARY KEY, user_id int NOT NULL);"
     "INSERT INTO bought SELECT i, i * 3 FROM generate_series(1, 6000) i;"
+    "CREATE TABLE tags_session AS SELECT i AS id, 'tag' || i AS word FROM generate_series(1, 150000) i;"
+    "ALTER TABLE tags_session ADD PRIMARY KEY (id);"
+    "CREATE TABLE tags_transaction (LIKE tags_session INCLUDING ALL); INSERT INTO tags_transaction SELECT * FROM tags_session;"
+    "CREATE TABLE backwards AS SELECT i AS id, timestamp '2024-01-01' - i * interval '10 seconds' AS at"
+    " FROM generate_series(1, 200000) i;"
+    "CREATE INDEX ON backwards (at);"
     "CREATE ROLE ada LOGIN; GRANT SELECT ON users TO ada;"
     "ANALYZE;"
 )
@@ -237,3 +243,133 @@ def test_what_the_proof_stands_on_may_go_at_any_moment(millrace: Millrace, postg
     for reader in readers:
         reader.join()
     assert not wrong
+
+
+def test_whoever_may_not_read_is_told_so(millrace: Millrace, postgres: PostgreSQL) -> None:
+    sql = DAY.replace("05", "08")
+    postgres.admin("GRANT SELECT ON users TO ada")
+    with connect(millrace, user="ada") as client:
+        rows = client.execute(NO_CACHE + sql, prepare=False).fetchall()
+        use: Use = lambda: client.execute(NO_CACHE + sql, prepare=False).fetchall()
+        until(millrace, sql, ("active",), use, user="ada")
+        assert use() == rows
+        assert case(millrace, sql)["state"] != "active"  # what is one user's is nobody else's
+        postgres.admin("REVOKE SELECT ON users FROM ada")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            use()
+        postgres.admin("GRANT SELECT ON users TO ada")
+        assert use() == rows
+
+
+def test_a_rewrite_reads_all_tables_of_the_original(millrace: Millrace) -> None:
+    sql = "SELECT DISTINCT u.email FROM users u LEFT JOIN visits v ON v.user_id = u.id"
+    with connect(millrace) as client:
+        said = until(millrace, sql, ("rejected",), lambda: client.execute(NO_CACHE + sql, prepare=False).fetchall())
+    assert "unused_left_join" in said["rules"] and "may not read them" in said["reason"], said
+
+
+def test_what_a_limit_leaves_stays_as_it_is(millrace: Millrace, postgres: PostgreSQL) -> None:
+    sql = "SELECT id FROM backwards WHERE at::date = '2023-12-10' LIMIT 3"
+    with connect(millrace) as client, connect(postgres) as direct:
+        rows = direct.execute(sql).fetchall()
+
+        def use() -> None:
+            assert client.execute(NO_CACHE + sql, prepare=False).fetchall() == rows
+
+        said = until(millrace, sql, ("rejected", "active"), use)
+        assert said["state"] == "rejected" and said["mismatches"] == 1 and "different" in said["reason"], said
+        use()
+
+
+def test_what_cannot_be_bound_any_more_is_sent_as_it_was(
+    millrace: Millrace, postgres: PostgreSQL, pool_mode: str
+) -> None:
+    """Past Millrace, so that it isn't told."""
+    tags = f"tags_{pool_mode}"
+    sql = f"SELECT word FROM {tags} WHERE id::text = '4242'"
+    with connect(millrace) as client:
+        use: Use = lambda: client.execute(NO_CACHE + sql, prepare=False).fetchall()
+        until(millrace, sql, ("active",), use)
+        uses = case(millrace, sql)["uses"]
+        assert use() == [("tag4242",)]
+        assert case(millrace, sql)["uses"] == uses + 1
+        postgres.admin(f"ALTER TABLE {tags} ALTER id TYPE text")
+        assert use() == [("tag4242",)]
+        postgres.admin(f"ALTER TABLE {tags} RENAME word TO other")
+        with pytest.raises(psycopg.errors.UndefinedColumn) as failure:
+            use()
+        assert failure.value.diag.statement_position == str((NO_CACHE + sql).index("word") + 1)
+        postgres.admin(f"ALTER TABLE {tags} RENAME other TO word")
+        assert use() == [("tag4242",)]
+
+
+def test_the_ledger_survives_a_restart(postgres: PostgreSQL, tmp_path: Path) -> None:
+    sql = DAY.replace("05", "09")
+    settings = {**SETTINGS, "DATA_DIR": str(tmp_path)}
+    kept = tmp_path / "rewrites.json"
+
+    def use_of(millrace: Millrace) -> Use:
+        return lambda: connect_once(millrace, sql)
+
+    with Millrace(postgres, settings) as millrace:
+        before = until(millrace, sql, ("active",), use_of(millrace))
+        eventually(lambda: kept.exists() and '"active"' in kept.read_text())
+        assert kept.stat().st_mode & 0o777 == 0o600
+    with Millrace(postgres, settings) as millrace:
+        restored = case(millrace, sql)
+        assert restored["state"] == "candidate" and "restart" in restored["reason"]
+        assert restored["rewritten"] == before["rewritten"]
+        assert until(millrace, sql, ("active",), use_of(millrace))["runs_compared"] > before["runs_compared"]
+    kept.write_text("{")
+    with Millrace(postgres, settings) as millrace:
+        assert ledger(millrace)["rewrites"] == []
+        assert (tmp_path / "rewrites.json.unreadable").exists()
+
+
+def connect_once(millrace: Millrace, sql: str) -> list[Any]:
+    with connect(millrace) as client:
+        return client.execute(NO_CACHE + sql, prepare=False).fetchall()
+
+
+def test_without_the_switch_nothing_is_looked_at(postgres: PostgreSQL) -> None:
+    with Millrace(postgres, {**SETTINGS, "ENABLE_AUTOMATIC_QUERY_REWRITING": "false"}) as millrace:
+        for _ in range(6):
+            connect_once(millrace, DAY)
+        assert ledger(millrace) == {
+            "enabled": False, "rewrites": [], "uses": 0, "guards_failed": 0, "proofs": 0, "mismatches": 0, "demotions": 0,
+        }  # fmt: skip
+
+
+def test_message_by_message_it_is_as_without(millrace: Millrace, postgres: PostgreSQL) -> None:
+    """Named and unnamed statements, formats, rows at a time, several in a batch, an open transaction."""
+    sql = COUNTED + " ORDER BY u.id"
+    text = NO_CACHE + sql
+    batches = [
+        query(NO_CACHE + DAY + " ORDER BY id"),
+        parse(text, types=[0]) + bind(["p7"]) + describe("P") + execute() + SYNC,
+        parse(text, "one", types=[0]) + describe("S", "one") + SYNC,
+        bind(["p7"], statement="one", results=[1]) + describe("P") + execute(rows=5) + execute() + SYNC,
+        bind(["p8"], statement="one") + execute() + bind(["p9"], statement="one") + execute() + SYNC,
+        bind(["p8"], statement="one", portal="named") + execute("named") + SYNC,
+        query("BEGIN"),
+        bind(["p7"], statement="one") + describe("P") + execute(rows=3) + SYNC,
+        execute() + SYNC,
+        query(NO_CACHE + DAY + " ORDER BY id"),
+        bind(["p7", "x"], statement="one") + execute() + SYNC,
+        query("SELECT 1"),
+        query("ROLLBACK"),
+        bind(["p7"], statement="one") + execute() + SYNC,
+    ]
+    with connect(millrace) as client:
+        until(millrace, sql, ("active",), lambda: client.execute(of_psycopg(sql), ["p7"]).fetchall())
+        until(millrace, DAY + " ORDER BY id", ("active",), lambda: connect_once(millrace, DAY + " ORDER BY id"))
+    uses = ledger(millrace)["uses"]
+    answers = []
+    for server in (postgres, millrace):
+        with Client(server.host, server.port) as raw:
+            raw.log_in()
+            answers.append([])
+            for batch in batches:
+                answers[-1].append([str(message) for message in raw.ask(batch)])
+    assert answers[1] == answers[0]
+    assert ledger(millrace)["uses"] >= uses + 8
