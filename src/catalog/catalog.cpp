@@ -230,7 +230,6 @@ asio::awaitable<Result<>> Catalog::read(std::uint64_t doubts) {
     seen_ = std::move(reading->seen);
     seen_.moment = seen->moment;
   }
-  ++version_;
   log::debug("catalog read",
              {{"database", name_}, {"relations", known_->relations().size()}, {"ms", since(began).count()}});
   publish();
@@ -322,7 +321,9 @@ asio::awaitable<Result<Reading>> Catalog::read_once() {
       co_return std::unexpected(std::move(rows).error());
     }
   }
-  asio::post(workers_, [job, &io = io_, version = version_ + 1] {
+  // Also one of a database that was forgotten, and is used again, grows.
+  static std::atomic<std::uint64_t> versions = 0;
+  asio::post(workers_, [job, &io = io_, version = ++versions] {
     job->reading = read_snapshot(job->rows, version);
     job->rows->clear();
     asio::post(io, [job] { job->done.set(); });

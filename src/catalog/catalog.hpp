@@ -130,7 +130,6 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
   bool whole_ = false;                     ///< with the definitions of views
   Seen seen_;
   std::unordered_set<std::string> configured_;  ///< each connection has its own time of the same loading
-  std::uint64_t version_ = 0;
   std::chrono::milliseconds interval_, retry_;
   TimePoint next_reading_;  ///< not before, however much DDL passes
   int failures_ = 0;        ///< one after another

@@ -153,14 +153,16 @@ constexpr std::string_view content[] = {
     " WHERE a.grantee = 0 AND a.privilege_type = 'USAGE') FROM pg_namespace n"
     " WHERE n.oid NOT IN (SELECT oid FROM temporary_schemas);",
 
-    // Aggregated in the order of the subquery, which an index gives.
+    // Aggregated in the order of the subquery, which an index gives. From PostgreSQL 18 on NOT NULL may be NOT VALID:
+    // then there may be NULLs.
     "SELECT 'relation', c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relrowsecurity, c.relreplident,"
     " c.oid IN (SELECT ev_class FROM pg_rewrite WHERE rulename <> '_RETURN'),"
     " c.oid IN (SELECT tgrelid FROM pg_trigger WHERE NOT tgisinternal UNION ALL SELECT relation FROM calling),"
     " a.numbers, a.names, a.types, a.not_null, a.collations"
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN ("
     "SELECT attrelid, array_agg(attnum) AS numbers, array_agg(attname) AS names, array_agg(atttypid) AS types,"
-    " array_agg(attnotnull) AS not_null, array_agg(attcollation) AS collations"
+    " array_agg(attnotnull AND (attrelid, attnum) NOT IN (SELECT conrelid, unnest(conkey) FROM pg_constraint"
+    " WHERE contype = 'n' AND NOT convalidated)) AS not_null, array_agg(attcollation) AS collations"
     " FROM (SELECT * FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped ORDER BY attrelid, attnum) columns"
     " GROUP BY attrelid) a ON a.attrelid = c.oid"
     " WHERE c.oid IN (SELECT oid FROM shown);",
@@ -232,6 +234,8 @@ constexpr std::string_view content[] = {
     " LEFT JOIN pg_type t ON t.oid = c.casttarget"
     " JOIN pg_proc p ON p.oid = c.castfunc OR c.castmethod = 'i' AND p.oid IN (s.typoutput, t.typinput)"
     " WHERE c.oid >= 16384 AND p.provolatile <> 'i' LIMIT 1;",
+
+    "SELECT 'own_cast' FROM pg_cast WHERE oid >= 16384 AND castsource < 16384 AND casttarget < 16384 LIMIT 1;",
 
     "SELECT 'role', oid, rolname FROM pg_roles;",
 

@@ -130,18 +130,19 @@ TEST_F(CatalogTest, ReadsAtOnceAndPolls) {
   EXPECT_TRUE(eventually([&] { return server.polls > 5; }));
   EXPECT_EQ(server.readings, 1);
   EXPECT_EQ(changed, 0);
-  EXPECT_EQ(catalog->current()->version, 1);
+  EXPECT_GT(catalog->current()->version, 0);
 }
 
 TEST_F(CatalogTest, NoticesAChange) {
   start(quick());
   ASSERT_TRUE(eventually([&] { return table() == "first"; }));
   const auto changes = catalog->changes();
+  const auto version = catalog->current()->version;
   server.table = "second";
   EXPECT_TRUE(eventually([&] { return table() == "second"; }));
   EXPECT_GE(changed, 1);
   EXPECT_GT(catalog->changes(), changes);
-  EXPECT_EQ(catalog->current()->version, 2);
+  EXPECT_GT(catalog->current()->version, version);
 }
 
 TEST_F(CatalogTest, TellsOnceWhatWasWritten) {

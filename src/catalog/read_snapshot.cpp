@@ -60,6 +60,8 @@ class Reader {
       builder_.schema(copy(row, 1), truth(row, 2));
     } else if (kind == "unsafe_cast") {
       builder_.set_unsafe_casts(true);
+    } else if (kind == "own_cast") {
+      builder_.set_own_casts(true);
     } else {
       of_server(kind, row);
     }

@@ -100,12 +100,14 @@ TEST(ReadSnapshot, KeysAreNamesOfColumns) {
       {"key", "1", "1", "1"},
       {"cascade", "20000", "20001"},
       {"inherits", "20001", "20000"},
-      {"unsafe_cast"}};
+      {"unsafe_cast"},
+      {"own_cast"}};
   const auto reading = read_snapshot(rows, 7);
   ASSERT_TRUE(reading);
   const auto& snapshot = *reading->snapshot;
   EXPECT_EQ(snapshot.version, 7);
   EXPECT_TRUE(snapshot.has_unsafe_casts);
+  EXPECT_TRUE(snapshot.has_own_casts);
   const auto* t = snapshot.find("public", "t");
   ASSERT_NE(t, nullptr);
   EXPECT_EQ(t->keys, (std::vector<Texts>{{"e", "a"}}));

@@ -115,6 +115,8 @@ class Snapshot {
 
   /// A cast that isn't built in and whose function isn't immutable: what is cast where isn't seen in a text.
   bool has_unsafe_casts = false;
+  /// A cast from one of PostgreSQL's types to another that isn't built in: it may stand for what would be done without.
+  bool has_own_casts = false;
 
   /// Null where the role isn't known, or what it begins with can't be known: see `read_snapshot.hpp`.
   std::optional<Defaults> defaults(std::string_view user) const;

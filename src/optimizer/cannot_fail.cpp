@@ -185,10 +185,11 @@ class CannotFail {
   }
 
   bool function(const Node* node) {
-    for (const std::string_view name : {"lower", "upper", "length", "now", "btrim", "left", "right"}) {
-      if (call_of(analysis_, node, name, node->func_call->n_args) != nullptr) return true;
-    }
-    return false;
+    // length(bytea, name) does fail.
+    constexpr std::pair<std::string_view, std::size_t> all[] = {{"lower", 1}, {"upper", 1}, {"length", 1}, {"now", 0},
+                                                                {"btrim", 1}, {"left", 2},  {"right", 2}};
+    return std::ranges::any_of(
+        all, [&](const auto& one) { return call_of(analysis_, node, one.first, one.second) != nullptr; });
   }
 
   bool sub_link(const PgQuery__SubLink* link, Scope scope) {

@@ -55,6 +55,7 @@ std::string hindrance_in(const catalog::Snapshot& snapshot, const catalog::Relat
 std::string hindrance(const Analysis& analysis, Select* select) {
   const auto& snapshot = analysis.snapshot();
   if (snapshot.has_unsafe_casts) return "the database has casts that may do anything";
+  if (snapshot.has_own_casts) return "the database has a cast of its own between PostgreSQL's types";
   // Types and functions that rules name must be PostgreSQL's own.
   const auto& path = analysis.session().search_path;
   if (std::ranges::find(path, "pg_catalog") != path.end() && path.front() != "pg_catalog")
@@ -171,7 +172,7 @@ void normalize_conditions(Tree& tree, ProtobufCMessage* message) {
 }
 
 bool enabled(const Rule& rule, const Options& options) {
-  if (rule.level > options.level) return false;
+  if (rule.level > options.level || (rule.trusts_foreign_keys && !options.trusts_foreign_keys)) return false;
   if (rule.family == Family::pushdown) return options.predicate_pushdown;
   return rule.family != Family::join || options.join_optimization;
 }

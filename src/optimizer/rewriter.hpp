@@ -22,6 +22,9 @@ struct Options {
   bool rewriting = true;           ///< ENABLE_AUTOMATIC_QUERY_REWRITING: without it nothing is rewritten
   bool predicate_pushdown = true;  ///< ENABLE_PREDICATE_PUSHDOWN
   bool join_optimization = true;   ///< ENABLE_JOIN_OPTIMIZATION
+  /// Whether rows that a foreign key forbids aren't there. They can be, and nothing shows it: what was loaded while
+  /// triggers were off, or as a replica does, is never checked.
+  bool trusts_foreign_keys = true;
   /// MAX_QUERY_OPTIMIZATION_TIME_MS: no further rule is tried once it is over; what was done stays.
   std::chrono::milliseconds budget{500};
 };

@@ -40,7 +40,8 @@ struct Rule {
   std::string_view name;
   int level = 1;  ///< from which on it is used: see Options::level
   Family family = Family::rewriting;
-  bool by_cost = false;  ///< it can be slower: whoever applies it compares the estimates
+  bool by_cost = false;              ///< it can be slower: whoever applies it compares the estimates
+  bool trusts_foreign_keys = false;  ///< see Options
   /// It names once what was named twice, by comparisons that give a parameter the same type.
   bool joins_parameters = false;
   /// What stands for the expression, or null.
