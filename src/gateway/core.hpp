@@ -38,8 +38,9 @@ struct Rules {
 
 /// What all cores share. Each member is thread-safe by itself.
 struct Shared {
-  Shared(std::shared_ptr<const backend::ServerAddress> address, backend::PoolLimits limits)
-      : pools(std::move(address), limits) {}
+  Shared(std::shared_ptr<const backend::ServerAddress> address, backend::PoolLimits limits,
+         pipeline::RewriteLimits rewriting = {})
+      : pools(std::move(address), limits), rewrites(rewriting) {}
 
   void follow(std::shared_ptr<const Rules> latest) {
     held.most = static_cast<std::size_t>(latest->settings->max_held_messages_mb) << 20;

@@ -97,13 +97,14 @@ asio::awaitable<Result<>> probe_server(asio::io_context* io, std::shared_ptr<Sha
 Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> cores,
                                                 std::shared_ptr<const config::Settings> settings,
                                                 QueryPerformanceMonitor& monitor,
-                                                std::shared_ptr<cache::IntelligentCacheManager> cache) {
+                                                std::shared_ptr<cache::IntelligentCacheManager> cache,
+                                                pipeline::RewriteLimits rewriting) {
   auto rules = rules_of(settings);
   if (!rules) return std::unexpected(rules.error());
   auto address = server_address(*settings);
   if (!address) return std::unexpected(address.error());
   std::unique_ptr<Gateway> made(new Gateway);
-  made->shared_ = std::make_shared<Shared>(std::move(*address), limits_of(*settings));
+  made->shared_ = std::make_shared<Shared>(std::move(*address), limits_of(*settings), rewriting);
   made->shared_->follow(std::move(*rules));
   made->shared_->mock_seed = mock_seed();
   tell_executor(*made->shared_);

@@ -31,12 +31,13 @@ namespace asio = boost::asio;
 /// destructor, which runs when the io_contexts have stopped.
 class Gateway {
  public:
-  /// `cores`: an io_context a thread. `cache`: null: nothing is answered from memory. Errors: the port can't be bound,
-  /// a certificate or the user file can't be read.
+  /// `cores`: an io_context a thread. `cache`: null: nothing is answered from memory, nor rewritten. Errors: the port
+  /// can't be bound, a certificate or the user file can't be read.
   static Result<std::unique_ptr<Gateway>> start(std::vector<asio::io_context*> cores,
                                                 std::shared_ptr<const config::Settings> settings,
                                                 QueryPerformanceMonitor& monitor,
-                                                std::shared_ptr<cache::IntelligentCacheManager> cache);
+                                                std::shared_ptr<cache::IntelligentCacheManager> cache,
+                                                pipeline::RewriteLimits rewriting = {});
   ~Gateway();
 
   std::uint16_t port() const;

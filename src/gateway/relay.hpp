@@ -241,15 +241,17 @@ class Relay {
   void begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question, const StatementPtr& statement);
   enum class Rewriting {
     none,   ///< it is sent as it is
-    waits,  ///< what stands for it is bound, and the guard asked
-    holds,  ///< what stands for it is bound, and may be executed
+    waits,  ///< for what the guard says
+    holds,  ///< what stands for it may be executed
   };
   const pipeline::Scope* scope_for_rewrites();
-  Rewriting rewrite(const pipeline::Question& question, const Prepared& prepared, std::string_view name);
+  Rewriting rewrite(const pipeline::Question& question, const StatementPtr& statement, std::string_view name);
   void give_sample(pipeline::Rewrites& rewrites, const pipeline::Question& question);
   void hear_guard(pgwire::Bytes data_row);
+  void hear_guards_error(Reply& reply, pgwire::Bytes error);
   void guarded_failed(std::string_view sqlstate);
   bool recover_guarded(const Item& item, bool& taken);
+  void bind_rewritten(const StatementPtr& statement, std::string_view parameters, Reply::Shown shown);
   void execute_guarded_query(const StatementPtr& statement, std::string_view text);
   void note_cost(const Reply& reply);
   void as_of_original(pgwire::Bytes body, std::size_t total);
@@ -370,11 +372,11 @@ class Relay {
     bool holds = false;           ///< the guard has said so
     bool failed = false;          ///< what was sent for it; the server skips what follows
     bool in_transaction = false;  ///< of the client's
+    bool errors_are_told = false;
     std::int64_t since = 0;
-    std::shared_ptr<const pipeline::ProvedRewrite> rewrite = {};  ///< null: nothing was sent
-    Text text = {};                                               ///< that the server was given instead
-    std::string name = {};                                        ///< the client's, of its statement
-    pipeline::Exchange exchange = {};                             ///< for its fill
+    std::shared_ptr<const PreparedRewrite> rewrite = {};  ///< null: nothing was sent
+    std::string name = {};                                ///< the client's, of its statement
+    pipeline::Exchange exchange = {};                     ///< for its fill
   };
   Guarded guarded_;
   /// The databases that the message at hand wants unused.

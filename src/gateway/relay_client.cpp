@@ -306,8 +306,8 @@ bool Relay::on_query(const Item& item) {
   if (writer_.depends_on_names(*statement) && !replies_.empty() && !replies_.copy_in) return settle();
   if (!are_unused(statement)) return false;
   if (!replies_.copy_in && item.whole()) {
-    const auto rewriting = rewrite({.kind = pipeline::Question::Kind::query, .text = text_of(item), .parameters = {}},
-                                   {.statement = statement, .text = nullptr}, "");
+    const auto rewriting =
+        rewrite({.kind = pipeline::Question::Kind::query, .text = text_of(item), .parameters = {}}, statement, "");
     if (rewriting == Rewriting::waits) return false;
     if (rewriting == Rewriting::holds) {
       execute_guarded_query(statement, text_of(item));
@@ -465,11 +465,13 @@ bool Relay::on_bind(const Item& item) {
     rewriting = rewrite({.kind = pipeline::Question::Kind::execute,
                          .text = prepared->text->query_and_types,
                          .parameters = pgwire::as_text(item.body().subspan(names->length()))},
-                        *prepared, names->statement);
+                        prepared->statement, names->statement);
     if (rewriting == Rewriting::waits) return false;
   }
   if (rewriting == Rewriting::holds) {
-    pgwire::append_bind_complete(answers_);  // the server has said so before it was asked
+    // Outside of a transaction the server has said so before it was asked.
+    if (!guarded_.in_transaction) pgwire::append_bind_complete(answers_);
+    bind_rewritten(prepared->statement, pgwire::as_text(item.body().subspan(names->length())), Reply::Shown::all);
     writer_.replaced = true;
     bound_ = std::move(guarded_.exchange.fill);
     bound_use_ = guarded_.exchange.cache;

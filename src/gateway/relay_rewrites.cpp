@@ -1,7 +1,10 @@
 // What of the relay sends a statement as it was proved to be quicker, and tells what statements cost.
 //
-// The rewritten statement is bound first, which locks its tables, then the guard asks the catalogs: by then nothing
-// that the proof stands on can change before the transaction ends. Only if it is as it was the portal is executed.
+// Its tables are locked first, as reading them does, then the guard asks the catalogs: by then nothing that the proof
+// stands on can change before the transaction ends. Only if it is as it was the rewritten statement is executed.
+// Outside of a transaction of the client's it is the Bind of that statement which locks them: if it fails, nothing has
+// happened. In one an error would be the client's, so they are locked by LOCK, which fails only where the original
+// would.
 #include "gateway/header.hpp"
 #include "gateway/relay.hpp"
 #include "gateway/rewrite_guard.hpp"
@@ -17,9 +20,24 @@ using Kind = Reply::Kind;
 using pipeline::Question;
 using pipeline::Rewrites;
 
+constexpr std::string_view insufficient_privilege = "42501", no_such_statement = "26000";
+
 /// Of what isn't the text's fault, nothing follows for the text.
 bool is_the_texts_fault(std::string_view sqlstate) {
-  return sqlstate.starts_with("42") || sqlstate.starts_with("22") || sqlstate.starts_with("0A");
+  return (sqlstate.starts_with("42") && sqlstate != insufficient_privilege) || sqlstate.starts_with("22") ||
+         sqlstate.starts_with("0A");
+}
+
+/// The original may not have the error, or in other words: it is sent. All else is told to the client, as it would have
+/// come upon the original: that it is cancelled, say, where it waits for the tables.
+bool is_the_rewrites(std::string_view sqlstate) {
+  return is_the_texts_fault(sqlstate) || sqlstate == insufficient_privilege || sqlstate == no_such_statement;
+}
+
+/// Of what is executed.
+bool may_be_the_rewrites(std::string_view sqlstate) {
+  return is_the_texts_fault(sqlstate) || sqlstate.starts_with("21") || sqlstate.starts_with("38") ||
+         sqlstate.starts_with("XX");
 }
 
 }  // namespace
@@ -35,8 +53,7 @@ const pipeline::Scope* Relay::scope_for_rewrites() {
 
 /// Before a Query, or a Bind of the unnamed portal: whether it is to be sent as something else. `parameters` of a Bind:
 /// all that follows the names. `name`: the client's, for the statement.
-Relay::Rewriting Relay::rewrite(const Question& question, const Prepared& prepared, std::string_view name) {
-  const StatementPtr& statement = prepared.statement;
+Relay::Rewriting Relay::rewrite(const Question& question, const StatementPtr& statement, std::string_view name) {
   if (guarded_.looked) return guarded_.holds ? Rewriting::holds : Rewriting::none;
   Rewrites* const rewrites = pipeline_.rewrites();
   if (rewrites == nullptr || !statement || !rewrites->concerns(statement->fingerprint)) return Rewriting::none;
@@ -47,34 +64,41 @@ Relay::Rewriting Relay::rewrite(const Question& question, const Prepared& prepar
   if (scope == nullptr) return Rewriting::none;
   const auto query = question.text.substr(0, question.text.find('\0'));
   if (query.contains("millrace") && !sql::hints_of(query).rewrite) return Rewriting::none;
+  if (sql::has_planner_hints(query)) return Rewriting::none;
   const auto catalog = scope->source->current();
   if (!catalog) return Rewriting::none;
   auto [found, wants_sample] = rewrites->find(*scope, question, catalog->version);
   if (wants_sample) give_sample(*rewrites, question);
   if (!found) return Rewriting::none;
-  const TextMeaning& meaning = prepared.text ? prepared.text->meaning : session_.settings.meaning();
-  const Text text = writer_.text_of(found->query_and_types, meaning);
-  if (!text || writer_.is_text_under_way(*text)) return Rewriting::none;
+  auto proved = std::static_pointer_cast<const PreparedRewrite>(std::move(found));
+  if (!writer_.shares_texts() || writer_.is_text_under_way(*proved->text) || writer_.is_text_under_way(*proved->lock))
+    return Rewriting::none;
 
   // What a fill saw, it must have seen before the statement is bound.
   begin_fill(guarded_.exchange, question, statement);
   guarded_.since = now_;
   guarded_.exchange.statement = statement;
   guarded_.exchange.started = now_;
-  guarded_.rewrite = std::move(found);
-  guarded_.text = text;
+  guarded_.rewrite = std::move(proved);
   guarded_.name = name;
-  guarded_.in_transaction = replies_.status != 'I';
+  guarded_.in_transaction = guarded_.errors_are_told = replies_.status != 'I';
   const std::size_t sent = replies_.size();
-  const bool is_query = question.kind == Question::Kind::query;
-  Reply& bound = writer_.bind_guarded(text, is_query ? pipeline::no_parameters : question.parameters,
-                                      guarded_.rewrite->guard_parameters);
-  session_.names.bind("", statement, bound);
+  const TimeLimit limit = limit_of(query, statement);
+  if (guarded_.in_transaction) {
+    writer_.execute_own(guarded_.rewrite->lock);
+  } else {
+    const bool is_query = question.kind == Question::Kind::query;
+    Reply& bound =
+        writer_.bind_unnamed(guarded_.rewrite->text, is_query ? pipeline::no_parameters : question.parameters);
+    session_.names.bind("", statement, bound);
+    portal_is_here_ = false;
+  }
+  writer_.ask_guard(guarded_.rewrite->guard_parameters);
   for (Reply& reply : replies_.all().subspan(sent)) {
     reply.purpose = Reply::Purpose::guard;
+    reply.limit = limit;
     if (!guarded_.in_transaction) reply.shown = Reply::Shown::nothing;
   }
-  portal_is_here_ = false;
   replies_.unsynced = true;
   server().used = true;
   stop_ = Next::answer;
@@ -100,31 +124,38 @@ void Relay::hear_guard(Bytes data_row) {
   if (Rewrites* const rewrites = pipeline_.rewrites()) rewrites->is_out_of_date(*guarded_.rewrite);
 }
 
+/// Before it is known whether that is shown.
+void Relay::hear_guards_error(Reply& reply, Bytes error) {
+  const auto notice = pgwire::decode_notice(error);
+  if (notice && is_the_rewrites(notice->sqlstate()) && notice->severity() == "ERROR") return;
+  reply.shown = Reply::Shown::errors;
+  guarded_.errors_are_told = true;
+}
+
 void Relay::guarded_failed(std::string_view sqlstate) {
   guarded_.failed = true;
   guarded_.holds = false;
-  // Somebody has deallocated it behind our back.
-  if (sqlstate == "26000" && guarded_.text) server().prepared.erase(guarded_.text->number);
+  if (sqlstate == no_such_statement && guarded_.rewrite) writer_.forget(*guarded_.rewrite);
   Rewrites* const rewrites = pipeline_.rewrites();
   if (rewrites != nullptr && guarded_.rewrite && is_the_texts_fault(sqlstate))
     rewrites->failed(*guarded_.rewrite, sqlstate);
-  if (!guarded_.in_transaction) return;  // it is sent again
+  if (!guarded_.errors_are_told) return;  // it is sent again
   guarded_.exchange.fail(sqlstate);
   ended(guarded_.exchange);
 }
 
-/// The server skips what follows what was sent for the message at hand and has failed. Outside of a transaction the
-/// message is sent as it is, once the server is at the end of that; in one, the client was told of the error.
+/// The server skips what follows what was sent for the message at hand and has failed. The message is sent as it is,
+/// once the server is at the end of that, unless the client was told of the error.
 /// True: the message at hand is dealt with, or waits.
 bool Relay::recover_guarded(const Item& item, bool& taken) {
   if (!guarded_.failed || !replies_.skipping) return false;
   guarded_.failed = false;
   const bool is_query = item.type == pgwire::frontend::query;
-  if (guarded_.in_transaction && !is_query) return false;
+  if (guarded_.errors_are_told && !is_query) return false;
   replies_.skipping = replies_.unsynced = false;
   pgwire::append_sync(writer_.before);
   Reply& sync = replies_.owe(Kind::sync, now_);
-  taken = guarded_.in_transaction;
+  taken = guarded_.errors_are_told;
   if (taken) {
     writer_.replaced = true;
     return true;
@@ -136,8 +167,25 @@ bool Relay::recover_guarded(const Item& item, bool& taken) {
   return true;
 }
 
-/// A Query whose rewritten portal is there, and may be executed.
+/// Binds the unnamed portal to it, unless that is done: all that it stands on is as it was, and stays so.
+void Relay::bind_rewritten(const StatementPtr& statement, std::string_view parameters, Reply::Shown shown) {
+  if (!guarded_.in_transaction) return;
+  const std::size_t sent = replies_.size();
+  Reply& bound = writer_.bind_unnamed(guarded_.rewrite->text, parameters);
+  bound.shown = shown;
+  bound.text = guarded_.rewrite->text;
+  bound.name = guarded_.name;
+  session_.names.bind("", statement, bound);
+  for (Reply& reply : replies_.all().subspan(sent)) {
+    reply.exchange.statement = statement;
+    reply.exchange.rewrite = guarded_.rewrite;
+  }
+  portal_is_here_ = false;
+}
+
+/// A Query whose rewritten portal may be executed.
 void Relay::execute_guarded_query(const StatementPtr& statement, std::string_view text) {
+  bind_rewritten(statement, pipeline::no_parameters, Reply::Shown::errors);
   pgwire::append_describe(writer_.before, 'P', "");
   Reply& describe = replies_.owe(Kind::describe, now_);
   describe.exchange.fill = guarded_.exchange.fill;
@@ -167,9 +215,14 @@ void Relay::note_cost(const Reply& reply) {
   Rewrites* const rewrites = pipeline_.rewrites();
   const auto& exchange = reply.exchange;
   const auto took = now_ - exchange.started;
-  if (rewrites == nullptr || exchange.failed()) return;
+  if (rewrites == nullptr) return;
+  if (exchange.failed()) {
+    if (exchange.rewrite && may_be_the_rewrites(exchange.error_code()))
+      rewrites->failed(*exchange.rewrite, exchange.error_code());
+    return;
+  }
   if (exchange.rewrite) return rewrites->used(*exchange.rewrite, took);
-  if (took < Rewrites::least_ns || !exchange.statement || !scope_.has_cache()) return;
+  if (took < rewrites->limits().least_ns || !exchange.statement || !scope_.has_cache()) return;
   if (!session_.moves || !scope_.rewrites() || !scope_.shared() || !pipeline::may_only_read(*exchange.statement))
     return;
   Question question{.kind = Question::Kind::query, .text = reply.asked, .parameters = {}};
@@ -188,8 +241,8 @@ void Relay::as_of_original(Bytes body, std::size_t total) {
     const auto end = fields.find('\0', at);
     if (end == std::string_view::npos) return;
     std::string field(fields.substr(at, end + 1 - at));
-    if (guarded_.text) {
-      const std::string ours = fmt::format("\"{}\"", guarded_.text->server_name);
+    if (guarded_.rewrite) {
+      const std::string ours = fmt::format("\"{}\"", guarded_.rewrite->text->server_name);
       if (const auto found = field.find(ours); found != std::string::npos)
         field.replace(found, ours.size(), fmt::format("\"{}\"", guarded_.name));
     }

@@ -86,6 +86,8 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
     }
     const Bytes message = rest.first(std::min(rest.size(), total));
     Reply* const reply = replies_.front();
+    if (reply != nullptr && reply->purpose == Purpose::guard && header.type == backend_type::error_response)
+      hear_guards_error(*reply, message.subspan(header_size));
     // What the server has to say about a message of ours (a long name cut short, say) it has said to the client before.
     const bool hidden = reply != nullptr && reply->hidden() &&
                         (header.type != backend_type::error_response || reply->shown == Reply::Shown::nothing) &&
@@ -279,6 +281,8 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   if (notice && notice->sqlstate() == "57014") say_that_it_timed_out(*reply);
   if (reply->text && !reply->name.empty()) translate_names_in_error(*reply, body, total);
   if (reply->purpose == Purpose::guard) guarded_failed(reply->exchange.error_code());
+  if (reply->exchange.rewrite && reply->exchange.error_code() == "26000")
+    writer_.forget(static_cast<const PreparedRewrite&>(*reply->exchange.rewrite));
   if (reply->purpose == Purpose::guard || reply->exchange.rewrite) as_of_original(body, total);
   if (leaves_a_name(*reply)) server().tainted = true;
   if (reply->ends_batch()) return true;  // ReadyForQuery follows

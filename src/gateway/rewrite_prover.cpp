@@ -19,6 +19,7 @@ namespace millrace::gateway {
 namespace {
 
 using backend::ServerConnection;
+using pipeline::RewriteLimits;
 using pipeline::RewriteOutcome;
 using pipeline::RewriteState;
 using pipeline::RewriteTask;
@@ -27,23 +28,18 @@ namespace frontend = pgwire::frontend;
 namespace backend_type = pgwire::backend;
 
 constexpr milliseconds patience{5000};
-/// As optimize-query has it.
-constexpr double least_share_of_cost = 0.9;
-/// What it saves has to pay for the guard, and for what runs differ by anyway.
-constexpr double least_share_of_time = 0.8, least_ms_saved = 0.5;
 constexpr int rounds = 3;
-/// DDL waits for what reads its tables: after so long a round is the last.
-constexpr milliseconds longest_proof{10000};
-constexpr milliseconds shortest_limit{2000}, longest_limit{20000};
-/// So many times what a proof took, up to the longest.
-constexpr int rest = 4;
-constexpr milliseconds longest_rest{30000}, rest_after_doubt{500};
+/// DDL waits for what reads its tables, and who reads them waits behind that: each round is a transaction of its own,
+/// and all of them have so long.
+constexpr milliseconds longest_proof{10000}, shortest_limit{2000};
+/// More isn't pulled through an I/O thread to be compared.
+constexpr double most_bytes = 64.0 * 1024 * 1024;
+/// A run that takes longer than its limit may have been held up, and is tried again so often.
+constexpr int most_timed_out = 2;
+/// What is to be tried again has its turn when its pause is over.
+constexpr milliseconds between_looks{1000};
 
 constexpr std::string_view before_name = "millrace_before", after_name = "millrace_after";
-constexpr std::string_view column_privileges_sql =
-    "SELECT pg_catalog.count(*) FROM pg_catalog.unnest($1::pg_catalog.text[]) AS n(name)"
-    " JOIN pg_catalog.pg_attribute a ON a.attrelid = pg_catalog.to_regclass(n.name)"
-    " WHERE a.attnum > 0 AND a.attacl IS NOT NULL";
 
 void append_parse(std::string& out, std::string_view name, std::string_view query, std::string_view types) {
   append_header(out, frontend::parse, 4 + name.size() + 1 + query.size() + types.size());
@@ -79,8 +75,21 @@ RewriteOutcome outcome(RewriteState state, std::string reason) {
 RewriteOutcome rejected(std::string reason) { return outcome(RewriteState::rejected, std::move(reason)); }
 RewriteOutcome again(std::string reason) { return outcome(RewriteState::candidate, std::move(reason)); }
 
+/// Without the server's words, which may hold what is in the data.
 std::string words_of(const Error& error) {
-  return error.sqlstate.empty() ? error.message : fmt::format("{} (SQLSTATE {})", error.message, error.sqlstate);
+  return error.sqlstate.empty() ? error.message : fmt::format("SQLSTATE {}", error.sqlstate);
+}
+
+/// What may pass by itself: no connection, no room, a server that starts or ends, a lock, a time-out.
+bool may_pass(const Error& error) {
+  const std::string_view state = error.sqlstate;
+  return state.starts_with("08") || state.starts_with("40") || state.starts_with("53") || state.starts_with("57P0") ||
+         state == "55P03" || state == "57014";
+}
+
+RewriteOutcome not_tried(const Error& error) {
+  return may_pass(error) ? again("it couldn't be tried: " + words_of(error))
+                         : rejected("it can't be tried: " + words_of(error));
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -92,8 +101,8 @@ std::string joined(const std::vector<std::string>& words) {
 /// Both ways of one statement on a connection of its asker's user.
 class Trial {
  public:
-  Trial(ServerConnection& server, const RewriteTask& task, const SaidAnew& said)
-      : server_(server), task_(task), said_(said), types_(task.types) {}
+  Trial(ServerConnection& server, const RewriteTask& task, const SaidAnew& said, const RewriteLimits& limits)
+      : server_(server), task_(task), said_(said), types_(task.types), limits_(limits) {}
 
   asio::awaitable<Result<>> begin_session() {
     for (const auto& setting : task_.asker.settings) {
@@ -138,7 +147,7 @@ class Trial {
     co_return described.size() == 4 && described[0] == described[2] && described[1] == described[3];
   }
 
-  asio::awaitable<Result<double>> cost(bool after) {
+  asio::awaitable<Result<optimizer::PlanNode>> plan(bool after) {
     std::string messages;
     append_parse(messages, "", fmt::format("EXPLAIN (VERBOSE, FORMAT JSON) {}", text_of(after)), types_);
     append_bind(messages, "", in_text(sample(0)));
@@ -152,9 +161,7 @@ class Trial {
         },
         patience);
     if (!done) co_return std::unexpected(done.error());
-    const auto plan = optimizer::read_plan(json);
-    if (!plan) co_return std::unexpected(plan.error());
-    co_return plan->total_cost;
+    co_return optimizer::read_plan(json);
   }
 
   struct Ran {
@@ -163,7 +170,10 @@ class Trial {
   };
   asio::awaitable<Result<Ran>> execute(bool after, std::size_t round, milliseconds limit) {
     const auto limited = co_await server_.query(
-        fmt::format("SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = {}", limit.count()), {}, patience);
+        fmt::format("SET LOCAL lock_timeout = '1s'; SET LOCAL idle_in_transaction_session_timeout = '10s';"
+                    " SET LOCAL statement_timeout = {}",
+                    limit.count()),
+        {}, patience);
     if (!limited) co_return std::unexpected(limited.error());
     std::string messages;
     append_bind(messages, name_of(after), sample(round));
@@ -182,14 +192,25 @@ class Trial {
     co_return ran;
   }
 
-  /// In a transaction that sees one moment. The outcome's times are those of the quickest.
+  /// Each round in a transaction that sees one moment. The outcome's times are those of the quickest.
   asio::awaitable<RewriteOutcome> compare() {
-    const auto begun = co_await server_.query("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", {}, patience);
-    if (!begun) co_return rejected("it can't be tried: " + words_of(begun.error()));
-    auto compared = co_await compare_in_transaction();
-    if (const auto ended = co_await server_.query("ROLLBACK", {}, patience); !ended)
-      co_return rejected("it can't be tried: " + words_of(ended.error()));
-    co_return compared;
+    RewriteOutcome so_far = outcome(RewriteState::active, "");
+    const auto until = Clock::now() + longest_proof;
+    for (std::size_t round = 0; round < rounds && so_far.state == RewriteState::active; ++round) {
+      const auto left = std::chrono::duration_cast<milliseconds>(until - Clock::now());
+      if (round > 0 && left < milliseconds(static_cast<std::int64_t>(2 * (so_far.before_ms + so_far.after_ms)))) break;
+      const auto begun = co_await server_.query("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", {}, patience);
+      if (!begun) co_return not_tried(begun.error());
+      co_await run_both(round, until, so_far);
+      const auto ended = co_await server_.query("ROLLBACK", {}, patience);
+      if (!ended && so_far.state == RewriteState::active) co_return not_tried(ended.error());
+    }
+    if (so_far.state == RewriteState::active && (so_far.after_ms > limits_.most_share_of_time * so_far.before_ms ||
+                                                 so_far.before_ms - so_far.after_ms < limits_.least_ms_saved)) {
+      so_far.state = RewriteState::rejected;
+      so_far.reason = "it doesn't save enough time";
+    }
+    co_return so_far;
   }
 
  private:
@@ -200,79 +221,84 @@ class Trial {
     return samples.empty() ? pipeline::no_parameters : std::string_view(samples[round % samples.size()]);
   }
 
-  asio::awaitable<RewriteOutcome> compare_in_transaction() {
-    RewriteOutcome so_far = outcome(RewriteState::active, "");
-    const auto limit =
-        std::clamp(milliseconds(static_cast<std::int64_t>(3 * task_.before_ms)), shortest_limit, longest_limit);
-    const auto began = Clock::now();
-    for (std::size_t round = 0; round < rounds && Clock::now() - began < longest_proof; ++round) {
-      std::array<Ran, 2> ran;
-      for (const bool second : {false, true}) {
-        const bool after = second != (round % 2 == 1);
-        auto one = co_await execute(after, round, limit);
-        if (!one && after && second && one.error().sqlstate != "57014") ++so_far.mismatches;
-        if (!one) {
-          so_far.state = RewriteState::rejected;
-          so_far.reason =
-              fmt::format("{} has failed: {}", after ? "rewritten, it" : "as it is written, it", words_of(one.error()));
-          co_return so_far;
-        }
-        ran[after ? 1 : 0] = *one;
+  /// With one of the samples.
+  asio::awaitable<void> run_both(std::size_t round, TimePoint until, RewriteOutcome& so_far) {
+    const auto usual = std::max(milliseconds(static_cast<std::int64_t>(3 * task_.before_ms)), shortest_limit);
+    std::array<Ran, 2> ran;
+    for (const bool second : {false, true}) {
+      const bool after = second != (round % 2 == 1);
+      const auto left = std::chrono::duration_cast<milliseconds>(until - Clock::now());
+      auto one = co_await execute(after, round, std::max(std::min(usual, left), milliseconds(1)));
+      if (!one) {
+        const bool passes = may_pass(one.error());
+        const bool is_late = one.error().sqlstate == "57014" && task_.tries >= most_timed_out;
+        if (after && second && !passes) ++so_far.mismatches;
+        so_far.state = passes && !is_late ? RewriteState::candidate : RewriteState::rejected;
+        so_far.reason =
+            fmt::format("{} has failed: {}", after ? "rewritten, it" : "as it is written, it", words_of(one.error()));
+        co_return;
       }
-      const auto& [before, after] = ran;
-      ++so_far.runs_compared;
-      so_far.before_ms = round == 0 ? before.ms : std::min(so_far.before_ms, before.ms);
-      so_far.after_ms = round == 0 ? after.ms : std::min(so_far.after_ms, after.ms);
-      if (before.rows.same_rows(after.rows) && (!said_.ordered || before.rows.same_order(after.rows))) continue;
-      // Which of equal rows come first, and which a LIMIT leaves, may be anything: it isn't to be told from a mistake.
-      ++so_far.mismatches;
-      so_far.state = RewriteState::rejected;
-      so_far.reason = fmt::format("its rows were different: {} as it is written, {} rewritten{}", before.rows.rows(),
-                                  after.rows.rows(), before.rows.same_rows(after.rows) ? ", in another order" : "");
-      co_return so_far;
+      ran[after ? 1 : 0] = *one;
     }
-    if (so_far.after_ms > least_share_of_time * so_far.before_ms ||
-        so_far.before_ms - so_far.after_ms < least_ms_saved) {
-      so_far.state = RewriteState::rejected;
-      so_far.reason = "it doesn't save enough time";
-    }
-    co_return so_far;
+    const auto& [before, after] = ran;
+    ++so_far.runs_compared;
+    so_far.before_ms = round == 0 ? before.ms : std::min(so_far.before_ms, before.ms);
+    so_far.after_ms = round == 0 ? after.ms : std::min(so_far.after_ms, after.ms);
+    if (before.rows.same_rows(after.rows) && (!said_.ordered || before.rows.same_order(after.rows))) co_return;
+    // Which of rows come first that ORDER BY says to be equal may be anything: it isn't to be told from a mistake.
+    ++so_far.mismatches;
+    so_far.state = RewriteState::rejected;
+    so_far.reason = fmt::format("its rows were different: {} as it is written, {} rewritten{}", before.rows.rows(),
+                                after.rows.rows(), before.rows.same_rows(after.rows) ? ", in another order" : "");
   }
 
   ServerConnection& server_;
   const RewriteTask& task_;
   const SaidAnew& said_;
   const std::string& types_;
+  const RewriteLimits& limits_;
 };
 
-asio::awaitable<RewriteOutcome> try_both(ServerConnection& server, const RewriteTask& task, const SaidAnew& said) {
-  const auto impossible = [](const Error& error) { return rejected("it can't be tried: " + words_of(error)); };
-  Trial trial(server, task, said);
-  if (const auto begun = co_await trial.begin_session(); !begun) co_return impossible(begun.error());
+RewriteOutcome proved_under(const std::string& guard) {
+  RewriteOutcome one = outcome(RewriteState::active, "");
+  auto proved = std::make_shared<PreparedRewrite>();
+  proved->guard = guard;
+  one.proved = std::move(proved);
+  return one;
+}
+
+asio::awaitable<RewriteOutcome> try_both(ServerConnection& server, const RewriteTask& task, const SaidAnew& said,
+                                         const RewriteLimits& limits) {
+  Trial trial(server, task, said, limits);
+  if (const auto begun = co_await trial.begin_session(); !begun) co_return not_tried(begun.error());
   const auto guard = co_await trial.guard();
-  if (!guard) co_return impossible(guard.error());
+  if (!guard) co_return not_tried(guard.error());
   const auto privileges = co_await trial.has_column_privileges();
-  if (!privileges) co_return impossible(privileges.error());
+  if (!privileges) co_return not_tried(privileges.error());
   if (*privileges) co_return rejected("some columns of its tables have privileges of their own");
+  // The runs would show what they have shown.
+  if (const auto& last = task.last;
+      last && last->rewritten == said.text && last->guard == *guard && last->guard_parameters == said.guard_parameters)
+    co_return proved_under(*guard);
   const auto alike = co_await trial.prepare();
-  if (!alike) co_return impossible(alike.error());
+  if (!alike) co_return not_tried(alike.error());
   if (!*alike) co_return rejected("its columns or parameters would be described otherwise");
-  const auto cost_before = co_await trial.cost(false);
-  if (!cost_before) co_return impossible(cost_before.error());
-  const auto cost_after = co_await trial.cost(true);
-  if (!cost_after) co_return impossible(cost_after.error());
-  if (*cost_after > least_share_of_cost * *cost_before) {
-    co_return rejected(
-        fmt::format("by PostgreSQL's estimates it costs {:.2f} instead of {:.2f}", *cost_after, *cost_before));
+  const auto before = co_await trial.plan(false);
+  if (!before) co_return not_tried(before.error());
+  const auto after = co_await trial.plan(true);
+  if (!after) co_return not_tried(after.error());
+  if (after->total_cost > limits.most_share_of_cost * before->total_cost) {
+    co_return rejected(fmt::format("by PostgreSQL's estimates it costs {:.2f} instead of {:.2f}", after->total_cost,
+                                   before->total_cost));
   }
+  if (before->rows * before->width > most_bytes)
+    co_return rejected("by PostgreSQL's estimates it gives too many rows to be compared");
   auto compared = co_await trial.compare();
   if (compared.state != RewriteState::active) co_return compared;
   const auto still = co_await trial.guard();
-  if (!still) co_return impossible(still.error());
+  if (!still) co_return not_tried(still.error());
   if (*still != *guard) co_return again("the catalogs have changed while it was tried");
-  auto proved = std::make_shared<pipeline::ProvedRewrite>();
-  proved->guard = *guard;
-  compared.proved = std::move(proved);
+  compared.proved = proved_under(*guard).proved;
   co_return compared;
 }
 
@@ -299,7 +325,7 @@ asio::awaitable<void> RewriteProver::run() {
   while (!stopped_) {
     const auto task = rewrites_.is_on() ? rewrites_.next() : std::nullopt;
     if (!task) {
-      co_await wake_.wait(std::chrono::seconds(60));
+      co_await wake_.wait(rewrites_.is_on() ? between_looks : std::chrono::seconds(60));
       wake_.clear();
       continue;
     }
@@ -315,7 +341,7 @@ asio::awaitable<void> RewriteProver::run() {
                             {"after_ms", outcome.after_ms}});
     rewrites_.done(task->key, std::move(outcome));
     const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - began);
-    timer.expires_after(is_over ? std::min(rest * took, longest_rest) : rest_after_doubt);
+    timer.expires_after(rewrites_.limits().rest * took);
     co_await timer.async_wait(asio::use_awaitable);
   }
 }
@@ -331,6 +357,7 @@ asio::awaitable<std::shared_ptr<const RewriteProver::Said>> RewriteProver::say(
   const auto settings = shared_.rules.load()->settings;
   const optimizer::Options options{.predicate_pushdown = settings->enable_predicate_pushdown,
                                    .join_optimization = settings->enable_join_optimization,
+                                   .trusts_foreign_keys = false,
                                    .budget = settings->max_query_optimization_time_ms};
   const optimizer::Session session{.search_path = *path, .time_zone = task.asker.time_zone};
   pool_.run([said, query = task.query, catalog, session, options, &io = io_] {
@@ -344,9 +371,7 @@ asio::awaitable<std::shared_ptr<const RewriteProver::Said>> RewriteProver::say(
 asio::awaitable<RewriteOutcome> RewriteProver::prove(const RewriteTask& task) {
   const auto catalog = task.asker.scope->source->current();
   if (!catalog) co_return again("the database's catalogs aren't known at present");
-  auto outcome = co_await prove(task, catalog);
-  outcome.catalog = catalog->version;
-  co_return outcome;
+  co_return co_await prove(task, catalog);
 }
 
 asio::awaitable<RewriteOutcome> RewriteProver::prove(const RewriteTask& task,
@@ -354,7 +379,8 @@ asio::awaitable<RewriteOutcome> RewriteProver::prove(const RewriteTask& task,
   const auto& asker = task.asker;
   const auto said = co_await say(task, catalog);
   if (!said->refusal.empty()) {
-    auto refused = rejected(said->refusal);
+    auto refused = said->out_of_time ? again(said->refusal) : rejected(said->refusal);
+    refused.catalog = catalog->version;
     refused.rules = said->rules;
     refused.rewritten = said->text;
     co_return refused;
@@ -368,8 +394,8 @@ asio::awaitable<RewriteOutcome> RewriteProver::prove(const RewriteTask& task,
   }
   parameters.emplace_back("application_name", "millrace");
   const auto taken = co_await pool->take(io_, pool->intern(std::move(parameters)), {});
-  if (!taken) co_return rejected("it can't be tried: " + words_of(taken.error().error));
-  auto outcome = co_await try_both(**taken, task, *said);
+  if (!taken) co_return not_tried(taken.error().error);
+  auto outcome = co_await try_both(**taken, task, *said, rewrites_.limits());
   (*taken)->close();
   pool->give_back(*taken);
   outcome.rules = said->rules;
@@ -382,14 +408,20 @@ asio::awaitable<RewriteOutcome> RewriteProver::prove(const RewriteTask& task,
   if (!sure || !now || now->version != catalog->version)
     co_return again("the catalogs have changed while it was tried");
   if (outcome.state != RewriteState::active) co_return outcome;
-  auto proved = std::make_shared<pipeline::ProvedRewrite>(*outcome.proved);
+  static const auto own = sql::unparsed("it is Millrace's own");
+  auto proved = std::make_shared<PreparedRewrite>();
+  proved->guard = outcome.proved->guard;
   proved->key = task.key;
-  proved->query_and_types = said->text + task.types;
+  proved->rewritten = said->text;
+  proved->text = shared_.prepared_texts.make(said->text + task.types, {}, own, true);
+  proved->lock = shared_.prepared_texts.make(said->lock + std::string(pipeline::no_types), {}, own, true);
   proved->rules = said->rules;
   proved->catalog_version = catalog->version;
   proved->guard_parameters = said->guard_parameters;
   outcome.proved = std::move(proved);
-  outcome.reason = "both ways gave the same rows";
+  outcome.reason = outcome.runs_compared > 0
+                       ? "both ways gave the same rows"
+                       : "nothing has changed of what it stood on when both ways gave the same rows";
   co_return outcome;
 }
 

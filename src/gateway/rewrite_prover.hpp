@@ -46,8 +46,10 @@ struct SaidAnew {
   std::string text;
   std::vector<std::string> rules;
   std::string refusal;
-  bool ordered = false;  ///< its rows have an order
+  bool out_of_time = false;  ///< MAX_QUERY_OPTIMIZATION_TIME_MS ended the search
+  bool ordered = false;      ///< its rows have an order
   std::array<std::string, 3> guard_parameters;
+  std::string lock;  ///< locks its tables
 };
 SaidAnew say_anew(const std::string& query, const catalog::Snapshot& catalog, const optimizer::Session& session,
                   const optimizer::Options& options);

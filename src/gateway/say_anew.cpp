@@ -3,6 +3,7 @@
 
 #include "gateway/rewrite_guard.hpp"
 #include "gateway/rewrite_prover.hpp"
+#include "optimizer/determined.hpp"
 #include "optimizer/tree.hpp"
 #include "pipeline/cacheability.hpp"
 #include "sql/references.hpp"
@@ -16,10 +17,10 @@ std::optional<std::vector<catalog::Oid>> tables_of(const sql::References& refere
   std::vector<catalog::Oid> tables;
   for (const auto& name : references.reads) {
     const auto* relation = catalog.resolve(name, path);
-    if (relation == nullptr) {
-      if (name.schema.empty() && std::ranges::binary_search(references.with, name.name)) continue;
-      return std::nullopt;
-    }
+    const bool is_with = name.schema.empty() && std::ranges::binary_search(references.with, name.name);
+    if (relation == nullptr && is_with) continue;
+    // It may be either, here or there.
+    if (relation == nullptr || is_with) return std::nullopt;
     if (relation->kind != 'r' && relation->kind != 'p') return std::nullopt;
     // The guard looks at a partitioned table's own partitions, and no deeper.
     const auto is_deep = [&](catalog::Oid child) {
@@ -50,16 +51,21 @@ SaidAnew say_anew(const std::string& query, const catalog::Snapshot& catalog, co
   const auto judged = pipeline::cacheability(*before, catalog, session.search_path);
   if (!judged()) return refuse("it " + judged.why_not);
   if (sql::mentions_moments(query)) return refuse("it has a constant that may stand for the time, such as 'now'");
+  if (auto why = optimizer::undetermined(query, catalog, session); !why.empty()) return refuse(std::move(why));
   auto rewritten = optimizer::rewrite(query, catalog, session, options);
   if (!rewritten) return refuse(rewritten.error().message);
   if (!rewritten->not_rewritten.empty()) return refuse(rewritten->not_rewritten);
-  if (rewritten->steps.empty()) return refuse("no rule applies to it");
+  said.out_of_time = rewritten->out_of_time;
+  if (rewritten->steps.empty())
+    return refuse(said.out_of_time ? "no rule was found to apply to it in time" : "no rule applies to it");
   said.text = rewritten->text;
   for (const auto& step : rewritten->steps) said.rules.push_back(step.rule);
   const auto after = sql::parse(said.text);
   if (!after->references) return refuse("the rewritten text can't be read");
   const auto tables = tables_of(*before->references, catalog, session.search_path);
-  if (!tables) return refuse("it reads what isn't a table, or one whose partitions have partitions");
+  if (!tables)
+    return refuse(
+        "it reads what isn't a table, one whose partitions have partitions, or one of a name that WITH gives");
   if (tables != tables_of(*after->references, catalog, session.search_path)) {
     return refuse("the rewritten text doesn't read all of its tables, so whoever may not read them wouldn't be told");
   }
@@ -67,6 +73,7 @@ SaidAnew say_anew(const std::string& query, const catalog::Snapshot& catalog, co
   if (!tree || (*tree)->select() == nullptr) return refuse("it can't be parsed");
   said.ordered = (*tree)->select()->n_sort_clause > 0;
   said.guard_parameters = guard_parameters(*before->references, *after->references);
+  said.lock = lock_sql(*before->references, *after->references);
   return said;
 }
 

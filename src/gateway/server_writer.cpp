@@ -258,36 +258,44 @@ ServerWriter::Anew ServerWriter::prepare_anew(Text text, std::string_view query_
   return anew;
 }
 
-Text ServerWriter::text_of(std::string_view query_and_types, const TextMeaning& meaning) {
-  if (session_.pin.is_set() || session_.settings.changes_of_meaning().any()) return nullptr;
-  static const auto statement = sql::unparsed("it is Millrace's own");
-  return texts_.intern(query_and_types, meaning, statement);
+bool ServerWriter::shares_texts() const {
+  return !session_.pin.is_set() && !session_.settings.changes_of_meaning().any();
 }
 
-Reply& ServerWriter::bind_guarded(const Text& text, std::string_view parameters,
-                                  std::span<const std::string> guard_parameters) {
-  if (!guard_) {
-    // It names everything with its schema, and has no constants that settings change.
-    guard_ =
-        texts_.intern(std::string(guard_sql).append(nothing_to_execute), {}, sql::unparsed("it is Millrace's own"));
-  }
+Reply& ServerWriter::bind_unnamed(const Text& text, std::string_view parameters) {
   ensure_on_server(text);
-  ensure_on_server(guard_);
   append_header(before, frontend::bind, 4 + 1 + text->server_name.size() + 1 + parameters.size());
   before.append(1, '\0').append(text->server_name).append(1, '\0').append(parameters);
-  const std::size_t bound = replies_.size();
-  owe_hidden(Kind::bind);
+  return owe_hidden(Kind::bind);
+}
+
+void ServerWriter::execute_own(const Text& text, std::span<const std::string> parameters) {
+  ensure_on_server(text);
   const std::string& portal = texts_.own_name();
-  const std::vector<pgwire::Value> values(guard_parameters.begin(), guard_parameters.end());
-  pgwire::append_bind(before, {.portal = portal, .statement = guard_->server_name, .values = values});
+  const std::vector<pgwire::Value> values(parameters.begin(), parameters.end());
+  pgwire::append_bind(before, {.portal = portal, .statement = text->server_name, .values = values});
   owe_hidden(Kind::bind);
   pgwire::append_execute(before, portal);
   owe_hidden(Kind::execute);
   pgwire::append_close(before, 'P', portal);
   owe_hidden(Kind::close);
+}
+
+void ServerWriter::ask_guard(std::span<const std::string> parameters) {
+  if (!guard_) {
+    // It names everything with its schema, and has no constants that settings change.
+    guard_ =
+        texts_.intern(std::string(guard_sql).append(nothing_to_execute), {}, sql::unparsed("it is Millrace's own"));
+  }
+  execute_own(guard_, parameters);
   pgwire::append_flush(before);
   replies_.awaited = true;
-  return replies_.all()[bound];
+}
+
+void ServerWriter::forget(const PreparedRewrite& rewrite) {
+  for (const auto& text : {rewrite.text, rewrite.lock, guard_}) {
+    if (text) server_->prepared.erase(text->number);
+  }
 }
 
 void ServerWriter::parse_instead(std::string_view name, std::string_view query_and_types) {

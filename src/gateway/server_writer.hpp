@@ -6,6 +6,7 @@
 #include "backend/server_state.hpp"
 #include "gateway/prepared_texts.hpp"
 #include "gateway/replies.hpp"
+#include "gateway/rewrite_guard.hpp"
 #include "gateway/session_state.hpp"
 
 namespace millrace::gateway {
@@ -70,11 +71,16 @@ class ServerWriter {
     bool describes = false;  ///< a Describe was sent behind it
   };
   Anew prepare_anew(Text text, std::string_view query_and_types, const StatementPtr& statement);
-  /// What is prepared for all clients to whom the text means the same. Null: it isn't shared with others now.
-  Text text_of(std::string_view query_and_types, const TextMeaning& meaning);
-  /// Binds the unnamed portal to it, with these parameters, and asks `guard_sql` behind that. Answers what is owed for
-  /// the Bind. The next message waits for the answers.
-  Reply& bind_guarded(const Text& text, std::string_view parameters, std::span<const std::string> guard_parameters);
+  /// Whether texts mean what they do to all of the session's scope.
+  bool shares_texts() const;
+  /// Binds the unnamed portal to it, with these parameters. Answers what is owed for the Bind.
+  Reply& bind_unnamed(const Text& text, std::string_view parameters);
+  /// Executes it, which is Millrace's own.
+  void execute_own(const Text& text, std::span<const std::string> parameters = {});
+  /// Asks `guard_sql`. The next message waits for the answers.
+  void ask_guard(std::span<const std::string> parameters);
+  /// Somebody has deallocated it behind our back, or one of those that go with it.
+  void forget(const PreparedRewrite& rewrite);
   /// The message at hand, a Parse, is sent with another text.
   void parse_instead(std::string_view name, std::string_view query_and_types);
   /// The name is taken. PostgreSQL says so when it has read and analysed the text, so it is given the text under a name

@@ -13,19 +13,13 @@ namespace millrace::pipeline {
 namespace {
 
 constexpr std::size_t most_cases = 2000;
-/// From then on it is worth trying.
-constexpr std::uint64_t least_executions = 3;
-constexpr std::int64_t least_total_ns = 100'000'000;
 /// Executions whose parameters are tried.
 constexpr std::size_t wanted_samples = 3;
-/// What was of no use is tried again after so long: data, plans and catalogs change.
-constexpr std::int64_t try_again_ns = 600'000'000'000;
-/// Of its uses, the last so many count most; fewer don't.
+/// Of its uses, the last so many count most.
 constexpr double remembered_uses = 16;
-constexpr std::uint64_t least_uses = 20;
-constexpr int most_guards_failed = 3;
-/// Then its next executions are waited for: perhaps nobody uses the database any more.
-constexpr int most_tries = 20;
+constexpr int most_guards_failed = 3, most_refusals = 3;
+/// With the pauses between them that is some minutes.
+constexpr int most_tries = 10;
 
 /// A statement without its comments, and what stood around them.
 std::string_view plain_text(std::string_view query, std::string& buffer) {
@@ -127,7 +121,8 @@ Rewrites::Case* Rewrites::make_room_for(const std::string& key) {
   if (cases_.size() >= most_cases) {
     const auto matters = [](const auto& entry) {
       const auto& one = *entry.second;
-      const int rank = one.watched ? 0 : one.report.state == RewriteState::rejected && !one.has_turn ? 1 : 2;
+      const bool is_over = one.report.state == RewriteState::rejected && !one.stays;
+      const int rank = one.watched ? 0 : is_over ? 1 : 2;
       return std::pair(rank, one.ns);
     };
     const auto least = std::ranges::min_element(cases_, {}, matters);
@@ -145,6 +140,7 @@ void Rewrites::begin_sampling(Case& one, std::string reason) {
   change(one, [&] {
     one.watched = one.has_turn = false;
     one.samples.clear();
+    if (one.proved) one.last = std::move(one.proved);
     one.proved.reset();
     one.report.state = RewriteState::candidate;
     one.report.reason = std::move(reason);
@@ -165,7 +161,7 @@ Rewrites::Use Rewrites::find(const Scope& scope, const Question& question, std::
       } else if (catalog > one->proved->catalog_version) {
         // The parameters are those of before: it has its turn at once.
         change(*one, [&] {
-          one->proved.reset();
+          one->last = std::exchange(one->proved, nullptr);
           one->has_turn = true;
           one->report.state = RewriteState::candidate;
           one->report.reason = "the catalogs have changed since it was proved";
@@ -200,6 +196,7 @@ void Rewrites::add_sample(const Question& question, RewriteAsker asker) {
 
 void Rewrites::spent(const Scope& scope, const Question& question, std::uint64_t fingerprint, std::int64_t ns) {
   if (!is_on() || question.text.size() > longest_text) return;
+  if (sql::has_planner_hints(question.text)) return;
   if (question.text.contains("millrace") && !sql::hints_of(question.text.substr(0, question.text.find('\0'))).rewrite)
     return;
   const std::string key = key_of(scope, question);
@@ -225,9 +222,9 @@ void Rewrites::spent(const Scope& scope, const Question& question, std::uint64_t
   one->report.traffic_before_ms = in_ms(static_cast<double>(one->ns)) / static_cast<double>(one->report.executions);
   const bool is_over = one->report.state == RewriteState::rejected || one->report.state == RewriteState::demoted;
   const bool has_new_catalogs = catalog && one->judged_by != 0 && catalog->version > one->judged_by;
-  const bool tries_again =
-      !one->watched && is_over && !one->stays && (has_new_catalogs || now_ns() - one->judged > try_again_ns);
-  const bool is_worth_it = one->report.executions >= least_executions && one->ns >= least_total_ns;
+  const auto tried_again_after = has_new_catalogs ? limits_.try_again_by_catalogs_ns : limits_.try_again_ns;
+  const bool tries_again = !one->watched && is_over && !one->stays && now_ns() - one->judged > tried_again_after;
+  const bool is_worth_it = one->report.executions >= limits_.least_executions && one->ns >= limits_.least_total_ns;
   if ((one->watched && is_worth_it) || tries_again)
     begin_sampling(*one, "it takes long; its next executions give the parameters to try it with");
 }
@@ -238,10 +235,11 @@ void Rewrites::used(const ProvedRewrite& rewrite, std::int64_t ns) {
   Case* const one = find_case(rewrite.key);
   if (one == nullptr || one->proved.get() != &rewrite) return;
   ++one->report.uses;
+  one->refusals = 0;
   const auto uses = static_cast<double>(++one->uses_now);
   one->after_ns += (static_cast<double>(ns) - one->after_ns) / std::min(uses, remembered_uses);
   one->report.traffic_after_ms = in_ms(one->after_ns);
-  if (one->uses_now >= least_uses && one->report.traffic_before_ms > 0 &&
+  if (one->uses_now >= limits_.least_uses && one->report.traffic_before_ms > 0 &&
       one->report.traffic_after_ms > one->report.traffic_before_ms) {
     demote(*one,
            fmt::format("in traffic it took {:.2f} ms, and {:.2f} ms before", one->report.traffic_after_ms,
@@ -257,7 +255,7 @@ void Rewrites::is_out_of_date(const ProvedRewrite& rewrite) {
     Case* const one = find_case(rewrite.key);
     if (one == nullptr || one->proved.get() != &rewrite) return;
     change(*one, [&] {
-      one->doubted = std::exchange(one->proved, nullptr);
+      one->doubted = one->last = std::exchange(one->proved, nullptr);
       one->has_turn = true;
       one->report.state = RewriteState::candidate;
       one->report.reason = "the catalogs, or the session, weren't what it was proved under";
@@ -270,13 +268,19 @@ void Rewrites::failed(const ProvedRewrite& rewrite, std::string_view sqlstate) {
   const std::lock_guard lock(mutex_);
   Case* const one = find_case(rewrite.key);
   if (one == nullptr || one->proved.get() != &rewrite) return;
-  demote(*one, fmt::format("the server refused it: SQLSTATE {}", sqlstate), true);
+  // Not the text's fault for certain: parameters may be no values of their types, and rows may be such as it fails for,
+  // however it is said.
+  const bool may_be_datas = sqlstate.starts_with("22") || sqlstate.starts_with("21") || sqlstate.starts_with("38");
+  if (may_be_datas && ++one->refusals < most_refusals) return;
+  one->judged_by = rewrite.catalog_version;
+  demote(*one, fmt::format("the server refused it: SQLSTATE {}", sqlstate), false);
 }
 
 void Rewrites::demote(Case& one, std::string reason, bool stays) {
   ++counts_.demotions;
   change(one, [&] {
     one.proved.reset();
+    one.last.reset();
     one.has_turn = false;
     one.report.state = RewriteState::demoted;
     one.report.reason = std::move(reason);
@@ -288,8 +292,9 @@ void Rewrites::demote(Case& one, std::string reason, bool stays) {
 std::optional<RewriteTask> Rewrites::next() {
   const std::lock_guard lock(mutex_);
   Case* first = nullptr;
+  const auto now = now_ns();
   for (const auto& [key, one] : cases_) {
-    if (one->report.state != RewriteState::candidate || !one->has_turn) continue;
+    if (one->report.state != RewriteState::candidate || !one->has_turn || one->not_before > now) continue;
     const auto comes_first = [](const Case& that) { return std::pair(that.judged, -that.ns); };
     if (first == nullptr || comes_first(*one) < comes_first(*first)) first = one.get();
   }
@@ -303,7 +308,9 @@ std::optional<RewriteTask> Rewrites::next() {
                      .types = first->types,
                      .asker = first->asker,
                      .samples = first->samples,
-                     .before_ms = first->report.traffic_before_ms};
+                     .before_ms = first->report.traffic_before_ms,
+                     .tries = first->tries,
+                     .last = first->last};
 }
 
 void Rewrites::done(const std::string& key, RewriteOutcome outcome) {
@@ -330,15 +337,25 @@ void Rewrites::done(const std::string& key, RewriteOutcome outcome) {
     if (one->guards_failed >= most_guards_failed)
       return demote(*one, "sessions differ from the one that it was proved in, in what isn't seen here", true);
   }
-  one->tries = outcome.state == RewriteState::candidate ? one->tries + 1 : 0;
+  const bool again = outcome.state == RewriteState::candidate;
+  one->not_before = again ? now_ns() + std::min(limits_.pause_ns << one->tries, RewriteLimits::longest_pause_ns) : 0;
+  one->tries = again ? one->tries + 1 : 0;
   if (one->tries >= most_tries) {
     one->tries = 0;
-    return begin_sampling(*one, std::move(outcome.reason));
+    outcome.state = RewriteState::rejected;
+    outcome.reason = fmt::format("after {} tries: {}", most_tries, outcome.reason);
+  }
+  if (outcome.state == RewriteState::rejected) {
+    // What is tried again gives new ones.
+    one->last.reset();
+    one->asker = {};
+    std::vector<std::string>().swap(one->samples);
   }
   change(*one, [&] {
     one->proved = std::move(outcome.proved);
     one->has_turn = outcome.state == RewriteState::candidate;
     one->uses_now = 0;
+    one->refusals = 0;
     one->after_ns = 0;
     one->judged = now_ns();
     one->stays = outcome.mismatches > 0;
@@ -395,9 +412,8 @@ void Rewrites::restore(const std::vector<RewriteReport>& kept) {
     std::from_chars(id.data(), id.data() + id.size(), one.fingerprint, 16);
     one.ns = static_cast<std::int64_t>(report.traffic_before_ms * 1e6 * static_cast<double>(report.executions));
     one.judged = now_ns();
-    const bool was_different = report.state == RewriteState::demoted && report.mismatches > 0;
     const bool is_over = report.state == RewriteState::demoted || report.state == RewriteState::rejected;
-    one.stays = was_different;
+    one.stays = is_over && report.mismatches > 0;
     const auto reason = report.reason;
     begin_sampling(one, "it was kept over a restart, and is to be proved against the catalogs of now");
     if (is_over) {

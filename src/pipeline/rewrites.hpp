@@ -22,14 +22,32 @@ namespace millrace::pipeline {
 
 /// What a statement is sent as instead, proved under one version of the catalogs. Immutable and shared.
 struct ProvedRewrite {
-  std::string key;              ///< of its case
-  std::string query_and_types;  ///< as in a Parse message after the name
+  std::string key;  ///< of its case
   std::vector<std::string> rules;
   std::uint64_t catalog_version = 0;
   /// What the server is asked each time before a row of it is shown, and what it must answer: that all of the catalogs
   /// that the proof stands on is as it was, in the transaction that reads.
   std::array<std::string, 3> guard_parameters;
   std::string guard;
+  std::string rewritten;  ///< the text
+};
+
+/// From when on it is worth trying a statement in another way, and sending it so. Tests have others.
+struct RewriteLimits {
+  std::int64_t least_ns = 1'000'000;          ///< what takes less isn't worth the guard
+  std::uint64_t least_executions = 3;         ///< and from so many of those on,
+  std::int64_t least_total_ns = 100'000'000;  ///< if they took so long altogether, it is tried
+  double most_share_of_cost = 0.9;            ///< by EXPLAIN, as optimize-query has it
+  double most_share_of_time = 0.8;            ///< what it saves has to pay for the guard,
+  double least_ms_saved = 0.5;                ///< and for what runs differ by anyway
+  std::uint64_t least_uses = 20;              ///< fewer don't show that it is slower in traffic
+  int rest = 4;                               ///< so many times what a proof took, before the next
+  std::int64_t pause_ns = 500'000'000;        ///< before it is tried again; doubled each time, up to `longest_pause_ns`
+  /// What was of no use is tried again after so long, as data and plans change; and by other catalogs, but not sooner
+  /// than that.
+  std::int64_t try_again_ns = 600'000'000'000, try_again_by_catalogs_ns = 10'000'000'000;
+
+  static constexpr std::int64_t longest_pause_ns = 30'000'000'000;
 };
 
 /// Of a session whose statement is to be tried both ways: to begin another one that is the same.
@@ -78,6 +96,10 @@ struct RewriteTask {
   RewriteAsker asker;
   std::vector<std::string> samples;  ///< of Bind messages all that follows the names
   double before_ms = 0;              ///< in traffic
+  int tries = 0;                     ///< before this one, in which something that may pass was in the way
+  /// Null: it wasn't proved before, or was wrong. Where nothing that it stood on has changed, what its runs have shown
+  /// is still so.
+  std::shared_ptr<const ProvedRewrite> last = {};
 };
 
 /// What came of it.
@@ -88,7 +110,7 @@ struct RewriteOutcome {
   std::vector<std::string> rules;
   double before_ms = 0, after_ms = 0;
   std::uint64_t runs_compared = 0, mismatches = 0;
-  std::uint64_t catalog = 0;                    ///< the version of the catalogs by which it was judged; 0: none
+  std::uint64_t catalog = 0;  ///< the version of the catalogs that are the reason; 0: they aren't, or it isn't known
   std::shared_ptr<const ProvedRewrite> proved;  ///< of active
 };
 
@@ -96,14 +118,15 @@ struct RewriteOutcome {
 /// names in a Bind.
 inline constexpr std::string_view no_types{"\0\0\0", 3}, no_parameters{"\0\0\0\0\0\0", 6};
 
-/// The ledger of what is rewritten on the wire, and on what evidence. What takes no millisecond isn't looked at; of the
-/// rest the time is added up, and what has cost enough becomes a candidate: with the parameters of its next executions
+/// The ledger of what is rewritten on the wire, and on what evidence. What takes no time isn't looked at; of the rest
+/// the time is added up, and what has cost enough becomes a candidate: with the parameters of its next executions
 /// somebody (`next`) tries it both ways, off the query's way. Bounded. Thread-safe.
 class Rewrites {
  public:
-  /// What takes less isn't worth the guard.
-  static constexpr std::int64_t least_ns = 1'000'000;
   static constexpr std::size_t longest_text = 16 * 1024, longest_sample = 8 * 1024;
+
+  explicit Rewrites(RewriteLimits limits = {}) : limits_(limits) {}
+  const RewriteLimits& limits() const { return limits_; }
 
   void turn(bool on) { on_.store(on, std::memory_order_relaxed); }
   bool is_on() const { return on_.load(std::memory_order_relaxed); }
@@ -121,13 +144,13 @@ class Rewrites {
   /// `catalog`: the version that is known now.
   Use find(const Scope& scope, const Question& question, std::uint64_t catalog);
   void add_sample(const Question& question, RewriteAsker asker);
-  /// It took so long as it was written: at least `least_ns`.
+  /// It took so long as it was written: at least `RewriteLimits::least_ns`.
   void spent(const Scope& scope, const Question& question, std::uint64_t fingerprint, std::int64_t ns);
   /// It took so long as it was rewritten, with the guard.
   void used(const ProvedRewrite& rewrite, std::int64_t ns);
   /// The catalogs aren't those that it was proved under: it is off until it is proved again.
   void is_out_of_date(const ProvedRewrite& rewrite);
-  /// The server didn't take it.
+  /// The server didn't take it, for this reason: which may be the parameters', unless it is so several times.
   void failed(const ProvedRewrite& rewrite, std::string_view sqlstate);
 
   // Who proves.
@@ -167,12 +190,15 @@ class Rewrites {
     std::uint64_t uses_now = 0;   ///< since it became active
     std::int64_t judged = 0;      ///< when it was rejected or demoted
     bool stays = false;           ///< rejected or demoted for good
-    std::uint64_t judged_by = 0;  ///< the version of the catalogs; 0: none
+    std::uint64_t judged_by = 0;  ///< `RewriteOutcome::catalog`
     RewriteAsker asker;
     std::vector<std::string> samples;
     std::shared_ptr<const ProvedRewrite> proved;
+    std::shared_ptr<const ProvedRewrite> last;     ///< what was proved before
     std::shared_ptr<const ProvedRewrite> doubted;  ///< what a guard has failed for last
-    int tries = 0;                                 ///< one after the other, that nothing was found by
+    int tries = 0;                                 ///< one after the other, in which something was in the way
+    std::int64_t not_before = 0;                   ///< it is tried again
+    int refusals = 0;                              ///< of its parameters, one after the other
     int guards_failed = 0;                         ///< one after the other, though nothing was found to have changed
   };
 
@@ -188,6 +214,7 @@ class Rewrites {
   void demote(Case& one, std::string reason, bool stays);
   void wake();
 
+  const RewriteLimits limits_;
   std::atomic<bool> on_ = false;
   std::array<std::atomic<std::uint32_t>, slots> concerned_ = {};
   std::atomic<bool> changed_ = false;

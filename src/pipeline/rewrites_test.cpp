@@ -48,7 +48,7 @@ class RewritesTest : public testing::Test {
   State state() const { return rewrites.report().at(0).state; }
 
   static constexpr std::uint64_t fingerprint = 0x1234567890;
-  Rewrites rewrites;
+  Rewrites rewrites{{.pause_ns = 0, .try_again_by_catalogs_ns = 0}};
   std::shared_ptr<Scope> scope = std::make_shared<Scope>(Scope{.database = "crawl", .user = "ada"});
   std::string text = std::string("SELECT a FROM t WHERE b = $1").append(no_types);
   std::string parameters = std::string("\0\0\0\1\0\0\0\1x\0\0", 11);
@@ -144,6 +144,18 @@ TEST_F(RewritesTest, WhatTheServerRefusesIsDemoted) {
   EXPECT_EQ(state(), State::demoted);
 }
 
+TEST_F(RewritesTest, WhatIsNoValueIsTheParametersFaultAtFirst) {
+  become_active();
+  const auto use = rewrites.find(*scope, question, 7);
+  ASSERT_TRUE(use.rewrite);
+  for (int i = 0; i < 2; ++i) rewrites.failed(*use.rewrite, "22P02");
+  rewrites.used(*use.rewrite, slow / 2);
+  for (int i = 0; i < 2; ++i) rewrites.failed(*use.rewrite, "22P02");
+  EXPECT_EQ(state(), State::active);
+  rewrites.failed(*use.rewrite, "22P02");
+  EXPECT_EQ(state(), State::demoted);
+}
+
 TEST_F(RewritesTest, WhatGaveOtherRowsIsNeverTriedAgain) {
   become_active(7);
   EXPECT_FALSE(rewrites.find(*scope, question, 8).rewrite);
@@ -160,7 +172,7 @@ TEST_F(RewritesTest, WhatGaveOtherRowsIsNeverTriedAgain) {
   EXPECT_EQ(rewrites.report().at(0).mismatches, 1);
 }
 
-TEST_F(RewritesTest, WhatCannotBeTriedNowWaitsForItsNextUses) {
+TEST_F(RewritesTest, WhatSomethingIsInTheWayOfIsTriedAgainButNotForEver) {
   cost_much();
   give_samples();
   int tries = 0;
@@ -169,10 +181,28 @@ TEST_F(RewritesTest, WhatCannotBeTriedNowWaitsForItsNextUses) {
     if (!task) break;
     RewriteOutcome outcome;
     outcome.state = State::candidate;
+    outcome.reason = "no room";
+    EXPECT_EQ(task->tries, tries);
     rewrites.done(task->key, outcome);
   }
-  EXPECT_EQ(tries, 20);
-  EXPECT_TRUE(rewrites.find(*scope, question, 7).wants_sample);
+  EXPECT_EQ(tries, 10);
+  EXPECT_EQ(state(), State::rejected);
+  EXPECT_EQ(rewrites.report().at(0).reason, "after 10 tries: no room");
+}
+
+TEST_F(RewritesTest, WhatIsTriedAgainPausesBefore) {
+  Rewrites pausing({.pause_ns = 3'600'000'000'000});
+  pausing.turn(true);
+  for (int i = 0; i < 3; ++i) pausing.spent(*scope, question, fingerprint, slow);
+  for (int i = 0; i < 3; ++i)
+    pausing.add_sample(question, {.scope = scope, .startup = {}, .settings = {}, .time_zone = {}});
+  const auto task = pausing.next();
+  ASSERT_TRUE(task);
+  RewriteOutcome outcome;
+  outcome.state = State::candidate;
+  pausing.done(task->key, outcome);
+  EXPECT_EQ(pausing.report().at(0).state, State::candidate);
+  EXPECT_FALSE(pausing.next());
 }
 
 TEST_F(RewritesTest, WhatNothingCouldBeDoneAboutIsTriedAgainByNewCatalogs) {
@@ -216,6 +246,21 @@ TEST_F(RewritesTest, AfterARestartItIsACandidate) {
   EXPECT_TRUE(again.concerns(fingerprint));
   EXPECT_FALSE(again.find(*scope, question, 7).rewrite);
   EXPECT_TRUE(again.find(*scope, question, 7).wants_sample);
+}
+
+TEST_F(RewritesTest, WhatGaveOtherRowsIsNotTriedAfterARestartEither) {
+  cost_much();
+  give_samples();
+  const auto task = rewrites.next();
+  ASSERT_TRUE(task);
+  RewriteOutcome outcome;
+  outcome.mismatches = 1;
+  rewrites.done(task->key, outcome);
+  Rewrites again({.try_again_ns = 0});
+  again.turn(true);
+  again.restore(rewrites.report());
+  for (int i = 0; i < 3; ++i) again.spent(*scope, question, fingerprint, slow);
+  EXPECT_EQ(again.report().at(0).state, State::rejected);
 }
 
 TEST_F(RewritesTest, ItsMemoryIsBounded) {

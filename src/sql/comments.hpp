@@ -36,4 +36,7 @@ struct Hints {
 };
 Hints hints_of(std::string_view text);
 
+/// Whether it may hold a comment that extensions plan it by, as pg_hint_plan does.
+inline bool has_planner_hints(std::string_view text) { return text.contains("/*+"); }
+
 }  // namespace millrace::sql
