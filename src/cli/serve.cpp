@@ -125,7 +125,8 @@ Result<> Service::start() {
   auto gateway = gateway::Gateway::start(contexts, settings_, *monitor_, cache_);
   if (!gateway) return std::unexpected(std::move(gateway).error());
   gateway_ = *std::move(gateway);
-  const http::RewriteStore store(settings_->data_dir);
+  // It holds texts with their constants.
+  const http::RewriteStore store(settings_->enable_query_parameter_capture ? settings_->data_dir : "");
   gateway_->keep_rewrites(store.load(), [store](const std::vector<pipeline::RewriteReport>& rewrites) {
     if (const auto saved = store.save(rewrites); !saved)
       log::error("the ledger of rewrites could not be saved", {{"reason", saved.error().message}});
@@ -239,6 +240,7 @@ Result<> Service::start_http() {
                                       .budget = settings->max_query_optimization_time_ms};
           },
       .rewrites = gateway_->rewrites(),
+      .shows_constants = settings_->enable_query_parameter_capture,
       .api_keys = {.hashes = http::split_hashes(settings_->api_key_hashes),
                    .only_loopback = is_loopback(settings_->http_host)},
       .watch = watch_,

@@ -10,8 +10,7 @@ namespace {
 /// They are asked as any client's user under its search path, where what has no schema may be somebody else's.
 TEST(RewriteGuard, EachNameAndOperatorHasItsSchema) {
   for (const auto sql : {guard_sql, column_privileges_sql}) {
-    const auto rest =
-        std::regex_replace(std::string(sql), std::regex(R"(OPERATOR\(pg_catalog\.[<>=]+\)|'[^']*')"), "");
+    const auto rest = std::regex_replace(std::string(sql), std::regex(R"(OPERATOR\(pg_catalog\.[<>=]+\)|'[^']*')"), "");
     EXPECT_EQ(rest.find_first_of("<>=|~+"), std::string::npos) << rest.substr(rest.find_first_of("<>=|~+"));
     const std::regex call(R"((^|[^.\w])(\w+)\()");
     for (std::sregex_iterator at(rest.begin(), rest.end(), call), end; at != end; ++at) {

@@ -108,7 +108,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
   add_analysis(table, analysts);
   add_optimization(table, analysts, sources.rewriting);
   add_recommendations(table, analysts, sources.monitor, sources.what_if);
-  add_rewrites(table, sources.rewrites);
+  add_rewrites(table, sources.rewrites, sources.shows_constants);
   auto router = table.router("Millrace", sources.version);
   add_page(*router);
   return router;

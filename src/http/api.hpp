@@ -55,6 +55,7 @@ struct Sources {
   std::function<optimizer::Options()> rewriting = [] { return optimizer::Options(); };
   /// What is rewritten on the wire. Null: nothing can be.
   const pipeline::Rewrites* rewrites = nullptr;
+  bool shows_constants = true;  ///< of their texts
   ApiKeys api_keys = {};
   /// Alerts and anomalies. Null: performance isn't watched.
   std::shared_ptr<PerformanceWatch> watch = {};

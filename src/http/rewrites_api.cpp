@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "http/json_types.hpp"
+#include "sql/normalized_text.hpp"
 
 namespace millrace::http {
 namespace {
@@ -24,7 +25,7 @@ struct RewritesAnswer {
 };
 BOOST_DESCRIBE_STRUCT(RewritesAnswer, (), (enabled, rewrites, uses, guards_failed, proofs, mismatches, demotions))
 
-RewritesAnswer answer(const pipeline::Rewrites* rewrites) {
+RewritesAnswer answer(const pipeline::Rewrites* rewrites, bool shows_constants) {
   RewritesAnswer all;
   if (rewrites == nullptr) return all;
   all.enabled = rewrites->is_on();
@@ -33,7 +34,11 @@ RewritesAnswer answer(const pipeline::Rewrites* rewrites) {
     return one.traffic_before_ms * static_cast<double>(one.executions + one.uses);
   });
   // A setting's name, and the SET that makes it: each ends with a NUL.
-  for (auto& one : all.rewrites) std::ranges::replace(one.settings, '\0', ' ');
+  for (auto& one : all.rewrites) {
+    std::ranges::replace(one.settings, '\0', ' ');
+    if (shows_constants) continue;
+    for (auto* text : {&one.query, &one.rewritten, &one.settings}) *text = sql::normalized(*text);
+  }
   const auto counts = rewrites->counts();
   all.uses = counts.uses;
   all.guards_failed = counts.guards_failed;
@@ -43,7 +48,9 @@ RewritesAnswer answer(const pipeline::Rewrites* rewrites) {
   return all;
 }
 
-asio::awaitable<RewritesAnswer> list(const pipeline::Rewrites* rewrites) { co_return answer(rewrites); }
+asio::awaitable<RewritesAnswer> list(const pipeline::Rewrites* rewrites, bool shows_constants) {
+  co_return answer(rewrites, shows_constants);
+}
 
 ClientMetric metric(MetricType type, std::uint64_t value, std::vector<ClientMetric::Label> labels = {}) {
   ClientMetric one;
@@ -54,7 +61,7 @@ ClientMetric metric(MetricType type, std::uint64_t value, std::vector<ClientMetr
 
 }  // namespace
 
-void add_rewrites(ApiTable& table, const pipeline::Rewrites* rewrites) {
+void add_rewrites(ApiTable& table, const pipeline::Rewrites* rewrites, bool shows_constants) {
   table.add("GET",
             {.path = "/api/v1/optimization/rewrites",
              .summary = "What is rewritten on the wire, and on what evidence",
@@ -64,7 +71,7 @@ void add_rewrites(ApiTable& table, const pipeline::Rewrites* rewrites) {
                  "says why), demoted (it was active, and was wrong or slower). before_ms and after_ms are of the runs "
                  "that were compared; traffic_before_ms and traffic_after_ms means of what clients have waited.",
              .also_at = {"/api/v1/optimization/optimization/rewrites"}},
-            [rewrites] { return list(rewrites); });
+            [rewrites, shows_constants] { return list(rewrites, shows_constants); });
 }
 
 std::string rewrite_metrics_text(const pipeline::Rewrites& rewrites) {

@@ -5,8 +5,10 @@
 
 namespace millrace::http {
 
-/// Adds the ledger of what is rewritten on the wire. `rewrites`: null: nothing can be.
-void add_rewrites(ApiTable& table, const pipeline::Rewrites* rewrites);
+/// Adds the ledger of what is rewritten on the wire. `rewrites`: null: nothing can be. `shows_constants`: of texts;
+/// else
+/// `?` stands for them.
+void add_rewrites(ApiTable& table, const pipeline::Rewrites* rewrites, bool shows_constants);
 
 /// In Prometheus' text format.
 std::string rewrite_metrics_text(const pipeline::Rewrites& rewrites);

@@ -15,9 +15,8 @@ bool is_one_of(const std::array<std::string_view, n>& names, std::string_view na
 }
 
 bool collects(std::string_view name) {
-  return is_one_of<7>({"array_agg", "string_agg", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg",
-                       "xmlagg"},
-                      name);
+  return is_one_of<7>(
+      {"array_agg", "string_agg", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "xmlagg"}, name);
 }
 
 /// Of floating-point numbers they depend on the order in which those come.
@@ -41,7 +40,8 @@ bool leaves_some(const Select* select) {
 bool names_columns(const Select* select) {
   return std::all_of(select->target_list, select->target_list + select->n_target_list, [](const Node* item) {
     const auto* target = item->res_target;
-    return target->val != nullptr && target->val->node_case == PG_QUERY__NODE__NODE_COLUMN_REF && target->name[0] == '\0';
+    return target->val != nullptr && target->val->node_case == PG_QUERY__NODE__NODE_COLUMN_REF &&
+           target->name[0] == '\0';
   });
 }
 

@@ -389,12 +389,14 @@ def test_what_was_prepared_before_a_column_came_is_prepared_anew(millrace: Millr
         until(millrace, sql, ("active",), use)
         uses = case(millrace, sql)["uses"]
         eventually(lambda: use() == [(4242, "tag4242")] and case(millrace, sql)["uses"] > uses + 5)
-        prepared = f"SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT * FROM {tags} WHERE id = %'"
-        assert client.execute(prepared, prepare=False).fetchall() in ([(0,)], [(1,)])
         client.execute(f"ALTER TABLE {tags} ADD more int")
         until(millrace, sql, ("active",), use)
         uses = case(millrace, sql)["uses"]
-        eventually(lambda: use() == [(4242, "tag4242", None)] and case(millrace, sql)["uses"] > uses)
+        eventually(lambda: use() == [(4242, "tag4242", None)] and case(millrace, sql)["uses"] > uses + 5)
+        # Once for each proof.
+        prepared = f"SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT * FROM {tags} WHERE id = %'"
+        ((count,),) = client.execute(prepared, prepare=False).fetchall()
+        assert 1 <= count <= 4
 
 
 def test_what_is_no_value_is_an_error_as_it_was(millrace: Millrace, postgres: PostgreSQL) -> None:
@@ -416,7 +418,9 @@ def test_what_is_no_value_is_an_error_as_it_was(millrace: Millrace, postgres: Po
 def test_what_may_pass_is_waited_for(millrace: Millrace, postgres: PostgreSQL) -> None:
     """There is no room for the connection that it would be tried on."""
     sql = DAY.replace("05", "10")
-    postgres.admin("CREATE ROLE bob LOGIN CONNECTION LIMIT 1; GRANT SELECT ON users TO bob")
+    with connect(millrace) as owner:  # so that Millrace knows the role at once
+        owner.execute("CREATE ROLE bob LOGIN CONNECTION LIMIT 1")
+        owner.execute("GRANT SELECT ON users TO bob")
     with connect(millrace, user="bob") as client:
 
         def is_in_the_way() -> bool:
@@ -456,6 +460,15 @@ def test_the_ledger_survives_a_restart(postgres: PostgreSQL, tmp_path: Path) -> 
     with Millrace(postgres, settings) as millrace:
         assert ledger(millrace)["rewrites"] == []
         assert (tmp_path / "rewrites.json.unreadable").exists()
+
+
+def test_constants_are_kept_from_who_may_not_see_them(postgres: PostgreSQL, tmp_path: Path) -> None:
+    sql = DAY.replace("05", "14")
+    with Millrace(postgres, {**SETTINGS, "DATA_DIR": str(tmp_path), "ENABLE_QUERY_PARAMETER_CAPTURE": "false"}) as millrace:
+        shown = "SELECT id, email FROM users WHERE created_at::date = ?"
+        said = until(millrace, shown, ("active",), lambda: connect_once(millrace, sql))
+        assert "2024" not in json.dumps(ledger(millrace)) and "created_at >= ?" in said["rewritten"]
+    assert not (tmp_path / "rewrites.json").exists()
 
 
 def connect_once(millrace: Millrace, sql: str) -> list[Any]:
