@@ -47,6 +47,13 @@ def millrace(postgres: PostgreSQL, pool_mode: str) -> Iterator[Millrace]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def pooled(postgres: PostgreSQL) -> Iterator[Millrace]:
+    """For what the pooling mode is nothing to."""
+    with Millrace(postgres, {"POOL_MODE": "transaction", **SETTINGS}) as server:
+        yield server
+
+
 def ledger(millrace: Millrace) -> dict[str, Any]:
     connection = millrace.http_connection()
     connection.request("GET", "/api/v1/optimization/rewrites")
@@ -175,10 +182,10 @@ def test_it_can_be_turned_off(millrace: Millrace) -> None:
         assert case(millrace, sql)["uses"] == uses + 1
 
 
-def test_what_nothing_can_be_done_about_is_said(millrace: Millrace) -> None:
+def test_what_nothing_can_be_done_about_is_said(pooled: Millrace) -> None:
     sql = "SELECT count(DISTINCT u.note) FROM users u JOIN users w USING (id)"
-    with connect(millrace) as client:
-        said = until(millrace, sql, ("rejected",), lambda: client.execute(NO_CACHE + sql).fetchall())
+    with connect(pooled) as client:
+        said = until(pooled, sql, ("rejected",), lambda: client.execute(NO_CACHE + sql).fetchall())
         assert said["reason"] and said["uses"] == 0
 
 
@@ -257,10 +264,10 @@ def test_whoever_may_not_read_is_told_so(millrace: Millrace, postgres: PostgreSQ
         assert use() == rows
 
 
-def test_a_rewrite_reads_all_tables_of_the_original(millrace: Millrace) -> None:
+def test_a_rewrite_reads_all_tables_of_the_original(pooled: Millrace) -> None:
     sql = "SELECT DISTINCT u.email FROM users u LEFT JOIN visits v ON v.user_id = u.id"
-    with connect(millrace) as client:
-        said = until(millrace, sql, ("rejected",), lambda: client.execute(NO_CACHE + sql, prepare=False).fetchall())
+    with connect(pooled) as client:
+        said = until(pooled, sql, ("rejected",), lambda: client.execute(NO_CACHE + sql, prepare=False).fetchall())
     assert "unused_left_join" in said["rules"] and "may not read them" in said["reason"], said
 
 
@@ -273,29 +280,29 @@ def test_a_rewrite_reads_all_tables_of_the_original(millrace: Millrace) -> None:
         ("SELECT count(*) FROM visits v JOIN users u ON u.id = v.user_id WHERE v.id > (SELECT min(x.id) FROM users x)", "no rule applies"),
     ],
 )
-def test_what_may_be_something_else_stays_as_it_is(millrace: Millrace, postgres: PostgreSQL, sql: str, why: str) -> None:
-    with connect(millrace) as client:
-        said = until(millrace, sql, ("rejected", "active"), lambda: client.execute(NO_CACHE + sql, prepare=False).fetchall())
+def test_what_may_be_something_else_stays_as_it_is(pooled: Millrace, postgres: PostgreSQL, sql: str, why: str) -> None:
+    with connect(pooled) as client:
+        said = until(pooled, sql, ("rejected", "active"), lambda: client.execute(NO_CACHE + sql, prepare=False).fetchall())
     assert said["state"] == "rejected" and why in said["reason"], said
 
 
-def test_what_is_hinted_stays_as_it_is(millrace: Millrace) -> None:
+def test_what_is_hinted_stays_as_it_is(pooled: Millrace) -> None:
     sql = DAY.replace("05", "12")
-    with connect(millrace) as client:
+    with connect(pooled) as client:
         for _ in range(20):
             client.execute(f"/*+ SeqScan(users) */ {sql}", prepare=False).fetchall()
-    assert case(millrace, sql)["state"] == "none"
+    assert case(pooled, sql)["state"] == "none"
 
 
-def test_other_catalogs_of_which_nothing_matters_to_it_need_no_runs(millrace: Millrace) -> None:
+def test_other_catalogs_of_which_nothing_matters_to_it_need_no_runs(pooled: Millrace) -> None:
     sql = DAY.replace("05", "13")
-    with connect(millrace) as client:
+    with connect(pooled) as client:
         use: Use = lambda: client.execute(NO_CACHE + sql, prepare=False).fetchall()
-        runs = until(millrace, sql, ("active",), use)["runs_compared"]
+        runs = until(pooled, sql, ("active",), use)["runs_compared"]
         client.execute("CREATE TABLE nothing_to_do_with_it (id int)")
         client.execute("DROP TABLE nothing_to_do_with_it")
-        eventually(lambda: (use(), "nothing has changed" in case(millrace, sql)["reason"])[1], 150)
-        assert until(millrace, sql, ("active",), use)["runs_compared"] == runs
+        eventually(lambda: (use(), "nothing has changed" in case(pooled, sql)["reason"])[1], 150)
+        assert until(pooled, sql, ("active",), use)["runs_compared"] == runs
 
 
 @pytest.mark.parametrize("begin", ["", "BEGIN"])
@@ -338,15 +345,15 @@ def test_nobody_elses_operators_are_called(millrace: Millrace, postgres: Postgre
 
 
 @pytest.fixture
-def tags(postgres: PostgreSQL) -> Iterator[str]:
-    """A table of the test's own, of which the ledger knows nothing yet."""
+def tags(millrace: Millrace) -> Iterator[str]:
+    """A table of the test's own, that Millrace knows at once, and of which the ledger knows nothing yet."""
     name = f"tags_{next(numbers)}"
-    postgres.admin(
-        f"CREATE TABLE {name} AS SELECT i AS id, 'tag' || i AS word FROM generate_series(1, 150000) i;"
-        f"ALTER TABLE {name} ADD PRIMARY KEY (id); ANALYZE {name}"
-    )
-    yield name
-    postgres.admin(f"DROP TABLE {name}")
+    with connect(millrace) as owner:
+        owner.execute(f"CREATE TABLE {name} AS SELECT i AS id, 'tag' || i AS word FROM generate_series(1, 150000) i")
+        owner.execute(f"ALTER TABLE {name} ADD PRIMARY KEY (id)")
+        owner.execute(f"ANALYZE {name}")
+        yield name
+        owner.execute(f"DROP TABLE {name}")
 
 
 @pytest.mark.parametrize("begin", ["", "BEGIN"])
@@ -415,27 +422,27 @@ def test_what_is_no_value_is_an_error_as_it_was(millrace: Millrace, postgres: Po
         assert case(millrace, sql)["uses"] == uses + 1
 
 
-def test_what_may_pass_is_waited_for(millrace: Millrace, postgres: PostgreSQL) -> None:
+def test_what_may_pass_is_waited_for(pooled: Millrace, postgres: PostgreSQL) -> None:
     """There is no room for the connection that it would be tried on."""
     sql = DAY.replace("05", "10")
-    with connect(millrace) as owner:  # so that Millrace knows the role at once
+    with connect(pooled) as owner:  # so that Millrace knows the role at once
         owner.execute("CREATE ROLE bob LOGIN CONNECTION LIMIT 1")
         owner.execute("GRANT SELECT ON users TO bob")
-    with connect(millrace, user="bob") as client:
+    with connect(pooled, user="bob") as client:
 
         def is_in_the_way() -> bool:
             client.execute(NO_CACHE + sql, prepare=False).fetchall()
-            said = case(millrace, sql, "bob")
+            said = case(pooled, sql, "bob")
             assert said["state"] in ("none", "candidate", "proving"), said
             return "53300" in said["reason"]
 
         try:
             eventually(is_in_the_way, 150)
         except AssertionError as waited:
-            waited.add_note(f"in the ledger: {ledger(millrace)}")
+            waited.add_note(f"in the ledger: {ledger(pooled)}")
             raise
         postgres.admin("ALTER ROLE bob CONNECTION LIMIT -1")
-        until(millrace, sql, ("active",), lambda: client.execute(NO_CACHE + sql, prepare=False).fetchall(), user="bob")
+        until(pooled, sql, ("active",), lambda: client.execute(NO_CACHE + sql, prepare=False).fetchall(), user="bob")
     postgres.admin("DROP OWNED BY bob; DROP ROLE bob")
 
 
