@@ -12,7 +12,7 @@
 namespace millrace::pipeline {
 namespace {
 
-constexpr std::size_t most_cases = 2000;
+constexpr std::size_t most_cases = 1000, looks_for_room = 16;
 /// Executions whose parameters are tried.
 constexpr std::size_t wanted_samples = 3;
 /// Of its uses, the last so many count most.
@@ -116,17 +116,21 @@ Rewrites::Case* Rewrites::find_case(const std::string& key) {
   return found == cases_.end() ? nullptr : found->second.get();
 }
 
-/// Null: all that are there matter more than one that is new.
+/// Null: it would have to take the place of what matters more. That is looked for among a few, in turns: a new text of
+/// a statement with constants in it, of which there are thousands a second, mustn't cost a look at all.
 Rewrites::Case* Rewrites::make_room_for(const std::string& key) {
   if (cases_.size() >= most_cases) {
-    const auto matters = [](const auto& entry) {
-      const auto& one = *entry.second;
+    const auto matters = [](const Case& one) {
       const bool is_over = one.report.state == RewriteState::rejected && !one.stays;
-      const int rank = one.watched ? 0 : is_over ? 1 : 2;
-      return std::pair(rank, one.ns);
+      return std::pair(one.watched ? 0 : is_over ? 1 : 2, one.ns);
     };
-    const auto least = std::ranges::min_element(cases_, {}, matters);
-    if (matters(*least).first == 2) return nullptr;
+    auto at = cases_.lower_bound(hand_), least = cases_.end();
+    for (std::size_t looks = 0; looks < looks_for_room; ++looks, ++at) {
+      if (at == cases_.end()) at = cases_.begin();
+      if (least == cases_.end() || matters(*at->second) < matters(*least->second)) least = at;
+    }
+    hand_ = at == cases_.end() ? std::string() : at->first;
+    if (matters(*least->second).first == 2) return nullptr;
     if (!least->second->watched) --counts_.states[static_cast<std::size_t>(least->second->report.state)];
     cases_.erase(least);
   }

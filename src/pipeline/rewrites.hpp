@@ -221,6 +221,7 @@ class Rewrites {
 
   mutable std::mutex mutex_;
   std::map<std::string, std::unique_ptr<Case>, std::less<>> cases_;
+  std::string hand_;  ///< from where on room is looked for next; a key
   Counts counts_;
   std::function<void()> wake_;
 };

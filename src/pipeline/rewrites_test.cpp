@@ -270,8 +270,8 @@ TEST_F(RewritesTest, ItsMemoryIsBounded) {
     for (int j = 0; j < 2; ++j)
       rewrites.spent(*scope, {.kind = Question::Kind::execute, .text = one, .parameters = {}}, i, 2'000'000);
   }
-  EXPECT_LE(rewrites.report().size(), 2000);
-  EXPECT_GE(rewrites.report().size(), 1000);
+  EXPECT_LE(rewrites.report().size(), 1000);
+  EXPECT_GE(rewrites.report().size(), 500);
 }
 
 TEST_F(RewritesTest, ThreadsMayUseItWhileItIsProved) {

@@ -305,8 +305,8 @@ def test_other_catalogs_of_which_nothing_matters_to_it_need_no_runs(pooled: Mill
         assert until(pooled, sql, ("active",), use)["runs_compared"] == runs
 
 
-@pytest.mark.parametrize("begin", ["", "BEGIN"])
-def test_a_cancel_and_a_time_out_end_it_at_once(millrace: Millrace, postgres: PostgreSQL, tags: str, begin: str) -> None:
+@pytest.mark.parametrize(("begin", "extended"), [("", False), ("", True), ("BEGIN", True)])
+def test_a_cancel_and_a_time_out_end_it_at_once(millrace: Millrace, postgres: PostgreSQL, tags: str, begin: str, extended: bool) -> None:
     sql = f"SELECT word FROM {tags} WHERE id::text = '4242'"
     with connect(millrace) as client, connect(postgres) as other:
         until(millrace, sql, ("active",), lambda: client.execute(NO_CACHE + sql, prepare=False).fetchall())
@@ -317,15 +317,15 @@ def test_a_cancel_and_a_time_out_end_it_at_once(millrace: Millrace, postgres: Po
             cancel = threading.Thread(target=lambda: (eventually(lambda: other.execute(waiting, [tags]).fetchone() == (1,)), client.cancel()))
             cancel.start()
             with pytest.raises(psycopg.errors.QueryCanceled):
-                client.execute(NO_CACHE + sql, prepare=False)
+                client.execute(NO_CACHE + sql, prepare=False, binary=extended)
             cancel.join()
             client.execute("ROLLBACK")
             client.execute("SET lock_timeout = '100ms'")
             client.execute(begin)
             with pytest.raises(psycopg.errors.LockNotAvailable):
-                client.execute(NO_CACHE + sql, prepare=False)
+                client.execute(NO_CACHE + sql, prepare=False, binary=extended)
             client.execute("ROLLBACK")
-        assert client.execute(NO_CACHE + sql, prepare=False).fetchall() == [("tag4242",)]
+        assert client.execute(NO_CACHE + sql, prepare=False, binary=extended).fetchall() == [("tag4242",)]
 
 
 def test_nobody_elses_operators_are_called(millrace: Millrace, postgres: PostgreSQL, tags: str) -> None:
