@@ -79,6 +79,7 @@ class AdaptiveQueryExecutor {
   /// A query that was counted isn't run after all.
   void take_back(const Party& party);
 
+  bool anybody_waits() const { return waiting_.load(std::memory_order::relaxed) > 0; }
   /// Where a slot is free and nobody waits; else null.
   Permit try_take(const std::shared_ptr<Party>& party, std::int64_t now);
   /// In any case: for what goes on with something that was let in, and that others may wait for.

@@ -154,13 +154,15 @@ class Relay {
 
   enum class Late : std::uint8_t {
     no,
-    late,      ///< the server is to be told to cancel it, once more if it was before
-    too_late,  ///< it was told so long ago
+    late,          ///< the server is to be told to cancel it, once more if it was before
+    too_late,      ///< it was told so long ago
+    ends_session,  ///< more was sent behind it, which a cancel might hit: `late_error`
   };
   /// Whether what runs has taken longer than it may.
   Late time_out(std::int64_t now);
   /// What `time_out` has found late last still runs. Nothing was sent behind its batch.
   bool is_still_late() const;
+  Error late_error() const;
   /// When what runs has taken as long as its client wants, in ns of `now_ns()`; 0: it wants nothing.
   std::int64_t clients_limit_at() const;
 
@@ -274,6 +276,7 @@ class Relay {
   bool goes_on() const;
   bool may_hold_locks(const StatementPtr& statement) const;
   bool follows_a_batch() const;
+  bool must_be_answered_before() const;
   bool follows_a_limited_one(char type) const;
   void end_turn();
   void take_turn_again();

@@ -23,6 +23,12 @@ bool is_query(sql::StatementKind kind) {
   return (kinds & sql::bit(kind)) != 0;
 }
 
+std::string_view name_of(TimeLimit::By by) {
+  constexpr std::array<std::string_view, 3> names = {"QUERY_TIMEOUT_SECONDS", "millrace.timeout",
+                                                     "the quota's max_execution_time_seconds"};
+  return names.at(static_cast<std::size_t>(by));
+}
+
 Error refusal_of(executor::Refused why, const executor::AdaptiveQueryExecutor::Limits& limits, std::int64_t waited) {
   using enum executor::Refused;
   switch (why) {
@@ -169,10 +175,8 @@ TimeLimit Relay::limit_of(std::string_view text, const StatementPtr& statement) 
 }
 
 Error Relay::timed_out(const TimeLimit& limit) {
-  constexpr std::array<std::string_view, 3> names = {"QUERY_TIMEOUT_SECONDS", "millrace.timeout",
-                                                     "the quota's max_execution_time_seconds"};
   return {.message = fmt::format("canceling statement as it took longer than the {:.0f} ms of {}",
-                                 static_cast<double>(limit.ns) / ms, names.at(static_cast<std::size_t>(limit.by))),
+                                 static_cast<double>(limit.ns) / ms, name_of(limit.by)),
           .sqlstate = "57014"};
 }
 
@@ -195,7 +199,15 @@ Relay::Late Relay::time_out(std::int64_t now) {
   if (timed_out_.number != reply->number) {
     timed_out_ = {.number = reply->number, .batch = reply->batch, .since = now, .limit = reply->limit};
   }
+  if (replies_.all().back().batch != reply->batch) return Late::ends_session;
   return now - timed_out_.since > longest_cancel ? Late::too_late : Late::late;
+}
+
+Error Relay::late_error() const {
+  return {.message = fmt::format("terminating connection as a statement took longer than the {:.0f} ms of {}",
+                                 static_cast<double>(timed_out_.limit.ns) / ms, name_of(timed_out_.limit.by)),
+          .sqlstate = "57014",
+          .hint = "More was sent behind it, whose outcome is not known."};
 }
 
 bool Relay::is_still_late() const {

@@ -1,8 +1,8 @@
 // What of the relay waits for the executor: whose turn it is.
 //
 // A turn is for a batch outside of a transaction, or for a transaction: what goes on with either has it. Behind a batch
-// nothing is sent before it is answered, so that what comes next asks for a turn of its own, and so that whatever the
-// server is told to cancel is what it was meant to be.
+// nothing is sent before it is answered where somebody waits, so that what comes next asks for a turn of its own, and
+// where its client has limited its time, so that whatever the server is told to cancel is what it was meant to be.
 #include "gateway/relay.hpp"
 #include "pgwire/protocol/decode.hpp"
 
@@ -14,6 +14,8 @@ using Step = sql::TransactionStep;
 
 /// What waits for its client for so long gives its slot to others.
 constexpr std::int64_t lent_after = 1'000'000'000;
+/// Where nobody waits, a client may send so many messages ahead with one turn.
+constexpr std::size_t most_ahead = 128;
 /// Of `FirstEnded`: what the first statement took isn't known.
 constexpr std::int64_t not_known = -1;
 
@@ -143,9 +145,17 @@ const Wishes& Relay::wishes_of(std::string_view text) {
   return wishes_->of(session_.moves ? session_.settings.current() : here_, text);
 }
 
-/// Whether it is to be waited for what was sent before.
+/// The one before isn't answered yet.
 bool Relay::follows_a_batch() const {
   return !replies_.unsynced && !replies_.empty() && !replies_.copy_in && !replies_.skipping;
+}
+
+bool Relay::must_be_answered_before() const {
+  if (!follows_a_batch()) return false;
+  const bool is_counted = permit_ && permit_.party()->has_account();  // each by itself
+  if (!permit_ || is_counted || options_.executor->anybody_waits() || replies_.size() >= most_ahead) return true;
+  return std::ranges::any_of(replies_.all(),
+                             [](const Reply& reply) { return reply.limit.by != TimeLimit::By::setting; });
 }
 
 /// Likewise in a batch: a statement that its client has limited is to be told from what follows it.
@@ -158,7 +168,7 @@ bool Relay::follows_a_limited_one(char type) const {
 /// False: the message at hand isn't sent now: `stop_` or `refusal_` says why.
 bool Relay::has_turn(const Item& item) {
   if (!wishes_ || !asks_for_work(item.type)) return true;
-  if (follows_a_batch()) return settle();
+  if (must_be_answered_before()) return settle();
   if (permit_) return true;
   const bool is_text = item.type == frontend::query || item.type == frontend::parse;
   if (is_text && !item.whole() && item.total - 1 <= pipeline_.limits().max_bytes) return true;  // nor is it taken now
@@ -175,11 +185,10 @@ bool Relay::has_turn(const Item& item) {
     refuse(std::move(error), statement);
     return false;
   }
+  if (item.type == frontend::query && statement && takes_no_time(*statement)) return had_turn_ = true;
   auto& executor = *options_.executor;
   if (goes_on()) {
     permit_ = executor.take_anyway(wishes.party, now_);
-  } else if (item.type == frontend::query && statement && takes_no_time(*statement)) {
-    return had_turn_ = true;
   } else if (const auto exceeded = executor.charge(*wishes.party, now_)) {
     refuse(exceeds(*exceeded), statement);
     return false;

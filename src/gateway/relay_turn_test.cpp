@@ -47,12 +47,43 @@ struct Asker {
   std::int64_t now = second;
 };
 
-TEST(RelayTurn, NothingIsSentBehindABatchThatIsNotAnswered) {
+TEST(RelayTurn, WhereNobodyWaitsMuchIsSentWithOneTurn) {
   Turns turns;
   Server server;
   Asker asker(turns);
   asker.relay.attach(server);
-  const std::string first = query("SELECT 1"), second_one = query("SELECT 2");
+  constexpr std::size_t many = 1000;
+  const std::string one = query("SELECT 1");
+  std::string all;
+  for (std::size_t at = 0; at < many; ++at) all += one;
+  const auto step = asker.says(all);
+  EXPECT_GT(step.used, one.size());
+  EXPECT_LT(step.used, all.size()) << "but not all";
+  EXPECT_EQ(step.next, Next::answer);
+  EXPECT_EQ(turns.running(), 1);
+  EXPECT_EQ(asker.relay.time_out(asker.now + 301 * second), Relay::Late::ends_session);
+}
+
+TEST(RelayTurn, WhereSomebodyWaitsNothingIsSentBehindABatchThatIsNotAnswered) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  asker.relay.attach(server);
+  asker.says(query("SELECT 0"));
+  const auto waits = turns.executor->wait({.party = turns.executor->party("eve", "")}, {}, 1);
+  EXPECT_EQ(asker.says(query("SELECT 1")).next, Next::answer);
+  asker.hears(columns() + complete("SELECT 0") + ready());
+  EXPECT_EQ(waits->state(), executor::WaitingQuery::State::let_in);
+  EXPECT_EQ(asker.says(query("SELECT 1")).next, Next::turn);
+  turns.executor->stop_waiting(*waits, 1);
+}
+
+TEST(RelayTurn, NothingIsSentBehindABatchWithALimit) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  asker.relay.attach(server);
+  const std::string first = query("/* millrace: timeout=1s */ SELECT 1"), second_one = query("SELECT 2");
   const std::string both = first + second_one;
   auto step = asker.says(both);
   EXPECT_EQ(step.used, first.size());
@@ -85,6 +116,20 @@ TEST(RelayTurn, WhatTakesNoTimeLetsNothingElseIn) {
     EXPECT_EQ(asker.says(query(std::string(sql) + "; SELECT 1")).next, Next::turn);
     EXPECT_EQ(asker.says(parse("", sql) + bind("") + execute() + sync()).next, Next::turn);
   }
+}
+
+TEST(RelayTurn, NorWhereItHasToHaveAServerConnectionFirst) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  turns.take();
+  const std::string free = query("SET statement_timeout = 0"), both = free + query("SELECT 1");
+  EXPECT_EQ(asker.says(both).next, Next::need_server);
+  asker.relay.attach(server);
+  const auto step = asker.says(both);
+  EXPECT_EQ(string_of(step.forward), free);
+  EXPECT_EQ(step.next, Next::answer);
+  EXPECT_EQ(turns.running(), 1);
 }
 
 TEST(RelayTurn, WhatEndsAPreparedTransactionWaitsForNobody) {

@@ -70,6 +70,10 @@ void Session::look_at_time() {
       return;
     case Relay::Late::too_late:
       return link_->connection()->close();
+    case Relay::Late::ends_session:
+      if (phase_ == Phase::ending) return link_->connection()->close();
+      if (!relay_->server_mid_message()) send_fatal(relay_->late_error());
+      return close_client();
     case Relay::Late::late:
       cancels_late_ = true;
       asio::co_spawn(core_.io, cancel_late(shared_from_this()), asio::detached);

@@ -379,6 +379,10 @@ def test_a_query_timeout_holds_for_who_says_nothing(postgres: PostgreSQL, pool_m
         assert "QUERY_TIMEOUT_SECONDS" in error_of(late)["M"]
         assert client.ask(query("DO $$ BEGIN PERFORM pg_sleep(2.5); END $$"))[0].kind == "C"
         assert client.one("/* millrace: timeout=60 */ SELECT 'x' FROM pg_sleep(1.7)") == "x"
+        client.send(query("SELECT pg_sleep(600)"), query("SELECT 'which a cancel might hit'"))
+        (end,) = (one for one in client.until_closed() if one.kind == "E")
+        assert (end.fields["S"], end.sqlstate) == ("FATAL", "57014")
+        eventually(lambda: server.metric("queries_running") == 0)
 
 
 def test_without_a_queue_more_are_refused(postgres: PostgreSQL, pool_mode: str) -> None:
