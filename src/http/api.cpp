@@ -53,7 +53,9 @@ asio::awaitable<OptimizationStatus> status(Sources sources, Principal principal)
 asio::awaitable<OptimizationHealth> health(Sources sources) {
   const Result<> postgresql = co_await sources.probe_postgresql();
   const Result<> cache = sources.cache ? Result<>() : fail("ENABLE_MULTI_LEVEL_CACHING is off");
-  co_return optimization_health(postgresql, cache, health_of_streams(sources), std::chrono::system_clock::now());
+  const Result<> executor = sources.executor ? Result<>() : fail("ENABLE_ADAPTIVE_EXECUTOR is off");
+  co_return optimization_health(postgresql, cache, executor, health_of_streams(sources),
+                                std::chrono::system_clock::now());
 }
 
 }  // namespace

@@ -225,9 +225,18 @@ TEST(Api, HealthIsDegradedWhileQueriesAreAnswered) {
     EXPECT_EQ(health.at("services").at("performance_monitor").at("status").as_string(), "healthy");
     EXPECT_EQ(health.at("services").at("cache_manager").at("status").as_string(), "unavailable");
     EXPECT_EQ(health.at("services").at("cache_manager").at("reason").as_string(), "ENABLE_MULTI_LEVEL_CACHING is off");
+    EXPECT_EQ(health.at("services").at("query_executor").at("reason").as_string(), "ENABLE_ADAPTIVE_EXECUTOR is off");
     EXPECT_EQ(health.at("warnings").as_array().size(), 3);
     EXPECT_TRUE(health.at("checked_at").is_string());
   }
+  const auto with_turns =
+      api({.version = "1",
+           .monitor = monitor(),
+           .probe_postgresql = reachable,
+           .executor = std::make_shared<executor::AdaptiveQueryExecutor>(executor::AdaptiveQueryExecutor::Limits())});
+  const json::value health = json::parse(ask(*with_turns, "GET", "/health").body);
+  EXPECT_EQ(health.at("health_score").to_number<double>(), 84);
+  EXPECT_TRUE(health.at("services").at("query_executor").at("available").as_bool());
 }
 
 TEST(Api, HealthIsUnhealthyWithoutPostgresql) {
@@ -243,7 +252,7 @@ TEST(Api, DocumentDescribesEveryOperation) {
   EXPECT_EQ(document.at("openapi").as_string(), "3.1.0");
   EXPECT_EQ(document.at("info").at("version").as_string(), "1.2.3");
   const json::object& paths = document.at("paths").as_object();
-  EXPECT_EQ(paths.size(), 28);
+  EXPECT_EQ(paths.size(), 31);
   std::set<std::string> ids;
   for (const auto& [path, methods] : paths) {
     for (const auto& [method, operation] : methods.as_object()) {

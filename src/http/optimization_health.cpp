@@ -21,15 +21,14 @@ OverallStatus overall(double score) {
 
 }  // namespace
 
-OptimizationHealth optimization_health(const Result<>& postgresql, const Result<>& cache, const Result<>& integration,
-                                       Timestamp now) {
-  const std::string absent = "not in this version";
+OptimizationHealth optimization_health(const Result<>& postgresql, const Result<>& cache, const Result<>& executor,
+                                       const Result<>& integration, Timestamp now) {
   OptimizationHealth health{
       .services = {.postgresql = postgresql ? available() : unavailable(postgresql.error().message),
                    .optimization_engine = available(),
                    .cache_manager = cache ? available() : unavailable(cache.error().message),
                    .performance_monitor = available(),
-                   .query_executor = unavailable(absent),
+                   .query_executor = executor ? available() : unavailable(executor.error().message),
                    .cache_integration = integration ? available() : unavailable(integration.error().message)},
       .checked_at = now,
       .warnings = {}};

@@ -48,9 +48,9 @@ struct OptimizationHealth {
 };
 BOOST_DESCRIBE_STRUCT(OptimizationHealth, (), (overall_status, health_score, services, checked_at, warnings))
 
-/// `postgresql` is what a probe of the server found just now; `cache` and `integration` (the
+/// `postgresql` is what a probe of the server found just now; `cache`, `executor` and `integration` (the
 /// change streams) are why there is none, if there is none.
-OptimizationHealth optimization_health(const Result<>& postgresql, const Result<>& cache, const Result<>& integration,
-                                       Timestamp now);
+OptimizationHealth optimization_health(const Result<>& postgresql, const Result<>& cache, const Result<>& executor,
+                                       const Result<>& integration, Timestamp now);
 
 }  // namespace millrace::http
