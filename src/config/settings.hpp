@@ -134,7 +134,7 @@ struct Settings {
   std::string data_dir = {};
 
   // Adaptive query executor
-  bool enable_adaptive_executor = true;
+  bool enable_adaptive_executor = false;
   int max_concurrent_queries = 100;
   std::chrono::seconds query_timeout_seconds{300};
   int memory_limit_per_query_mb = 1024;

@@ -300,7 +300,8 @@ std::vector<Group> groups() {
        {
            {"ENABLE_ADAPTIVE_EXECUTOR", Switch{&Settings::enable_adaptive_executor}, restart,
             "Let queries take turns in front of PostgreSQL, by priority and within limits; without it the other "
-            "settings of this part, and the quotas', have no effect."},
+            "settings of this part, and the quotas', have no effect. Off by default as long as docs/execution.md lists "
+            "what isn't right yet."},
            {"MAX_CONCURRENT_QUERIES", Count{&Settings::max_concurrent_queries, 1, 100000}, reload,
             "How many queries, and transactions, may run in PostgreSQL at a time: see docs/execution.md. Answers from "
             "memory don't count."},

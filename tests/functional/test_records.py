@@ -37,8 +37,16 @@ def test_ended_with_its_server_process(postgres: PostgreSQL, millrace: Millrace,
     assert errors(millrace, "57") == failed + 1
 
 
+@pytest.fixture(scope="module")
+def with_turns(postgres: PostgreSQL) -> Iterator[Millrace]:
+    """Whoever asks waits for a turn before a server connection."""
+    with Millrace(postgres, {**SETTINGS, "ENABLE_ADAPTIVE_EXECUTOR": "true"}) as server:
+        yield server
+
+
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
-def test_ended_before_its_turn(postgres: PostgreSQL, millrace: Millrace, asked: list[bytes]) -> None:
+def test_ended_before_its_turn(postgres: PostgreSQL, with_turns: Millrace, asked: list[bytes]) -> None:
+    millrace = with_turns
     with connect(millrace) as holds, connect(millrace) as client:
         holds.send(query("SELECT pg_sleep(60)"))
         eventually(lambda: runs(postgres), what="the query to run")
@@ -51,16 +59,8 @@ def test_ended_before_its_turn(postgres: PostgreSQL, millrace: Millrace, asked: 
     eventually(lambda: not runs(postgres), what="the query to end")
 
 
-@pytest.fixture(scope="module")
-def without_turns(postgres: PostgreSQL) -> Iterator[Millrace]:
-    """Whoever asks waits for a server connection at once."""
-    with Millrace(postgres, {**SETTINGS, "ENABLE_ADAPTIVE_EXECUTOR": "false"}) as server:
-        yield server
-
-
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
-def test_ended_in_the_queue(without_turns: Millrace, asked: list[bytes]) -> None:
-    millrace = without_turns
+def test_ended_in_the_queue(millrace: Millrace, asked: list[bytes]) -> None:
     with connect(millrace) as holds, connect(millrace) as client:
         holds.ask(query("BEGIN; SELECT 1"))
         queries, selects = millrace.metric("queries_total"), millrace.metric("queries_total", kind="select")
