@@ -70,15 +70,13 @@ void ConcurrencyLimit::move(int steps) {
 }
 
 void ConcurrencyLimit::end(const Window& window) {
-  if (!window.saturated) {
+  // Where all fails, it does so no quicker with more, and nothing can be told of what else would get done.
+  const bool all_fails = window.ended == 0 && window.in_vain > 0;
+  if (!window.saturated || all_fails) {
     tries_ = Tries::nothing;
     windows_ = 0;
   } else if (std::exchange(settles_, false) && window.ended > 0) {
     // With another limit there is at first more begun than ended, or less.
-  } else if (window.ended == 0 && window.in_vain > 0) {
-    // All fails, which is no quicker with more, and nothing can be told of what else would get done.
-    tries_ = Tries::nothing;
-    windows_ = 0;
   } else if (window.ended == 0) {
     // Whatever runs waits for something else, such as a lock that a query in the queue would give back.
     constexpr int twice_as_many = 3;
