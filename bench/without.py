@@ -28,8 +28,8 @@ OMISSIONS = {
     # What was told of a table and isn't visible yet keeps nobody from keeping what is read meanwhile.
     "fill_safety": Omission(
         "pipeline/pipeline.cpp",
-        '    if (!is_visible(scope, judgement.read.reads)) return refuse("not_visible");\n',
-        "    (void)is_visible(scope, judgement.read.reads);\n",
+        '    if (!is_visible(scope, judgement.read.reads, seen, columns)) return refuse("not_visible");\n',
+        "    (void)is_visible(scope, judgement.read.reads, seen, columns);\n",
         ("bounded", "session", "read_after_write", "strong"), ("commits_are_hidden",),
     ),
     # What a session writes makes nothing stale, and nothing of it is remembered.
