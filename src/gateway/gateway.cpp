@@ -267,6 +267,7 @@ void Gateway::stop() {
       for (Session* session : sessions) session->shut_down(true);
     });
   }
+  shared_->pools.retire();
 }
 
 /// Where the server doesn't answer, the end isn't waited for any longer.

@@ -5,7 +5,9 @@
 // Prints the port, and for each line that it reads what the ledger holds, as a JSON object a line:
 //   {"rewrites": [{"query": ..., "state": ..., "reason": ..., "rewritten": ..., "uses": ...}],
 //    "uses": ..., "guards_failed": ..., "proofs": ..., "mismatches": ...}
+#include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
+#include <chrono>
 #include <iostream>
 #include <limits>
 #include <thread>
@@ -31,6 +33,8 @@ constexpr pipeline::RewriteLimits no_limits{.least_ns = 0,
                                             .rest = 0,
                                             .pause_ns = 10'000'000,
                                             .try_again_by_catalogs_ns = 0};
+
+constexpr std::chrono::milliseconds time_for_goodbyes{500};
 
 json::object ledger(const pipeline::Rewrites& rewrites) {
   json::array all;
@@ -73,8 +77,15 @@ int main() {
   std::cout << gateway->port() << std::endl;
   for (std::string line; std::getline(std::cin, line);)
     std::cout << json::serialize(ledger(*gateway->rewrites())) << std::endl;
-  gateway->stop();
-  asio::post(io, [&io] { io.stop(); });
+  // As the program does: what is under way ends, and those who are told of the end have time to hear it.
+  asio::steady_timer goodbyes(io);
+  gateway->drain([&] {
+    asio::post(io, [&] {
+      gateway->stop();
+      goodbyes.expires_after(time_for_goodbyes);
+      goodbyes.async_wait([&io](const boost::system::error_code&) { io.stop(); });
+    });
+  });
   core.join();
   return 0;
 }
