@@ -82,7 +82,8 @@ async def test_what_it_shows_and_does(millrace: Millrace, page: Page) -> None:
     assert await page.ask("location.hash") == f"#statement/{identity}"
     await page.press("Escape")
     await page.until(f"!{DETAIL}", "end of the detail")
-    assert await page.ask(f"document.activeElement === {shelves}") and await page.ask("location.hash") == ""
+    await page.until("location.hash === ''", "address of the whole")
+    assert await page.ask(f"document.activeElement === {shelves}")
 
     # The alert that all this has raised.
     await page.until("document.querySelector('.firing')", "alert")
