@@ -28,7 +28,9 @@ namespace frontend = pgwire::frontend;
 namespace backend_type = pgwire::backend;
 
 constexpr milliseconds patience{5000};
-constexpr int rounds = 3;
+constexpr std::size_t rounds = 3;
+/// What doesn't seem to be quicker may have been held up by what else the machine does.
+constexpr std::size_t most_rounds = 8;
 /// DDL waits for what reads its tables, and who reads them waits behind that: each round is a transaction of its own,
 /// and all of them have so long.
 constexpr milliseconds longest_proof{10000}, shortest_limit{2000};
@@ -196,7 +198,8 @@ class Trial {
   asio::awaitable<RewriteOutcome> compare() {
     RewriteOutcome so_far = outcome(RewriteState::active, "");
     const auto until = Clock::now() + longest_proof;
-    for (std::size_t round = 0; round < rounds && so_far.state == RewriteState::active; ++round) {
+    for (std::size_t round = 0; round < (saves_enough(so_far) ? rounds : most_rounds); ++round) {
+      if (so_far.state != RewriteState::active) break;
       const auto left = std::chrono::duration_cast<milliseconds>(until - Clock::now());
       if (round > 0 && left < milliseconds(static_cast<std::int64_t>(2 * (so_far.before_ms + so_far.after_ms)))) break;
       const auto begun = co_await server_.query("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", {}, patience);
@@ -205,8 +208,7 @@ class Trial {
       const auto ended = co_await server_.query("ROLLBACK", {}, patience);
       if (!ended && so_far.state == RewriteState::active) co_return not_tried(ended.error());
     }
-    if (so_far.state == RewriteState::active && (so_far.after_ms > limits_.most_share_of_time * so_far.before_ms ||
-                                                 so_far.before_ms - so_far.after_ms < limits_.least_ms_saved)) {
+    if (so_far.state == RewriteState::active && !saves_enough(so_far)) {
       so_far.state = RewriteState::rejected;
       so_far.reason = "it doesn't save enough time";
     }
@@ -214,6 +216,10 @@ class Trial {
   }
 
  private:
+  bool saves_enough(const RewriteOutcome& ran) const {
+    return ran.after_ms <= limits_.most_share_of_time * ran.before_ms &&
+           ran.before_ms - ran.after_ms >= limits_.least_ms_saved;
+  }
   std::string_view name_of(bool after) const { return after ? after_name : before_name; }
   const std::string& text_of(bool after) const { return after ? said_.text : task_.query; }
   std::string_view sample(std::size_t round) const {

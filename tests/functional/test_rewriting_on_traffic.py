@@ -20,7 +20,7 @@ from harness import Millrace, PostgreSQL
 POSTGRESQL = {"log_statement": "all", "max_connections": 50, "work_mem": "64kB"}
 SCHEMA = (
     "CREATE TABLE users (id int PRIMARY KEY, email text NOT NULL UNIQUE, created_at timestamp NOT NULL, note text);"
-    "INSERT INTO users SELECT i, 'u' || i, timestamp '2024-01-01' + i * interval '20 seconds', repeat('x', 40)"
+    "INSERT INTO users SELECT i, 'u' || i, timestamp '2024-01-01' + i * interval '5 minutes', repeat('x', 40)"
     " FROM generate_series(1, 150000) i;"
     "CREATE INDEX ON users (created_at);"
     "CREATE TABLE visits (id int PRIMARY KEY, user_id int NOT NULL REFERENCES users, page text);"
