@@ -278,6 +278,7 @@ class Relay {
   bool follows_a_batch() const;
   bool must_be_answered_before() const;
   bool follows_a_limited_one(char type) const;
+  void set_limit(Reply& reply, const TimeLimit& limit);
   void end_turn();
   void take_turn_again();
   Error why_not_let_in(Waited how, const executor::WaitingQuery& turn, std::int64_t waited) const;
@@ -398,9 +399,11 @@ class Relay {
   std::shared_ptr<executor::Party> lent_;          ///< whose turn it is that was given to others; null: none was
   bool may_hold_locks_ = false;                    ///< that outlive transactions
   std::uint64_t flushed_to_ = 0;                   ///< a Reply's number: a Flush of ours was behind it
+  std::uint64_t last_limited_ = 0;                 ///< likewise: its client has limited it
   std::shared_ptr<executor::WaitingQuery> turn_;   ///< of the message at hand
   std::int64_t asked_at_ = 0;                      ///< likewise: when it first asked for one; 0: it hasn't
   bool had_turn_ = false;                          ///< likewise: it isn't to wait for another
+  bool is_charged_ = false;                        ///< likewise: to its quotas
   StatementPtr asked_for_turn_;                    ///< likewise; null: not known
   Wishes wanted_;                                  ///< likewise
   TimeLimit wanted_limit_;                         ///< likewise

@@ -120,7 +120,7 @@ void Relay::on_way() {
   elsewhere_ = {};
   unused_ = {};
   asked_at_ = 0;
-  had_turn_ = false;
+  had_turn_ = is_charged_ = false;
   if (guarded_.looked) guarded_ = {};
 }
 
@@ -325,7 +325,7 @@ bool Relay::on_query(const Item& item) {
   reply.exchange.statement = statement;
   if (pipeline_.records() || pipeline_.rewrites() != nullptr)
     reply.asked = text_of(item).substr(0, sql::Statement::most_text);
-  reply.limit = limit_of(text_of(item), statement);
+  set_limit(reply, limit_of(text_of(item), statement));
   hold_unused(reply);
   if (may_be_kept) {
     begin_fill(reply.exchange, {.kind = pipeline::Question::Kind::query, .text = text_of(item), .parameters = {}},
@@ -594,7 +594,7 @@ bool Relay::on_execute(const Item& item) {
   }
   Reply& reply = replies_.owe(Kind::execute, now_);
   reply.exchange.statement = statement;
-  reply.limit = statement_of_unnamed ? bound_limit_ : limit_of("", statement);
+  set_limit(reply, statement_of_unnamed ? bound_limit_ : limit_of("", statement));
   hold_unused(reply);
   reply.exchange.cache = use;
   reply.exchange.fill = std::move(fill);

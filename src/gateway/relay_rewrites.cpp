@@ -96,7 +96,7 @@ Relay::Rewriting Relay::rewrite(const Question& question, const StatementPtr& st
   writer_.ask_guard(guarded_.rewrite->guard_parameters);
   for (Reply& reply : replies_.all().subspan(sent)) {
     reply.purpose = Reply::Purpose::guard;
-    reply.limit = limit;
+    set_limit(reply, limit);
     if (!guarded_.in_transaction) reply.shown = Reply::Shown::nothing;
   }
   replies_.unsynced = true;
@@ -194,7 +194,7 @@ void Relay::execute_guarded_query(const StatementPtr& statement, std::string_vie
   reply.exchange.statement = statement;
   reply.exchange.started = guarded_.since;
   reply.exchange.rewrite = guarded_.rewrite;
-  reply.limit = limit_of(text, statement);
+  set_limit(reply, limit_of(text, statement));
   reply.exchange.cache = guarded_.exchange.cache;
   reply.exchange.fill = std::move(guarded_.exchange.fill);
   if (reply.exchange.fill) pipeline_.lead_flight(*reply.exchange.fill);

@@ -158,11 +158,15 @@ bool Relay::must_be_answered_before() const {
                              [](const Reply& reply) { return reply.limit.by != TimeLimit::By::setting; });
 }
 
+void Relay::set_limit(Reply& reply, const TimeLimit& limit) {
+  reply.limit = limit;
+  if (limit.by == TimeLimit::By::client) last_limited_ = reply.number;
+}
+
 /// Likewise in a batch: a statement that its client has limited is to be told from what follows it.
 bool Relay::follows_a_limited_one(char type) const {
-  if (!wishes_ || !asks_for_work(type) || replies_.copy_in || replies_.skipping) return false;
-  return std::ranges::any_of(replies_.all(),
-                             [](const Reply& reply) { return reply.limit.by == TimeLimit::By::client; });
+  if (!wishes_ || !asks_for_work(type) || replies_.copy_in || replies_.skipping || replies_.empty()) return false;
+  return last_limited_ != 0 && replies_.all().front().number <= last_limited_;
 }
 
 /// False: the message at hand isn't sent now: `stop_` or `refusal_` says why.
@@ -181,7 +185,7 @@ bool Relay::has_turn(const Item& item) {
   if (had_turn_ && wanted_limit_.ns != 0 && now_ - asked_at_ >= wanted_limit_.ns) {
     Error error = timed_out(wanted_limit_);
     error.hint = "All of that it waited for its turn and a server connection.";
-    options_.executor->take_back(*wishes.party);
+    if (is_charged_) options_.executor->take_back(*wishes.party);
     refuse(std::move(error), statement);
     return false;
   }
@@ -193,6 +197,7 @@ bool Relay::has_turn(const Item& item) {
     refuse(exceeds(*exceeded), statement);
     return false;
   } else {
+    is_charged_ = true;
     permit_ =
         may_hold_locks(statement) ? executor.take_anyway(wishes.party, now_) : executor.try_take(wishes.party, now_);
   }
@@ -237,7 +242,7 @@ void Relay::note_wishes(const sql::Statement& statement) {
   auto next = here_ ? *here_ : backend::Settings{};
   for (const auto& change : statement.changes) {
     const bool all = change.what == What::reset_all || change.what == What::discard_all;
-    const bool one = (change.what == What::set || change.what == What::reset) && change.name.starts_with("millrace.");
+    const bool one = (change.what == What::set || change.what == What::reset) && is_wish(change.name);
     if (!all && !one) continue;
     std::erase_if(next, [&](const auto& kept) { return all || kept.name == change.name; });
     if (change.what == What::set) next.push_back({change.name, change.text});

@@ -1,4 +1,5 @@
 // The relay lets in what has its turn, and nothing else; what isn't let in is answered as PostgreSQL would.
+#include "base/clock.hpp"
 #include "gateway/relay_test.hpp"
 
 namespace millrace::gateway {
@@ -186,6 +187,37 @@ TEST(RelayTurn, WhatWaitedTooLongForAServerConnectionIsRefused) {
   EXPECT_NE(string_of(step.answer).find("57014"), std::string::npos);
   EXPECT_TRUE(string_of(step.answer).ends_with(ready('I')));
   EXPECT_EQ(asker.says(query("SELECT 1")).next, Next::need_server);
+}
+
+TEST(RelayTurn, AQuotaIsNotGivenBackByWhatItWasNotTakenFor) {
+  Turns turns;
+  turns.executor->quotas().set_defaults(true, {});
+  Server server;
+  Asker asker(turns);
+  const auto used = [&] {
+    return turns.executor->party("u1", "")->user_account()->used(executor::Window::hour, now_ns()).queries;
+  };
+  asker.now = now_ns();
+  asker.relay.attach(server);
+  asker.asks("/* millrace: user_id=u1 */ SELECT 1", "SELECT 1");
+  asker.relay.detach();
+  EXPECT_EQ(used(), 1);
+  // Waits for a server connection until its time is over: once what needs no turn, and then what does.
+  for (const std::string_view sql : {"SET application_name = 'x'", "SELECT 2"}) {
+    const std::string work = query("/* millrace: user_id=u1, timeout=50ms */ " + std::string(sql));
+    EXPECT_EQ(asker.says(work).next, Next::need_server);
+    asker.relay.give_turn_back(asker.now);
+    asker.now += second;
+    EXPECT_NE(string_of(asker.says(work).answer).find("57014"), std::string::npos);
+    EXPECT_EQ(used(), 1) << sql;
+  }
+}
+
+TEST(SessionWishes, AreFourSettings) {
+  for (const std::string_view name : {"priority", "timeout", "user_id", "project_id"})
+    EXPECT_TRUE(is_wish("millrace." + std::string(name)));
+  for (const std::string_view name : {"millrace.", "millrace.other", "millrace.user_id2", "priority", "other.priority"})
+    EXPECT_FALSE(is_wish(name)) << name << " is kept for nothing";
 }
 
 TEST(RelayTurn, ATurnIsLentWhileTheClientIsWaitedFor) {

@@ -12,6 +12,7 @@ namespace millrace::gateway {
 namespace {
 
 constexpr std::string_view prefix = "millrace.";
+constexpr std::array<std::string_view, 4> wish_names = {"priority", "timeout", "user_id", "project_id"};
 /// Of a user's or project's name.
 constexpr std::size_t longest_name = 128;
 
@@ -23,6 +24,10 @@ std::string_view value_of(const sql::SessionChange& change) {
 }
 
 }  // namespace
+
+bool is_wish(std::string_view name) {
+  return name.starts_with(prefix) && std::ranges::find(wish_names, name.substr(prefix.size())) != wish_names.end();
+}
 
 std::optional<std::chrono::milliseconds> parse_timeout(std::string_view text) {
   struct Unit {
@@ -79,7 +84,7 @@ void SessionWishes::make(const backend::Settings* settings) {
   }
   if (settings != nullptr) {
     for (const auto& change : *settings) {
-      if (!change.name.starts_with(prefix)) continue;
+      if (!is_wish(change.name)) continue;
       const auto statement = sql::parse(change.text);
       if (statement->changes.size() != 1) continue;
       take(known_, said_, std::string_view(change.name).substr(prefix.size()), value_of(statement->changes.front()));

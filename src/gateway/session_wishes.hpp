@@ -18,6 +18,9 @@ struct Wishes {
   std::chrono::milliseconds timeout{0};    ///< from when they come to their ends; 0: it says nothing
 };
 
+/// Whether a setting of this name, "millrace.priority" say, is one.
+bool is_wish(std::string_view name);
+
 /// "30" (seconds), "250ms", "1.5s", "2min", "1h"; from 1 ms to a week. Null: it is none of them, or out of this.
 std::optional<std::chrono::milliseconds> parse_timeout(std::string_view text);
 
