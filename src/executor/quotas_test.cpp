@@ -81,6 +81,19 @@ TEST(AdaptiveQueryExecutor, AQuotaOfAUserHoldsInAllProjects) {
   }
 }
 
+TEST(AdaptiveQueryExecutor, AUsersQuotaHoldsNobodyElseOfAProjectBack) {
+  AdaptiveQueryExecutor executor({.most = 10, .finds_best = false, .wait = {}});
+  executor.quotas().set_defaults(true, {.max_concurrent_queries = 1});
+  const auto ada = executor.party("ada", "p"), bob = executor.party("bob", "p");
+  const auto running = executor.try_take(ada, 1);
+  const auto waits = executor.wait({.party = ada}, {}, 2);
+  EXPECT_EQ(waits->state(), WaitingQuery::State::waits);
+  const auto other = executor.wait({.party = bob}, {}, 3);
+  EXPECT_EQ(other->state(), WaitingQuery::State::let_in);
+  executor.stop_waiting(*other, 4);
+  executor.stop_waiting(*waits, 4);
+}
+
 TEST(AdaptiveQueryExecutor, AProjectsQuotaHoldsItsUsersBack) {
   AdaptiveQueryExecutor executor({.most = 10, .finds_best = false, .wait = {}});
   executor.quotas().set_defaults(true, {});

@@ -70,6 +70,7 @@ void WaitingQueue::put(std::shared_ptr<WaitingQuery> query, std::size_t level, s
   Party& party = *query->wanted().party;
   const auto came = query->number_;
   to.groups.of(party.group(), came).of(party.user(), came).insert(std::move(query));
+  to.groups.has_less(party.group());  // it may have been left out for its other users' quotas
 }
 
 /// Out of its level.
