@@ -245,6 +245,12 @@ void AdaptiveQueryExecutor::tick(std::int64_t now) {
   wake(woken);
 }
 
+std::optional<std::size_t> AdaptiveQueryExecutor::position(const WaitingQuery& query) const {
+  const std::scoped_lock lock(mutex_);
+  if (query.state() != WaitingQuery::State::waits) return std::nullopt;
+  return queue_.position(query);
+}
+
 AdaptiveQueryExecutor::Figures AdaptiveQueryExecutor::figures(std::int64_t now) const {
   const std::scoped_lock lock(mutex_);
   Figures figures = counted_;

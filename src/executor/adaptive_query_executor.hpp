@@ -92,6 +92,8 @@ class AdaptiveQueryExecutor {
   Permit take(WaitingQuery& query, std::int64_t now);
   /// Its owner doesn't want it any more, whatever has become of it.
   void stop_waiting(WaitingQuery& query, std::int64_t now);
+  /// See WaitingQueue::position; null: it doesn't wait any more.
+  std::optional<std::size_t> position(const WaitingQuery& query) const;
   /// Once in a while: for what has to go on where nothing ends.
   void tick(std::int64_t now);
 

@@ -32,6 +32,15 @@ std::array<std::size_t, priority_names.size()> WaitingQueue::sizes() const {
   return sizes;
 }
 
+std::size_t WaitingQueue::position(const WaitingQuery& query) const {
+  std::size_t before = 0;
+  for (std::size_t level = query.level_ + 1; level < levels_.size(); ++level) {
+    before += levels_.at(level).in_order.size();
+  }
+  const auto& beside = levels_.at(query.level_).in_order;
+  return before + static_cast<std::size_t>(std::distance(beside.begin(), std::ranges::find(beside, &query))) + 1;
+}
+
 void WaitingQueue::add(std::shared_ptr<WaitingQuery> query, std::int64_t now) {
   query->turn_ = turn_of(*query);
   query->number_ = next_number_++;

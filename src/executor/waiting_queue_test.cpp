@@ -37,6 +37,20 @@ TEST(WaitingQueue, HigherPrioritiesComeFirst) {
   EXPECT_EQ(queue.queue.take(6), nullptr);
 }
 
+TEST(WaitingQueue, WhereOneStands) {
+  Queue queue;
+  const auto low = queue.add("ada", Priority::low, 1);
+  const auto normal = queue.add("ada", Priority::normal, 2);
+  const auto later = queue.add("bob", Priority::normal, 3);
+  const auto high = queue.add("ada", Priority::high, 4);
+  EXPECT_EQ(queue.queue.position(*high), 1);
+  EXPECT_EQ(queue.queue.position(*normal), 2);
+  EXPECT_EQ(queue.queue.position(*later), 3);
+  EXPECT_EQ(queue.queue.position(*low), 4);
+  EXPECT_EQ(queue.queue.take(5), high);
+  EXPECT_EQ(queue.queue.position(*low), 3);
+}
+
 TEST(WaitingQueue, OneThatHasWaitedRises) {
   Queue queue;
   const auto low = queue.add("ada", Priority::low, 0);

@@ -11,6 +11,7 @@
 #include "gateway/core.hpp"
 #include "gateway/own_query.hpp"
 #include "gateway/rewrite_prover.hpp"
+#include "gateway/run_job.hpp"
 #include "gateway/server_address.hpp"
 #include "gateway/session.hpp"
 #include "gateway/what_if.hpp"
@@ -55,6 +56,9 @@ void tell_executor(Shared& shared) {
   if (executor.quotas().set_defaults(settings->enable_resource_quotas, usual_quota(*settings)))
     executor.follow_quotas(now_ns());
 }
+
+/// Each takes a connection of the pool of DATABASE_URL's user, for long: most are left to clients.
+std::size_t jobs_at_once(const config::Settings& settings) { return std::max<std::size_t>(1, settings.pool_size / 4); }
 
 Result<std::shared_ptr<const Rules>> rules_of(std::shared_ptr<const config::Settings> settings) {
   auto rules = std::make_shared<Rules>();
@@ -136,6 +140,11 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
     made->cores_.push_back(std::make_unique<Core>(*cores[index], *made->shared_, index, monitor, parse_limits));
     made->cores_.back()->pipeline.set_slow_threshold(settings->slow_query_threshold_ms);
   }
+  made->jobs_ = std::make_shared<executor::QueryJobs>(
+      executor::QueryJobs::Limits(), [gateway = made.get()](std::shared_ptr<executor::QueryJob> job) {
+        start_job(*gateway->cores_[gateway->next_core_++ % gateway->cores_.size()], std::move(job));
+      });
+  made->jobs_->set_most_at_once(jobs_at_once(*settings));
   const auto on_stream = [gateway = made.get()](asio::io_context& io, net::Stream stream) {
     for (const auto& core : gateway->cores_) {
       if (&core->io == &io) return Session::start(*core, std::move(stream));
@@ -193,6 +202,7 @@ void Gateway::tick(Core& core) {
     shared_->pools.sweep();
     tell_executor(*shared_);
     shared_->executor->tick(now_ns());
+    jobs_->tick(now_ns());
     if (catalogs_) catalogs_->tick(core.coarse_now);
     if (save_rewrites_ && shared_->rewrites.take_changed())
       asio::post(shared_->workers, [this] { save_rewrites_(shared_->rewrites.report()); });
@@ -204,7 +214,7 @@ void Gateway::tick(Core& core) {
     counters.servers_closed.set(counts.closed);
     counters.servers_moved.set(counts.moved);
     counters.servers_failed.set(counts.failed);
-    if (shared_->draining && shared_->clients == 0 && shared_->ending == 0 && drained_)
+    if (shared_->draining && shared_->clients == 0 && shared_->ending == 0 && jobs_->under_way() == 0 && drained_)
       end_streams(std::exchange(drained_, nullptr));
   }
   timers_[index]->expires_after(tick_interval);
@@ -225,6 +235,7 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
   };
   shared_->follow(std::move(*rules));
   shared_->pools.reconfigure(std::move(*address), way(*before) != way(*settings), limits_of(*settings));
+  jobs_->set_most_at_once(jobs_at_once(*settings));
   if (shared_->read_cache) {
     shared_->rewrites.turn(settings->enable_automatic_query_rewriting && settings->enable_traffic_rewriting);
     shared_->read_cache->set_ttl(settings->cache_default_ttl_seconds);
@@ -244,6 +255,7 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
 }
 
 void Gateway::drain(std::function<void()> done) {
+  jobs_->stop(now_ns());  // their results would go with the process
   for (const auto& listener : listeners_) listener->stop();
   asio::post(cores_.front()->io, [this, done = std::move(done)]() mutable {
     drained_ = std::move(done);
@@ -258,6 +270,7 @@ void Gateway::drain(std::function<void()> done) {
 }
 
 void Gateway::stop() {
+  jobs_->stop(now_ns());
   if (prover_) prover_->stop();
   if (catalogs_) catalogs_->stop();
   for (const auto& listener : listeners_) listener->stop();

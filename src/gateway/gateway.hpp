@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "cache/intelligent_cache_manager.hpp"
 #include "config/settings.hpp"
 #include "executor/adaptive_query_executor.hpp"
+#include "executor/query_jobs.hpp"
 #include "integration/stream_status.hpp"
 #include "monitor/query_performance_monitor.hpp"
 #include "net/listener.hpp"
@@ -59,6 +61,8 @@ class Gateway {
   /// As of the last reload.
   std::shared_ptr<const config::Settings> settings() const;
   std::shared_ptr<executor::AdaptiveQueryExecutor> executor() const;
+  /// Queries that run as DATABASE_URL's user, for whoever schedules them. `drain` and `stop` cancel them.
+  std::shared_ptr<executor::QueryJobs> jobs() const { return jobs_; }
   /// What decides which answers are kept; lives as long as this. Null: none are.
   pipeline::ReadCache* read_cache() const;
   /// What is rewritten on the wire, and on what evidence; lives as long as this. Null: nothing can be.
@@ -84,6 +88,8 @@ class Gateway {
   std::unique_ptr<RewriteProver> prover_;  ///< null: there is no cache
   std::function<void(const std::vector<pipeline::RewriteReport>&)> save_rewrites_;
   std::vector<std::unique_ptr<Core>> cores_;
+  std::shared_ptr<executor::QueryJobs> jobs_;
+  std::atomic<std::size_t> next_core_ = 0;  ///< that a job runs on
   std::vector<std::unique_ptr<net::Listener>> listeners_;
   std::vector<std::unique_ptr<asio::steady_timer>> timers_;
   std::function<void()> drained_;

@@ -133,6 +133,7 @@ QueryRun::QueryRun(Core& core, RunRequest request)
               .user = request_.user,
               .database = request_.database,
               .startup = startup_,
+              .wishes = request_.wishes,
               .executor = core.shared.rules.load()->settings->enable_adaptive_executor ? core.shared.executor : nullptr,
               .times = &core.times}),
       link_(core, relay_, pool_, startup_),
@@ -243,7 +244,8 @@ asio::awaitable<void> QueryRun::send() {
     answer_.read(step.answer);  // it may be refused
     if (!step.forward.empty()) {
       if (relay_.take_wants_no_idle_sessions()) core_.shared.pools.close_idle();
-      sent_ = true;
+      if (!std::exchange(sent_, true) && request_.on_begin)
+        request_.on_begin(core_.times.mean(statement_->fingerprint));
       if (!link_ || !link_.write(step.forward)) co_return;
       if (link_.has_unsent() && !co_await link_.flush()) co_return;
     }
@@ -289,7 +291,8 @@ asio::awaitable<bool> QueryRun::take_turn() {
         });
       },
       now_ns());
-  const auto limit = rules_->settings->pool_wait_timeout_seconds;
+  if (request_.on_wait) request_.on_wait(relay_.turn());
+  const auto limit = request_.wait_for_turn.value_or(rules_->settings->pool_wait_timeout_seconds);
   const auto until = Clock::now() + (limit.count() == 0 ? Clock::duration(for_ever) : limit);
   while (relay_.waits_for_turn() && !finished_ && Clock::now() < until) co_await progress_.wait(until - Clock::now());
   using Waited = Relay::Waited;

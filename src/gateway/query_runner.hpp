@@ -3,6 +3,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -33,6 +34,15 @@ struct RunRequest {
   /// From the call to the last row, waits included; then the statement is cancelled on the server, and has failed with
   /// 57014. Zero: no limit.
   std::chrono::milliseconds timeout{0};
+  /// `millrace.priority` and the like (`SessionWishes`); a comment in the text wins. Null: nothing is said.
+  std::shared_ptr<const backend::ParameterList> wishes = {};
+  /// For its turn, at most, within the timeout. Null: POOL_WAIT_TIMEOUT_SECONDS, where 0 is for ever.
+  std::optional<std::chrono::milliseconds> wait_for_turn = {};
+  /// On the core's thread: it has begun to wait for its turn. What is given knows whether it still does.
+  std::function<void(std::shared_ptr<const executor::WaitingQuery>)> on_wait = {};
+  /// On the core's thread, once: the server is asked. What is given is how long such statements take, in ns; 0: nobody
+  /// knows.
+  std::function<void(std::int64_t)> on_begin = {};
   /// Not null: its `give_up`, on the core's thread, ends the run in the same way.
   std::shared_ptr<backend::Pool::Patience> patience = {};
 };

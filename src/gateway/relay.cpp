@@ -32,7 +32,9 @@ Relay::Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options
       scope_(pipeline.cache(), options.database, options.user, options_.startup, options.level,
              options.rewriting && pipeline.rewrites() != nullptr),
       seen_(now_ns()) {
-  if (options_.executor != nullptr) wishes_.emplace(*options_.executor, options_.user, options_.startup);
+  if (options_.executor != nullptr) {
+    wishes_.emplace(*options_.executor, options_.user, options_.wishes ? options_.wishes : options_.startup);
+  }
 }
 
 Relay::~Relay() {

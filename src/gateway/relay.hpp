@@ -50,6 +50,8 @@ class Relay {
     std::string_view user, database;  ///< must outlive the relay
     /// What its server connections begin with.
     std::shared_ptr<const backend::ParameterList> startup = std::make_shared<const backend::ParameterList>();
+    /// What it says of how its queries are to run (`SessionWishes`); null: what `startup` says.
+    std::shared_ptr<const backend::ParameterList> wishes = {};
     std::optional<Consistency> level = {};  ///< of answers from memory, where the client doesn't say; null: none
     std::shared_ptr<executor::AdaptiveQueryExecutor> executor = {};  ///< null: nothing waits for a turn
     executor::TemplateTimes* times = nullptr;                        ///< its core's, if there is an executor
@@ -132,6 +134,8 @@ class Relay {
   /// For Next::turn: the message at hand is to wait for its turn. `then` is called once, on some thread and maybe at
   /// once.
   void wait_for_turn(std::function<void()> then, std::int64_t now);
+  /// Between `wait_for_turn` and `end_wait_for_turn`; else null.
+  const std::shared_ptr<executor::WaitingQuery>& turn() const { return turn_; }
   bool waits_for_turn() const { return turn_ && turn_->state() == executor::WaitingQuery::State::waits; }
   enum class Waited {
     ended,      ///< it is let in, or refused
