@@ -225,6 +225,8 @@ Result<> Service::start_http() {
       .probe_postgresql = [this] { return probe_postgresql(); },
       .cache = cache_,
       .executor = settings_->enable_adaptive_executor ? gateway_->executor() : nullptr,
+      .jobs = gateway_->jobs(),
+      .query_timeout = [gateway = gateway_.get()] { return gateway->settings()->query_timeout_seconds; },
       .pool_usage = [gateway = gateway_.get()] { return std::optional(gateway->pool_usage()); },
       .change_streams = [this] { return gateway_->change_streams(); },
       .reads = gateway_->read_cache(),

@@ -7,6 +7,7 @@
 #include "http/cache_api.hpp"
 #include "http/execution_api.hpp"
 #include "http/execution_metrics.hpp"
+#include "http/jobs_api.hpp"
 #include "http/live_api.hpp"
 #include "http/metrics.hpp"
 #include "http/optimization_health.hpp"
@@ -105,6 +106,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
   add_performance(
       table, sources.monitor, sources.watch, [sources] { return health(sources); }, sources.reports, sources.plans);
   add_execution(table, sources.executor, sources.monitor, sources.pool_usage);
+  add_jobs(table, sources.jobs, sources.executor, sources.query_timeout);
   add_live(table, sources.live);
   const auto analysts = std::make_shared<QueryAnalysts>(sources.reads, sources.default_asker, sources.plan);
   add_analysis(table, analysts);

@@ -9,6 +9,7 @@
 #include "base/result.hpp"
 #include "cache/intelligent_cache_manager.hpp"
 #include "executor/adaptive_query_executor.hpp"
+#include "executor/query_jobs.hpp"
 #include "http/api_keys.hpp"
 #include "http/asked_query.hpp"
 #include "http/live_updates.hpp"
@@ -37,6 +38,9 @@ struct Sources {
 
   std::shared_ptr<cache::IntelligentCacheManager> cache = {};      ///< null: caching is off
   std::shared_ptr<executor::AdaptiveQueryExecutor> executor = {};  ///< null: nothing waits for a turn
+  std::shared_ptr<executor::QueryJobs> jobs = {};                  ///< null: nobody runs any
+  /// QUERY_TIMEOUT_SECONDS. Thread-safe.
+  std::function<std::chrono::seconds()> query_timeout = [] { return std::chrono::seconds(0); };
   /// Of all server connections that there may be, how many are used, 0 to 100. Thread-safe.
   std::function<std::optional<double>()> pool_usage = [] { return std::optional<double>(); };
   /// How it is with the change streams: one a database whose answers are kept. Thread-safe.

@@ -57,6 +57,17 @@ std::shared_ptr<cache::IntelligentCacheManager> cache_with_entries() {
   return cache;
 }
 
+/// Of which each is done at once, with one row.
+std::shared_ptr<executor::QueryJobs> quick_jobs() {
+  return std::make_shared<executor::QueryJobs>(executor::QueryJobs::Limits(),
+                                               [](const std::shared_ptr<executor::QueryJob>& job) {
+                                                 job->runs(0, now_ns());
+                                                 job->has_columns({{.name = "one", .type_oid = 23}});
+                                                 job->add(std::vector<executor::KeptRows::Value>{"1"});
+                                                 job->end("SELECT 1", now_ns());
+                                               });
+}
+
 }  // namespace
 
 int main() {
@@ -68,6 +79,7 @@ int main() {
        .probe_postgresql = reachable,
        .cache = cache_with_entries(),
        .executor = std::make_shared<executor::AdaptiveQueryExecutor>(executor::AdaptiveQueryExecutor::Limits()),
+       .jobs = quick_jobs(),
        .watch = watch_with_alerts(monitor),
        .reports = std::make_shared<pipeline::ReportedQueries>(monitor_with_a_past(), 0, std::chrono::seconds(1)),
        .plans = std::make_shared<TemplatePlans>(),

@@ -85,6 +85,7 @@ class ApiTable {
   }
 
   void describe_input(std::type_identity<Principal>, Operation&) {}
+  void describe_input(std::type_identity<Accept>, Operation&) {}
   void describe_input(std::type_identity<BodyReader&>, Operation& operation);
 
   template <typename T>

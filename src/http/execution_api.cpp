@@ -59,8 +59,10 @@ ExecutionMetrics metrics_of(Execution& execution) {
   return metrics;
 }
 
+Response no_executor() { return problem(503, "there is no executor: ENABLE_ADAPTIVE_EXECUTOR is off"); }
+
 asio::awaitable<Reply<ExecutionMetrics>> metrics(Shared shared) {
-  if (!shared->executor) co_return problem(503, "there is no executor");
+  if (!shared->executor) co_return no_executor();
   auto answer = co_await shared->worker.run([&] { return metrics_of(*shared); });
   if (!answer) co_return problem(503, "too many such requests wait already", {{"Retry-After", "1"}});
   co_return *std::move(answer);
@@ -110,7 +112,7 @@ ResourceQuota quota_of(Quotas& quotas, const Subject& subject) {
 }
 
 asio::awaitable<Reply<ResourceQuota>> get_quota(Shared shared, Subject subject) {
-  if (!shared->executor) co_return problem(503, "there is no executor");
+  if (!shared->executor) co_return no_executor();
   Problems problems;
   check(subject, problems);
   if (!problems.empty()) co_return unprocessable(problems);
@@ -118,7 +120,7 @@ asio::awaitable<Reply<ResourceQuota>> get_quota(Shared shared, Subject subject) 
 }
 
 asio::awaitable<Reply<ResourceQuota>> put_quota(Shared shared, Subject subject, NewResourceQuota wanted) {
-  if (!shared->executor) co_return problem(503, "there is no executor");
+  if (!shared->executor) co_return no_executor();
   constexpr std::uint32_t longest = 7 * 24 * 3600;
   constexpr std::int32_t most_boost = 4;
   Problems problems;

@@ -15,7 +15,8 @@ namespace millrace::http {
 ///
 ///     asio::awaitable<Entry> put_entry(Path<EntryPath> path, Query<EntryOptions> options, Body<Entry> entry);
 ///
-/// A handler may also take the Principal, and in place of a Body the BodyReader&, to read a body of any kind in parts.
+/// A handler may also take the Principal, the header Accept, and in place of a Body the BodyReader&, to read a body of
+/// any kind in parts.
 
 /// The path's parameters: a struct that has a member for each, by its name.
 template <DescribedStruct T>
@@ -49,6 +50,11 @@ class LaterBody {
 
  private:
   std::string text_;
+};
+
+/// The header of that name: what media types the client wants.
+struct Accept {
+  std::string value;
 };
 
 template <typename T>
@@ -104,6 +110,9 @@ LaterBody<T> read_input(std::type_identity<LaterBody<T>>, Given& given) {
 }
 
 inline Principal read_input(std::type_identity<Principal>, Given& given) { return given.request.principal; }
+inline Accept read_input(std::type_identity<Accept>, Given& given) {
+  return {std::string(given.request.header("accept"))};
+}
 inline BodyReader& read_input(std::type_identity<BodyReader&>, Given& given) { return given.body; }
 
 }  // namespace millrace::http

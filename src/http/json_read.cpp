@@ -79,6 +79,18 @@ std::string_view member_text(std::string_view object, std::string_view name) {
   return found;
 }
 
+std::vector<std::string_view> element_texts(std::string_view list) {
+  std::vector<std::string_view> texts;
+  Walk walk(list);
+  if (walk.next() != '[') return texts;
+  walk.skip();
+  while (walk.next() != ']' && walk.next() != '\0') {
+    texts.push_back(walk.value());
+    if (walk.next() == ',') walk.skip();
+  }
+  return texts;
+}
+
 boost::json::value parse_json(std::string_view text, Findings& findings) {
   boost::json::stream_parser parser;
   boost::system::error_code error;

@@ -162,6 +162,9 @@ boost::json::value parse_json(std::string_view text, Findings& findings);
 /// Of an object that has been parsed: the text of the member's value; the last one's, if there are several.
 std::string_view member_text(std::string_view object, std::string_view name);
 
+/// Of a list that has been parsed: the texts of its elements.
+std::vector<std::string_view> element_texts(std::string_view list);
+
 /// Gives the members that are RawJson their text.
 template <typename T>
 void take_raw_members(std::string_view body, T& into) {
@@ -169,6 +172,8 @@ void take_raw_members(std::string_view body, T& into) {
     for_each_member<T>([&](auto member) {
       if constexpr (std::same_as<MemberType<T, decltype(member)>, RawJson>) {
         (into.*member.pointer).text = member_text(body, member.name);
+      } else if constexpr (std::same_as<MemberType<T, decltype(member)>, std::optional<RawJson>>) {
+        if (auto& raw = into.*member.pointer) raw->text = member_text(body, member.name);
       }
     });
   }

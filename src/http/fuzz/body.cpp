@@ -17,6 +17,10 @@ void raw_member(std::string_view input) {
   const boost::json::value whole = parse_json(input, findings);
   const boost::json::value part = parse_json(kept->what.text, findings);
   if (!findings.empty() || part != whole.at("what")) std::abort();
+  if (!part.is_array()) return;
+  boost::json::array elements;
+  for (const auto element : element_texts(kept->what.text)) elements.push_back(parse_json(element, findings));
+  if (!findings.empty() || elements != part.get_array()) std::abort();
 }
 
 }  // namespace

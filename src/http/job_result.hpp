@@ -1,0 +1,30 @@
+#pragma once
+
+#include "executor/query_job.hpp"
+#include "http/body.hpp"
+#include "http/jobs_types.hpp"
+
+namespace millrace::http {
+
+/// A result, or a part of it, as it is to be sent.
+struct ResultPart {
+  std::string execution_id;
+  std::vector<executor::QueryJob::Column> columns;
+  std::shared_ptr<const executor::KeptRows> rows;  ///< nothing is added any more
+  std::uint64_t offset = 0, limit = 0;
+};
+
+/// Sends it row by row, as the client takes it, so it is never in memory as a whole once more.
+///
+/// Values in JSON: booleans, numbers that a double or 64 bits hold, json and jsonb are what they are; whatever else is
+/// a string, as PostgreSQL writes it, also numeric, NaN and the infinities. NDJSON has an object a line; a column whose
+/// name was there before is NAME_2 and so on. CSV is as PostgreSQL's COPY ... (FORMAT csv, HEADER) writes it: nothing
+/// for NULL, "" for an empty string.
+asio::awaitable<void> send_result(ResultPart part, ResultFormat format, BodyWriter& body);
+
+std::string media_type_of(ResultFormat format);
+
+/// By the header Accept: what the client likes best; JSON if that is nothing of these.
+ResultFormat format_of(std::string_view accept);
+
+}  // namespace millrace::http
