@@ -3,6 +3,17 @@
     from millrace.intelligent_cache_manager import get_cache_manager
 """
 
+from .adaptive_query_executor import (
+    AdaptiveQueryExecutor,
+    ExecutionStatus,
+    Priority,
+    Query,
+    QueryExecution,
+    QueryStatus,
+    SyncAdaptiveQueryExecutor,
+    get_query_executor,
+    get_sync_query_executor,
+)
 from .errors import (
     AuthenticationError,
     InvalidRequestError,
@@ -53,6 +64,7 @@ from .query_performance_monitor import (
 )
 
 __all__ = [
+    "AdaptiveQueryExecutor",
     "AuthenticationError",
     "CacheGuarantee",
     "CacheLevel",
@@ -61,6 +73,7 @@ __all__ = [
     "CachedResult",
     "CrossDatabaseInvalidation",
     "DatabaseType",
+    "ExecutionStatus",
     "IntelligentCacheManager",
     "InvalidRequestError",
     "InvalidationScope",
@@ -69,13 +82,18 @@ __all__ = [
     "PerformanceDashboard",
     "PerformanceFigures",
     "PerformanceSort",
+    "Priority",
+    "Query",
     "QueryAnalysis",
     "QueryCacheability",
     "QueryComplexity",
+    "QueryExecution",
     "QueryOptimizationEngine",
     "QueryPerformanceMonitor",
+    "QueryStatus",
     "SlowQueries",
     "SlowQuery",
+    "SyncAdaptiveQueryExecutor",
     "SyncIntelligentCacheManager",
     "SyncQueryOptimizationEngine",
     "SyncQueryPerformanceMonitor",
@@ -89,8 +107,10 @@ __all__ = [
     "UsageBy",
     "get_cache_manager",
     "get_performance_monitor",
+    "get_query_executor",
     "get_query_optimization_engine",
     "get_sync_cache_manager",
     "get_sync_performance_monitor",
+    "get_sync_query_executor",
     "get_sync_query_optimization_engine",
 ]

@@ -69,7 +69,7 @@ def answer(status: int, content: bytes) -> Any:
         body = json.loads(content)
     except ValueError as error:
         raise UnexpectedAnswerError(f"status {status}, and no JSON: {content[:100]!r}") from error
-    if status == 200:
+    if status in (200, 202):
         return body
     raise error_of(status, body)
 
@@ -83,7 +83,7 @@ def error_of(status: int, body: Any) -> MillraceError:
     message = str(detail or f"status {status}")
     if status in (401, 403):
         return AuthenticationError(message)
-    if status == 503:
+    if status in (429, 503):
         return UnavailableError(message)
     if status in (400, 413, 414, 431):
         return InvalidRequestError(message)

@@ -17,7 +17,7 @@ class AuthenticationError(MillraceError):
 
 
 class UnavailableError(MillraceError):
-    """Caching is switched off, or there is too much to do now."""
+    """What is asked for is switched off, or there is too much to do now."""
 
 
 class UnexpectedAnswerError(MillraceError):

@@ -463,3 +463,70 @@ def test_the_monitor_tells_what_was_recorded(postgres: PostgreSQL) -> None:
         assert monitor.get_templates().total_count == 1
         assert monitor.get_usage("database").usage[0].figures.calls == 1
         assert monitor.get_performance_dashboard().current_metrics["connections"] == 0
+
+
+# The specification's usage example 5; but for the imports it is as it stands there.
+JOB_EXAMPLE = '''
+import asyncio
+from millrace.adaptive_query_executor import get_query_executor, Query, Priority
+
+async def execute_priority_query(sql: str, user_id: str):
+    executor = get_query_executor()
+
+    query = Query(
+        query_id="priority_query_001",
+        sql=sql,
+        user_id=user_id,
+        priority=Priority.HIGH,
+        timeout_seconds=60,
+        memory_limit_mb=512,
+        enable_optimization=True,
+        enable_caching=True
+    )
+
+    execution = await executor.schedule_query(query, Priority.HIGH)
+
+    # Monitor execution progress
+    while execution.status in ["queued", "running"]:
+        status = await executor.monitor_execution(execution.execution_id)
+        print(f"Status: {status.status}, Queue position: {status.queue_position}")
+        await asyncio.sleep(1)
+
+    if execution.status == "completed":
+        return execution.result
+    else:
+        raise Exception(f"Query failed: {execution.error}")
+'''
+
+
+def test_the_specifications_example_of_jobs(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    example: dict[str, Any] = {}
+    exec(JOB_EXAMPLE, example)
+    run = example["execute_priority_query"]
+    sql = "SELECT n, 'x' || n AS text, n AS text FROM generate_series(1, 12345) n"
+    result = asyncio.run(run(sql, "user_123"))
+    assert len(result) == 12345
+    assert result[-1] == {"n": 12345, "text": "x12345", "text_2": 12345}
+    assert "Status: completed, Queue position: None" in capsys.readouterr().out
+    with pytest.raises(Exception, match="Query failed: division by zero"):
+        asyncio.run(run("SELECT 1/0", "user_123"))
+
+
+def test_jobs_without_asyncio(url: str) -> None:
+    from millrace.adaptive_query_executor import Priority, Query, QueryStatus, get_sync_query_executor
+    from millrace.errors import InvalidRequestError
+
+    executor = get_sync_query_executor()
+    execution = executor.schedule_query(Query("SELECT $1::int + 1 AS next", parameters=[41]))
+    assert executor.wait(execution).result == [{"next": 42}]
+    page = executor.get_result(execution.execution_id)
+    assert (page.columns, page.rows, page.row_count) == (["next"], [[42]], 1)
+    slow = executor.schedule_query(Query("SELECT pg_sleep(1000)", user_id="sync"), Priority.LOW)
+    eventually(lambda: executor.monitor_execution(slow.execution_id).status == QueryStatus.RUNNING, what="it to run")
+    assert [one.execution_id for one in executor.list_executions(user_id="sync")] == [slow.execution_id]
+    assert executor.cancel_execution(slow.execution_id)
+    assert executor.wait(slow).status == QueryStatus.CANCELLED
+    assert slow.sqlstate == "57014"
+    assert not executor.cancel_execution("exec_0_1")
+    with pytest.raises(InvalidRequestError, match="body.timeout_seconds"):
+        executor.schedule_query(Query("SELECT 1", timeout_seconds=-1))

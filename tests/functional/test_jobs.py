@@ -1,0 +1,295 @@
+"""Queries as jobs over REST: scheduled, looked at, cancelled, and their results; with turns and without."""
+
+import csv
+import hashlib
+import io
+import json
+import socket
+from collections.abc import Iterator
+from http.client import HTTPResponse
+from typing import Any
+
+import pytest
+from wire import Client, connect, eventually, query
+
+from harness import Millrace, PostgreSQL
+
+SCHEMA = "CREATE TABLE gates (id int PRIMARY KEY); INSERT INTO gates VALUES (1); CREATE TABLE done (what text)"
+QUERIES = "/api/v1/execution/queries"
+ENDED = {"completed", "failed", "cancelled", "timeout"}
+
+
+@pytest.fixture(scope="module")
+def server(postgres: PostgreSQL) -> Iterator[Millrace]:
+    with Millrace(postgres, {"ENABLE_ADAPTIVE_EXECUTOR": "true", "MAX_CONCURRENT_QUERIES": 1, "POOL_MODE": "transaction"}) as one:
+        yield one
+
+
+@pytest.fixture
+def millrace(server: Millrace) -> Iterator[Millrace]:
+    """At its end nothing is left of what a test did."""
+    yield server
+    eventually(lambda: server.metric("queries_running") == 0, what="all slots to be given back")
+    assert server.metric("queries_waiting") == 0
+
+
+def ask(
+    millrace: Millrace, method: str, rest: str = "", body: Any = None, **headers: str
+) -> tuple[HTTPResponse, bytes]:
+    connection = millrace.http_connection()
+    text = None if body is None else json.dumps(body)
+    connection.request(method, QUERIES + rest, text, {"Content-Type": "application/json"} | headers)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer, content
+
+
+def schedule(millrace: Millrace, sql: str, **how: Any) -> str:
+    answer, content = ask(millrace, "POST", body={"sql": sql} | how)
+    assert answer.status == 202, content
+    execution = json.loads(content)
+    assert answer.headers["Location"] == f"{QUERIES}/{execution['execution_id']}"
+    return "/" + execution["execution_id"]
+
+
+def look(millrace: Millrace, job: str) -> dict[str, Any]:
+    answer, content = ask(millrace, "GET", job)
+    assert answer.status == 200, content
+    return json.loads(content)
+
+
+def ended(millrace: Millrace, job: str) -> dict[str, Any]:
+    eventually(lambda: look(millrace, job)["status"] in ENDED, what="the job to end")
+    return look(millrace, job)
+
+
+def result(millrace: Millrace, job: str, parameters: str = "", **headers: str) -> bytes:
+    answer, content = ask(millrace, "GET", f"{job}/result{parameters}", **headers)
+    assert answer.status == 200, content
+    return content
+
+
+def sleeping(postgres: PostgreSQL) -> list[list[str | None]]:
+    with connect(postgres) as one:
+        return one.rows("SELECT application_name FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1000)%' AND state = 'active' AND pid <> pg_backend_pid()")
+
+
+def test_a_result_in_all_formats(millrace: Millrace) -> None:
+    sql = "SELECT n, n % 2 = 0 AS even, n::numeric / 2 AS half, CASE WHEN n = 2 THEN NULL ELSE $1 || n END AS text FROM generate_series(1, 3) n"
+    job = schedule(millrace, sql, parameters=['a,"é'])
+    execution = ended(millrace, job)
+    assert execution["status"] == "completed", execution
+    assert (execution["command_tag"], execution["row_count"], execution["progress_percent"]) == ("SELECT 3", 3, 100)
+    page = json.loads(result(millrace, job))
+    assert [one["name"] for one in page["columns"]] == ["n", "even", "half", "text"]
+    assert page["rows"][0] == [1, False, "0.50000000000000000000", 'a,"é1']
+    assert page["rows"][1][3] is None
+    lines = [json.loads(line) for line in result(millrace, job, Accept="application/x-ndjson").splitlines()]
+    assert lines[2] == {"n": 3, "even": False, "half": "1.5000000000000000", "text": 'a,"é3'}
+    rows = list(csv.reader(io.StringIO(result(millrace, job, "?format=csv").decode())))
+    assert rows == [["n", "even", "half", "text"], ["1", "f", "0.50000000000000000000", 'a,"é1'], ["2", "t", "1.00000000000000000000", ""], ["3", "f", "1.5000000000000000", 'a,"é3']]
+
+
+def test_a_large_result_by_page_and_as_a_stream(millrace: Millrace) -> None:
+    job = schedule(millrace, "SELECT n, repeat('x', 100) FROM generate_series(1, 100000) n")
+    assert ended(millrace, job)["row_count"] == 100000
+    page = json.loads(result(millrace, job, "?offset=54321&limit=2"))
+    assert [row[0] for row in page["rows"]] == [54322, 54323]
+    lines = result(millrace, job, "?format=ndjson").splitlines()
+    assert len(lines) == 100000
+    assert json.loads(lines[-1]) == {"n": 100000, "repeat": "x" * 100}
+    ask(millrace, "DELETE", job)
+    assert ask(millrace, "GET", job)[0].status == 404
+
+
+def test_a_result_that_is_too_large_is_not_kept(millrace: Millrace, postgres: PostgreSQL) -> None:
+    execution = ended(millrace, schedule(millrace, "SELECT repeat('x', 1000000) FROM generate_series(1, 100000)"))
+    assert (execution["status"], execution["error"]["sqlstate"]) == ("failed", "54000")
+    assert execution["result_bytes"] == 0
+
+
+def test_what_writes_is_done(millrace: Millrace, postgres: PostgreSQL) -> None:
+    execution = ended(millrace, schedule(millrace, "INSERT INTO done VALUES ($1), (NULL)", parameters=[True]))
+    assert (execution["status"], execution["command_tag"], execution["row_count"]) == ("completed", "INSERT 0 2", 0)
+    with connect(postgres) as one:
+        assert one.rows("SELECT what FROM done ORDER BY what") == [["true"], [None]]
+
+
+@pytest.mark.parametrize(
+    ("sql", "sqlstate"),
+    [("SELECT 1/0", "22012"), ("SELEC", "42601"), ("BEGIN", "0A000"), ("COPY done TO STDOUT", "0A000"), ("SELECT $1::int", None)],
+)
+def test_what_fails_says_why(millrace: Millrace, sql: str, sqlstate: str | None) -> None:
+    job = schedule(millrace, sql)
+    execution = ended(millrace, job)
+    assert execution["status"] == "failed"
+    assert execution["error"]["message"]
+    assert sqlstate is None or execution["error"]["sqlstate"] == sqlstate
+    answer, content = ask(millrace, "GET", f"{job}/result")
+    assert answer.status == 409
+    assert "failed" in json.loads(content)["detail"]
+
+
+def test_one_that_runs_is_cancelled_in_postgresql(millrace: Millrace, postgres: PostgreSQL) -> None:
+    job = schedule(millrace, "SELECT pg_sleep(1000)")
+    eventually(lambda: sleeping(postgres) == [["millrace job"]], what="it to run")
+    execution = look(millrace, job)
+    assert execution["status"] == "running"
+    assert execution["queue_position"] is None
+    assert ask(millrace, "GET", f"{job}/result")[0].status == 409
+    ask(millrace, "DELETE", job)
+    assert ended(millrace, job)["status"] == "cancelled"
+    eventually(lambda: not sleeping(postgres), what="it to end in PostgreSQL")
+
+
+def test_time_is_limited(millrace: Millrace, postgres: PostgreSQL) -> None:
+    execution = ended(millrace, schedule(millrace, "SELECT pg_sleep(1000)", timeout_seconds=0.2))
+    assert (execution["status"], execution["error"]["sqlstate"]) == ("timeout", "57014")
+    eventually(lambda: not sleeping(postgres), what="it to end in PostgreSQL")
+
+
+@pytest.fixture
+def gate(postgres: PostgreSQL, millrace: Millrace) -> Iterator[Client]:
+    """Holds the only slot until it is closed."""
+    keeper, holder = connect(postgres), connect(millrace)
+    keeper.ask(query("BEGIN"))
+    keeper.ask(query("LOCK TABLE gates IN ACCESS EXCLUSIVE MODE"))
+    holder.send(query("SELECT FROM gates"))
+    eventually(lambda: millrace.metric("queries_running") == 1, what="the gate to be shut")
+    yield keeper
+    keeper.close()
+    holder.close()
+
+
+def test_jobs_wait_for_their_turns_by_priority(millrace: Millrace, gate: Client) -> None:
+    low = schedule(millrace, "INSERT INTO done VALUES ('low')", priority=1)
+    eventually(lambda: look(millrace, low)["queue_position"] == 1, what="it to wait")
+    high = schedule(millrace, "INSERT INTO done VALUES ('high')", priority="high", user_id="42")
+    eventually(lambda: look(millrace, high)["queue_position"] == 1, what="it to wait before the other")
+    dropped = schedule(millrace, "INSERT INTO done VALUES ('dropped')", priority="low")
+    eventually(lambda: look(millrace, dropped)["queue_position"] == 3, what="it to be the last")
+    assert look(millrace, low)["status"] == "queued"
+    assert look(millrace, low)["queue_position"] == 2
+    ask(millrace, "DELETE", dropped)
+    assert ended(millrace, dropped)["status"] == "cancelled"
+    late = schedule(millrace, "INSERT INTO done VALUES ('late')", timeout_seconds=0.1)
+    assert ended(millrace, late)["status"] == "timeout"
+    gate.close()
+    assert ended(millrace, low)["status"] == ended(millrace, high)["status"] == "completed"
+    assert ended(millrace, high)["started_at"] < ended(millrace, low)["started_at"]
+    listed = json.loads(ask(millrace, "GET", "?user_id=42")[1])
+    assert [one["execution_id"] for one in listed["executions"]] == [high[1:]]
+
+
+def test_a_quota_that_is_used_up(millrace: Millrace) -> None:
+    connection = millrace.http_connection()
+    connection.request("PUT", "/api/v1/execution/resource-quota/users/sparing", json.dumps({"hourly_query_limit": 1}), {"Content-Type": "application/json"})
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert ended(millrace, schedule(millrace, "SELECT 1", user_id="sparing"))["status"] == "completed"
+    refused = ended(millrace, schedule(millrace, "SELECT 1", user_id="sparing"))
+    assert (refused["status"], refused["error"]["sqlstate"]) == ("failed", "53400")
+
+
+@pytest.fixture(scope="module")
+def without_turns(postgres: PostgreSQL) -> Iterator[Millrace]:
+    """Of the pool's four connections jobs have one."""
+    with Millrace(postgres, {"ENABLE_ADAPTIVE_EXECUTOR": "false", "POOL_SIZE": 4}) as one:
+        yield one
+
+
+def test_without_turns_few_jobs_run_at_a_time(without_turns: Millrace, postgres: PostgreSQL) -> None:
+    running = schedule(without_turns, "SELECT pg_sleep(1000)")
+    eventually(lambda: look(without_turns, running)["status"] == "running", what="the first to run")
+    low = schedule(without_turns, "INSERT INTO done VALUES ('low')", priority="low")
+    high = schedule(without_turns, "INSERT INTO done VALUES ('high')", priority="high")
+    dropped = schedule(without_turns, "INSERT INTO done VALUES ('dropped')")
+    late = schedule(without_turns, "INSERT INTO done VALUES ('late')", timeout_seconds=0.1)
+    assert ended(without_turns, late)["status"] == "timeout"
+    assert [look(without_turns, one)["queue_position"] for one in (high, dropped, low)] == [1, 2, 3]
+    ask(without_turns, "DELETE", dropped)
+    assert look(without_turns, dropped)["status"] == "cancelled"
+    clients = [connect(without_turns) for _ in range(3)]
+    assert [one.rows("SELECT 1") for one in clients] == [[["1"]]] * 3
+    assert look(without_turns, low)["status"] == "queued"
+    for one in clients:
+        one.close()
+    ask(without_turns, "DELETE", running)
+    assert ended(without_turns, low)["status"] == ended(without_turns, high)["status"] == "completed"
+    assert look(without_turns, high)["started_at"] < look(without_turns, low)["started_at"]
+    with connect(postgres) as one:
+        assert one.rows("SELECT count(*) FROM done WHERE what IN ('dropped', 'late')") == [["0"]]
+
+
+def test_what_needs_turns_says_how_to_have_them(without_turns: Millrace) -> None:
+    connection = without_turns.http_connection()
+    connection.request("GET", "/api/v1/execution/metrics")
+    answer = connection.getresponse()
+    assert answer.status == 503
+    assert "ENABLE_ADAPTIVE_EXECUTOR" in json.loads(answer.read())["detail"]
+    connection.close()
+
+
+def test_a_client_that_goes_while_it_streams(without_turns: Millrace) -> None:
+    job = schedule(without_turns, "SELECT n, repeat('x', 1000) FROM generate_series(1, 50000) n")
+    assert ended(without_turns, job)["row_count"] == 50000
+    with socket.create_connection((without_turns.host, without_turns.http_port)) as one:
+        one.sendall(f"GET {QUERIES}{job}/result?format=csv HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert one.recv(1000).startswith(b"HTTP/1.1 200 OK")
+    assert result(without_turns, job, "?format=csv").count(b"\n") == 50001
+    ask(without_turns, "DELETE", job)
+
+
+def test_one_that_is_cancelled_twice(without_turns: Millrace) -> None:
+    job = schedule(without_turns, "SELECT pg_sleep(1000)")
+    eventually(lambda: look(without_turns, job)["status"] == "running", what="it to run")
+    assert ask(without_turns, "DELETE", job)[0].status == 200
+    assert ask(without_turns, "DELETE", job)[0].status == 200
+    eventually(lambda: ask(without_turns, "DELETE", job)[0].status == 404, what="it to be forgotten")
+
+
+def test_whoever_runs_a_statement_needs_a_key(postgres: PostgreSQL) -> None:
+    body = {"sql": "INSERT INTO done VALUES ('by whom?')"}
+    with Millrace(postgres, {"API_KEY_HASHES": hashlib.sha256(b"key").hexdigest()}) as one:
+        assert ask(one, "POST", body=body)[0].status == 401
+        assert ask(one, "POST", body=body, **{"X-API-Key": "other"})[0].status == 401
+        answer, content = ask(one, "POST", body={"sql": "SELECT current_user"}, **{"X-API-Key": "key"})
+        assert answer.status == 202
+        job = "/" + json.loads(content)["execution_id"]
+        for method, rest in (("GET", ""), ("GET", job), ("GET", f"{job}/result"), ("DELETE", job)):
+            assert ask(one, method, rest)[0].status == 401
+    with Millrace(postgres, {"HTTP_HOST": "0.0.0.0"}) as one:
+        answer, content = ask(one, "POST", body=body)
+        assert answer.status == 403
+        assert "API_KEY_HASHES" in json.loads(content)["detail"]
+    with Millrace(postgres) as one:
+        assert ask(one, "POST", body=body, Origin="http://elsewhere.test")[0].status == 403
+        assert ask(one, "POST", body=body, Host="elsewhere.test")[0].status == 403
+    with connect(postgres) as one:
+        assert one.rows("SELECT FROM done WHERE what = 'by whom?'") == []
+
+
+def test_bad_input(millrace: Millrace) -> None:
+    answer, content = ask(millrace, "POST", body={"sql": "SELECT 1", "priority": "urgent", "timeout_seconds": -1})
+    assert answer.status == 422
+    assert [one["loc"] for one in json.loads(content)["detail"]] == [["body", "timeout_seconds"], ["body", "priority"]]
+    answer, content = ask(millrace, "POST", body={"sql": "SELECT 1", "colour": "red"})
+    assert answer.status == 422
+    assert [one["loc"] for one in json.loads(content)["detail"]] == [["body", "colour"]]
+    assert ask(millrace, "POST", body={"sql": f"SELECT '{'x' * 2_000_000}'"})[0].status == 413
+    for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/result")):
+        assert ask(millrace, method, f"/exec_0_1{rest}")[0].status == 404
+    job = schedule(millrace, "SELECT n FROM generate_series(1, 3) n")
+    ended(millrace, job)
+    assert json.loads(result(millrace, job, "?offset=3"))["rows"] == []
+    assert json.loads(result(millrace, job, f"?offset={2**64 - 1}"))["rows"] == []
+    for parameters in (f"?offset={2**64}", "?offset=-1", "?limit=0", "?limit=100001", "?format=xml"):
+        assert ask(millrace, "GET", f"{job}/result{parameters}")[0].status == 422, parameters
+
+
+def test_the_end_of_millrace_is_the_end_of_jobs(postgres: PostgreSQL) -> None:
+    with Millrace(postgres) as one:
+        schedule(one, "SELECT pg_sleep(1000)")
+        eventually(lambda: bool(sleeping(postgres)), what="it to run")
+    eventually(lambda: not sleeping(postgres), what="it to end in PostgreSQL")
