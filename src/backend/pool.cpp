@@ -23,8 +23,20 @@ bool same_settings(const std::shared_ptr<const Settings>& a, const std::shared_p
 
 }  // namespace
 
-Pool::Pool(std::string user, std::string database, std::shared_ptr<const ServerAddress> address, PoolLimits limits)
-    : user_(std::move(user)), database_(std::move(database)), address_(std::move(address)), limits_(limits) {}
+Pool::Pool(std::string user, std::string database, std::shared_ptr<const ServerAddress> address, PoolLimits limits,
+           std::shared_ptr<Places> places)
+    : user_(std::move(user)),
+      database_(std::move(database)),
+      address_(std::move(address)),
+      places_(std::move(places)),
+      limits_(limits) {
+  places_->set_free(free());
+}
+
+std::int64_t Pool::free() const {
+  const auto in_use = static_cast<std::int64_t>(open_) - static_cast<std::int64_t>(idle_.size());
+  return waiters_.empty() ? static_cast<std::int64_t>(limits_.size) - in_use : 0;
+}
 
 Pool::Startup Pool::intern(ParameterList startup) {
   const std::scoped_lock lock(mutex_);
@@ -45,7 +57,7 @@ bool Pool::fits(ServerConnection& connection, const Startup& startup, const Plac
 
 Pool::Connection Pool::try_take(asio::io_context& core, const Startup& startup,
                                 const std::shared_ptr<const Settings>& preferred, const PlaceholderNames& known) {
-  const std::scoped_lock lock(mutex_);
+  const Change change(*this);
   if (!waiters_.empty()) return nullptr;
   auto best = idle_.rend();
   for (auto at = idle_.rbegin(); at != idle_.rend(); ++at) {
@@ -64,11 +76,13 @@ Pool::Connection Pool::try_take(asio::io_context& core, const Startup& startup,
 
 asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io_context& core, Startup startup,
                                                                         Wanted wanted) {
+  if (wanted.queue == Queue::avoid && (places_->wanted() || !places_->any())) co_return Connection{};
   if (auto connection = try_take(core, startup, nullptr, wanted.known)) co_return connection;
   std::shared_ptr<Waiter> waiter;
   PoolLimits limits;  // as they are now: a reload on another thread may change them
+  bool is_full = false;
   {
-    const std::scoped_lock lock(mutex_);
+    const Change change(*this);
     limits = limits_;
     if (open_ < limits.size && waiters_.empty()) {
       ++open_;
@@ -78,11 +92,12 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
       waiter = std::make_shared<Waiter>(core, startup, wanted.known);
       waiters_.push_back(waiter);
       place_freed();
-      if (!waiter->served()) fetch_from_other_core(waiter);
+      is_full = !waiter->served() && !fetch_from_other_core(waiter);
     }
   }
   if (!waiter) co_return co_await open(core, std::move(startup));
 
+  if (is_full && wanted.when_full) wanted.when_full();
   if (wanted.patience) {
     wanted.patience->give_up = [waiter] {
       waiter->gave_up = true;
@@ -92,7 +107,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   co_await waiter->signal.wait(limits.wait > std::chrono::milliseconds::zero() ? limits.wait : no_limit);
   if (wanted.patience) wanted.patience->give_up = nullptr;
   {
-    const std::scoped_lock lock(mutex_);
+    const Change change(*this);
     std::erase(waiters_, waiter);
     if (waiter->gave_up && waiter->open_one) {
       --open_;
@@ -116,13 +131,14 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
 asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io_context& core, Startup startup) {
   const auto self = shared_from_this();
   auto opened = co_await ServerConnection::open(core, address_, {.startup = startup, .credential = credential()});
-  std::unique_lock lock(mutex_);
   if (!opened) {
+    const Change change(*this);
     ++failed_;
     --open_;
     place_freed();
     co_return std::unexpected(std::move(opened.error()));
   }
+  std::unique_lock lock(mutex_);
   ++opened_;
   Connection connection = std::move(*opened);
   const auto known =
@@ -134,7 +150,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io
     known->second = connection->state().parameters;
   }
   connection->on_closed = [self](ServerConnection& closed) {
-    const std::scoped_lock inner(self->mutex_);
+    const Change change(*self);
     if (closed.makes_room) --self->places_coming_;
     std::erase_if(self->idle_, [&](const Connection& idle) { return idle.get() == &closed; });
     --self->open_;
@@ -207,7 +223,7 @@ void Pool::hand_over(const std::shared_ptr<Waiter>& waiter, Connection connectio
   waiter->promised = true;
   asio::post(connection->context(), [self = shared_from_this(), waiter, connection] {
     if (!connection->is_open()) {  // it broke on its way: the waiter keeps its turn
-      const std::scoped_lock lock(self->mutex_);
+      const Change change(*self);
       waiter->promised = false;
       self->place_freed();
       return;
@@ -246,7 +262,7 @@ void Pool::give_back(Connection connection) {
   }
   const TimePoint now = Clock::now();
   connection->idle_since = now;
-  const std::scoped_lock lock(mutex_);
+  const Change change(*this);
   if (connection->opened_at < epoch_ || is_over(now - connection->opened_at, limits_.lifetime) ||
       open_ > limits_.size) {
     close_later(std::move(connection));
@@ -310,7 +326,7 @@ pgwire::ServerCredential Pool::credential() const {
 }
 
 void Pool::set_limits(PoolLimits limits) {
-  const std::scoped_lock lock(mutex_);
+  const Change change(*this);
   limits_ = limits;
   while (place_freed()) {
   }
@@ -318,7 +334,7 @@ void Pool::set_limits(PoolLimits limits) {
 
 void Pool::sweep(bool all) {
   const TimePoint now = Clock::now();
-  const std::scoped_lock lock(mutex_);
+  const Change change(*this);
   std::erase_if(idle_, [&](const Connection& connection) {
     const bool old = all || is_over(now - connection->idle_since, limits_.idle) ||
                      is_over(now - connection->opened_at, limits_.lifetime);
@@ -372,13 +388,16 @@ bool Pool::unused() const {
   return open_ == 0 && waiters_.empty();
 }
 
-Pools::Pools(std::shared_ptr<const ServerAddress> address, PoolLimits limits)
-    : address_(std::move(address)), limits_(limits) {}
+Pools::Pools(std::shared_ptr<const ServerAddress> address, PoolLimits limits, std::function<void()> on_free_place)
+    : on_free_place_(std::move(on_free_place)), address_(std::move(address)), limits_(limits) {}
 
 std::shared_ptr<Pool> Pools::get(const std::string& user, const std::string& database, Purpose purpose) {
   const std::scoped_lock lock(mutex_);
   auto& pool = pools_[{purpose, user, database}];
-  if (!pool) pool = std::make_shared<Pool>(user, database, address_, limits_for(purpose));
+  if (!pool) {
+    auto places = std::make_shared<Places>(purpose == Purpose::clients ? on_free_place_ : std::function<void()>());
+    pool = std::make_shared<Pool>(user, database, address_, limits_for(purpose), std::move(places));
+  }
   return pool;
 }
 

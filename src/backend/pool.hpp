@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backend/server_connection.hpp"
+#include "base/places.hpp"
 
 namespace millrace::backend {
 
@@ -33,10 +34,13 @@ class Pool : public std::enable_shared_from_this<Pool> {
   using Connection = std::shared_ptr<ServerConnection>;
   using Startup = std::shared_ptr<const ParameterList>;
 
-  Pool(std::string user, std::string database, std::shared_ptr<const ServerAddress> address, PoolLimits limits);
+  Pool(std::string user, std::string database, std::shared_ptr<const ServerAddress> address, PoolLimits limits,
+       std::shared_ptr<Places> places = std::make_shared<Places>());
 
   const std::string& user() const { return user_; }
   const std::string& database() const { return database_; }
+  /// Its connections that nobody has, and that nobody in its own queue waits for.
+  const std::shared_ptr<Places>& places() const { return places_; }
 
   /// Start-up parameters that are equal are one object.
   Startup intern(ParameterList startup);
@@ -55,6 +59,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
     PlaceholderNames known = {};              ///< as for `try_take`
     Queue queue = Queue::join;                ///< `avoid`: null instead of waiting for a connection that others have
     std::shared_ptr<Patience> patience = {};  ///< null: nobody will want to stop waiting
+    std::function<void()> when_full = {};     ///< is called if it has to wait for one that others have
   };
   /// Waits for a connection, or opens one. Errors: 53300 after `PoolLimits::wait`, or what the log-in failed with, or
   /// 57014 after `Patience::give_up`.
@@ -114,6 +119,24 @@ class Pool : public std::enable_shared_from_this<Pool> {
   };
   using Waiters = std::list<std::shared_ptr<Waiter>>;
 
+  /// With the lock held for as long as it is there; then `places_` knows what has changed.
+  class Change {
+   public:
+    explicit Change(Pool& pool) : pool_(pool), lock_(pool.mutex_) {}
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+    ~Change() {
+      pool_.places_->set_free(pool_.free());
+      lock_.unlock();
+      pool_.places_->tell();
+    }
+
+   private:
+    Pool& pool_;
+    std::unique_lock<std::mutex> lock_;
+  };
+  std::int64_t free() const;  ///< with the lock held
+
   /// Whether a client with these start-up parameters, who knows these placeholders, can't tell the connection from a
   /// new one.
   static bool fits(ServerConnection& connection, const Startup& startup, const PlaceholderNames& known);
@@ -127,6 +150,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   const std::string user_;
   const std::string database_;
   const std::shared_ptr<const ServerAddress> address_;
+  const std::shared_ptr<Places> places_;
 
   mutable std::mutex mutex_;
   PoolLimits limits_;
@@ -149,7 +173,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
 /// All pools. Thread-safe.
 class Pools {
  public:
-  Pools(std::shared_ptr<const ServerAddress> address, PoolLimits limits);
+  /// `on_free_place`: of `Places`, for all pools of clients.
+  Pools(std::shared_ptr<const ServerAddress> address, PoolLimits limits, std::function<void()> on_free_place = {});
 
   enum class Purpose {
     clients,
@@ -177,6 +202,7 @@ class Pools {
  private:
   PoolLimits limits_for(Purpose purpose) const;
 
+  const std::function<void()> on_free_place_;
   mutable std::mutex mutex_;
   std::shared_ptr<const ServerAddress> address_;
   PoolLimits limits_;

@@ -17,8 +17,9 @@ constexpr std::uint64_t look_every = 8;
 
 void Permit::give_back(std::int64_t now, std::optional<int> size) {
   if (executor_ == nullptr) return;
-  const auto party = std::move(party_);
-  std::exchange(executor_, nullptr)->ended(*party, now - since_, now, size);
+  has_place();
+  std::exchange(executor_, nullptr)->ended(*this, now, size);
+  party_.reset();
 }
 
 void Permit::drop() {
@@ -94,17 +95,26 @@ void AdaptiveQueryExecutor::take_back(const Party& party) {
   if (party.project_account()) party.project_account()->take_back();
 }
 
-Permit AdaptiveQueryExecutor::try_take(const std::shared_ptr<Party>& party, std::int64_t now) {
-  const bool may_run_more = party->user_may_run_more() && party->project_may_run_more();
-  if (waiting_.load(std::memory_order::relaxed) > 0 || !may_run_more || !try_add_running()) return {};
+Permit AdaptiveQueryExecutor::try_take(const std::shared_ptr<Party>& party, const std::shared_ptr<Places>& places,
+                                       std::int64_t now) {
+  const bool may_run_more = party->user_may_run_more() && party->project_may_run_more() && !party->is_held_back();
+  if (slot_wanted_.load(std::memory_order::relaxed) || !may_run_more) return {};
+  if (places && (places->wanted() || !places->promise())) return {};
+  if (!try_add_running()) {
+    if (places) places->end_promise();
+    return {};
+  }
   party->add_running();
-  return {*this, party, now};
+  return {*this, party, places, now};
 }
 
 Permit AdaptiveQueryExecutor::take_anyway(const std::shared_ptr<Party>& party, std::int64_t now) {
-  running_.fetch_add(1, std::memory_order::seq_cst);
+  const bool counts = !slot_wanted_.load(std::memory_order::relaxed) && try_add_running();
+  if (!counts) besides_.fetch_add(1, std::memory_order::relaxed);
   party->add_running();
-  return {*this, party, now};
+  Permit permit(*this, party, nullptr, now);
+  permit.is_besides_ = !counts;
+  return permit;
 }
 
 std::shared_ptr<WaitingQuery> AdaptiveQueryExecutor::wait(WaitingQuery::Wanted wanted, std::function<void()> call,
@@ -113,8 +123,6 @@ std::shared_ptr<WaitingQuery> AdaptiveQueryExecutor::wait(WaitingQuery::Wanted w
   Woken woken;
   {
     const std::scoped_lock lock(mutex_);
-    // Before it is looked whether a slot is free: whoever gives one back looks for those who wait afterwards.
-    waiting_.fetch_add(1, std::memory_order::seq_cst);
     queue_.add(query, now);
     let_in(woken, now);
     if (query->state() == WaitingQuery::State::waits && queue_.size() > limits_.most_waiting) {
@@ -124,6 +132,7 @@ std::shared_ptr<WaitingQuery> AdaptiveQueryExecutor::wait(WaitingQuery::Wanted w
         lower = query;
       }
       refuse(woken, std::move(lower), limits_.most_waiting == 0 ? Refused::no_queue : Refused::queue_full);
+      let_in(woken, now);
     }
   }
   wake(woken);
@@ -132,7 +141,6 @@ std::shared_ptr<WaitingQuery> AdaptiveQueryExecutor::wait(WaitingQuery::Wanted w
 
 /// With the lock held; it isn't in the queue any more.
 void AdaptiveQueryExecutor::refuse(Woken& woken, std::shared_ptr<WaitingQuery> query, Refused why) {
-  waiting_.fetch_sub(1, std::memory_order::seq_cst);
   ++counted_.refused.at(static_cast<std::size_t>(why));
   query->why_ = why;
   query->state_.store(WaitingQuery::State::refused, std::memory_order::release);
@@ -141,24 +149,36 @@ void AdaptiveQueryExecutor::refuse(Woken& woken, std::shared_ptr<WaitingQuery> q
 
 /// With the lock held: whoever has a turn now.
 void AdaptiveQueryExecutor::let_in(Woken& woken, std::int64_t now) {
-  while (!queue_.empty()) {
-    if (!try_add_running()) return;
-    auto query = queue_.take(now);
-    if (!query) {  // those who wait have as many running as their quotas allow
-      running_.fetch_sub(1, std::memory_order::seq_cst);
-      break;
+  for (;;) {
+    const auto next = queue_.next(now);
+    slot_wanted_.store(next.query != nullptr, std::memory_order::seq_cst);
+    if (next.query == nullptr) {
+      if (!next.lacks_place) shedding_.on_empty();
+      if (!next.lacks_place || has_slots_to_spare()) saturated_ = false;
+      return;
     }
-    waiting_.fetch_sub(1, std::memory_order::seq_cst);
+    if (!try_add_running()) return;
+    const auto& places = next.query->wanted().places;
+    if (places && !places->promise()) {  // somebody else was quicker
+      running_.fetch_sub(1, std::memory_order::seq_cst);
+      continue;
+    }
+    auto query = queue_.take(*next.query);
     ++counted_.waited;
     query->wanted().party->add_running();
     if (shedding_.on_turn(now - query->since(), now)) {
-      if (auto lowest = queue_.take_lowest()) refuse(woken, std::move(lowest), Refused::overload);
+      if (auto lowest = queue_.take_lowest(places.get())) refuse(woken, std::move(lowest), Refused::overload);
     }
     query->state_.store(WaitingQuery::State::let_in, std::memory_order::release);
     woken.push_back(std::move(query));
   }
-  saturated_ = false;
-  shedding_.on_empty();
+}
+
+/// What has just ended may still have its connection, which others wait for: that the limit is some way off.
+bool AdaptiveQueryExecutor::has_slots_to_spare() const {
+  constexpr std::size_t parts = 8;
+  const std::size_t limit = limit_.load(std::memory_order::relaxed);
+  return running_.load(std::memory_order::relaxed) + 1 + limit / parts < limit;
 }
 
 void AdaptiveQueryExecutor::wake(const Woken& woken) {
@@ -170,25 +190,29 @@ void AdaptiveQueryExecutor::wake(const Woken& woken) {
 Permit AdaptiveQueryExecutor::take(WaitingQuery& query, std::int64_t now) {
   if (query.state() != WaitingQuery::State::let_in) return {};
   if (std::exchange(query.is_taken_, true)) return {};
-  return {*this, query.wanted().party, now};
+  return {*this, query.wanted().party, query.wanted().places, now};
 }
 
 void AdaptiveQueryExecutor::stop_waiting(WaitingQuery& query, std::int64_t now) {
+  Woken woken;
+  bool waited = false;
   {
     const std::scoped_lock lock(mutex_);
-    if (queue_.remove(query)) {
-      waiting_.fetch_sub(1, std::memory_order::seq_cst);
+    waited = queue_.remove(query);
+    if (waited) {
       ++counted_.left;
       query.why_ = Refused::overload;
       query.state_.store(WaitingQuery::State::refused, std::memory_order::release);
-      return;
+      let_in(woken, now);
     }
   }
-  take(query, now).give_back(now);
+  wake(woken);
+  if (!waited) take(query, now).give_back(now);
 }
 
-void AdaptiveQueryExecutor::ended(Party& party, std::int64_t held, std::int64_t now, std::optional<int> size) {
-  party.end_running(held);
+void AdaptiveQueryExecutor::ended(Permit& permit, std::int64_t now, std::optional<int> size) {
+  Party& party = *permit.party_;
+  party.end_running(now - permit.since_);
   std::uint64_t count = 0;
   if (size) {
     const auto added = (std::uint64_t{1} << count_at) + static_cast<std::uint64_t>(std::max(*size, 0));
@@ -196,18 +220,19 @@ void AdaptiveQueryExecutor::ended(Party& party, std::int64_t held, std::int64_t 
   } else {
     in_vain_.fetch_add(1, std::memory_order::relaxed);
   }
-  running_.fetch_sub(1, std::memory_order::seq_cst);
-  const bool anybody_waits = waiting_.load(std::memory_order::seq_cst) > 0;
-  if (!anybody_waits && count % look_every != look_every - 1) return;
+  (permit.is_besides_ ? besides_ : running_).fetch_sub(1, std::memory_order::seq_cst);
+  const bool concerns_others =
+      slot_wanted_.load(std::memory_order::seq_cst) || party.group().waiting > 0 || party.is_held_back();
+  if (!concerns_others && count % look_every != look_every - 1) return;
   Woken woken;
   {
     std::unique_lock lock(mutex_, std::defer_lock);
-    if (anybody_waits) {
+    if (concerns_others) {
       lock.lock();
     } else if (!lock.try_lock()) {
       return;  // whoever has it may look
     }
-    if (anybody_waits) queue_.has_less(party);
+    if (concerns_others) queue_.has_less(party);
     end_window(now);
     let_in(woken, now);
   }
@@ -232,7 +257,16 @@ void AdaptiveQueryExecutor::end_window(std::int64_t now) {
   ended_.fetch_sub(ended, std::memory_order::relaxed);
   in_vain_.fetch_sub(window.in_vain, std::memory_order::relaxed);
   window_begun_ = now;
-  saturated_ = !queue_.empty();
+  saturated_ = !queue_.empty();  // where it is only for quotas and connections, `let_in` takes it back
+}
+
+void AdaptiveQueryExecutor::look_again(std::int64_t now) {
+  Woken woken;
+  {
+    const std::scoped_lock lock(mutex_);
+    let_in(woken, now);
+  }
+  wake(woken);
 }
 
 void AdaptiveQueryExecutor::tick(std::int64_t now) {
@@ -254,7 +288,7 @@ std::optional<std::size_t> AdaptiveQueryExecutor::position(const WaitingQuery& q
 AdaptiveQueryExecutor::Figures AdaptiveQueryExecutor::figures(std::int64_t now) const {
   const std::scoped_lock lock(mutex_);
   Figures figures = counted_;
-  figures.running = running_.load(std::memory_order::relaxed);
+  figures.running = running_.load(std::memory_order::relaxed) + besides_.load(std::memory_order::relaxed);
   figures.limit = limit_.load(std::memory_order::relaxed);
   figures.most = limits_.most;
   figures.waiting = queue_.sizes();

@@ -26,6 +26,8 @@ class Permit {
     drop();
     executor_ = std::exchange(other.executor_, nullptr);
     party_ = std::move(other.party_);
+    places_ = std::move(other.places_);
+    is_besides_ = other.is_besides_;
     since_ = other.since_;
     return *this;
   }
@@ -37,25 +39,34 @@ class Permit {
   std::int64_t since() const { return since_; }
   const std::shared_ptr<Party>& party() const { return party_; }
 
+  /// The connection that it was let in for is its own by now.
+  void has_place() {
+    if (const auto places = std::exchange(places_, nullptr)) places->end_promise();
+  }
+
   /// `size`: of `TemplateTimes::note`, of a query that has come to a good end with it; null: none has, so nothing got
   /// done, however quickly.
   void give_back(std::int64_t now, std::optional<int> size = std::nullopt);
 
  private:
   friend class AdaptiveQueryExecutor;
-  Permit(AdaptiveQueryExecutor& executor, std::shared_ptr<Party> party, std::int64_t now)
-      : executor_(&executor), party_(std::move(party)), since_(now) {}
+  Permit(AdaptiveQueryExecutor& executor, std::shared_ptr<Party> party, std::shared_ptr<Places> places,
+         std::int64_t now)
+      : executor_(&executor), party_(std::move(party)), places_(std::move(places)), since_(now) {}
 
   void drop();
 
   AdaptiveQueryExecutor* executor_ = nullptr;
   std::shared_ptr<Party> party_;
+  std::shared_ptr<Places> places_;  ///< one of these is promised to it
+  bool is_besides_ = false;         ///< it doesn't count against the limit
   std::int64_t since_ = 0;
 };
 
 /// Lets queries run at the backend: as many at a time as it gets most done with (`ConcurrencyLimit`), the others wait
-/// their turns in the order of `WaitingQueue`. Thread-safe; where a slot is free and nobody waits it costs a few atomic
-/// operations, and no lock is held while anybody waits. Outlives its permits.
+/// their turns in the order of `WaitingQueue`. Who needs a connection of a pool is let in only if that has one, which
+/// is promised to him. Thread-safe; where a slot is free and nobody waits it costs a few atomic operations, and no lock
+/// is held while anybody waits. Outlives its permits.
 class AdaptiveQueryExecutor {
  public:
   struct Limits {
@@ -79,10 +90,12 @@ class AdaptiveQueryExecutor {
   /// A query that was counted isn't run after all.
   void take_back(const Party& party);
 
-  bool anybody_waits() const { return waiting_.load(std::memory_order::relaxed) > 0; }
-  /// Where a slot is free and nobody waits; else null.
-  Permit try_take(const std::shared_ptr<Party>& party, std::int64_t now);
-  /// In any case: for what goes on with something that was let in, and that others may wait for.
+  /// For a slot, and for nothing else.
+  bool anybody_waits() const { return slot_wanted_.load(std::memory_order::relaxed); }
+  /// Where a slot is free, and one of `places` if it needs one, and nobody waits for either; else null.
+  Permit try_take(const std::shared_ptr<Party>& party, const std::shared_ptr<Places>& places, std::int64_t now);
+  /// In any case: for what goes on with something that was let in, and what others may wait for. Where somebody waits
+  /// for a slot it has one besides those that the limit allows, so a crowd of such leaves the others theirs.
   Permit take_anyway(const std::shared_ptr<Party>& party, std::int64_t now);
 
   /// Joins the queue. `wake` is called once, on any thread and maybe at once, when it no longer waits, unless it is
@@ -94,6 +107,8 @@ class AdaptiveQueryExecutor {
   void stop_waiting(WaitingQuery& query, std::int64_t now);
   /// See WaitingQueue::position; null: it doesn't wait any more.
   std::optional<std::size_t> position(const WaitingQuery& query) const;
+  /// A pool that somebody waits for has a connection to spare (`Places`).
+  void look_again(std::int64_t now);
   /// Once in a while: for what has to go on where nothing ends.
   void tick(std::int64_t now);
 
@@ -114,9 +129,10 @@ class AdaptiveQueryExecutor {
   using Woken = std::vector<std::shared_ptr<WaitingQuery>>;
 
   bool try_add_running();
-  void ended(Party& party, std::int64_t held, std::int64_t now, std::optional<int> size);
+  void ended(Permit& permit, std::int64_t now, std::optional<int> size);
   void end_window(std::int64_t now);
   void let_in(Woken& woken, std::int64_t now);
+  bool has_slots_to_spare() const;
   void refuse(Woken& woken, std::shared_ptr<WaitingQuery> query, Refused why);
   static void wake(const Woken& woken);
   void apply_limits();
@@ -126,12 +142,15 @@ class AdaptiveQueryExecutor {
 
   // In one cache line, as all cores write it.
   alignas(64) std::atomic<std::size_t> running_ = 0;
-  std::atomic<std::size_t> waiting_ = 0;
+  /// Somebody could run if there was a slot. Who says so looks for one afterwards, and who gives one back looks at this
+  /// afterwards.
+  std::atomic<bool> slot_wanted_ = false;
   std::atomic<std::size_t> limit_ = 1;
   /// Of this window: how many have come to a good end, and the sum of their sizes.
   std::atomic<std::uint64_t> ended_ = 0;
   /// Of this window: slots that were given back without that.
   std::atomic<std::uint64_t> in_vain_ = 0;
+  std::atomic<std::size_t> besides_ = 0;  ///< that run, and don't count against the limit
 
   alignas(64) mutable std::mutex mutex_;  ///< of what follows
   Limits limits_;

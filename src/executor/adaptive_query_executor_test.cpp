@@ -20,10 +20,10 @@ AdaptiveQueryExecutor::Limits fixed(std::size_t most, std::size_t most_waiting =
 TEST(AdaptiveQueryExecutor, LetsInAsManyAsMayAndThenByTurns) {
   AdaptiveQueryExecutor executor(fixed(2));
   const auto ada = executor.party("ada", "");
-  auto first = executor.try_take(ada, 1), second = executor.try_take(ada, 1);
+  auto first = executor.try_take(ada, nullptr, 1), second = executor.try_take(ada, nullptr, 1);
   EXPECT_TRUE(first);
   EXPECT_TRUE(second);
-  EXPECT_FALSE(executor.try_take(ada, 1));
+  EXPECT_FALSE(executor.try_take(ada, nullptr, 1));
   int woken = 0;
   const auto low = executor.wait({.party = ada, .priority = Priority::low}, [&] { ++woken; }, 2);
   const auto high = executor.wait({.party = ada, .priority = Priority::high}, [&] { ++woken; }, 3);
@@ -32,7 +32,7 @@ TEST(AdaptiveQueryExecutor, LetsInAsManyAsMayAndThenByTurns) {
   EXPECT_EQ(woken, 1);
   EXPECT_EQ(high->state(), State::let_in);
   EXPECT_EQ(low->state(), State::waits);
-  EXPECT_FALSE(executor.try_take(ada, 4));
+  EXPECT_FALSE(executor.try_take(ada, nullptr, 4));
   {
     const auto permit = executor.take(*high, 5);
     EXPECT_TRUE(permit);
@@ -46,22 +46,105 @@ TEST(AdaptiveQueryExecutor, LetsInAsManyAsMayAndThenByTurns) {
   EXPECT_EQ(figures.waited, 2);
 }
 
-TEST(AdaptiveQueryExecutor, TakesAnywayWhatGoesOn) {
+TEST(AdaptiveQueryExecutor, TakesAnywayWhatGoesOnInASlotWhereOneIsFree) {
   AdaptiveQueryExecutor executor(fixed(1));
   const auto ada = executor.party("ada", "");
-  auto first = executor.try_take(ada, 1), on = executor.take_anyway(ada, 2);
-  EXPECT_TRUE(on);
+  auto on = executor.take_anyway(ada, 1), besides = executor.take_anyway(ada, 2);
   EXPECT_EQ(executor.figures(3).running, 2);
-  first.give_back(3);
-  EXPECT_FALSE(executor.try_take(ada, 3));
+  besides.give_back(3);
+  EXPECT_FALSE(executor.try_take(ada, nullptr, 3));
   on.give_back(4);
-  EXPECT_TRUE(executor.try_take(ada, 4));
+  EXPECT_TRUE(executor.try_take(ada, nullptr, 4));
+  EXPECT_EQ(executor.figures(5).running, 0);
+}
+
+/// However many there are of these, and however often they come.
+TEST(AdaptiveQueryExecutor, WhatIsTakenAnywayTakesNobodysTurn) {
+  AdaptiveQueryExecutor executor(fixed(2));
+  const auto ada = executor.party("ada", ""), bob = executor.party("bob", "");
+  std::vector<Permit> crowd;
+  for (std::int64_t now = 1; now <= 5; ++now) crowd.push_back(executor.take_anyway(ada, now));
+  for (std::int64_t now = 6; now < 100; ++now) {
+    const auto waits = executor.wait({.party = bob}, {}, now);
+    for (Permit& one : crowd) {
+      one.give_back(now);
+      one = executor.take_anyway(ada, now);
+    }
+    EXPECT_EQ(waits->state(), State::let_in);
+    executor.take(*waits, now).give_back(now, 1);
+  }
+}
+
+/// `Pool`'s part: connections are taken and given back.
+struct Connections {
+  explicit Connections(AdaptiveQueryExecutor& executor, std::int64_t count)
+      : free(count), places(std::make_shared<Places>([&executor] { executor.look_again(100); })) {
+    places->set_free(count);
+  }
+  void take(Permit& permit) {
+    places->set_free(--free);
+    permit.has_place();
+  }
+  void give_back() {
+    places->set_free(++free);
+    places->tell();
+  }
+
+  std::int64_t free;
+  const std::shared_ptr<Places> places;
+};
+
+TEST(AdaptiveQueryExecutor, WhosePoolHasNoConnectionWaitsInOrderAndHoldsNobodyBack) {
+  AdaptiveQueryExecutor executor(fixed(10));
+  const auto ada = executor.party("ada", ""), bob = executor.party("bob", "");
+  Connections connections(executor, 1);
+  auto first = executor.try_take(ada, connections.places, 1);
+  EXPECT_TRUE(first);
+  EXPECT_FALSE(executor.try_take(ada, connections.places, 1)) << "it is promised";
+  connections.take(first);
+  EXPECT_FALSE(executor.try_take(ada, connections.places, 2)) << "it is taken";
+  const auto low = executor.wait({.party = ada, .priority = Priority::low, .places = connections.places}, {}, 3);
+  const auto high = executor.wait({.party = ada, .priority = Priority::high, .places = connections.places}, {}, 4);
+  EXPECT_EQ(high->state(), State::waits);
+  EXPECT_FALSE(executor.anybody_waits()) << "for a slot";
+  EXPECT_TRUE(connections.places->wanted());
+  EXPECT_TRUE(executor.try_take(bob, nullptr, 5));
+  EXPECT_TRUE(executor.try_take(ada, nullptr, 5)) << "who has a connection needs none";
+  first.give_back(6, 1);
+  EXPECT_EQ(high->state(), State::waits);
+  connections.give_back();
+  EXPECT_EQ(high->state(), State::let_in);
+  EXPECT_EQ(low->state(), State::waits);
+  EXPECT_FALSE(executor.try_take(ada, connections.places, 7));
+  executor.stop_waiting(*high, 8);
+  EXPECT_EQ(low->state(), State::let_in) << "what was promised to who doesn't want it";
+  executor.stop_waiting(*low, 9);
+  EXPECT_FALSE(connections.places->wanted());
+  EXPECT_TRUE(executor.try_take(ada, connections.places, 10));
+}
+
+TEST(AdaptiveQueryExecutor, NobodyWaitsBehindWhoWaitsForHisQuotaOnly) {
+  AdaptiveQueryExecutor executor(fixed(10));
+  executor.quotas().set_defaults(true, {.max_concurrent_queries = 1});
+  const auto ada = executor.party("ada", ""), bob = executor.party("bob", "");
+  auto running = executor.try_take(ada, nullptr, 1);
+  const auto waits = executor.wait({.party = ada}, {}, 2);
+  EXPECT_EQ(waits->state(), State::waits);
+  EXPECT_FALSE(executor.anybody_waits());
+  EXPECT_TRUE(executor.try_take(bob, nullptr, 3));
+  running.give_back(4);
+  EXPECT_EQ(waits->state(), State::let_in);
+  running = executor.take(*waits, 5);
+  const auto gone = executor.wait({.party = ada}, {}, 6);
+  executor.stop_waiting(*gone, 7);
+  running.give_back(8);
+  EXPECT_TRUE(executor.try_take(ada, nullptr, 9));
 }
 
 TEST(AdaptiveQueryExecutor, ARefusalIsOfWhoMattersLeast) {
   AdaptiveQueryExecutor executor(fixed(1, 2));
   const auto ada = executor.party("ada", "");
-  const auto running = executor.try_take(ada, 1);
+  const auto running = executor.try_take(ada, nullptr, 1);
   const auto low = executor.wait({.party = ada, .priority = Priority::low}, {}, 2);
   const auto normal = executor.wait({.party = ada}, {}, 3);
   const auto late = executor.wait({.party = ada, .priority = Priority::low}, {}, 4);
@@ -78,7 +161,7 @@ TEST(AdaptiveQueryExecutor, ARefusalIsOfWhoMattersLeast) {
 TEST(AdaptiveQueryExecutor, WithoutAQueueNobodyWaits) {
   AdaptiveQueryExecutor executor(fixed(1, 0));
   const auto ada = executor.party("ada", "");
-  const auto running = executor.try_take(ada, 1);
+  const auto running = executor.try_take(ada, nullptr, 1);
   const auto query = executor.wait({.party = ada}, {}, 2);
   EXPECT_EQ(query->state(), State::refused);
   EXPECT_EQ(query->why(), Refused::no_queue);
@@ -87,7 +170,7 @@ TEST(AdaptiveQueryExecutor, WithoutAQueueNobodyWaits) {
 TEST(AdaptiveQueryExecutor, MoreMayRunAtOnceWhenTheLimitGrows) {
   AdaptiveQueryExecutor executor(fixed(1));
   const auto ada = executor.party("ada", "");
-  const auto running = executor.try_take(ada, 1);
+  const auto running = executor.try_take(ada, nullptr, 1);
   const auto first = executor.wait({.party = ada}, {}, 2), second = executor.wait({.party = ada}, {}, 2);
   executor.set_limits(fixed(2));
   EXPECT_EQ(first->state(), State::let_in);
@@ -124,7 +207,7 @@ TEST(AdaptiveQueryExecutor, AStandingQueueIsShedFromTheLowestOn) {
   limits.wait = std::chrono::seconds(1);
   AdaptiveQueryExecutor executor(limits);
   const auto ada = executor.party("ada", "");
-  auto running = executor.try_take(ada, 0);
+  auto running = executor.try_take(ada, nullptr, 0);
   std::vector<std::shared_ptr<WaitingQuery>> low, normal;
   std::size_t shed = 0;
   for (std::int64_t now = 0; now < 3000 * ms; now += 10 * ms) {
@@ -149,6 +232,18 @@ TEST(AdaptiveQueryExecutor, LosesNoSlotWhateverHappens) {
   constexpr std::size_t most = 3;
   AdaptiveQueryExecutor executor(fixed(most, 5));
   std::atomic<int> running = 0, let_in = 0;
+  std::mutex pool_mutex;
+  std::int64_t free = 2;
+  const auto places = std::make_shared<Places>([&] { executor.look_again(now_ns()); });
+  places->set_free(free);
+  const auto change_free = [&](std::int64_t by) {
+    {
+      const std::scoped_lock lock(pool_mutex);
+      EXPECT_GE(free += by, 0);
+      places->set_free(free);
+    }
+    places->tell();
+  };
   const auto work = [&](std::uint32_t seed) {
     std::mt19937 random(seed);
     const auto draw = [&](int below) { return std::uniform_int_distribution<>(0, below - 1)(random); };
@@ -156,10 +251,14 @@ TEST(AdaptiveQueryExecutor, LosesNoSlotWhateverHappens) {
     std::condition_variable news;
     for (int at = 0; at < queries; ++at) {
       const auto party = executor.party("user" + std::to_string(draw(3)), draw(2) == 0 ? "" : "project");
-      auto permit = executor.try_take(party, now_ns());
+      const auto needs = draw(3) == 0 ? nullptr : places;
+      auto permit = executor.try_take(party, needs, now_ns());
       if (!permit) {
         const auto query = executor.wait(
-            {.party = party, .priority = static_cast<Priority>(1 + draw(5)), .predicted = draw(1000) * 1000},
+            {.party = party,
+             .priority = static_cast<Priority>(1 + draw(5)),
+             .predicted = draw(1000) * 1000,
+             .places = needs},
             [&] {
               const std::scoped_lock lock(mutex);
               news.notify_one();
@@ -174,11 +273,17 @@ TEST(AdaptiveQueryExecutor, LosesNoSlotWhateverHappens) {
         if (query->state() == State::refused) continue;
         permit = executor.take(*query, now_ns());
       }
+      const bool has_place = needs && draw(8) != 0;
+      if (has_place) {
+        change_free(-1);
+        permit.has_place();
+      }
       EXPECT_LE(++running, static_cast<int>(most));
       ++let_in;
       if (draw(8) == 0) std::this_thread::yield();
       --running;
       if (draw(2) == 0) permit.give_back(now_ns(), draw(1000));
+      if (has_place) change_free(1);
     }
   };
   std::vector<std::jthread> workers;
@@ -187,6 +292,8 @@ TEST(AdaptiveQueryExecutor, LosesNoSlotWhateverHappens) {
   const auto figures = executor.figures(now_ns());
   EXPECT_EQ(figures.running, 0);
   for (const std::size_t waiting : figures.waiting) EXPECT_EQ(waiting, 0);
+  EXPECT_FALSE(places->wanted());
+  EXPECT_EQ(free, 2);
   EXPECT_GT(let_in, queries);
 }
 

@@ -10,6 +10,14 @@
 
 namespace millrace::executor {
 
+/// By which those who share are ordered.
+struct ShareRank {
+  std::uint32_t running = 0;
+  std::int64_t used = 0;
+  std::uint64_t came = 0;
+  auto operator<=>(const ShareRank&) const = default;
+};
+
 /// A value for each of those who share; who has least comes first, and of equals who came first. What they have may
 /// grow at any time, on any thread: that is noticed when it matters. That somebody has less is to be told. All is
 /// logarithmic in how many there are. Shares must outlive their values. Not thread-safe otherwise.
@@ -48,29 +56,21 @@ class ByShare {
     return nullptr;
   }
   const Share* least_share() const { return order_.begin()->second; }
+  /// Of who has least, against another who has least.
+  const ShareRank& least_rank() const { return order_.begin()->first; }
   /// Until it is said that it has less.
   void leave_out(const Share& share) { order_.erase({entries_.find(&share)->second.rank, &share}); }
   void has_less(const Share& share) {
     if (const auto found = entries_.find(&share); found != entries_.end()) rank_anew(share, found->second);
   }
-  template <typename Do>
-  void for_each(Do what) {
-    for (auto& [share, entry] : entries_) what(*share, entry.value);
-  }
 
  private:
-  struct Rank {
-    std::uint32_t running = 0;
-    std::int64_t used = 0;
-    std::uint64_t came = 0;
-    auto operator<=>(const Rank&) const = default;
-  };
   struct Entry {
-    Rank rank;
+    ShareRank rank;
     Value value;
   };
 
-  static Rank rank_of(const Share& share, std::uint64_t came) {
+  static ShareRank rank_of(const Share& share, std::uint64_t came) {
     constexpr auto relaxed = std::memory_order::relaxed;
     return {.running = share.running.load(relaxed), .used = share.used.load(relaxed), .came = came};
   }
@@ -81,7 +81,7 @@ class ByShare {
   }
 
   std::map<const Share*, Entry> entries_;
-  std::set<std::pair<Rank, const Share*>> order_;
+  std::set<std::pair<ShareRank, const Share*>> order_;
 };
 
 }  // namespace millrace::executor

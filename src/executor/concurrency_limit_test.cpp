@@ -77,7 +77,7 @@ class Backend {
     client.kind = std::uniform_int_distribution<>(0, 9)(random_) == 0 ? 2 : 1;
     const double mean = client.kind == 2 ? 20.0 * ms : 2.0 * ms;
     client.left = mean * std::exp(std::normal_distribution<>(-0.5, 1)(random_));
-    client.permit = executor.try_take(party, now);
+    client.permit = executor.try_take(party, nullptr, now);
     if (!client.permit) client.waiting = executor.wait({.party = party}, {}, now);
   }
 

@@ -22,8 +22,9 @@ struct Share {
   /// time in which he was alone (`WaitingQueue`).
   std::atomic<std::int64_t> used = 0;
 
+  std::atomic<std::size_t> waiting = 0;  ///< the queue counts
+
   // The queue's.
-  std::size_t waiting = 0;
   std::int64_t reached = 0;  ///< of those who share what it has: `used` of who has had a turn with most
 };
 
@@ -59,15 +60,23 @@ class Party {
   bool user_may_run_more() const { return !user_account_ || user_account_->may_run_more(); }
   bool project_may_run_more() const { return !project_account_ || project_account_->may_run_more(); }
 
+  /// Somebody waits because of these quotas, who comes before what comes now.
+  bool is_held_back() const {
+    const auto holds_back = [](const std::shared_ptr<Account>& account) {
+      return account && account->holds_back.load(std::memory_order::seq_cst);
+    };
+    return holds_back(user_account_) || holds_back(project_account_);
+  }
+
   void add_running() {
-    if (user_account_) user_account_->running.fetch_add(1, std::memory_order::relaxed);
-    if (project_account_) project_account_->running.fetch_add(1, std::memory_order::relaxed);
+    if (user_account_) user_account_->running.fetch_add(1, std::memory_order::seq_cst);
+    if (project_account_) project_account_->running.fetch_add(1, std::memory_order::seq_cst);
     group_->running.fetch_add(1, std::memory_order::relaxed);
     if (is_of_project_) user_.running.fetch_add(1, std::memory_order::relaxed);
   }
   void end_running(std::int64_t held) {
-    if (user_account_) user_account_->running.fetch_sub(1, std::memory_order::relaxed);
-    if (project_account_) project_account_->running.fetch_sub(1, std::memory_order::relaxed);
+    if (user_account_) user_account_->running.fetch_sub(1, std::memory_order::seq_cst);
+    if (project_account_) project_account_->running.fetch_sub(1, std::memory_order::seq_cst);
     group_->used.fetch_add(held, std::memory_order::relaxed);
     group_->running.fetch_sub(1, std::memory_order::relaxed);
     if (!is_of_project_) return;

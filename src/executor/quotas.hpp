@@ -59,8 +59,10 @@ class Account {
   /// The queue's: those of this user who wait until one of them has ended.
   std::vector<std::weak_ptr<Party>> left_out;
   bool may_run_more() const {
-    return running.load(std::memory_order::relaxed) < most_running_.load(std::memory_order::relaxed);
+    return running.load(std::memory_order::seq_cst) < most_running_.load(std::memory_order::seq_cst);
   }
+  /// Likewise: somebody waits for that only. Who says so has to ask afterwards whether it may.
+  std::atomic<bool> holds_back = false;
 
   /// Counts a query. Null: it is within the quota; else it isn't counted.
   std::optional<Exceeded> charge(std::int64_t now);

@@ -6,6 +6,7 @@
 #include <list>
 #include <memory>
 
+#include "base/places.hpp"
 #include "executor/party.hpp"
 #include "executor/priority.hpp"
 
@@ -27,7 +28,8 @@ class WaitingQuery {
   struct Wanted {
     std::shared_ptr<Party> party;
     Priority priority = Priority::normal;
-    std::int64_t predicted = 0;  ///< how long it will take, in ns; 0: nobody knows
+    std::int64_t predicted = 0;           ///< how long it will take, in ns; 0: nobody knows
+    std::shared_ptr<Places> places = {};  ///< of these it needs one, too; null: none
   };
 
   enum class State : std::uint8_t { waits, let_in, refused };

@@ -28,7 +28,9 @@ void keep_within(std::atomic<std::int64_t>& used, std::int64_t least, std::int64
 
 std::array<std::size_t, priority_names.size()> WaitingQueue::sizes() const {
   std::array<std::size_t, priority_names.size()> sizes{};
-  for (std::size_t level = 0; level < levels_.size(); ++level) sizes.at(level) = levels_.at(level).in_order.size();
+  for (const auto& [places, lane] : lanes_) {
+    for (std::size_t level = 0; level < sizes.size(); ++level) sizes.at(level) += lane.levels.at(level).in_order.size();
+  }
   return sizes;
 }
 
@@ -46,6 +48,9 @@ void WaitingQueue::add(std::shared_ptr<WaitingQuery> query, std::int64_t now) {
   query->number_ = next_number_++;
   begins_to_wait(*query->wanted().party);
   query->arrived_ = arrived_.insert(arrived_.end(), query.get());
+  Lane& lane = lanes_[query->wanted().places.get()];
+  lane.places = query->wanted().places;
+  ++lane.size;
   const auto level = index_of(query->wanted().priority);
   put(std::move(query), level, now);
 }
@@ -72,7 +77,7 @@ void WaitingQueue::has_turn(Party& party) {
 }
 
 void WaitingQueue::put(std::shared_ptr<WaitingQuery> query, std::size_t level, std::int64_t now) {
-  Level& to = levels_.at(level);
+  Level& to = lane_of(*query).levels.at(level);
   query->level_ = level;
   query->rises_ = now + ageing;
   query->place_ = to.in_order.insert(to.in_order.end(), query.get());
@@ -84,7 +89,7 @@ void WaitingQueue::put(std::shared_ptr<WaitingQuery> query, std::size_t level, s
 
 /// Out of its level.
 std::shared_ptr<WaitingQuery> WaitingQueue::pull(WaitingQuery& query) {
-  Level& level = levels_.at(query.level_);
+  Level& level = lane_of(query).levels.at(query.level_);
   Party& party = *query.wanted().party;
   level.in_order.erase(query.place_);
   auto& users = *level.groups.find(party.group());
@@ -103,32 +108,67 @@ std::shared_ptr<WaitingQuery> WaitingQueue::leave(WaitingQuery& query) {
   arrived_.erase(query.arrived_);
   --party.group().waiting;
   if (party.is_of_project()) --party.user().waiting;
-  return pull(query);
+  auto pulled = pull(query);
+  Lane& lane = lane_of(query);
+  if (--lane.size > 0) return pulled;
+  if (lane.places) lane.places->set_wanted(false);
+  lanes_.erase(query.wanted().places.get());
+  return pulled;
 }
 
 /// In a level they are in the order in which they rise.
-void WaitingQueue::let_rise(std::int64_t now) {
+void WaitingQueue::let_rise(Lane& lane, std::int64_t now) {
   int left = most_rising;
-  for (std::size_t level = levels_.size() - 1; level-- > 0;) {
-    auto& in_order = levels_.at(level).in_order;
+  for (std::size_t level = lane.levels.size() - 1; level-- > 0;) {
+    auto& in_order = lane.levels.at(level).in_order;
     for (; left > 0 && !in_order.empty() && in_order.front()->rises_ <= now; --left)
       put(pull(*in_order.front()), level + 1, now);
   }
 }
 
-std::shared_ptr<WaitingQuery> WaitingQueue::take(std::int64_t now) {
-  let_rise(now);
-  for (std::size_t at = levels_.size(); at-- > 0;) {
-    WaitingQuery* const next = next_of(levels_.at(at));
-    if (next == nullptr) continue;
-    has_turn(*next->wanted().party);
-    return leave(*next);
+WaitingQueue::First WaitingQueue::first_of(Lane& lane) {
+  for (std::size_t at = lane.levels.size(); at-- > 0;) {
+    if (const First first = first_of(lane.levels.at(at)); first.query != nullptr) return first;
   }
-  return nullptr;
+  return {};
 }
 
-/// Whose quotas allow no more at present is left out until one of them has ended.
-WaitingQuery* WaitingQueue::next_of(Level& level) {
+bool WaitingQueue::First::is_before(const First& other) const {
+  if (query->level_ != other.query->level_) return query->level_ > other.query->level_;
+  Party &ours = *query->wanted().party, &theirs = *other.query->wanted().party;
+  if (&ours.group() != &theirs.group()) return group < other.group;
+  if (&ours.user() != &theirs.user()) return user < other.user;
+  return ByTurn::is_before(*query, *other.query);
+}
+
+WaitingQueue::Next WaitingQueue::next(std::int64_t now) {
+  First best;
+  bool lacks_place = false;
+  for (auto& [key, lane] : lanes_) {
+    let_rise(lane, now);
+    const First first = first_of(lane);
+    if (lane.places) {
+      lane.places->set_wanted(first.query != nullptr && !lane.places->any());
+      // One may have become free before it was said that it is wanted.
+      if (lane.places->wanted() && lane.places->any()) lane.places->set_wanted(false);
+      if (lane.places->wanted()) {
+        lacks_place = true;
+        continue;
+      }
+    }
+    if (first.query != nullptr && (best.query == nullptr || first.is_before(best))) best = first;
+  }
+  return {.query = best.query, .lacks_place = lacks_place};
+}
+
+std::shared_ptr<WaitingQuery> WaitingQueue::take(WaitingQuery& next) {
+  has_turn(*next.wanted().party);
+  return leave(next);
+}
+
+/// Whose quotas allow no more at present is left out until one of them has ended. It is said first that somebody is, as
+/// it isn't told what has ended before.
+WaitingQueue::First WaitingQueue::first_of(Level& level) {
   while (auto* const users = level.groups.least()) {
     Line* const line = users->least();
     WaitingQuery* const next = line == nullptr ? nullptr : line->begin()->get();
@@ -137,29 +177,37 @@ WaitingQuery* WaitingQueue::next_of(Level& level) {
       continue;
     }
     Party& party = *next->wanted().party;
-    if (!party.project_may_run_more()) {
+    const auto must_wait = [](Account& account) {
+      if (account.may_run_more()) return false;
+      account.holds_back = true;
+      return !account.may_run_more();
+    };
+    if (party.project_account() && must_wait(*party.project_account())) {
       level.groups.leave_out(party.group());
-    } else if (!party.user_may_run_more()) {
+    } else if (party.user_account() && must_wait(*party.user_account())) {
       users->leave_out(party.user());
       auto& left_out = party.user_account()->left_out;
       std::erase_if(left_out, [&](const auto& other) { return other.expired() || other.lock().get() == &party; });
       left_out.push_back(next->wanted().party);
     } else {
-      return next;
+      return {.query = next, .group = level.groups.least_rank(), .user = users->least_rank()};
     }
   }
-  return nullptr;
+  return {};
 }
 
 bool WaitingQueue::remove(WaitingQuery& query) {
   if (query.state() != WaitingQuery::State::waits) return false;
   leave(query);
+  has_less(*query.wanted().party);  // its quotas may hold nobody back any more
   return true;
 }
 
 void WaitingQueue::has_less(Party& party) {
   rank_anew(party);
+  if (party.project_account()) party.project_account()->holds_back = false;
   if (!party.user_account()) return;
+  party.user_account()->holds_back = false;
   // Who is this user in other projects, too.
   for (const auto& left_out : std::exchange(party.user_account()->left_out, {})) {
     if (const auto other = left_out.lock()) rank_anew(*other);
@@ -167,25 +215,25 @@ void WaitingQueue::has_less(Party& party) {
 }
 
 void WaitingQueue::quotas_are_others() {
-  for (auto& level : levels_) {
-    level.groups.for_each([&](const Share& group, auto& users) {
-      users.for_each([&](const Share& user, Line&) { users.has_less(user); });
-      level.groups.has_less(group);
-    });
-  }
+  for (const WaitingQuery* const query : arrived_) has_less(*query->wanted().party);
 }
 
 void WaitingQueue::rank_anew(Party& party) {
-  for (auto& level : levels_) {
-    auto* const users = level.groups.find(party.group());
-    if (users == nullptr) continue;
-    users->has_less(party.user());
-    level.groups.has_less(party.group());
+  if (party.group().waiting == 0) return;
+  for (auto& [key, lane] : lanes_) {
+    for (auto& level : lane.levels) {
+      auto* const users = level.groups.find(party.group());
+      if (users == nullptr) continue;
+      users->has_less(party.user());
+      level.groups.has_less(party.group());
+    }
   }
 }
 
-std::shared_ptr<WaitingQuery> WaitingQueue::take_lowest() {
-  for (auto& level : levels_) {
+std::shared_ptr<WaitingQuery> WaitingQueue::take_lowest(const Places* lane) {
+  const auto found = lanes_.find(lane);
+  if (found == lanes_.end()) return nullptr;
+  for (auto& level : found->second.levels) {
     if (!level.in_order.empty()) return leave(*level.in_order.front());
   }
   return nullptr;
@@ -193,8 +241,12 @@ std::shared_ptr<WaitingQuery> WaitingQueue::take_lowest() {
 
 std::shared_ptr<WaitingQuery> WaitingQueue::take_lower_than(Priority priority) {
   for (std::size_t level = 0; level < index_of(priority); ++level) {
-    auto& in_order = levels_.at(level).in_order;
-    if (!in_order.empty()) return leave(*in_order.back());
+    WaitingQuery* last = nullptr;
+    for (auto& [key, lane] : lanes_) {
+      auto& in_order = lane.levels.at(level).in_order;
+      if (!in_order.empty() && (last == nullptr || in_order.back()->number_ > last->number_)) last = in_order.back();
+    }
+    if (last != nullptr) return leave(*last);
   }
   return nullptr;
 }

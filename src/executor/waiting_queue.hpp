@@ -2,6 +2,7 @@
 
 #include <array>
 #include <list>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -21,7 +22,10 @@ namespace millrace::executor {
 /// at least what is reached by those who get their turns, and who begins while nobody waits has reached what he has.
 /// What he has used more than they, while he was alone, counts up to `most_debt`.
 ///
-/// All it does is logarithmic in how many wait. Not thread-safe.
+/// Who needs one of a pool's connections, too, waits in that pool's lane; lanes that have none left are passed over, so
+/// that nobody who could run waits behind who couldn't.
+///
+/// All it does is logarithmic in how many wait, and linear in the lanes in which somebody does. Not thread-safe.
 class WaitingQueue {
  public:
   static constexpr std::int64_t ageing = 5'000'000'000;     ///< ns
@@ -32,8 +36,15 @@ class WaitingQueue {
   std::array<std::size_t, priority_names.size()> sizes() const;  ///< by what they are at present
 
   void add(std::shared_ptr<WaitingQuery> query, std::int64_t now);
-  /// Whose turn it is; null: nobody waits, but for those whose quotas allow no more at present.
-  std::shared_ptr<WaitingQuery> take(std::int64_t now);
+  struct Next {
+    WaitingQuery* query = nullptr;  ///< null: nobody's
+    bool lacks_place = false;       ///< it may be the turn of others once their pools have connections
+  };
+  /// Whose turn it is, but for those whose quotas allow no more at present. Tells accounts and places that somebody
+  /// waits for them only.
+  Next next(std::int64_t now);
+  /// It no longer waits, as it has its turn.
+  std::shared_ptr<WaitingQuery> take(WaitingQuery& next);
   /// It no longer waits. False: it didn't.
   bool remove(WaitingQuery& query);
   /// It has fewer running than it had.
@@ -41,8 +52,9 @@ class WaitingQueue {
   /// What quotas allow may have changed. This walks over all who wait.
   void quotas_are_others();
 
-  /// Of the lowest priority that somebody waits at, who has waited longest; null: nobody does.
-  std::shared_ptr<WaitingQuery> take_lowest();
+  /// Of those who wait in the same lane, of the lowest priority that somebody waits at, who has waited longest; null:
+  /// nobody does.
+  std::shared_ptr<WaitingQuery> take_lowest(const Places* lane);
   /// Who came last of the lowest priority, if that is lower than this; null: nobody.
   std::shared_ptr<WaitingQuery> take_lower_than(Priority priority);
   /// Where one that waits stands, from 1: behind those that are further up and those that came up to its priority
@@ -53,8 +65,11 @@ class WaitingQueue {
 
  private:
   struct ByTurn {
+    static bool is_before(const WaitingQuery& a, const WaitingQuery& b) {
+      return a.turn_ != b.turn_ ? a.turn_ < b.turn_ : a.number_ < b.number_;
+    }
     bool operator()(const std::shared_ptr<WaitingQuery>& a, const std::shared_ptr<WaitingQuery>& b) const {
-      return a->turn_ != b->turn_ ? a->turn_ < b->turn_ : a->number_ < b->number_;
+      return is_before(*a, *b);
     }
   };
   using Line = std::set<std::shared_ptr<WaitingQuery>, ByTurn>;
@@ -62,19 +77,32 @@ class WaitingQueue {
     ByShare<ByShare<Line>> groups;      ///< and in each its users
     std::list<WaitingQuery*> in_order;  ///< in which they came to this level
   };
+  struct Lane {
+    std::array<Level, priority_names.size()> levels;
+    std::shared_ptr<Places> places;
+    std::size_t size = 0;
+  };
+  /// Whose turn it is in a lane, and what decides between lanes.
+  struct First {
+    WaitingQuery* query = nullptr;
+    ShareRank group, user;
+    bool is_before(const First& other) const;
+  };
 
   void put(std::shared_ptr<WaitingQuery> query, std::size_t level, std::int64_t now);
   std::shared_ptr<WaitingQuery> pull(WaitingQuery& query);
   std::shared_ptr<WaitingQuery> leave(WaitingQuery& query);
-  void let_rise(std::int64_t now);
+  Lane& lane_of(const WaitingQuery& query) { return lanes_.find(query.wanted().places.get())->second; }
+  void let_rise(Lane& lane, std::int64_t now);
+  static First first_of(Lane& lane);
+  static First first_of(Level& level);
   void begins_to_wait(Party& party);
   void has_turn(Party& party);
-  static WaitingQuery* next_of(Level& level);
   void rank_anew(Party& party);
 
-  std::array<Level, priority_names.size()> levels_;
-  std::list<WaitingQuery*> arrived_;  ///< all, in the order in which they came
-  std::int64_t reached_ = 0;          ///< `used` of the group that has had a turn with most
+  std::map<const Places*, Lane> lanes_;  ///< in which somebody waits
+  std::list<WaitingQuery*> arrived_;     ///< all, in the order in which they came
+  std::int64_t reached_ = 0;             ///< `used` of the group that has had a turn with most
   std::uint64_t next_number_ = 0;
 };
 

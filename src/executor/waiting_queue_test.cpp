@@ -20,6 +20,11 @@ struct Queue {
     return query;
   }
 
+  std::shared_ptr<WaitingQuery> take(std::int64_t now) {
+    auto* const next = queue.next(now).query;
+    return next == nullptr ? nullptr : queue.take(*next);
+  }
+
   Quotas quotas;
   Parties parties{quotas};
   std::vector<std::shared_ptr<Party>> kept;
@@ -33,8 +38,8 @@ TEST(WaitingQueue, HigherPrioritiesComeFirst) {
   const auto normal = queue.add("ada", Priority::normal, 3);
   const auto high = queue.add("ada", Priority::high, 4);
   const auto critical = queue.add("ada", Priority::critical, 5);
-  for (const auto& next : {emergency, critical, high, normal, low}) EXPECT_EQ(queue.queue.take(6), next);
-  EXPECT_EQ(queue.queue.take(6), nullptr);
+  for (const auto& next : {emergency, critical, high, normal, low}) EXPECT_EQ(queue.take(6), next);
+  EXPECT_EQ(queue.take(6), nullptr);
 }
 
 TEST(WaitingQueue, WhereOneStands) {
@@ -56,7 +61,7 @@ TEST(WaitingQueue, OneThatHasWaitedRises) {
   const auto low = queue.add("ada", Priority::low, 0);
   for (std::int64_t at = 0; at < 4; ++at) {
     const auto high = queue.add("bob", Priority::high, at * WaitingQueue::ageing);
-    const auto next = queue.queue.take(at * WaitingQueue::ageing);
+    const auto next = queue.take(at * WaitingQueue::ageing);
     if (at < 2) {
       EXPECT_EQ(next, high);
     } else {
@@ -70,10 +75,10 @@ TEST(WaitingQueue, ShortOnesOvertakeLongOnesButNotForEver) {
   Queue queue;
   const auto longer = queue.add("ada", Priority::normal, 0, 100 * ms);
   const auto shorter = queue.add("ada", Priority::normal, 10 * ms, 1 * ms);
-  EXPECT_EQ(queue.queue.take(10 * ms), shorter);
+  EXPECT_EQ(queue.take(10 * ms), shorter);
   const auto late = queue.add("ada", Priority::normal, 2 * second, 1 * ms);
-  EXPECT_EQ(queue.queue.take(2 * second), longer);
-  EXPECT_EQ(queue.queue.take(2 * second), late);
+  EXPECT_EQ(queue.take(2 * second), longer);
+  EXPECT_EQ(queue.take(2 * second), late);
 }
 
 TEST(WaitingQueue, WhoHasFewerRunningComesFirst) {
@@ -82,8 +87,8 @@ TEST(WaitingQueue, WhoHasFewerRunningComesFirst) {
   const auto first = queue.add("greedy", Priority::normal, 1);
   const auto modest = queue.add("modest", Priority::normal, 2);
   greedy->add_running();
-  EXPECT_EQ(queue.queue.take(3), modest);
-  EXPECT_EQ(queue.queue.take(3), first);
+  EXPECT_EQ(queue.take(3), modest);
+  EXPECT_EQ(queue.take(3), first);
 }
 
 /// Slots go round: at any time each who waits has as many as the others, but for one.
@@ -94,7 +99,7 @@ TEST(WaitingQueue, SlotsAreSharedBetweenUsersWhoeverAsksMore) {
   for (int at = 0; at < 10; ++at) queue.add("bob", Priority::normal, 200 + at);
   std::map<const Party*, int> turns;
   for (int at = 0; at < 30; ++at) {
-    const auto next = queue.queue.take(300);
+    const auto next = queue.take(300);
     ++turns[next->wanted().party.get()];
     next->wanted().party->add_running();
     next->wanted().party->end_running(10 * ms);
@@ -109,7 +114,7 @@ TEST(WaitingQueue, AProjectHasOneShareHoweverManyUsersItHas) {
   for (int at = 0; at < 20; ++at) queue.add("u5", Priority::normal, at, 0, "small");
   std::map<const Party*, int> turns;
   for (int at = 0; at < 20; ++at) {
-    const auto next = queue.queue.take(30);
+    const auto next = queue.take(30);
     ++turns[next->wanted().party.get()];
     next->wanted().party->add_running();
     next->wanted().party->end_running(10 * ms);
@@ -130,7 +135,7 @@ TEST(WaitingQueue, WhoComesAnewIsOwedNothing) {
   for (int at = 0; at < 10; ++at) queue.add("new", Priority::normal, at);
   int turns_of_old = 0;
   for (int at = 0; at < 10; ++at) {
-    const auto next = queue.queue.take(20);
+    const auto next = queue.take(20);
     turns_of_old += next->wanted().party == old ? 1 : 0;
     next->wanted().party->add_running();
     next->wanted().party->end_running(10 * ms);
@@ -151,7 +156,7 @@ TEST(WaitingQueue, WhoHadAllForHimselfHardlyPaysForIt) {
     int turns_of_old = 0;
     constexpr int turns = 100;
     for (int at = 0; at < turns; ++at) {
-      const auto next = queue.queue.take(at);
+      const auto next = queue.take(at);
       turns_of_old += next->wanted().party == old ? 1 : 0;
       next->wanted().party->add_running();
       next->wanted().party->end_running(100 * ms);
@@ -169,7 +174,7 @@ TEST(WaitingQueue, WhoTakesLongHasFewerTurns) {
   queue.add("long", Priority::normal, 0);
   std::map<const Party*, int> turns;
   for (int at = 0; at < 110; ++at) {
-    const auto next = queue.queue.take(at);
+    const auto next = queue.take(at);
     const bool is_long = next->wanted().party == queue.parties.find("long", "");
     ++turns[next->wanted().party.get()];
     next->wanted().party->add_running();
@@ -190,7 +195,7 @@ TEST(WaitingQueue, HoldsVeryMany) {
   for (int left = many / 2; left > 0; --left) {
     EXPECT_EQ(queue.queue.size(), left);
     EXPECT_LE(queue.queue.oldest(many), many);
-    EXPECT_NE(queue.queue.take(2 * WaitingQueue::ageing), nullptr);
+    EXPECT_NE(queue.take(2 * WaitingQueue::ageing), nullptr);
   }
   EXPECT_TRUE(queue.queue.empty());
 }
@@ -199,7 +204,7 @@ TEST(WaitingQueue, HoldsVeryMany) {
 TEST(WaitingQueue, ManyRise) {
   Queue queue;
   for (int at = 0; at < 1000; ++at) queue.add("ada", Priority::low, 0);
-  for (int at = 0; at < 900; ++at) queue.queue.take(WaitingQueue::ageing * (1 + at / 200));
+  for (int at = 0; at < 900; ++at) queue.take(WaitingQueue::ageing * (1 + at / 200));
   EXPECT_EQ(queue.queue.sizes()[index_of(Priority::low)], 0);
   EXPECT_EQ(queue.queue.size(), 100);
 }
@@ -211,8 +216,8 @@ TEST(WaitingQueue, TheLowestAreGivenUpFirst) {
   const auto last = queue.add("bob", Priority::low, 3);
   EXPECT_EQ(queue.queue.take_lower_than(Priority::low), nullptr);
   EXPECT_EQ(queue.queue.take_lower_than(Priority::normal), last);
-  EXPECT_EQ(queue.queue.take_lowest(), first);
-  EXPECT_EQ(queue.queue.take_lowest(), high);
+  EXPECT_EQ(queue.queue.take_lowest(nullptr), first);
+  EXPECT_EQ(queue.queue.take_lowest(nullptr), high);
   EXPECT_TRUE(queue.queue.empty());
 }
 

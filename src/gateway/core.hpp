@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/pool.hpp"
+#include "base/clock.hpp"
 #include "config/settings.hpp"
 #include "executor/adaptive_query_executor.hpp"
 #include "executor/template_times.hpp"
@@ -40,7 +41,7 @@ struct Rules {
 struct Shared {
   Shared(std::shared_ptr<const backend::ServerAddress> address, backend::PoolLimits limits,
          pipeline::RewriteLimits rewriting = {})
-      : pools(std::move(address), limits), rewrites(rewriting) {}
+      : pools(std::move(address), limits, [to = executor] { to->look_again(now_ns()); }), rewrites(rewriting) {}
 
   void follow(std::shared_ptr<const Rules> latest) {
     held.most = static_cast<std::size_t>(latest->settings->max_held_messages_mb) << 20;
@@ -48,10 +49,10 @@ struct Shared {
   }
 
   std::atomic<std::shared_ptr<const Rules>> rules;
-  backend::Pools pools;
   /// Shared by who holds a slot, and may be the last to go.
   const std::shared_ptr<executor::AdaptiveQueryExecutor> executor =
       std::make_shared<executor::AdaptiveQueryExecutor>(executor::AdaptiveQueryExecutor::Limits());
+  backend::Pools pools;
   DatabaseUsers database_users;
   CancelKeys cancel_keys;
   PreparedTexts prepared_texts;

@@ -271,6 +271,7 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
                      .level = Consistency{.level = static_cast<Consistency::Level>(settings.cache_consistency_level),
                                           .bound = settings.cache_bounded_staleness_ms},
                      .executor = settings.enable_adaptive_executor ? core_.shared.executor : nullptr,
+                     .places = pool_->places(),
                      .times = &core_.times,
                      .query_timeout = settings.query_timeout_seconds,
                      .rewriting = true});

@@ -135,6 +135,7 @@ QueryRun::QueryRun(Core& core, RunRequest request)
               .startup = startup_,
               .wishes = request_.wishes,
               .executor = core.shared.rules.load()->settings->enable_adaptive_executor ? core.shared.executor : nullptr,
+              .places = pool_->places(),
               .times = &core.times}),
       link_(core, relay_, pool_, startup_),
       answer_(core.shared.held),

@@ -54,9 +54,10 @@ class Relay {
     std::shared_ptr<const backend::ParameterList> wishes = {};
     std::optional<Consistency> level = {};  ///< of answers from memory, where the client doesn't say; null: none
     std::shared_ptr<executor::AdaptiveQueryExecutor> executor = {};  ///< null: nothing waits for a turn
-    executor::TemplateTimes* times = nullptr;                        ///< its core's, if there is an executor
-    std::chrono::nanoseconds query_timeout{0};                       ///< of queries whose client says nothing; 0: none
-    bool rewriting = false;  ///< its statements may be rewritten, where the client doesn't say
+    std::shared_ptr<Places> places = {};  ///< of the pool that its server connections are from; null: it has no end
+    executor::TemplateTimes* times = nullptr;   ///< its core's, if there is an executor
+    std::chrono::nanoseconds query_timeout{0};  ///< of queries whose client says nothing; 0: none
+    bool rewriting = false;                     ///< its statements may be rewritten, where the client doesn't say
   };
 
   Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options);
@@ -92,6 +93,7 @@ class Relay {
 
   void attach(backend::ServerState& server) {
     writer_.attach(server, id_);
+    permit_.has_place();
     if (scope_.has_cache()) attached_epoch_ = pipeline_.cache()->epoch();
   }
   void detach();
@@ -137,10 +139,16 @@ class Relay {
   /// Between `wait_for_turn` and `end_wait_for_turn`; else null.
   const std::shared_ptr<executor::WaitingQuery>& turn() const { return turn_; }
   bool waits_for_turn() const { return turn_ && turn_->state() == executor::WaitingQuery::State::waits; }
+  /// It needs a server connection, and its pool has none left.
+  bool lacks_place() const { return turn_ && turn_->wanted().places && !turn_->wanted().places->any(); }
+  /// When the message at hand goes on without a turn of its own, in ns of `now_ns()`; 0: never. Others that have turns
+  /// may wait for what it holds.
+  std::int64_t goes_on_anyway_at() const;
   enum class Waited {
-    ended,      ///< it is let in, or refused
-    too_long,   ///< as long as a query may wait
-    timed_out,  ///< as long as it may take, waiting and all
+    ended,        ///< it is let in, or refused
+    too_long,     ///< as long as a query may wait
+    long_enough,  ///< until `goes_on_anyway_at`
+    timed_out,    ///< as long as it may take, waiting and all
     cancelled,
     in_vain,  ///< nobody wants to know any more
   };
@@ -278,7 +286,8 @@ class Relay {
   static bool asks_for_work(char type);
   bool rests() const;
   bool goes_on() const;
-  bool may_hold_locks(const StatementPtr& statement) const;
+  bool releases_locks(const StatementPtr& statement, std::string_view text) const;
+  bool others_wait() const;
   bool follows_a_batch() const;
   bool must_be_answered_before() const;
   bool follows_a_limited_one(char type) const;

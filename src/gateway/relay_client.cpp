@@ -264,7 +264,6 @@ void Relay::on_copy_end() {
 /// A function is named by its number only: it may do anything, such as take a lock.
 bool Relay::on_function_call() {
   pin_unseen("function call");
-  may_hold_locks_ = true;
   note_for_cache(nullptr);
   server().used = server().holder_wrote = true;
   replies_.owe(Kind::function_call, now_).exchange.assumed = sql::StatementKind::call;
@@ -673,6 +672,7 @@ void Relay::note_wait() {
 void Relay::pin_unseen(std::string_view why) {
   session_.pin.set(why);
   server().tainted = true;
+  may_hold_locks_ = true;
 }
 
 bool Relay::break_off(std::string message, std::string sqlstate) {

@@ -60,10 +60,17 @@ Error refusal_of(executor::Refused why, const executor::AdaptiveQueryExecutor::L
 Error Relay::why_not_let_in(Waited how, const executor::WaitingQuery& turn, std::int64_t waited) const {
   const auto& executor = *options_.executor;
   const auto limits = executor.limits();
+  const bool lacks_place = turn.wanted().places && !turn.wanted().places->any();
   switch (how) {
     case Waited::ended:
       return refusal_of(turn.why(), limits, waited);
     case Waited::too_long:
+      if (lacks_place) {
+        return {.message = fmt::format("all server connections are in use; waited {:.0f} ms for one",
+                                       static_cast<double>(waited) / ms),
+                .sqlstate = "53300",
+                .hint = "Raise POOL_SIZE, shorten transactions, or use POOL_MODE = \"transaction\"."};
+      }
       return {
           .message = fmt::format("the query waited {:.0f} ms for its turn", static_cast<double>(waited) / ms),
           .sqlstate = "53300",
@@ -72,11 +79,12 @@ Error Relay::why_not_let_in(Waited how, const executor::WaitingQuery& turn, std:
                               executor.limit(), limits.most)};
     case Waited::timed_out: {
       Error error = timed_out(wanted_limit_);
-      error.hint = "All of that it waited for its turn.";
+      error.hint = fmt::format("All of that it waited for {}.", lacks_place ? "a server connection" : "its turn");
       return error;
     }
     case Waited::cancelled:
       return {.message = "canceling statement due to user request", .sqlstate = "57014"};
+    case Waited::long_enough:
     case Waited::in_vain:
       break;
   }

@@ -16,6 +16,8 @@ using Step = sql::TransactionStep;
 constexpr std::int64_t lent_after = 1'000'000'000;
 /// Where nobody waits, a client may send so many messages ahead with one turn.
 constexpr std::size_t most_ahead = 128;
+/// A session that may hold locks which those that have turns wait for waits for its own so long.
+constexpr std::int64_t longest_with_locks = 100'000'000;
 /// Of `FirstEnded`: what the first statement took isn't known.
 constexpr std::int64_t not_known = -1;
 
@@ -68,9 +70,20 @@ bool Relay::goes_on() const {
          failed_here_;
 }
 
-/// What comes next may be what others that have turns wait for.
-bool Relay::may_hold_locks(const StatementPtr& statement) const {
-  return may_hold_locks_ || session_.pin.is_set() || (statement && ends_prepared_transaction(*statement));
+/// It ends what others that have turns may wait for. Of a function of the user's that does so nothing is known: then
+/// `longest_with_locks` helps.
+bool Relay::releases_locks(const StatementPtr& statement, std::string_view text) const {
+  return (may_hold_locks_ && text.contains("pg_advisory_unlock")) ||
+         (statement && ends_prepared_transaction(*statement));
+}
+
+/// For the turn that this has, or for its server connection.
+bool Relay::others_wait() const {
+  return options_.executor->anybody_waits() || (session_.moves && options_.places && options_.places->wanted());
+}
+
+std::int64_t Relay::goes_on_anyway_at() const {
+  return turn_ && may_hold_locks_ ? turn_->since() + longest_with_locks : 0;
 }
 
 void Relay::end_turn() {
@@ -153,7 +166,7 @@ bool Relay::follows_a_batch() const {
 bool Relay::must_be_answered_before() const {
   if (!follows_a_batch()) return false;
   const bool is_counted = permit_ && permit_.party()->has_account();  // each by itself
-  if (!permit_ || is_counted || options_.executor->anybody_waits() || replies_.size() >= most_ahead) return true;
+  if (!permit_ || is_counted || others_wait() || replies_.size() >= most_ahead) return true;
   return std::ranges::any_of(replies_.all(),
                              [](const Reply& reply) { return reply.limit.by != TimeLimit::By::setting; });
 }
@@ -198,8 +211,9 @@ bool Relay::has_turn(const Item& item) {
     return false;
   } else {
     is_charged_ = true;
-    permit_ =
-        may_hold_locks(statement) ? executor.take_anyway(wishes.party, now_) : executor.try_take(wishes.party, now_);
+    permit_ = releases_locks(statement, text)
+                  ? executor.take_anyway(wishes.party, now_)
+                  : executor.try_take(wishes.party, writer_.attached() ? nullptr : options_.places, now_);
   }
   lent_.reset();
   first_ended_ = {};
@@ -214,7 +228,10 @@ bool Relay::has_turn(const Item& item) {
 void Relay::wait_for_turn(std::function<void()> then, std::int64_t now) {
   const std::int64_t predicted = asked_for_turn_ ? options_.times->mean(asked_for_turn_->fingerprint) : 0;
   const auto priority = boosted(wanted_.priority, wanted_.party->boost());
-  turn_ = options_.executor->wait({.party = wanted_.party, .priority = priority, .predicted = predicted},
+  turn_ = options_.executor->wait({.party = wanted_.party,
+                                   .priority = priority,
+                                   .predicted = predicted,
+                                   .places = writer_.attached() ? nullptr : options_.places},
                                   std::move(then), now);
 }
 
@@ -226,6 +243,13 @@ void Relay::end_wait_for_turn(Waited how, std::int64_t now) {
   waited_ns_ += waited;
   if (how == Waited::ended && turn->state() == executor::WaitingQuery::State::let_in) {
     permit_ = executor.take(*turn, now);
+    first_ended_ = {};
+    had_turn_ = true;
+    return;
+  }
+  if (how == Waited::long_enough) {
+    executor.stop_waiting(*turn, now);
+    permit_ = executor.take_anyway(wanted_.party, now);
     first_ended_ = {};
     had_turn_ = true;
     return;

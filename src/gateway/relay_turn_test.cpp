@@ -18,17 +18,18 @@ struct Turns {
       executor::AdaptiveQueryExecutor::Limits{.most = 1, .finds_best = false, .most_waiting = 10, .wait = {}});
   executor::Permit others = {};  ///< the only slot, while somebody else has it
 
-  void take() { others = executor->try_take(executor->party("eve", ""), 1); }
+  void take() { others = executor->try_take(executor->party("eve", ""), nullptr, 1); }
   std::size_t running() const { return executor->figures(1).running; }
 };
 
 struct Asker {
-  explicit Asker(Turns& turns, Mode mode = Mode::transaction)
+  explicit Asker(Turns& turns, Mode mode = Mode::transaction, std::shared_ptr<Places> places = {})
       : relay(turns.world.pipeline, turns.world.texts,
               {.mode = mode,
                .user = "ada",
                .database = "crawl",
                .executor = turns.executor,
+               .places = std::move(places),
                .times = &turns.times,
                .query_timeout = std::chrono::seconds(300)}) {
     relay.settings().parameters = Server().parameters;
@@ -155,6 +156,67 @@ TEST(RelayTurn, WhoMayHoldLocksWaitsForNobody) {
     asker.asks("DISCARD ALL", "DISCARD ALL");
     EXPECT_EQ(asker.says(query("SELECT 1")).next, Next::turn);
   }
+}
+
+TEST(RelayTurn, WhoOnlyKeepsItsConnectionWaitsAsOthersDo) {
+  for (const std::string_view keeps : {"LISTEN a", "CREATE TEMP TABLE t (a int)", "PREPARE p AS SELECT 1",
+                                       "DECLARE c CURSOR WITH HOLD FOR SELECT 1"}) {
+    Turns turns;
+    Server server;
+    Asker asker(turns);
+    asker.relay.attach(server);
+    asker.asks(keeps, "X");
+    EXPECT_FALSE(asker.relay.pinned().empty());
+    turns.take();
+    EXPECT_EQ(asker.says(query("SELECT 1")).next, Next::turn) << keeps;
+    asker.relay.wait_for_turn({}, asker.now);
+    EXPECT_EQ(asker.relay.goes_on_anyway_at(), 0);
+    asker.relay.end_wait_for_turn(Relay::Waited::in_vain, asker.now);
+  }
+}
+
+/// A function of the user's may release them, of which nothing is known.
+TEST(RelayTurn, WhoMayHoldLocksDoesNotWaitForLong) {
+  Turns turns;
+  Server server;
+  Asker asker(turns, Mode::session);
+  asker.relay.attach(server);
+  asker.asks("DO $$ BEGIN END $$", "DO");
+  turns.take();
+  const std::string work = query("SELECT release()");
+  EXPECT_EQ(asker.says(work).next, Next::turn);
+  asker.relay.wait_for_turn({}, asker.now);
+  const std::int64_t goes_on_at = asker.relay.goes_on_anyway_at();
+  EXPECT_GT(goes_on_at, asker.now);
+  EXPECT_LT(goes_on_at, asker.now + second);
+  asker.relay.end_wait_for_turn(Relay::Waited::long_enough, goes_on_at);
+  EXPECT_EQ(string_of(asker.says(work).forward), work);
+  EXPECT_EQ(turns.running(), 2);
+  asker.hears(complete("SELECT 0") + ready());
+  EXPECT_EQ(turns.running(), 1);
+}
+
+TEST(RelayTurn, WhosePoolHasNoConnectionLeftHasNoTurn) {
+  Turns turns;
+  turns.executor->set_limits({.most = 10, .finds_best = false, .wait = {}});
+  const auto places = std::make_shared<Places>([&] { turns.executor->look_again(1); });
+  Server server;
+  Asker asker(turns, Mode::transaction, places);
+  const std::string work = query("SELECT 1");
+  EXPECT_EQ(asker.says(work).next, Next::turn);
+  bool woken = false;
+  asker.relay.wait_for_turn([&] { woken = true; }, asker.now);
+  EXPECT_TRUE(asker.relay.lacks_place());
+  places->set_free(1);
+  places->tell();
+  EXPECT_TRUE(woken);
+  asker.relay.end_wait_for_turn(Relay::Waited::ended, asker.now);
+  EXPECT_FALSE(places->any()) << "it is promised";
+  EXPECT_EQ(asker.says(work).next, Next::need_server);
+  EXPECT_FALSE(places->any());
+  asker.relay.attach(server);
+  EXPECT_TRUE(places->any()) << "it would be the pool's to say that it isn't there any more";
+  EXPECT_EQ(string_of(asker.says(work).forward), work);
 }
 
 TEST(RelayTurn, WhoWaitsForAServerConnectionHoldsNoTurn) {

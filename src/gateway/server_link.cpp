@@ -35,12 +35,13 @@ bool ServerLink::try_take() {
 asio::awaitable<Taken> ServerLink::take() {
   auto connection = std::exchange(taken_, nullptr);
   while (!connection || !connection->is_open()) {
-    relay_.give_turn_back(now_ns());
     core_.counters().pool_waits.add();
     core_.counters().clients_waiting.add();
     const std::int64_t before = now_ns();
-    auto taken =
-        co_await pool_->take(core_.io, startup_, {.known = relay_.settings().placeholders(), .patience = patience_});
+    auto taken = co_await pool_->take(
+        core_.io, startup_, {.known = relay_.settings().placeholders(), .patience = patience_, .when_full = [this] {
+                               relay_.give_turn_back(now_ns());
+                             }});
     core_.counters().clients_waiting.sub();
     relay_.count_wait(now_ns() - before);
     if (!taken) co_return std::unexpected(std::move(taken.error()));

@@ -14,20 +14,31 @@ asio::awaitable<bool> Session::wait_for_turn() {
   const auto limit = rules_->settings->pool_wait_timeout_seconds;
   const auto until = Clock::now() + (limit.count() == 0 ? Clock::duration(std::chrono::hours(24)) : limit);
   const auto is_unwanted = [this] { return client_gone_ || finished_; };
-  const std::int64_t ends_at = relay_->wait_ends_at();
+  const std::int64_t ends_at = relay_->wait_ends_at(), goes_on_at = relay_->goes_on_anyway_at();
   const auto left = [&]() -> Clock::duration {
-    const Clock::duration to_wait = until - Clock::now();
-    return ends_at == 0 ? to_wait : std::min(to_wait, Clock::duration(ends_at - now_ns()));
+    Clock::duration to_wait = until - Clock::now();
+    for (const std::int64_t at : {ends_at, goes_on_at}) {
+      if (at != 0) to_wait = std::min(to_wait, Clock::duration(at - now_ns()));
+    }
+    return to_wait;
   };
+  const bool lacks_place = relay_->lacks_place();
+  if (lacks_place) {
+    core_.counters().pool_waits.add();
+    core_.counters().clients_waiting.add();
+  }
   while (relay_->waits_for_turn() && !cancel_wanted_ && !is_unwanted() && left() > Clock::duration::zero()) {
     co_await answered_.wait(left());
   }
+  if (lacks_place) core_.counters().clients_waiting.sub();
   using Waited = Relay::Waited;
   const auto how = is_unwanted()                         ? Waited::in_vain
                    : !relay_->waits_for_turn()           ? Waited::ended
                    : cancel_wanted_                      ? Waited::cancelled
                    : ends_at != 0 && now_ns() >= ends_at ? Waited::timed_out
+                   : goes_on_at != 0                     ? Waited::long_enough
                                                          : Waited::too_long;
+  if (how == Waited::too_long && relay_->lacks_place()) core_.counters().pool_timeouts.add();
   relay_->end_wait_for_turn(how, now_ns());
   if (relay_->refusal() != nullptr) cancel_wanted_ = false;
   co_return !is_unwanted();

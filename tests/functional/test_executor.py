@@ -120,6 +120,48 @@ def test_a_higher_priority_goes_first(gate: Gate, clients: list[Client], order: 
     assert ran(order) == ["emergency", "high", "normal", "low", "low"]
 
 
+def test_a_higher_priority_goes_first_where_all_connections_are_held(postgres: PostgreSQL, order: Client) -> None:
+    """By transactions in which nothing happens, so that turns are free."""
+    settings = {**ON, "POOL_MODE": "transaction", "POOL_SIZE": 2}
+    with Millrace(postgres, settings) as server:
+        holders, clients = [[connect(server) for _ in range(count)] for count in (2, 8)]
+        for holder in holders:
+            holder.ask(query("BEGIN"))
+            holder.ask(query("SELECT 1"))
+        eventually(lambda: server.metric("queries_running") == 0, what="the turns to be lent")
+        for number, client in enumerate(clients):
+            client.send(query(runs("low", priority="low") if number < 7 else runs("emergency", priority="emergency")))
+            eventually(lambda: server.metric("queries_waiting") == number + 1)
+        assert server.metric("clients_waiting") == 8
+        holders[0].ask(query("COMMIT"))
+        for client in clients:
+            client.until("Z")
+        assert ran(order) == ["emergency"] + ["low"] * 7
+        holders[1].ask(query("COMMIT"))
+        for client in holders + clients:
+            client.close()
+
+
+def test_a_higher_priority_goes_first_where_many_ask(postgres: PostgreSQL, order: Client) -> None:
+    settings = {**ON, "POOL_MODE": "transaction"}
+    with Millrace(postgres, settings) as server, connect(server, database="template1"):
+        keeper = connect(postgres)
+        keeper.ask(query("BEGIN"))
+        keeper.ask(query("LOCK TABLE gates IN ACCESS EXCLUSIVE MODE"))
+        low, urgent = [connect(server) for _ in range(70)], connect(server)
+        eventually(lambda: server.metric("queries_limit_most") == 40, what="more to be let in than its pool can run")
+        for client in low:
+            client.send(query("/* millrace: priority=low */ INSERT INTO ran (who) SELECT 'low' FROM gates"))
+        eventually(lambda: server.metric("queries_waiting") == 50, what="all others to wait")
+        urgent.send(query(runs("emergency", priority="emergency")))
+        eventually(lambda: server.metric("queries_waiting") == 51)
+        keeper.close()
+        for client in [*low, urgent]:
+            client.until("Z")
+            client.close()
+        assert ran(order).index("emergency") <= 22, "those that ran, and maybe one or two"
+
+
 def test_a_priority_is_said_as_a_setting_at_the_start_or_in_a_comment(
     millrace: Millrace, postgres: PostgreSQL, order: Client
 ) -> None:

@@ -23,7 +23,7 @@ void BM_Admission(benchmark::State& state) {
   for ([[maybe_unused]] auto _ : state) {
     if (!party) party = shared_executor->party("user" + std::to_string(state.thread_index()), "");
     ++at;
-    auto permit = shared_executor->try_take(party, begun + at);
+    auto permit = shared_executor->try_take(party, nullptr, begun + at);
     if (!permit) {
       state.SkipWithError("no slot was free");
       break;
