@@ -35,12 +35,11 @@ std::array<std::size_t, priority_names.size()> WaitingQueue::sizes() const {
 }
 
 std::size_t WaitingQueue::position(const WaitingQuery& query) const {
-  std::size_t before = 0;
-  for (std::size_t level = query.level_ + 1; level < levels_.size(); ++level) {
-    before += levels_.at(level).in_order.size();
-  }
-  const auto& beside = levels_.at(query.level_).in_order;
-  return before + static_cast<std::size_t>(std::distance(beside.begin(), std::ranges::find(beside, &query))) + 1;
+  const auto since = [](const WaitingQuery& one) { return std::pair(one.rises_, one.number_); };
+  const auto is_before = [&](const WaitingQuery* other) {
+    return other->level_ != query.level_ ? other->level_ > query.level_ : since(*other) < since(query);
+  };
+  return 1 + static_cast<std::size_t>(std::ranges::count_if(arrived_, is_before));
 }
 
 void WaitingQueue::add(std::shared_ptr<WaitingQuery> query, std::int64_t now) {

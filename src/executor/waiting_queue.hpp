@@ -58,7 +58,8 @@ class WaitingQueue {
   /// Who came last of the lowest priority, if that is lower than this; null: nobody.
   std::shared_ptr<WaitingQuery> take_lower_than(Priority priority);
   /// Where one that waits stands, from 1: behind those that are further up and those that came up to its priority
-  /// before it. Fair shares may have it go sooner or later. This walks over those of its priority.
+  /// before it. Fair shares, and pools that have no connection, may have it go sooner or later. This
+  /// walks over all who wait.
   std::size_t position(const WaitingQuery& query) const;
   /// Of all, since when who has waited longest waits; `now` if nobody does.
   std::int64_t oldest(std::int64_t now) const;

@@ -52,7 +52,7 @@ TEST(WaitingQueue, WhereOneStands) {
   EXPECT_EQ(queue.queue.position(*normal), 2);
   EXPECT_EQ(queue.queue.position(*later), 3);
   EXPECT_EQ(queue.queue.position(*low), 4);
-  EXPECT_EQ(queue.queue.take(5), high);
+  EXPECT_EQ(queue.take(5), high);
   EXPECT_EQ(queue.queue.position(*low), 3);
 }
 
