@@ -48,7 +48,8 @@ asio::awaitable<void> run(Core* core, std::shared_ptr<QueryJob> job) {
   const auto& asked = job->request();
   const auto url = core->shared.rules.load()->settings->database_url;
   const auto pool = core->shared.pools.get(url.user, url.database);
-  if (!url.password.empty()) pool->set_credential(pgwire::PlainPassword{url.password});
+  // What clients have proved themselves with is newer, whatever the password is that was set up.
+  if (!url.password.empty()) pool->set_credential(pgwire::PlainPassword{url.password}, TimePoint());
   const auto patience = std::make_shared<backend::Pool::Patience>();
   job->on_cancel([&io = core->io, patience] {
     asio::post(io, [patience] {
