@@ -190,11 +190,11 @@ def _page(execution_id: str, offset: int, limit: int) -> Call:
 
 def _different(names: Sequence[str]) -> list[str]:
     """As NDJSON has them."""
-    given: set[str] = set()
+    taken, given = set(names), set[str]()
     different = []
     for name in names:
         one, number = name, 2
-        while one in given or (one != name and one in names):
+        while one in given or (one != name and one in taken):
             one, number = f"{name}_{number}", number + 1
         given.add(one)
         different.append(one)

@@ -22,9 +22,10 @@ class ByteBudget {
     give(bytes);
     return false;
   }
+  /// What is there already counts, whether there is room or not.
+  void take(std::size_t bytes) { held_.fetch_add(bytes, std::memory_order::relaxed); }
   void give(std::size_t bytes) { held_.fetch_sub(bytes, std::memory_order::relaxed); }
   std::size_t held() const { return held_.load(std::memory_order::relaxed); }
-  bool is_spent() const { return held() >= most_; }
 
  private:
   const std::size_t most_;

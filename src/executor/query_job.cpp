@@ -4,15 +4,27 @@
 #include <utility>
 
 namespace millrace::executor {
+namespace {
+
+/// Of each part of an error: the server's may be as long as a message.
+constexpr std::size_t most_error_bytes = 4096;
+
+void shorten(std::string& text) {
+  if (text.size() <= most_error_bytes) return;
+  text.resize(most_error_bytes);
+  text.shrink_to_fit();
+}
+
+}  // namespace
 
 QueryJob::QueryJob(std::string id, JobRequest request, std::shared_ptr<ByteBudget> budget, std::size_t charged,
                    std::size_t most_bytes, std::function<void()> on_end, std::int64_t now)
     : id_(std::move(id)),
       request_(std::move(request)),
       budget_(std::move(budget)),
-      charged_(charged),
       created_at_(now),
       on_end_(std::move(on_end)),
+      charged_(charged),
       rows_(std::make_shared<KeptRows>(budget_, most_bytes)) {
   view_.created = std::chrono::system_clock::now();
   view_.created_at = now;
@@ -50,9 +62,13 @@ void QueryJob::runs(std::int64_t predicted, std::int64_t now) {
   view_.started_at = now;
 }
 
-void QueryJob::has_columns(std::vector<Column> columns) {
+void QueryJob::has_columns(Columns columns) {
+  std::size_t bytes = 0;
+  for (const auto& column : columns) bytes += sizeof column + column.name.size();
+  budget_->take(bytes);
   const std::scoped_lock lock(mutex_);
-  view_.columns = std::move(columns);
+  charged_ += bytes;
+  view_.columns = std::make_shared<const Columns>(std::move(columns));
 }
 
 bool QueryJob::add(std::span<const KeptRows::Value> row) {
@@ -98,7 +114,8 @@ std::shared_ptr<KeptRows> QueryJob::end_here(Result<std::string> tag, std::int64
                  : is_late       ? QueryStatus::timeout
                                  : QueryStatus::failed;
   view_.error = std::move(tag).error();
-  view_.columns.clear();
+  for (auto* const text : {&view_.error->message, &view_.error->detail, &view_.error->hint}) shorten(*text);
+  view_.columns = nullptr;
   view_.rows = nullptr;
   return std::exchange(rows_, nullptr);
 }

@@ -41,6 +41,7 @@ class QueryJob {
     std::string name;
     std::uint32_t type_oid = 0;
   };
+  using Columns = std::vector<Column>;
 
   /// `id`: unique. `charged`: so much of the budget was taken for the request; it is given back with this.
   /// `most_bytes`: of the result. `on_end`: is called once, by who ends it. `now`: of the monotonic clock, in ns; so
@@ -64,11 +65,12 @@ class QueryJob {
   void waits(std::shared_ptr<const WaitingQuery> turn);
   /// The server has been asked. `predicted`: how long such ones take, in ns; 0: nobody knows.
   void runs(std::int64_t predicted, std::int64_t now);
-  void has_columns(std::vector<Column> columns);
+  void has_columns(Columns columns);
   /// False: there is no room, and the job is to end with `why_no_room`.
   bool add(std::span<const KeptRows::Value> row);
   Error why_no_room() const;
-  /// Its end: the command's tag, or why it failed. Of one that hasn't completed no rows are kept.
+  /// Its end: the command's tag, or why it failed, as far as that is short enough to be kept. Of one that hasn't
+  /// completed no rows are kept.
   void end(Result<std::string> tag, std::int64_t now);
 
   /// Whatever its state.
@@ -86,8 +88,8 @@ class QueryJob {
     std::int64_t predicted = 0;
     std::optional<std::string> tag = {};
     std::optional<Error> error = {};
-    std::vector<Column> columns = {};
-    std::shared_ptr<const KeptRows> rows = {};  ///< to be read if it has completed; they live as long as this
+    std::shared_ptr<const Columns> columns = {};  ///< null: there are none (yet)
+    std::shared_ptr<const KeptRows> rows = {};    ///< to be read if it has completed; they live as long as this
   };
   View view() const;
 
@@ -97,12 +99,12 @@ class QueryJob {
   const std::string id_;
   const JobRequest request_;
   const std::shared_ptr<ByteBudget> budget_;
-  const std::size_t charged_;
   const std::int64_t created_at_;
   const std::function<void()> on_end_;
   std::atomic<std::int64_t> ended_at_ = 0;
 
   mutable std::mutex mutex_;  ///< of what follows; the rows' counts need none
+  std::size_t charged_;
   View view_;
   std::shared_ptr<KeptRows> rows_;
   bool is_too_large_ = false;

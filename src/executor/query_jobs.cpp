@@ -171,6 +171,20 @@ void QueryJobs::tick(std::int64_t now) {
     });
   }
   for (const auto& job : late) job->end(std::unexpected(too_late(*job)), now);
+  gone.clear();
+  while (take_first_of_many(now)) continue;  // whose bytes are given back here
+}
+
+std::shared_ptr<QueryJob> QueryJobs::take_first_of_many(std::int64_t now) {
+  const std::scoped_lock lock(mutex_);
+  if (jobs_.size() < limits_.most / 2 && budget_->held() < limits_.most_bytes / 2) return nullptr;
+  auto first = jobs_.end();
+  for (auto at = jobs_.begin(); at != jobs_.end(); ++at) {
+    const std::int64_t ended = at->second->ended_at();
+    if (ended == 0 || now - ended < limits_.kept_for_at_least.count()) continue;
+    if (first == jobs_.end() || ended < first->second->ended_at()) first = at;
+  }
+  return first == jobs_.end() ? nullptr : std::move(jobs_.extract(first).mapped());
 }
 
 /// Of those that have ended; a second if none has.
@@ -181,7 +195,8 @@ std::chrono::seconds QueryJobs::until_next_goes(std::int64_t now) const {
     if (ended != 0 && (first == 0 || ended < first)) first = ended;
   }
   if (first == 0) return std::chrono::seconds(1);
-  const auto left = std::chrono::nanoseconds(first + limits_.kept_for.count() - now);
+  const auto kept = std::min(limits_.kept_for, limits_.kept_for_at_least);
+  const auto left = std::chrono::nanoseconds(first + kept.count() - now);
   return std::max(std::chrono::ceil<std::chrono::seconds>(left), std::chrono::seconds(1));
 }
 

@@ -25,6 +25,8 @@ class QueryJobs {
     std::size_t most_bytes = std::size_t{256} << 20;            ///< of all their texts and results
     std::size_t most_result_bytes = std::size_t{64} << 20;      ///< of one result
     std::chrono::nanoseconds kept_for = std::chrono::hours(1);  ///< after its end
+    /// The same, for those that ended first while half of the jobs or bytes that there may be are there.
+    std::chrono::nanoseconds kept_for_at_least = std::chrono::minutes(1);
   };
   /// Begins to run a job, and returns at once; it must come to its end (`QueryJob::end`), while this is there.
   using Runner = std::function<void(std::shared_ptr<QueryJob>)>;
@@ -66,6 +68,7 @@ class QueryJobs {
 
   std::optional<std::uint64_t> number_of(std::string_view id) const;
   std::chrono::seconds until_next_goes(std::int64_t now) const;
+  std::shared_ptr<QueryJob> take_first_of_many(std::int64_t now);
   void begin_some();
   std::shared_ptr<QueryJob> take_next();
   void ended(std::uint64_t number);

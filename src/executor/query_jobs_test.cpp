@@ -43,7 +43,7 @@ TEST_F(QueryJobsTest, OneGoesItsWay) {
   const auto view = job->view();
   EXPECT_EQ(view.status, QueryStatus::completed);
   EXPECT_EQ(view.tag, "SELECT 1");
-  EXPECT_EQ(view.columns.at(0).name, "a");
+  EXPECT_EQ(view.columns->at(0).name, "a");
   EXPECT_EQ(view.ended_at - view.started_at, second);
   EXPECT_EQ(all.under_way(), 0);
 }
@@ -58,7 +58,7 @@ TEST_F(QueryJobsTest, NothingIsKeptOfWhatFails) {
   EXPECT_EQ(view.status, QueryStatus::failed);
   EXPECT_EQ(view.error->sqlstate, "22012");
   EXPECT_EQ(view.rows, nullptr);
-  EXPECT_TRUE(view.columns.empty());
+  EXPECT_EQ(view.columns, nullptr);
 }
 
 TEST_F(QueryJobsTest, WhyOneWasStopped) {
@@ -121,6 +121,45 @@ TEST_F(QueryJobsTest, NoMoreThanMayBe) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().retry_after, std::chrono::seconds(9)) << "then the first is forgotten";
   EXPECT_TRUE(all.schedule({.sql = "x"}, 13 * second));
+}
+
+TEST_F(QueryJobsTest, OfManyJobsTheFirstGoSooner) {
+  auto all = jobs({.most = 6, .kept_for = std::chrono::hours(1), .kept_for_at_least = std::chrono::seconds(10)});
+  const auto later = scheduled(all), first = scheduled(all);
+  first->end("SELECT 1", second);
+  later->end("SELECT 1", 2 * second);
+  EXPECT_EQ(all.list(1000 * second).size(), 2) << "they aren't many";
+  const auto running = scheduled(all, {.sql = "x"}, 10 * second);
+  EXPECT_EQ(all.list(11 * second - 1).size(), 3) << "none has been there for long";
+  EXPECT_EQ(all.list(1000 * second), (std::vector{running, later})) << "and two aren't many";
+}
+
+TEST_F(QueryJobsTest, OfManyBytesTheFirstGoSooner) {
+  auto all = jobs({.most_bytes = 100'000, .kept_for_at_least = std::chrono::seconds(10)});
+  const std::string large(30'000, 'x');
+  for (const char* sql : {"one", "other"}) {
+    const auto job = scheduled(all, {.sql = sql});
+    EXPECT_TRUE(job->add(Row{large}));
+    job->end("SELECT 1", second);
+  }
+  begun_.clear();
+  EXPECT_EQ(all.list(11 * second - 1).size(), 2);
+  const auto left = all.list(11 * second);
+  ASSERT_EQ(left.size(), 1);
+  EXPECT_EQ(left.front()->request().sql, "other");
+}
+
+TEST_F(QueryJobsTest, ColumnsCountAndErrorsAreShort) {
+  auto all = jobs({.most_bytes = 100'000});
+  const auto job = scheduled(all);
+  job->has_columns({{.name = std::string(99'000, 'x'), .type_oid = 23}});
+  EXPECT_FALSE(job->add(Row{std::string(1000, 'x')}));
+  EXPECT_EQ(job->why_no_room().sqlstate, "53200");
+  const std::string long_text(100'000, 'x');
+  job->end(fail(long_text, "P0001", long_text, long_text), 2);
+  const auto error = *job->view().error;
+  EXPECT_EQ(error.message.size() + error.hint.size() + error.detail.size(), 3 * 4096);
+  all.remove(*job, 2);
 }
 
 TEST_F(QueryJobsTest, SoManyRunAtATime) {

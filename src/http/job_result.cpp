@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <set>
 
 #include "http/json_write.hpp"
@@ -12,7 +13,7 @@ namespace millrace::http {
 namespace {
 
 using Value = executor::KeptRows::Value;
-using Columns = std::vector<executor::QueryJob::Column>;
+using executor::QueryJob;
 
 /// So much is gathered before it is sent.
 constexpr std::size_t part_bytes = std::size_t{32} << 10;
@@ -55,18 +56,23 @@ void write_value(JsonWriter& out, const Value& value, std::uint32_t type_oid) {
   }
 }
 
-std::uint32_t type_of(const Columns& columns, std::size_t at) { return at < columns.size() ? columns[at].type_oid : 0; }
+std::uint32_t type_of(const QueryJob::Columns& columns, std::size_t at) {
+  return at < columns.size() ? columns[at].type_oid : 0;
+}
 
 /// An object's members have different names.
-std::vector<std::string> member_names(const Columns& columns) {
+std::vector<std::string> member_names(const QueryJob::Columns& columns) {
   std::set<std::string, std::less<>> taken;
   for (const auto& column : columns) taken.insert(column.name);
   std::set<std::string, std::less<>> given;
+  std::map<std::string, std::size_t, std::less<>> numbers;  // that were looked at, so none is twice
   std::vector<std::string> names;
   for (const auto& column : columns) {
     std::string name = column.name;
     const auto is_anothers = [&] { return given.contains(name) || (name != column.name && taken.contains(name)); };
-    for (std::size_t number = 2; is_anothers(); ++number) name = fmt::format("{}_{}", column.name, number);
+    for (auto& number = numbers.try_emplace(name, 1).first->second; is_anothers();) {
+      name = fmt::format("{}_{}", column.name, ++number);
+    }
     given.insert(name);
     names.push_back(std::move(name));
   }
@@ -90,25 +96,23 @@ void append_csv(std::string& out, const Value& value, bool is_alone) {
 class Encoder {
  public:
   Encoder(const ResultPart& part, ResultFormat format) : part_(part), format_(format) {
-    if (format == ResultFormat::ndjson) names_ = member_names(part.columns);
+    if (format == ResultFormat::ndjson) names_ = member_names(*part.columns);
   }
 
   std::string begin() const {
     if (format_ == ResultFormat::csv) {
       std::vector<Value> names;
-      for (const auto& column : part_.columns) names.emplace_back(column.name);
+      for (const auto& column : *part_.columns) names.emplace_back(column.name);
       std::string line;
       csv_line(line, names);
       return line;
     }
     if (format_ == ResultFormat::ndjson) return {};
-    std::vector<ResultColumn> columns;
-    for (const auto& column : part_.columns) columns.push_back({.name = column.name, .type_oid = column.type_oid});
     std::string page = to_json(ResultPage{.execution_id = part_.execution_id,
                                           .row_count = part_.rows->rows(),
                                           .offset = part_.offset,
                                           .limit = part_.limit,
-                                          .columns = std::move(columns),
+                                          .columns = columns_of(*part_.columns),
                                           .rows = {}});
     page.resize(page.size() - std::string_view("]}").size());  // its rows follow
     return page;
@@ -121,7 +125,7 @@ class Encoder {
       json.begin_object();
       for (std::size_t at = 0; at < values.size(); ++at) {
         json.key(at < names_.size() ? names_[at] : "");
-        write_value(json, values[at], type_of(part_.columns, at));
+        write_value(json, values[at], type_of(*part_.columns, at));
       }
       json.end_object();
       out += json.take();
@@ -129,7 +133,7 @@ class Encoder {
       return;
     }
     json.begin_array();
-    for (std::size_t at = 0; at < values.size(); ++at) write_value(json, values[at], type_of(part_.columns, at));
+    for (std::size_t at = 0; at < values.size(); ++at) write_value(json, values[at], type_of(*part_.columns, at));
     json.end_array();
     if (std::exchange(has_rows_, true)) out += ',';
     out += json.take();
@@ -169,6 +173,12 @@ double quality_of(std::string_view parameters) {
 }
 
 }  // namespace
+
+std::vector<ResultColumn> columns_of(const QueryJob::Columns& columns) {
+  std::vector<ResultColumn> answer;
+  for (const auto& column : columns) answer.push_back({.name = column.name, .type_oid = column.type_oid});
+  return answer;
+}
 
 asio::awaitable<void> send_result(ResultPart part, ResultFormat format, BodyWriter& body) {
   Encoder encoder(part, format);

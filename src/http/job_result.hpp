@@ -9,7 +9,7 @@ namespace millrace::http {
 /// A result, or a part of it, as it is to be sent.
 struct ResultPart {
   std::string execution_id;
-  std::vector<executor::QueryJob::Column> columns;
+  std::shared_ptr<const executor::QueryJob::Columns> columns;
   std::shared_ptr<const executor::KeptRows> rows;  ///< nothing is added any more
   std::uint64_t offset = 0, limit = 0;
 };
@@ -20,6 +20,8 @@ struct ResultPart {
 /// a string, as PostgreSQL writes it, also numeric, NaN and the infinities. NDJSON has an object a line; a column whose
 /// name was there before is NAME_2 and so on. CSV is as PostgreSQL's COPY ... (FORMAT csv, HEADER) writes it: nothing
 /// for NULL, "" for an empty string.
+std::vector<ResultColumn> columns_of(const executor::QueryJob::Columns& columns);
+
 asio::awaitable<void> send_result(ResultPart part, ResultFormat format, BodyWriter& body);
 
 std::string media_type_of(ResultFormat format);

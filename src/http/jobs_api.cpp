@@ -63,7 +63,9 @@ void add_progress(QueryExecution& execution, const QueryJob::View& view, std::in
   execution.estimated_remaining_ms = ms(std::max<std::int64_t>(0, view.predicted - took));
 }
 
-QueryExecution execution_of(const Jobs& jobs, const QueryJob& job) {
+enum class Columns : bool { no, yes };
+
+QueryExecution execution_of(const Jobs& jobs, const QueryJob& job, Columns columns = Columns::yes) {
   const auto& asked = job.request();
   const auto view = job.view();
   const std::int64_t now = now_ns();
@@ -94,9 +96,7 @@ QueryExecution execution_of(const Jobs& jobs, const QueryJob& job) {
     execution.result_bytes = view.rows->bytes();
   }
   execution.command_tag = view.tag;
-  for (const auto& column : view.columns) {
-    execution.columns.push_back({.name = column.name, .type_oid = column.type_oid});
-  }
+  if (view.columns && columns == Columns::yes) execution.columns = columns_of(*view.columns);
   if (view.error) {
     execution.error = ExecutionError{.message = view.error->message,
                                      .sqlstate = said(view.error->sqlstate),
@@ -134,6 +134,7 @@ void read_parameters(const std::optional<RawJson>& given, JobRequest& request, P
     if (elements[at] != "null") value = text_of(elements[at]);
     if (value && value->contains('\0')) {
       problems.push_back({{"body", "parameters", at}, "must have no NUL", "value_error"});
+      return;  // there may be very many
     }
   }
 }
@@ -247,7 +248,9 @@ asio::awaitable<Reply<Executions>> list(Shared shared, ExecutionsWanted wanted) 
     if (wanted.project_id && asked.project_id != *wanted.project_id) continue;
     if (wanted.status && job->view().status != *wanted.status) continue;
     const std::uint64_t number = found.total_count++;
-    if (number >= offset && found.executions.size() < limit) found.executions.push_back(execution_of(*shared, *job));
+    if (number >= offset && found.executions.size() < limit) {
+      found.executions.push_back(execution_of(*shared, *job, Columns::no));
+    }
   }
   co_return found;
 }
@@ -273,12 +276,13 @@ asio::awaitable<Reply<ResultPage>> result(Shared shared, std::string id, ResultW
     co_return problem(409, fmt::format("there is no result: the execution's status is {}", status), headers);
   }
   Response response{.content_type = media_type_of(format)};
-  response.stream = [part = ResultPart{.execution_id = job->id(),
-                                       .columns = std::move(view.columns),
-                                       .rows = std::move(view.rows),
-                                       .offset = wanted.offset.value_or(0),
-                                       .limit = limit},
-                     format](BodyWriter& body) { return send_result(part, format, body); };
+  response.stream =
+      [part = ResultPart{.execution_id = job->id(),
+                         .columns = view.columns ? view.columns : std::make_shared<const QueryJob::Columns>(),
+                         .rows = std::move(view.rows),
+                         .offset = wanted.offset.value_or(0),
+                         .limit = limit},
+       format](BodyWriter& body) { return send_result(part, format, body); };
   co_return response;
 }
 
@@ -302,14 +306,16 @@ void add_jobs(ApiTable& table, std::shared_ptr<QueryJobs> jobs,
             "are over "
             "(QUERY_TIMEOUT_SECONDS where that isn't said). parameters are $1 and so on: strings, numbers, "
             "booleans, null; what is a list or an object goes as JSON text. Location says where its status "
-            "is. A result is kept in memory for an hour, and not over a restart.");
+            "is. A result is kept in memory for an hour, or, where there are many, a minute; and not over a restart.");
   scheduling.status = 202;
   scheduling.problems = {{429, "As many jobs are kept as may be"},
                          {503, "There are no jobs here, or no memory for more"}};
   table.add("POST", std::move(scheduling),
             [shared](Body<QueryToSchedule> body) { return schedule(shared, std::move(body.value)); });
-  table.add("GET", about("", "Queries that run as jobs, and those whose results are kept", "The newest first."),
-            [shared](Query<ExecutionsWanted> query) { return list(shared, std::move(query.value)); });
+  table.add(
+      "GET",
+      about("", "Queries that run as jobs, and those whose results are kept", "The newest first, without columns."),
+      [shared](Query<ExecutionsWanted> query) { return list(shared, std::move(query.value)); });
   auto looking = about(
       "/{execution_id}", "How a job is",
       "queue_position counts what is to run before it, of jobs, or, once it waits for its turn, of clients too; "
