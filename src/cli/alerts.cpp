@@ -4,7 +4,6 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value_from.hpp>
-#include <cctype>
 
 #include "cli/answer_text.hpp"
 #include "cli/figures.hpp"
@@ -16,20 +15,6 @@ namespace {
 
 namespace json = boost::json;
 using What = AlertsCommand::What;
-
-/// For a segment of a path, or a query's value.
-std::string encoded(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (std::isalnum(byte) != 0 || c == '_' || c == '-') {
-      out += c;
-    } else {
-      out += fmt::format("%{:02X}", byte);
-    }
-  }
-  return out;
-}
 
 std::string rule_of(const AlertsCommand& command) {
   json::object rule{{"metric_type", command.metric_type}, {"threshold_value", command.threshold_value}};

@@ -42,7 +42,7 @@ def test_version_names_the_commit_and_the_libraries() -> None:
     assert run("--version").stdout == done.stdout.splitlines()[0] + "\n"
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["status"], ["top"], ["slow"], ["alerts"], ["alerts", "create"], ["analyze"], ["check"], ["settings"], ["api-key"], ["version"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["status"], ["top"], ["slow"], ["alerts"], ["alerts", "create"], ["jobs"], ["analyze"], ["check"], ["settings"], ["api-key"], ["version"]])
 def test_help_everywhere(command: list[str]) -> None:
     done = run(*command, "--help")
     assert done.returncode == 0

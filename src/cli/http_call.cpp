@@ -3,6 +3,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <cctype>
 
 namespace millrace::cli {
 namespace {
@@ -64,6 +65,19 @@ asio::awaitable<Result<HttpAnswer>> exchange(asio::io_context* context, net::End
 }
 
 }  // namespace
+
+std::string encoded(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 || c == '_' || c == '-') {
+      out += c;
+    } else {
+      out += fmt::format("%{:02X}", byte);
+    }
+  }
+  return out;
+}
 
 Result<HttpAnswer> http_call(const net::Endpoint& endpoint, const HttpCall& call, bool tls,
                              std::chrono::milliseconds timeout) {

@@ -9,6 +9,7 @@
 #include "cli/check.hpp"
 #include "cli/check_command.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/jobs.hpp"
 #include "cli/optimize.hpp"
 #include "cli/performance.hpp"
 #include "cli/recommend.hpp"
@@ -64,6 +65,26 @@ void add_query(CLI::App& command, GivenQuery& given) {
   command.add_option("--database", given.database, "In which database (default: DATABASE_URL's)");
   command.add_option("--user", given.user, "As which user (default: DATABASE_URL's)");
   command.add_flag("--json", given.json, "Print the answer as it came");
+}
+
+/// `jobs` has commands of its own; what is given to it may stand behind them.
+void add_jobs(CLI::App& command, JobsCommand& jobs, bool& json) {
+  using What = JobsCommand::What;
+  command.require_subcommand(0, 1);
+  command.add_flag("--json", json, "Print the answer as it came");
+  const auto add = [&](const char* name, const char* about, What what) {
+    CLI::App* one = command.add_subcommand(name, about)->fallthrough();
+    one->callback([&jobs, what] { jobs.what = what; });
+    return one;
+  };
+  add("list", "Those that are kept, the newest first; the default", What::list)
+      ->add_option("--status", jobs.status, "Only these: queued, running, completed, failed, cancelled or timeout")
+      ->type_name("STATUS");
+  for (const auto& [name, about, what] :
+       {std::tuple("show", "How one is", What::show),
+        std::tuple("cancel", "Cancel one; if it has ended, forget it and its result", What::cancel)}) {
+    add(name, about, what)->add_option("id", jobs.id, "The job")->required()->type_name("ID");
+  }
 }
 
 /// `alerts` has commands of its own; what is given to it may stand behind them.
@@ -164,6 +185,15 @@ int run(int argc, const char* const* argv) {
   add_settings(*alerts_command, sources);
   show_only(*alerts_command, {"HTTP_HOST", "HTTP_PORT", "TLS_CERT_FILE"});
 
+  CLI::App* jobs_command = app.add_subcommand(
+      "jobs",
+      "Ask a running Millrace for the queries that were scheduled as jobs (docs/execution.md); look at one, cancel it. "
+      "With the key in MILLRACE_API_KEY, if one is needed");
+  JobsCommand jobs_asked;
+  add_jobs(*jobs_command, jobs_asked, json);
+  add_settings(*jobs_command, sources);
+  show_only(*jobs_command, {"HTTP_HOST", "HTTP_PORT", "TLS_CERT_FILE"});
+
   CLI::App* analyze_command = app.add_subcommand("analyze",
                                                  "Ask a running Millrace how PostgreSQL would run a query, which isn't "
                                                  "run, and what of that is worth a look; with "
@@ -247,6 +277,7 @@ int run(int argc, const char* const* argv) {
   if (*top_command) return top(sources, top_options, json);
   if (*slow_command) return slow(sources, slow_options, json);
   if (*alerts_command) return alerts(sources, alerts_asked, json);
+  if (*jobs_command) return jobs(sources, jobs_asked, json);
   if (*analyze_command) return analyze(sources, given);
   if (*optimize_command) return optimize(sources, given, level);
   if (*recommend_command) return recommend(sources, recommend_options, json);

@@ -10,12 +10,6 @@
 namespace millrace::cli {
 namespace {
 
-std::string encoded(std::string_view text) {
-  std::string out;
-  for (const char c : text) out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  return out;
-}
-
 /// A text with line ends, in a comment of SQL.
 std::string comment(std::string_view text) { return "-- " + in_one_line(text) + "\n"; }
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import socket
+import subprocess
 from collections.abc import Iterator
 from http.client import HTTPResponse
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from wire import Client, connect, eventually, query
 
-from harness import Millrace, PostgreSQL
+from harness import Millrace, PostgreSQL, millrace_binary
 
 SCHEMA = "CREATE TABLE gates (id int PRIMARY KEY); INSERT INTO gates VALUES (1); CREATE TABLE done (what text)"
 QUERIES = "/api/v1/execution/queries"
@@ -268,6 +269,40 @@ def test_whoever_runs_a_statement_needs_a_key(postgres: PostgreSQL) -> None:
         assert ask(one, "POST", body=body, Host="elsewhere.test")[0].status == 403
     with connect(postgres) as one:
         assert one.rows("SELECT FROM done WHERE what = 'by whom?'") == []
+
+
+def test_by_command(postgres: PostgreSQL) -> None:
+    with Millrace(postgres, {"POOL_SIZE": 4}) as one:
+
+        def jobs(*arguments: str, code: int = 0) -> str:
+            done = subprocess.run(
+                [millrace_binary(), "jobs", *arguments, "--http-port", str(one.http_port)],
+                capture_output=True, text=True, timeout=60,
+            )  # fmt: skip
+            assert done.returncode == code, done
+            return done.stderr if code else done.stdout
+
+        assert jobs() == "there is no job\n"
+        failed = schedule(one, "SELECT 1/\n0", user_id="a\tb")[1:]
+        assert ended(one, f"/{failed}")["status"] == "failed"
+        running = schedule(one, "SELECT pg_sleep(1000)", priority="high")[1:]
+        eventually(lambda: look(one, f"/{running}")["status"] == "running", what="it to run")
+        waiting = schedule(one, "SELECT 2")[1:]
+        first, _, second, text, third, _ = jobs("list").splitlines()
+        assert first.startswith(f"{waiting}  queued, number 1  normal  ")
+        assert second.startswith(f"{running}  running  high  ") and text == "    SELECT pg_sleep(1000)"
+        assert third.startswith(f"{failed}  failed  normal  ") and third.endswith("  0 rows")
+        assert jobs("--status", "failed", code=2)
+        assert jobs("list", "--status", "failed").split()[0] == failed
+        shown = jobs("show", failed)
+        assert "query       SELECT 1/ 0\n" in shown and "user        a b\n" in shown
+        assert "error       division by zero\nsqlstate    22012\n" in shown
+        assert json.loads(jobs("show", running, "--json"))["execution_id"] == running
+        jobs("cancel", running)
+        assert ended(one, f"/{running}")["status"] == "cancelled"
+        jobs("cancel", running)
+        assert "there is no such execution, or it is no longer kept (HTTP 404)" in jobs("show", running, code=1)
+        assert "(HTTP 422)" in jobs("list", "--status", "lost", code=1)
 
 
 def test_bad_input(millrace: Millrace) -> None:
