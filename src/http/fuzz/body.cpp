@@ -1,5 +1,6 @@
 // Any bytes as a request's JSON body: they are read or refused, and what was read is written and read again the same;
 // of JSON that is kept as it is, the right part.
+#include <boost/json/serialize.hpp>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -9,6 +10,11 @@
 
 namespace {
 
+/// As texts: Boost.JSON 1.81 reads 0e309 as NaN, which is equal to nothing.
+bool differ(const boost::json::value& one, const boost::json::value& other) {
+  return boost::json::serialize(one) != boost::json::serialize(other);
+}
+
 void raw_member(std::string_view input) {
   using namespace millrace::http;
   const auto kept = read_body<sample::Kept>(input);
@@ -16,11 +22,11 @@ void raw_member(std::string_view input) {
   Findings findings("body");
   const boost::json::value whole = parse_json(input, findings);
   const boost::json::value part = parse_json(kept->what.text, findings);
-  if (!findings.empty() || part != whole.at("what")) std::abort();
+  if (!findings.empty() || differ(part, whole.at("what"))) std::abort();
   if (!part.is_array()) return;
   boost::json::array elements;
   for (const auto element : element_texts(kept->what.text)) elements.push_back(parse_json(element, findings));
-  if (!findings.empty() || elements != part.get_array()) std::abort();
+  if (!findings.empty() || differ(elements, part)) std::abort();
 }
 
 }  // namespace
