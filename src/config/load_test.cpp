@@ -285,6 +285,9 @@ TEST(Reload, KeepsWhatNeedsARestart) {
   EXPECT_EQ(running.pool_size, 2);
 }
 
+/// As with PostgreSQL.
+TEST(Defaults, EndNoStatement) { EXPECT_EQ(Settings().query_timeout_seconds, std::chrono::seconds::zero()); }
+
 TEST(Table, NamesAreFoundInEitherCase) {
   EXPECT_EQ(find_setting("listen_port"), find_setting("LISTEN_PORT"));
   EXPECT_NE(find_setting("LISTEN_PORT"), nullptr);

@@ -136,7 +136,7 @@ struct Settings {
   // Adaptive query executor
   bool enable_adaptive_executor = false;
   int max_concurrent_queries = 100;
-  std::chrono::seconds query_timeout_seconds{300};
+  std::chrono::seconds query_timeout_seconds{0};
   int memory_limit_per_query_mb = 1024;
   bool enable_query_queueing = true;
   int max_queued_queries = 10000;

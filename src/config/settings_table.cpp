@@ -309,8 +309,8 @@ std::vector<Group> groups() {
             "While queries wait, find how many at a time PostgreSQL gets most done with, and let no more run."},
            {"QUERY_TIMEOUT_SECONDS", Duration{&Settings::query_timeout_seconds, 0, 604800}, reload,
             "How long a SELECT, INSERT, UPDATE, DELETE or MERGE may take, waiting and all, where its client doesn't "
-            "say "
-            "(`millrace.timeout`): then it is cancelled (SQLSTATE 57014); 0 means for ever. Other statements, such as "
+            "say (`millrace.timeout`): then it is cancelled (SQLSTATE 57014); 0 means for ever, as by default with "
+            "PostgreSQL's statement_timeout. Other statements, such as "
             "COPY and CREATE INDEX, may take as long as they want."},
            {"MEMORY_LIMIT_PER_QUERY_MB", Count{&Settings::memory_limit_per_query_mb, 1, 1048576}, executor,
             "How much memory one query may use."},
