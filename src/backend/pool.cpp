@@ -95,9 +95,9 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
       is_full = !waiter->served() && !fetch_from_other_core(waiter);
     }
   }
+  if (wanted.when_waits) wanted.when_waits(is_full);
   if (!waiter) co_return co_await open(core, std::move(startup));
 
-  if (is_full && wanted.when_full) wanted.when_full();
   if (wanted.patience) {
     wanted.patience->give_up = [waiter] {
       waiter->gave_up = true;

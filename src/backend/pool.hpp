@@ -59,7 +59,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
     PlaceholderNames known = {};              ///< as for `try_take`
     Queue queue = Queue::join;                ///< `avoid`: null instead of waiting for a connection that others have
     std::shared_ptr<Patience> patience = {};  ///< null: nobody will want to stop waiting
-    std::function<void()> when_full = {};     ///< is called if it has to wait for one that others have
+    /// Is called once if none is there at once. True: it has to wait for one that others have; false: one is opened for
+    /// it, or on its way.
+    std::function<void(bool is_full)> when_waits = {};
   };
   /// Waits for a connection, or opens one. Errors: 53300 after `PoolLimits::wait`, or what the log-in failed with, or
   /// 57014 after `Patience::give_up`.

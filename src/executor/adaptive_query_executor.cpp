@@ -15,10 +15,21 @@ constexpr std::uint64_t look_every = 8;
 
 }  // namespace
 
-void Permit::give_back(std::int64_t now, std::optional<int> size) {
+void Permit::give_back(std::int64_t now, End end) {
   if (executor_ == nullptr) return;
+  if (end == End::failed) executor_->in_vain_.fetch_add(1, std::memory_order::relaxed);
+  give_back_slot(now, 0);
+}
+
+void Permit::give_back(std::int64_t now, int size) {
+  if (executor_ == nullptr) return;
+  const auto added = (std::uint64_t{1} << count_at) + static_cast<std::uint64_t>(std::max(size, 0));
+  give_back_slot(now, executor_->ended_.fetch_add(added, std::memory_order::relaxed) >> count_at);
+}
+
+void Permit::give_back_slot(std::int64_t now, std::uint64_t count) {
   has_place();
-  std::exchange(executor_, nullptr)->ended(*this, now, size);
+  std::exchange(executor_, nullptr)->ended(*this, now, count);
   party_.reset();
 }
 
@@ -210,16 +221,10 @@ void AdaptiveQueryExecutor::stop_waiting(WaitingQuery& query, std::int64_t now) 
   if (!waited) take(query, now).give_back(now);
 }
 
-void AdaptiveQueryExecutor::ended(Permit& permit, std::int64_t now, std::optional<int> size) {
+/// `count`: of those that have come to a good end in this window.
+void AdaptiveQueryExecutor::ended(Permit& permit, std::int64_t now, std::uint64_t count) {
   Party& party = *permit.party_;
   party.end_running(now - permit.since_);
-  std::uint64_t count = 0;
-  if (size) {
-    const auto added = (std::uint64_t{1} << count_at) + static_cast<std::uint64_t>(std::max(*size, 0));
-    count = ended_.fetch_add(added, std::memory_order::relaxed) >> count_at;
-  } else {
-    in_vain_.fetch_add(1, std::memory_order::relaxed);
-  }
   (permit.is_besides_ ? besides_ : running_).fetch_sub(1, std::memory_order::seq_cst);
   const bool concerns_others =
       slot_wanted_.load(std::memory_order::seq_cst) || party.group().waiting > 0 || party.is_held_back();

@@ -44,9 +44,14 @@ class Permit {
     if (const auto places = std::exchange(places_, nullptr)) places->end_promise();
   }
 
-  /// `size`: of `TemplateTimes::note`, of a query that has come to a good end with it; null: none has, so nothing got
-  /// done, however quickly.
-  void give_back(std::int64_t now, std::optional<int> size = std::nullopt);
+  /// What became of it.
+  enum class End : std::uint8_t {
+    unused,  ///< nothing that tells how much the backend gets done: it was lent, cancelled, or not needed
+    failed,  ///< nothing got done, however quickly
+  };
+  void give_back(std::int64_t now, End end = End::unused);
+  /// A query has come to a good end with it. `size`: of `TemplateTimes::note`.
+  void give_back(std::int64_t now, int size);
 
  private:
   friend class AdaptiveQueryExecutor;
@@ -55,6 +60,7 @@ class Permit {
       : executor_(&executor), party_(std::move(party)), places_(std::move(places)), since_(now) {}
 
   void drop();
+  void give_back_slot(std::int64_t now, std::uint64_t count);
 
   AdaptiveQueryExecutor* executor_ = nullptr;
   std::shared_ptr<Party> party_;
@@ -129,7 +135,7 @@ class AdaptiveQueryExecutor {
   using Woken = std::vector<std::shared_ptr<WaitingQuery>>;
 
   bool try_add_running();
-  void ended(Permit& permit, std::int64_t now, std::optional<int> size);
+  void ended(Permit& permit, std::int64_t now, std::uint64_t count);
   void end_window(std::int64_t now);
   void let_in(Woken& woken, std::int64_t now);
   bool has_slots_to_spare() const;
@@ -148,7 +154,7 @@ class AdaptiveQueryExecutor {
   std::atomic<std::size_t> limit_ = 1;
   /// Of this window: how many have come to a good end, and the sum of their sizes.
   std::atomic<std::uint64_t> ended_ = 0;
-  /// Of this window: slots that were given back without that.
+  /// Of this window: how many have failed.
   std::atomic<std::uint64_t> in_vain_ = 0;
   std::atomic<std::size_t> besides_ = 0;  ///< that run, and don't count against the limit
 

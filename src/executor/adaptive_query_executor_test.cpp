@@ -194,11 +194,31 @@ TEST(AdaptiveQueryExecutor, NoMoreRunBecauseAllFails) {
       running.push_back(executor.take(*query, now));
       return true;
     });
-    running.erase(running.begin());  // it has failed
+    running.front().give_back(now, Permit::End::failed);
+    running.erase(running.begin());
     executor.tick(now);
     EXPECT_LE(executor.limit(), at_first);
   }
   for (const auto& query : all) executor.stop_waiting(*query, 20'000 * ms);
+}
+
+/// What runs waits for something that a query in the queue would do, and some are cancelled, or lend their turns.
+TEST(AdaptiveQueryExecutor, MoreRunWhereNothingEnds) {
+  constexpr std::int64_t second = 1'000'000'000;
+  AdaptiveQueryExecutor executor({.most = 100, .finds_best = true, .wait = {}});
+  const std::size_t at_first = executor.limit();
+  const auto ada = executor.party("ada", "");
+  std::vector<Permit> running;
+  while (auto permit = executor.try_take(ada, nullptr, 1)) running.push_back(std::move(permit));
+  std::vector<std::shared_ptr<WaitingQuery>> all;
+  for (std::int64_t now = 1; now < 4 * second; now += second / 2) {
+    for (int many = 0; many < 100; ++many) all.push_back(executor.wait({.party = ada}, {}, now));
+    running.back().give_back(now);
+    running.pop_back();
+    executor.tick(now);
+  }
+  EXPECT_GT(executor.limit(), at_first);
+  for (const auto& query : all) executor.stop_waiting(*query, 5 * second);
 }
 
 TEST(AdaptiveQueryExecutor, AStandingQueueIsShedFromTheLowestOn) {

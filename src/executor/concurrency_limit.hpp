@@ -19,7 +19,7 @@ class ConcurrencyLimit {
   /// A window of time, in ns of `now_ns()`.
   struct Window {
     std::size_t ended = 0;    ///< queries that came to a good end
-    std::size_t in_vain = 0;  ///< slots that were given back without that: it failed, timed out, was cancelled
+    std::size_t in_vain = 0;  ///< that failed; not those that were cancelled
     double size = 0;          ///< mean of the logarithms to the base 2 of how long such queries usually take
     bool saturated = false;   ///< somebody waited, all the time
     std::int64_t begun = 0;

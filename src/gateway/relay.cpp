@@ -62,6 +62,8 @@ void Relay::ended(Reply& reply) {
   last_ended_ = now_;
   if (permit_ && first_ended_.at == 0 && reply.exchange.statement && !reply.exchange.failed()) {
     first_ended_ = {.fingerprint = reply.exchange.statement->fingerprint, .at = now_};
+  } else if (reply.exchange.failed() && reply.exchange.error_code() != "57014") {
+    first_ended_.failed = true;
   }
   reply.exchange.text = reply.asked;
   reply.exchange.parameters = reply.parameters;

@@ -93,7 +93,7 @@ class Relay {
 
   void attach(backend::ServerState& server) {
     writer_.attach(server, id_);
-    permit_.has_place();
+    has_place();
     if (scope_.has_cache()) attached_epoch_ = pipeline_.cache()->epoch();
   }
   void detach();
@@ -163,6 +163,8 @@ class Relay {
   }
   /// A server connection is waited for: others may have the turn meanwhile. It goes on once there is one.
   void give_turn_back(std::int64_t now);
+  /// One is on its way.
+  void has_place() { permit_.has_place(); }
 
   enum class Late : std::uint8_t {
     no,
@@ -179,8 +181,13 @@ class Relay {
   std::int64_t clients_limit_at() const;
 
   /// Once in a while: the slot of what waits for its client is given to others: of a transaction in which nothing
-  /// happens, of a COPY to whose data nothing comes. `is_unread`: the client doesn't take what it is answered.
+  /// happens, of a COPY to whose data nothing comes, of a long message. `is_unread`: the client doesn't take what it is
+  /// answered.
   void lend_turn(std::int64_t now, bool is_unread);
+  /// When others who wait may have the slot of a transaction in which nothing happens, in ns of `now_ns()`; 0: there is
+  /// none, or nobody waits. Then it is time for `lend_idle_turn`.
+  std::int64_t lends_at() const;
+  void lend_idle_turn(std::int64_t now);
   /// Once in a while: nobody knows how far the server has come with a batch that the client hasn't ended. True: it is
   /// to be sent a Flush.
   bool wants_flush(std::int64_t now);
@@ -293,6 +300,10 @@ class Relay {
   bool follows_a_limited_one(char type) const;
   void set_limit(Reply& reply, const TimeLimit& limit);
   void end_turn();
+  void lend(std::int64_t now);
+  bool is_idle_with_turn() const;
+  bool is_amid_sending() const;
+  void go_on_with_lent_turn();
   void take_turn_again();
   Error why_not_let_in(Waited how, const executor::WaitingQuery& turn, std::int64_t waited) const;
   void refuse(Error error, const StatementPtr& statement);
@@ -411,6 +422,8 @@ class Relay {
   executor::Permit permit_;                        ///< while something runs, or a transaction is open
   std::shared_ptr<executor::Party> lent_;          ///< whose turn it is that was given to others; null: none was
   bool may_hold_locks_ = false;                    ///< that outlive transactions
+  std::uint64_t heard_ = 0;                        ///< bytes that were taken from the client, since it was looked last
+  bool is_slow_ = false;                           ///< it was then
   std::uint64_t flushed_to_ = 0;                   ///< a Reply's number: a Flush of ours was behind it
   std::uint64_t last_limited_ = 0;                 ///< likewise: its client has limited it
   std::shared_ptr<executor::WaitingQuery> turn_;   ///< of the message at hand
@@ -426,6 +439,7 @@ class Relay {
   struct FirstEnded {
     std::uint64_t fingerprint = 0;
     std::int64_t at = 0;  ///< 0: none has
+    bool failed = false;  ///< one has, which wasn't cancelled
   };
   FirstEnded first_ended_;
   /// What was found to take too long last.

@@ -42,7 +42,6 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
   now_ = now;
   stop_ = Next::more;
   to_server_.begin(in);
-  if (lent_ && !in.empty() && (replies_.copy_in || reader_.mid_message())) take_turn_again();
   answers_.clear();
   stopped_short_ = false;
   std::size_t at = 0;
@@ -110,6 +109,8 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     reader_.take(item);
     on_way();
   }
+  heard_ += at;
+  if (lent_ && at > 0 && !replies_.empty()) go_on_with_lent_turn();
   if (stop_ != Next::need_server && rests()) end_turn();
   return {at, to_server_.out(at), std::as_bytes(std::span(answers_)), stop_};
 }

@@ -207,7 +207,9 @@ Relay::Late Relay::time_out(std::int64_t now) {
   if (timed_out_.number != reply->number) {
     timed_out_ = {.number = reply->number, .batch = reply->batch, .since = now, .limit = reply->limit};
   }
-  if (replies_.all().back().batch != reply->batch) return Late::ends_session;
+  const auto owed = replies_.all();
+  const auto last = std::find_if_not(owed.rbegin(), owed.rend(), std::mem_fn(&Reply::own));
+  if (last != owed.rend() && last->batch != reply->batch) return Late::ends_session;
   return now - timed_out_.since > longest_cancel ? Late::too_late : Late::late;
 }
 

@@ -12,8 +12,13 @@ namespace {
 namespace frontend = pgwire::frontend;
 using Step = sql::TransactionStep;
 
-/// What waits for its client for so long gives its slot to others.
-constexpr std::int64_t lent_after = 1'000'000'000;
+/// A client that does nothing in its transaction for so long gives its slot to others: it thinks, or is waited for
+/// itself.
+constexpr std::int64_t lent_after = 20'000'000;
+/// Who has sent a part of what the server is to know, and sends less than so much between two looks, is waited for.
+constexpr std::uint64_t least_sent = 64 * 1024;
+/// So long nothing comes of a batch that isn't ended: the server is asked how far it is.
+constexpr std::int64_t flushed_after = 1'000'000'000;
 /// Where nobody waits, a client may send so many messages ahead with one turn.
 constexpr std::size_t most_ahead = 128;
 /// A session that may hold locks which those that have turns wait for waits for its own so long.
@@ -89,10 +94,9 @@ std::int64_t Relay::goes_on_anyway_at() const {
 void Relay::end_turn() {
   lent_.reset();
   if (!permit_) return;
-  const auto [fingerprint, at] = std::exchange(first_ended_, {});
-  std::optional<int> size;
-  if (at > 0) size = options_.times->note(fingerprint, at - permit_.since(), now_);
-  permit_.give_back(now_, size);
+  const auto [fingerprint, at, failed] = std::exchange(first_ended_, {});
+  if (at > 0) return permit_.give_back(now_, options_.times->note(fingerprint, at - permit_.since(), now_));
+  permit_.give_back(now_, failed ? executor::Permit::End::failed : executor::Permit::End::unused);
 }
 
 void Relay::give_turn_back(std::int64_t now) {
@@ -101,17 +105,44 @@ void Relay::give_turn_back(std::int64_t now) {
 }
 
 void Relay::lend_turn(std::int64_t now, bool is_unread) {
-  const bool waits_for_client = (replies_.empty() || replies_.copy_in) && now - now_ >= lent_after;
-  if (!permit_ || !writer_.attached() || (!is_unread && !waits_for_client)) return;
+  const bool is_slow = is_amid_sending() && std::exchange(heard_, 0) < least_sent;
+  const bool was_slow = std::exchange(is_slow_, is_slow);
+  if (!permit_ || !writer_.attached() || (!is_unread && !(was_slow && is_slow))) return lend_idle_turn(now);
+  lend(now);
+}
+
+void Relay::lend_idle_turn(std::int64_t now) {
+  if (is_idle_with_turn() && now - now_ >= lent_after) lend(now);
+}
+
+bool Relay::is_idle_with_turn() const {
+  return permit_ && writer_.attached() && replies_.empty() && !reader_.mid_message();
+}
+
+std::int64_t Relay::lends_at() const { return is_idle_with_turn() && others_wait() ? now_ + lent_after : 0; }
+
+void Relay::lend(std::int64_t now) {
   now_ = now;
   auto party = permit_.party();
   end_turn();
   lent_ = std::move(party);
 }
 
+/// The server has nothing to do but to take what comes.
+bool Relay::is_amid_sending() const {
+  const auto owed = replies_.all();
+  return replies_.copy_in ||
+         (reader_.mid_message() && !owed.empty() && std::ranges::none_of(owed.first(owed.size() - 1), &Reply::runs));
+}
+
+/// The message at hand, or the data of COPY, has come, or comes as quickly as is worth a turn.
+void Relay::go_on_with_lent_turn() {
+  if (!is_amid_sending() || heard_ >= least_sent) take_turn_again();
+}
+
 bool Relay::wants_flush(std::int64_t now) {
   const bool is_open = replies_.unsynced && !replies_.empty() && !replies_.copy_in && !replies_.skipping;
-  if (!wishes_ || !is_open || reader_.mid_message() || now - now_ < lent_after) return false;
+  if (!wishes_ || !is_open || reader_.mid_message() || now - now_ < flushed_after) return false;
   const std::uint64_t last = replies_.back().number;
   return std::exchange(flushed_to_, last) != last;
 }

@@ -295,10 +295,66 @@ TEST(RelayTurn, ATurnIsLentWhileTheClientIsWaitedFor) {
   EXPECT_EQ(turns.running(), 0);
   turns.take();
   asker.says(copy_data("1\n"));
+  EXPECT_EQ(turns.running(), 1) << "a few bytes are no work";
+  asker.says(copy_data(std::string(100'000, 'x')));
   EXPECT_EQ(turns.running(), 2) << "what goes on waits for nobody";
+  asker.relay.lend_turn(asker.now += ms, false);
+  asker.says(copy_data("1\n"));
+  asker.relay.lend_turn(asker.now += ms, false);
+  asker.relay.lend_turn(asker.now += ms, false);
+  EXPECT_EQ(turns.running(), 1);
   asker.says(copy_done());
+  EXPECT_EQ(turns.running(), 2);
   asker.hears(complete("COPY 1") + ready());
   EXPECT_EQ(turns.running(), 1);
+}
+
+TEST(RelayTurn, ATurnIsLentWhileTheRestOfALongMessageDoesNotCome) {
+  for (const bool in_batch : {false, true}) {
+    Turns turns;
+    Server server;
+    Asker asker(turns);
+    asker.relay.attach(server);
+    const std::string value(3'000'000, 'x');
+    const std::vector<pgwire::Value> values = {value};
+    const std::string work =
+        in_batch ? message<pgwire::append_bind>(pgwire::BindFields{.values = values}) : query("SELECT '" + value + "'");
+    std::string_view rest = work;
+    if (in_batch) asker.says(parse("", "SELECT $1"));
+    rest.remove_prefix(asker.says(rest.substr(0, 2'000'000)).used);
+    EXPECT_LT(rest.size(), value.size() / 2);
+    EXPECT_EQ(turns.running(), 1);
+    for (int looks = 0; looks < 3; ++looks) {
+      asker.relay.lend_turn(asker.now += 10 * ms, false);
+      asker.says(rest.substr(0, 1));
+      rest.remove_prefix(1);
+    }
+    EXPECT_EQ(turns.running(), 0) << "however often a byte comes";
+    turns.take();
+    asker.says(rest);
+    EXPECT_EQ(turns.running(), 2);
+    asker.hears(in_batch ? parsed() + bound() : complete("SELECT 1") + ready());
+    EXPECT_EQ(turns.running(), in_batch ? 2 : 1);
+  }
+}
+
+TEST(RelayTurn, WhoThinksInATransactionIsInTheWayOfWhoWaitsForAMomentOnly) {
+  Turns turns;
+  Server server;
+  Asker asker(turns, Mode::session);
+  asker.relay.attach(server);
+  asker.asks("BEGIN; SELECT 1", "SELECT 1", 'T');
+  EXPECT_EQ(asker.relay.lends_at(), 0) << "nobody waits";
+  const auto waits = turns.executor->wait({.party = turns.executor->party("eve", "")}, {}, 1);
+  EXPECT_EQ(asker.relay.lends_at(), asker.now + 20 * ms);
+  asker.relay.lend_idle_turn(asker.now + 19 * ms);
+  EXPECT_EQ(waits->state(), executor::WaitingQuery::State::waits);
+  asker.relay.lend_idle_turn(asker.now += 20 * ms);
+  EXPECT_EQ(waits->state(), executor::WaitingQuery::State::let_in);
+  asker.says(query("SELECT 2"));
+  EXPECT_EQ(asker.relay.lends_at(), 0) << "it runs";
+  EXPECT_EQ(turns.running(), 2);
+  turns.executor->stop_waiting(*waits, 1);
 }
 
 TEST(RelayTurn, ATurnIsLentWhileAnswersAreNotTaken) {
@@ -364,6 +420,21 @@ TEST(RelayTurn, WhatTakesTooLongIsToldFromWhatFollows) {
   asker.says(query("SELECT 2"));
   EXPECT_FALSE(asker.relay.is_still_late());
   EXPECT_EQ(asker.relay.time_out(asker.now + second), Late::no);
+}
+
+/// What Millrace sends behind it isn't the client's.
+TEST(RelayTurn, WhatTakesTooLongIsCancelledThoughItNamesAStatement) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  asker.relay.attach(server);
+  asker.says(parse("s", "SELECT 1") + sync());
+  asker.hears(parsed() + ready());
+  const std::string work = query("/* millrace: timeout=100ms */ EXECUTE s");
+  const auto step = asker.says(work);
+  EXPECT_EQ(step.used, work.size());
+  EXPECT_TRUE(string_of(step.forward).ends_with(sync()));
+  EXPECT_EQ(asker.relay.time_out(asker.now + second), Relay::Late::late);
 }
 
 /// It may have waited before it was sent.

@@ -38,10 +38,10 @@ asio::awaitable<Taken> ServerLink::take() {
     core_.counters().pool_waits.add();
     core_.counters().clients_waiting.add();
     const std::int64_t before = now_ns();
+    const auto when_waits = [this](bool is_full) { is_full ? relay_.give_turn_back(now_ns()) : relay_.has_place(); };
     auto taken = co_await pool_->take(
-        core_.io, startup_, {.known = relay_.settings().placeholders(), .patience = patience_, .when_full = [this] {
-                               relay_.give_turn_back(now_ns());
-                             }});
+        core_.io, startup_,
+        {.known = relay_.settings().placeholders(), .patience = patience_, .when_waits = when_waits});
     core_.counters().clients_waiting.sub();
     relay_.count_wait(now_ns() - before);
     if (!taken) co_return std::unexpected(std::move(taken.error()));

@@ -313,6 +313,7 @@ std::size_t Session::on_server_bytes(std::span<std::byte> bytes) {
   }
   if (!relay_->asking()) answered_.set();
   if (due_) look_at_time_when_due();  // of what runs now
+  lend_turn_soon();
   if (relay_->take_new_sessions_differ()) {
     core_.shared.pools.retire();
     if (core_.shared.read_cache) {

@@ -94,6 +94,8 @@ class Session final : public backend::ServerConnection::Sink,
   asio::awaitable<void> carry_cancel();
   void look_at_time();
   void look_at_time_when_due();
+  void lend_turn_soon();
+  static asio::awaitable<void> cancel_and_give_up(std::shared_ptr<Session> self);
   static asio::awaitable<void> cancel_late(std::shared_ptr<Session> self);
   bool wait_for_start();
   void started();
@@ -143,6 +145,7 @@ class Session final : public backend::ServerConnection::Sink,
   bool cancel_wanted_ = false;                              ///< of the query that waits for a server connection
   bool cancels_late_ = false;                               ///< the server is being told to cancel what takes too long
   std::unique_ptr<asio::steady_timer> due_;                 ///< of the client's own time limits; null: it has had none
+  std::unique_ptr<asio::steady_timer> lends_;               ///< for `lend_turn_soon`; null: it hasn't yet
   std::shared_ptr<backend::ServerConnection> replication_;  ///< whose queries a cancel request means, while replicating
 };
 

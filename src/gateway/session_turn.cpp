@@ -73,6 +73,17 @@ asio::awaitable<bool> Session::wait_for_server() {
   co_return true;
 }
 
+/// Between two ticks: while others wait, whoever thinks in a transaction is in nobody's way for long.
+void Session::lend_turn_soon() {
+  const std::int64_t at = relay_->lends_at();
+  if (at == 0) return;
+  if (!lends_) lends_ = std::make_unique<asio::steady_timer>(core_.io);
+  lends_->expires_after(std::chrono::nanoseconds(at - now_ns()));
+  lends_->async_wait([weak = weak_from_this()](error_code error) {
+    if (const auto self = weak.lock(); self && !error) self->relay_->lend_idle_turn(now_ns());
+  });
+}
+
 /// What takes too long is cancelled; a server that doesn't end it all the same is given up.
 void Session::look_at_time() {
   if (cancels_late_ || !link_ || !*link_) return;
@@ -82,7 +93,11 @@ void Session::look_at_time() {
     case Relay::Late::too_late:
       return link_->connection()->close();
     case Relay::Late::ends_session:
-      if (phase_ == Phase::ending) return link_->connection()->close();
+      if (phase_ == Phase::ending) {
+        cancels_late_ = true;
+        asio::co_spawn(core_.io, cancel_and_give_up(shared_from_this()), asio::detached);
+        return;
+      }
       if (!relay_->server_mid_message()) send_fatal(relay_->late_error());
       return close_client();
     case Relay::Late::late:
@@ -103,6 +118,15 @@ void Session::look_at_time_when_due() {
     self->look_at_time();
     if (!self->cancels_late_) self->look_at_time_when_due();
   });
+}
+
+/// Nobody waits for what was sent behind it. A server that isn't told goes on though its connection is gone.
+asio::awaitable<void> Session::cancel_and_give_up(std::shared_ptr<Session> self) {
+  co_await self->core_.cancel_turns.take();
+  co_await self->link_->cancel([&relay = *self->relay_] { return relay.is_still_late(); });
+  self->core_.cancel_turns.give();
+  if (*self->link_) self->link_->connection()->close();
+  self->cancels_late_ = false;
 }
 
 /// Nothing is sent to the server meanwhile, and nothing was behind what it is about.

@@ -347,6 +347,21 @@ def test_a_copy_whose_data_does_not_come_is_in_nobodys_way(clients: list[Client]
     assert str(copier.until("Z")[-2]) == "CommandComplete COPY 2"
 
 
+def test_a_message_whose_rest_comes_slowly_is_in_nobodys_way(millrace: Millrace, clients: list[Client]) -> None:
+    sender, other, *_ = clients
+    message = query(f"SELECT length('{'x' * 3_000_000}')")
+    sender.send(message[:2_000_000])
+    eventually(lambda: millrace.metric("queries_running") == 1)
+    other.send(query("SELECT 1"))
+    for at in range(2_000_000, len(message)):
+        sender.send(message[at : at + 1])
+        if not other.quiet(0.1):
+            break
+    assert other.until("Z")[-2].kind == "C"
+    sender.send(message[at + 1 :])
+    assert sender.until("Z")[1].row == [b"3000000"]
+
+
 def test_a_batch_that_is_not_ended_is_in_nobodys_way(clients: list[Client]) -> None:
     idle, other, *_ = clients
     idle.send(parse("SELECT 1"), bind(), execute())
@@ -394,6 +409,16 @@ def test_a_goodbye_behind_a_query_does_not_lift_its_limit(millrace: Millrace, po
         client.send(query("/* millrace: timeout=200ms */ SELECT pg_sleep(600)"), TERMINATE)
         eventually(lambda: millrace.metric("queries_running") == 0)
         runs_on = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)' AND state = 'active'"
+        eventually(lambda: watcher.one(runs_on) == "0")
+
+
+def test_a_goodbye_behind_several_queries_does_not_lift_their_limit(postgres: PostgreSQL, pool_mode: str) -> None:
+    settings = {**ON, "POOL_MODE": pool_mode, "QUERY_TIMEOUT_SECONDS": 1}
+    with Millrace(postgres, settings) as server, connect(server) as client, connect(postgres) as watcher:
+        client.send(query("SELECT pg_sleep(601)"), query("SELECT 1"), TERMINATE)
+        runs_on = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(601)' AND state = 'active' "
+        eventually(lambda: watcher.one(runs_on) == "1")
+        eventually(lambda: server.metric("queries_running") == 0)
         eventually(lambda: watcher.one(runs_on) == "0")
 
 
