@@ -57,6 +57,15 @@ struct ServerState {
   bool used = false;  ///< something ran since the session was as new
   /// Something ran that may have set what nobody saw, or made a table that hides another; up to DISCARD ALL.
   bool unclear = false;
+  bool ran_unseen = false;  ///< likewise, and that isn't undone: it may have left a schema for temporary objects
+  /// What decides there what a read means, as the server said it when nothing unseen had run since it was new.
+  struct Seen {
+    bool asked = false;
+    std::string answer;                     ///< "": it isn't answered yet
+    std::shared_ptr<const Settings> under;  ///< what was set then
+    bool is_lost = false;                   ///< it was something else later, or couldn't be asked; up to DISCARD ALL
+  };
+  Seen seen;
   std::vector<std::shared_ptr<const void>> unjudged;  ///< what ran while nobody could tell, as the gateway notes it
   bool tainted = false;       ///< holds what DISCARD ALL does not undo: it is closed, not used again
   std::uint64_t holder = 0;   ///< the client that had it last, by a number of its own; 0: none since sequences were new

@@ -230,6 +230,7 @@ class Relay {
   // from_client
   enum class Decided { send, answered, wait };
   Decided decide(const Item& item);
+  bool may_answer_later(const pipeline::Exchange& exchange, const std::optional<Consistency>& level);
   void answer_transaction(pipeline::Exchange exchange);
   void answer_query(pipeline::Exchange exchange, const cache::Entry& entry);
   std::size_t answer_batch(const Item& item, pgwire::Bytes rest);
@@ -268,6 +269,11 @@ class Relay {
   const pipeline::Scope* scope_for_rewrites();
   Rewriting rewrite(const pipeline::Question& question, const StatementPtr& statement, std::string_view name);
   void give_sample(pipeline::Rewrites& rewrites, const pipeline::Question& question);
+  bool may_ask_for_session() const;
+  void note_session(const Item& item);
+  bool can_see_session(const pipeline::Scope* scope);
+  bool asks_for_session(const Item& item);
+  void hear_session(pgwire::Bytes data_row);
   void hear_guard(pgwire::Bytes data_row);
   void hear_guards_error(Reply& reply, pgwire::Bytes error);
   void guarded_failed(std::string_view sqlstate);

@@ -69,7 +69,7 @@ bool Relay::server_is_clear() {
   std::erase_if(state.unjudged, [this, &state](const auto& ran) {
     const auto& [scope, statement] = unjudged(ran);
     const auto seen = is_seen_through(pipeline_.effects_of(*scope, statement));
-    state.unclear |= seen == false;
+    if (seen == false) state.unclear = state.ran_unseen = true;
     return seen.has_value();
   });
   return !state.unclear && state.unjudged.empty();
@@ -97,7 +97,7 @@ Hindrance Relay::hindrance(const pipeline::Scope* scope, bool wanted) {
   if (!wanted) return Hindrance::not_wanted;
   if (names_are_unclear_) return Hindrance::names_unclear;
   if (!scope->why_not.empty()) return Hindrance::settings;
-  if (session_.pin.is_set()) return Hindrance::pinned;
+  if (session_.pin.matters_to_reads()) return Hindrance::pinned;
   if (doubt_) return Hindrance::transaction;
   if (replies_.status == 'E') return Hindrance::failed_transaction;
   if (!reads_committed(*scope)) return Hindrance::isolation;
@@ -320,13 +320,13 @@ void Relay::judge_for_server(const StatementPtr& statement, const pipeline::Effe
   auto& state = server();
   if (state.unclear) return;
   if (const auto seen = is_seen_through(effects)) {
-    state.unclear = !*seen;
+    if (!*seen) state.unclear = state.ran_unseen = true;
     return;
   }
   const Unjudged now{.scope = scope_.shared(), .statement = statement};
   const auto is_now = [&now](const auto& ran) { return unjudged(ran) == now; };
   if (std::ranges::any_of(state.unjudged, is_now)) return;
-  state.unclear = state.unjudged.size() >= most_unjudged;
+  if (state.unjudged.size() >= most_unjudged) state.unclear = state.ran_unseen = true;
   state.unjudged.push_back(std::make_shared<const Unjudged>(now));
 }
 
@@ -340,7 +340,7 @@ void Relay::note_for_cache(const StatementPtr& statement) {
   if (!session_.moves && (!statement || change_of(*statement).names || pins(*statement))) names_are_unclear_ = true;
   judge_for_server(statement, effects);
   const bool clear = !names_are_unclear_ && !server().unclear && attached_epoch_ == pipeline_.cache()->epoch() &&
-                     !session_.settings.changes_of_meaning().any() && !session_.pin.is_set();
+                     !session_.settings.changes_of_meaning().any() && !session_.pin.matters_to_reads();
   pipeline_.add_changes(changes_, scope, effects, clear);
 }
 

@@ -95,11 +95,16 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       if (refusal_) continue;
       break;
     }
+    if (asks_for_session(item)) {
+      if (stop_ == Next::answer) to_server_.put(at, writer_.before);
+      break;
+    }
     if (!has_turn(item)) {
       if (refusal_) continue;
       break;
     }
     writer_.begin_message(now_);
+    note_session(item);
     const bool taken = take(item);
     to_server_.put(at, writer_.before);
     if (!taken) break;
@@ -142,7 +147,8 @@ Relay::Decided Relay::decide(const Item& item) {
   const auto level = level_of(text);
   const pipeline::Scope* const scope = scope_for_answers(level.has_value());
   const pipeline::SessionView view{
-      .holds_begin = session_.stays ? scope != nullptr && replies_.status == 'I' : !writer_.attached(),
+      .holds_begin = session_.stays ? replies_.status == 'I' && (scope != nullptr || may_answer_later(exchange, level))
+                                    : !writer_.attached(),
       .begin_held = !session_.held_begin.empty(),
       .untouched = is_untouched(),
       .scope = scope,
@@ -163,6 +169,12 @@ Relay::Decided Relay::decide(const Item& item) {
     answer_transaction(std::move(exchange));
   }
   return Decided::answered;
+}
+
+/// A BEGIN: reads that follow it may be answered from memory, once it is seen what was left on the server connection.
+bool Relay::may_answer_later(const pipeline::Exchange& exchange, const std::optional<Consistency>& level) {
+  return level && exchange.statement && !exchange.statement->transaction_tag.empty() && scope_.has_cache() &&
+         can_see_session(scope_of_session());
 }
 
 void Relay::answer_transaction(pipeline::Exchange exchange) {

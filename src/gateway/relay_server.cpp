@@ -58,7 +58,10 @@ Error refusal_of(const Reply& reply) {
 }  // namespace
 
 Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
-  now_ = seen_ = now;
+  now_ = now;
+  // What tells of the session shows no table.
+  const Reply* const owed = replies_.size() == 1 ? replies_.front() : nullptr;
+  if (owed == nullptr || owed->purpose != Purpose::session) seen_ = now;
   to_client_.begin(in);
   if (lent_ && !replies_.empty()) take_turn_again();
   bool broken = false;
@@ -103,6 +106,9 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
     if (reply != nullptr && reply->purpose == Purpose::guard && header.type == backend_type::data_row) {
       hear_guard(message.subspan(header_size));
     }
+    if (reply != nullptr && reply->purpose == Purpose::session && header.type == backend_type::data_row) {
+      hear_session(message.subspan(header_size));
+    }
     if (reply != nullptr && asks_token(*reply) && rest.size() >= total) {
       give_token(*reply->exchange.statement, header.type, message.subspan(header_size));
     }
@@ -130,7 +136,8 @@ bool Relay::may_pass_in_parts(char type, std::size_t there, std::size_t total) {
   const Reply* const reply = replies_.front();
   const bool columns_matter = type == backend_type::row_description && reply != nullptr &&
                               reply->kind == Kind::describe && reply->text != nullptr;
-  const bool changes = reply != nullptr && (asks_token(*reply) || reply->purpose == Purpose::guard);
+  const bool changes = reply != nullptr &&
+                       (asks_token(*reply) || reply->purpose == Purpose::guard || reply->purpose == Purpose::session);
   if (total <= max_understood) return streams(type) && !columns_matter && !changes;
   return streams(type) || (type == backend_type::error_response && there >= max_understood);
 }
@@ -280,6 +287,7 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   }
   if (notice && notice->sqlstate() == "57014") say_that_it_timed_out(*reply);
   if (reply->text && !reply->name.empty()) translate_names_in_error(*reply, body, total);
+  if (reply->purpose == Purpose::session) server().seen.is_lost = true;
   if (reply->purpose == Purpose::guard) guarded_failed(reply->exchange.error_code());
   if (reply->exchange.rewrite && reply->exchange.error_code() == "26000")
     writer_.forget(static_cast<const PreparedRewrite&>(*reply->exchange.rewrite));

@@ -54,6 +54,7 @@ struct Reply {
     begin,  ///< a BEGIN that the client has heard the answer to
     discard_sequences,
     restore_start,  ///< sets what the client had at its start, behind what resets it
+    session,        ///< asks whether the session is as it was seen
     guard,          ///< what stands for the client's message, and whether that is still right
     stand_in,       ///< a Sync behind a Query: answers in its place, should what was sent before it make it be skipped
   };

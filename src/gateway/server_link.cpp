@@ -17,6 +17,12 @@ backend::LoginError failure(std::string sqlstate, std::string message) {
 constexpr auto own_query_timeout = std::chrono::seconds(30);
 constexpr auto tidying_limit = std::chrono::seconds(10);
 
+/// It outlives DISCARD ALL, and makes a difference to statements that were prepared before another table comes into it.
+asio::awaitable<bool> has_temporary_schema(backend::ServerConnection& connection) {
+  const auto rows = co_await connection.query("SELECT pg_catalog.pg_my_temp_schema()", {}, tidying_limit);
+  co_return !rows || rows->empty() || rows->front().front() != "0";
+}
+
 }  // namespace
 
 ServerLink::ServerLink(Core& core, Relay& relay, std::shared_ptr<backend::Pool> pool, backend::Pool::Startup startup)
@@ -189,13 +195,14 @@ asio::awaitable<void> ServerLink::tidy(bool session_state) {
   bool clean = true;
   if (status != 'I') clean = (co_await connection->query("ROLLBACK", {}, tidying_limit)).has_value();
   if (clean && session_state && state.used) {
-    clean = (co_await connection->query("DISCARD ALL", {}, tidying_limit)).has_value();
+    if (state.ran_unseen || !state.unjudged.empty()) clean = !co_await has_temporary_schema(*connection);
+    clean = clean && (co_await connection->query("DISCARD ALL", {}, tidying_limit)).has_value();
     state.settings.reset();
     state.prepared.clear();
     state.unneeded.clear();
     state.unnamed = 0;
     state.holder = 0;
-    state.used = state.unclear = false;
+    state.used = state.unclear = state.ran_unseen = state.seen.is_lost = false;
     state.unjudged.clear();
   }
   if (clean) {

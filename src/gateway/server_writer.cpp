@@ -4,6 +4,7 @@
 
 #include "gateway/header.hpp"
 #include "gateway/rewrite_guard.hpp"
+#include "gateway/seen_session.hpp"
 #include "gateway/shrink.hpp"
 #include "pgwire/protocol/encode.hpp"
 
@@ -279,6 +280,21 @@ void ServerWriter::execute_own(const Text& text, std::span<const std::string> pa
   owe_hidden(Kind::execute);
   pgwire::append_close(before, 'P', portal);
   owe_hidden(Kind::close);
+}
+
+void ServerWriter::ask_for_session() {
+  if (!session_text_) {
+    session_text_ =
+        texts_.intern(std::string(session_sql).append(nothing_to_execute), {}, sql::unparsed("it is Millrace's own"));
+  }
+  const std::size_t sent = replies_.size();
+  execute_own(session_text_);
+  pgwire::append_sync(before);
+  owe_hidden(Kind::sync);
+  for (Reply& reply : replies_.all().subspan(sent)) {
+    reply.purpose = Reply::Purpose::session;
+    reply.shown = Reply::Shown::nothing;
+  }
 }
 
 void ServerWriter::ask_guard(std::span<const std::string> parameters) {

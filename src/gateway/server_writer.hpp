@@ -77,6 +77,8 @@ class ServerWriter {
   Reply& bind_unnamed(const Text& text, std::string_view parameters);
   /// Executes it, which is Millrace's own.
   void execute_own(const Text& text, std::span<const std::string> parameters = {});
+  /// Asks `session_sql`, by itself.
+  void ask_for_session();
   /// Asks `guard_sql`. The next message waits for the answers.
   void ask_guard(std::span<const std::string> parameters);
   /// Somebody has deallocated it behind our back, or one of those that go with it.
@@ -139,7 +141,7 @@ class ServerWriter {
   Replies& replies_;
   backend::ServerState* server_ = nullptr;
   std::int64_t now_ = 0;
-  Text guard_;  ///< null: not needed yet
+  Text guard_, session_text_;  ///< null: not needed yet
 };
 
 }  // namespace millrace::gateway

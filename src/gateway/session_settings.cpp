@@ -1,5 +1,6 @@
 #include "gateway/session_settings.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "gateway/shrink.hpp"
@@ -84,6 +85,15 @@ void move_to(std::vector<sql::SessionChange>& to, std::vector<sql::SessionChange
 
 }  // namespace
 
+void Pin::set(std::string_view why) {
+  if (!moves_) return;
+  constexpr std::array<std::string_view, 12> of_none = {
+      "listen",        "advisory lock", "cursor with hold", "currval() or lastval()", "do block", "procedure",
+      "function call", "set_config()",  "random seed",      "replication origin",     "backup",   "dblink connection"};
+  if (std::ranges::find(of_none, why) == of_none.end()) matters_to_reads_ = true;
+  if (why_.empty()) why_ = why;
+}
+
 void SessionSettings::expect_placeholders(const sql::Statement& statement) {
   if (!moves_ || statement.kind != sql::StatementKind::set) return;
   for (const auto& change : statement.changes) {
@@ -145,7 +155,8 @@ std::string SessionSettings::start_to_set_again(const sql::Statement& statement)
 }
 
 void SessionSettings::on_discard_all(backend::ServerState& server) {
-  server.unclear = false;
+  server.ran_unseen |= !server.unjudged.empty();
+  server.unclear = server.seen.is_lost = false;
   server.unjudged.clear();
   settings_ = server.settings = start_;  // set again behind it
   of_batch_.clear();

@@ -20,13 +20,18 @@ class Pin {
 
   bool is_set() const { return !why_.empty(); }
   const std::string& why() const { return why_; }
-  void set(std::string_view why) {
-    if (moves_ && why_.empty()) why_ = why;
+  void set(std::string_view why);
+  void clear() {
+    why_.clear();
+    matters_to_reads_ = false;
   }
-  void clear() { why_.clear(); }
+  /// What is read on it may not be what is read on another one, for what can't be moved. Where nobody knows what ran
+  /// there, `ServerState::unclear` says so.
+  bool matters_to_reads() const { return matters_to_reads_; }
 
  private:
   const bool moves_;
+  bool matters_to_reads_ = false;
   std::string why_;
 };
 

@@ -350,7 +350,7 @@ void Pipeline::add_changes(Changes& changes, const Scope& scope, const Effects& 
 
 /// What isn't known to be nothing but rows of tables may be DDL, which isn't told.
 void Pipeline::apply(const Changes& changes, const Scope& scope, std::int64_t now) {
-  const bool are_rows = !changes.everything && !changes.unseen && !changes.catalog;
+  const bool are_rows = !changes.unseen && !changes.catalog;
   const auto catalog = are_rows && scope.freshness->is_followed() ? scope.source->current() : nullptr;
   if (!catalog) return cache_->apply(changes, scope.database, InvalidationReason::write);
   Changes untold;
@@ -364,6 +364,8 @@ void Pipeline::apply(const Changes& changes, const Scope& scope, std::int64_t no
       untold.tables.push_back(table);
     }
   }
+  // Each answer depends on that: it needs a proof, or is stale if the stream doesn't tell all that it is of.
+  if (changes.everything) left.push_back(scope.everything);
   scope.freshness->leave(left, now);
   cache_->apply(untold, scope.database, InvalidationReason::write);
 }

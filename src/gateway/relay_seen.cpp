@@ -1,0 +1,84 @@
+// What of the relay finds out what a session is, after something ran in it that can't be seen through: a function, a
+// trigger, a DO block may have set something, or made a table that hides another. Where a client keeps its server
+// connection that would be so until it ends. So the server is asked what the session is (`session_sql`) while nothing
+// of that kind has run, and once more before the next read after it. If it is the same, nothing was left behind.
+#include "gateway/relay.hpp"
+#include "gateway/seen_session.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+namespace frontend = pgwire::frontend;
+using pgwire::Bytes;
+
+bool same(const std::shared_ptr<const backend::Settings>& a, const std::shared_ptr<const backend::Settings>& b) {
+  return a == b || (a && b && *a == *b);
+}
+
+bool sets_something(const sql::Statement& statement) {
+  using What = sql::SessionChange::What;
+  return std::ranges::any_of(statement.changes, [](const sql::SessionChange& change) {
+    return change.what == What::set || change.what == What::reset || change.what == What::reset_all ||
+           change.what == What::discard_all;
+  });
+}
+
+}  // namespace
+
+/// Whether the server may be asked now. It is a statement of its own, in no transaction of the client's.
+bool Relay::may_ask_for_session() const {
+  return session_.stays && session_.moves && writer_.attached() && replies_.status == 'I' &&
+         replies_.nothing_under_way() && !replies_.skipping && !replies_.copy_in && !reader_.mid_message();
+}
+
+/// Before a message is sent: what the session is, unless that is known.
+void Relay::note_session(const Item& item) {
+  if (!scope_.has_cache() || !may_ask_for_session()) return;
+  auto& seen = server().seen;
+  if (seen.is_lost || (seen.asked && same(seen.under, session_.settings.current()))) return;
+  if (item.type != frontend::query && item.type != frontend::parse && item.type != frontend::bind) return;
+  if (understood_ && sets_something(*understood_)) return;  // so that it would have to be asked again
+  if (hindrance(scope_of_session(), scope_.wanted() || hinted_) != Hindrance::none) return;
+  seen = {.asked = true, .answer = "", .under = session_.settings.current()};
+  writer_.ask_for_session();
+}
+
+/// Whether what was left on the server connection can be told by asking.
+bool Relay::can_see_session(const pipeline::Scope* scope) {
+  if (!may_ask_for_session()) return false;
+  const auto& state = server();
+  const auto& seen = state.seen;
+  return state.unclear && state.unjudged.empty() && !seen.is_lost && !seen.answer.empty() &&
+         same(seen.under, session_.settings.current()) && attached_epoch_ == pipeline_.cache()->epoch() &&
+         hindrance(scope, true) == Hindrance::server_state;
+}
+
+/// Before a read that is wanted from memory, or to be kept. True: it waits for the answer.
+bool Relay::asks_for_session(const Item& item) {
+  if (!scope_.has_cache() || !(scope_.wanted() || hinted_) || !writer_.attached() || !server().unclear) return false;
+  if (!can_see_session(scope_of_session())) return false;
+  StatementPtr statement;
+  const std::string_view text = text_asked(item, statement);
+  if (stop_ == Next::parse) return true;
+  if (!statement || !pipeline::may_only_read(*statement) || !level_of(text)) return false;
+  writer_.begin_message(now_);
+  writer_.ask_for_session();
+  replies_.awaited = true;
+  stop_ = Next::answer;
+  return true;
+}
+
+void Relay::hear_session(Bytes data_row) {
+  auto& state = server();
+  const auto answer = guard_answer(data_row);
+  if (state.seen.answer.empty()) {
+    state.seen.answer = answer;
+    state.seen.is_lost = may_have_temporary_objects(answer);
+  } else if (state.seen.answer == answer && !may_have_temporary_objects(answer)) {
+    state.unclear = state.ran_unseen = false;
+  } else {
+    state.seen.is_lost = true;
+  }
+}
+
+}  // namespace millrace::gateway
