@@ -67,6 +67,12 @@ struct ServerState {
   };
   Seen seen;
   std::vector<std::shared_ptr<const void>> unjudged;  ///< what ran while nobody could tell, as the gateway notes it
+  /// DISCARD ALL has undone what it undoes, and nothing ran since.
+  void is_discarded() {
+    ran_unseen |= !unjudged.empty();
+    unclear = seen.is_lost = false;
+    unjudged.clear();
+  }
   bool tainted = false;       ///< holds what DISCARD ALL does not undo: it is closed, not used again
   std::uint64_t holder = 0;   ///< the client that had it last, by a number of its own; 0: none since sequences were new
   bool holder_wrote = false;  ///< and ran what may have advanced a sequence: what currval() says is that client's

@@ -38,7 +38,9 @@ void Relay::note_session(const Item& item) {
   if (seen.is_lost || (seen.asked && same(seen.under, session_.settings.current()))) return;
   if (item.type != frontend::query && item.type != frontend::parse && item.type != frontend::bind) return;
   if (understood_ && sets_something(*understood_)) return;  // so that it would have to be asked again
-  if (hindrance(scope_of_session(), scope_.wanted() || hinted_) != Hindrance::none) return;
+  const auto& state = server();
+  const bool is_clear = !state.unclear && state.unjudged.empty() && attached_epoch_ == pipeline_.cache()->epoch();
+  if (!is_clear || scope_of_session() == nullptr || !(scope_.wanted() || hinted_)) return;
   seen = {.asked = true, .answer = "", .under = session_.settings.current()};
   writer_.ask_for_session();
 }

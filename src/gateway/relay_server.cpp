@@ -385,7 +385,10 @@ void Relay::on_tag(std::string_view tag, Reply& reply) {
     may_hold_locks_ = false;
     // What was sent after it may hold the connection again.
     const auto is_nothing = [](const Reply& later) { return later.own() || later.kind == Kind::sync; };
-    if (std::ranges::all_of(replies_.all().subspan(1), is_nothing)) session_.pin.clear();
+    if (std::ranges::all_of(replies_.all().subspan(1), is_nothing)) {
+      session_.pin.clear();
+      server().is_discarded();
+    }
     session_.settings.on_discard_all(server());
   } else {
     session_.settings.on_tag(tag, reply, server());

@@ -202,8 +202,8 @@ asio::awaitable<void> ServerLink::tidy(bool session_state) {
     state.unneeded.clear();
     state.unnamed = 0;
     state.holder = 0;
-    state.used = state.unclear = state.ran_unseen = state.seen.is_lost = false;
-    state.unjudged.clear();
+    state.is_discarded();
+    state.used = state.ran_unseen = false;
   }
   if (clean) {
     pool_->give_back(connection);

@@ -155,9 +155,6 @@ std::string SessionSettings::start_to_set_again(const sql::Statement& statement)
 }
 
 void SessionSettings::on_discard_all(backend::ServerState& server) {
-  server.ran_unseen |= !server.unjudged.empty();
-  server.unclear = server.seen.is_lost = false;
-  server.unjudged.clear();
   settings_ = server.settings = start_;  // set again behind it
   of_batch_.clear();
   of_transaction_.clear();

@@ -24,6 +24,15 @@ bool is_told(catalog::Oid table, const integration::Freshness::Tables& followed,
   return relation != nullptr && relation->kind == 'p';
 }
 
+/// Of what isn't kept, as the server answers it, about.
+constexpr std::int64_t usual_cost_ns = 200'000;
+
+/// Whether the catalogs that are known are as of the last time that something ran which may have been DDL: what a
+/// statement reads, or changes, may be something else by it.
+bool is_catalog_certain(const Scope& scope) {
+  return scope.freshness->left(scope.untold) <= scope.freshness->certain_until();
+}
+
 cache::Follows follows(const Scope& scope, const catalog::Snapshot& catalog, std::span<const catalog::Oid> tables) {
   const auto followed = scope.freshness->followed();
   const bool all = std::ranges::all_of(tables, [&](const auto table) { return is_told(table, *followed, catalog); });
@@ -196,6 +205,10 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   std::vector<cache::Seen> seen = {versions.see(scope.catalog), versions.see(scope.everything)};
   const auto catalog = scope.source->current();
   if (!catalog) return refuse("catalog_unknown");
+  if (!is_catalog_certain(scope)) {
+    scope.freshness->want_in_passing({.rows = now, .catalogs = now}, usual_cost_ns, now);
+    return refuse("catalog_unknown");
+  }
   static const Judgement nothing_read;
   if (tidies && !tidies_as_known(*statement, *catalog)) return refuse("function");
   const Judgement& judgement = tidies ? nothing_read : judgements_.of(statement, scope, *catalog);
@@ -214,6 +227,7 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
     if (!is_visible(scope, judgement.read.reads, seen, columns)) return refuse("not_visible");
   }
   if (fill->follows == cache::Follows::no && consistency.needs_stream()) return refuse("not_followed");
+  if (fill->follows == cache::Follows::no) seen.push_back(versions.see(scope.untold));
   fill->seen = std::move(seen);
   fill->key = make_key(scope, question);
   fill->hash = cache::hash_of(fill->key);
@@ -294,13 +308,6 @@ Reach reach_of(const sql::Statement& statement) {
   return (statement.kinds & sql::kinds_with_references) != 0 ? Reach::data : Reach::nothing;
 }
 
-/// What it runs isn't in its text.
-bool is_opaque(const sql::Statement& statement) {
-  using Kind = sql::StatementKind;
-  constexpr auto opaque = bit(Kind::call) | bit(Kind::do_block) | bit(Kind::execute) | bit(Kind::unparsed);
-  return (statement.kinds & opaque) != 0 || statement.kinds == 0;
-}
-
 }  // namespace
 
 Effects Pipeline::effects_of(const Scope& scope, const StatementPtr& statement) {
@@ -310,7 +317,8 @@ Effects Pipeline::effects_of(const Scope& scope, const StatementPtr& statement) 
   // Where nobody wants answers from memory, nobody looks.
   if (!cache_->in_use()) return effects;
   if (effects.reach != Reach::data) {
-    effects.seen_through = effects.reach == Reach::nothing || !is_opaque(*statement);
+    // Functions may be called by all others: in what is explained, in a cursor's query, a default, a trigger.
+    effects.seen_through = effects.reach == Reach::nothing;
     return effects;
   }
   const auto& references = *statement->references;
@@ -339,7 +347,8 @@ void Pipeline::add_changes(Changes& changes, const Scope& scope, const Effects& 
     changes.unseen = true;
     return;
   }
-  if (effects.tables == nullptr || (!names_are_clear && effects.names_tables)) {
+  changes.opaque |= effects.tables == nullptr;
+  if (effects.tables == nullptr || (!names_are_clear && effects.names_tables) || !is_catalog_certain(scope)) {
     changes.everything = true;
     return;
   }
@@ -364,9 +373,11 @@ void Pipeline::apply(const Changes& changes, const Scope& scope, std::int64_t no
       untold.tables.push_back(table);
     }
   }
-  // Each answer depends on that: it needs a proof, or is stale if the stream doesn't tell all that it is of.
+  // Each answer depends on that, and needs a proof; what the stream doesn't tell is proved by nothing.
   if (changes.everything) left.push_back(scope.everything);
+  if (changes.opaque) left.push_back(scope.untold);
   scope.freshness->leave(left, now);
+  if (changes.everything) cache_->versions().changed(scope.untold);
   cache_->apply(untold, scope.database, InvalidationReason::write);
 }
 

@@ -48,12 +48,16 @@ cache::Dependency ReadCache::of_catalog(std::string_view database) {
 cache::Dependency ReadCache::of_everything(std::string_view database) {
   return cache::Versions::of(fmt::format("database:{}", database));
 }
+cache::Dependency ReadCache::of_untold(std::string_view database) {
+  return cache::Versions::of(fmt::format("untold:{}", database));
+}
 cache::Dependency ReadCache::of_tag(std::string_view tag) { return cache::Versions::of(fmt::format("tag:{}", tag)); }
 
 std::shared_ptr<const Scope> ReadCache::share(Scope wanted) {
   if (wanted.wanted) begin_use();
   wanted.catalog = of_catalog(wanted.database);
   wanted.everything = of_everything(wanted.database);
+  wanted.untold = of_untold(wanted.database);
   auto identity = identity_of(wanted);
   const std::lock_guard lock(mutex_);
   if (const auto found = scopes_.find(identity); found != scopes_.end()) return found->second;
@@ -97,6 +101,7 @@ std::shared_ptr<integration::Freshness> ReadCache::freshness(const std::string& 
 Scope ReadCache::unshared(Scope wanted, bool starts) const {
   wanted.catalog = of_catalog(wanted.database);
   wanted.everything = of_everything(wanted.database);
+  wanted.untold = of_untold(wanted.database);
   wanted.source = catalogs_(wanted.database, starts);
   wanted.freshness = freshness(wanted.database);
   return wanted;

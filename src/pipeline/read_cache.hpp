@@ -24,6 +24,7 @@ namespace millrace::pipeline {
 struct Changes {
   std::vector<catalog::Oid> tables;
   bool everything = false;              ///< any table
+  bool opaque = false;                  ///< nobody knows what ran: it may be DDL, too
   bool unseen = false;                  ///< nobody kept answers then: any table, if somebody does now
   std::shared_ptr<const void> catalog;  ///< of `CatalogSource::hold`: what names mean; null: nothing of it
   std::vector<std::shared_ptr<const void>> databases = {};  ///< of `ReadCache::let_go`
@@ -31,7 +32,7 @@ struct Changes {
   bool any() const { return everything || unseen || catalog || !tables.empty(); }
   void clear() {
     tables.clear();
-    everything = unseen = false;
+    everything = opaque = unseen = false;
     catalog.reset();
     databases.clear();
   }
@@ -132,6 +133,8 @@ class ReadCache {
                                     std::uint64_t value);
   static cache::Dependency of_catalog(std::string_view database);
   static cache::Dependency of_everything(std::string_view database);
+  /// Any change that isn't known of what the change stream doesn't tell.
+  static cache::Dependency of_untold(std::string_view database);
   static cache::Dependency of_tag(std::string_view tag);
 
   /// How often what wasn't answered from memory wasn't for each reason, by its code. A core adds what it has counted.

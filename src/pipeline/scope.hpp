@@ -54,6 +54,7 @@ struct Scope {
   std::shared_ptr<std::atomic<std::int64_t>> wrote = {};
 
   cache::Dependency catalog = 0;     ///< what names mean, and who may read what
+  cache::Dependency untold = 0;      ///< see ReadCache::of_untold
   cache::Dependency everything = 0;  ///< the data of all tables, where it isn't known which have changed
 };
 

@@ -32,6 +32,9 @@ CREATE TRIGGER touched BEFORE UPDATE ON words FOR EACH ROW EXECUTE FUNCTION touc
 CREATE FUNCTION nothing() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$;
 CREATE FUNCTION change_a_word() RETURNS int LANGUAGE plpgsql AS $$ BEGIN UPDATE public.words SET word = 'changed' WHERE id = 3; RETURN 1; END $$;
 CREATE FUNCTION said(sql text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE sql; RETURN 1; END $$;
+CREATE FUNCTION sets() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN SET search_path = other; RETURN NULL; END $$;
+CREATE TABLE calls (a int);
+CREATE TRIGGER sets AFTER TRUNCATE ON calls EXECUTE FUNCTION sets();
 CREATE PROCEDURE nothing_at_all() LANGUAGE plpgsql AS $$ BEGIN NULL; END $$;
 """
 LEAVES_NOTHING = [
@@ -174,8 +177,59 @@ def test_whatever_a_function_has_done_is_seen_by_who_called_it(millrace: Millrac
                 for read in reads:
                     client.ask(query(kept(read)))
             client.ask(query(f"SELECT said('{change}')"))
+            with quiet(millrace) as other:
+                other.ask(query("SET millrace.consistency = 'strong'"))
+                other.ask(query(kept(READS[0])))  # so that there is a proof of a later moment
             assert [client.rows(kept(read)) for read in reads] == [direct.rows(read) for read in reads], change
         client.ask(query("DROP VIEW seen; DROP TABLE done, untold"))
+
+
+def test_what_follows_ddl_in_a_function_is_what_it_is_since(millrace: Millrace, postgres: PostgreSQL) -> None:
+    with quiet(millrace) as client, quiet(postgres) as direct:
+        client.ask(query("CREATE TABLE one (v int); CREATE TABLE two (v int); CREATE TABLE three (v int); INSERT INTO one VALUES (1); INSERT INTO two VALUES (2);"
+                         "INSERT INTO three VALUES (3); CREATE VIEW seen AS SELECT v FROM one;"
+                         "CREATE FUNCTION also() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE three SET v = v + 1; RETURN NEW; END $$"))  # fmt: skip
+        reads = ["SELECT v FROM seen", "SELECT v FROM three"]
+        look = lambda: [client.rows(kept(read)) for read in reads]
+        for table, ddl in [
+            ("two", "CREATE OR REPLACE VIEW seen AS SELECT v FROM two"),
+            ("one", "CREATE TRIGGER also BEFORE UPDATE ON one FOR EACH ROW EXECUTE FUNCTION also()"),
+        ]:
+            eventually(lambda: is_hit(millrace, client, reads[0]) and is_hit(millrace, client, reads[1]))
+            client.ask(query(f"SELECT said('{ddl}')"))
+            for _ in range(20):
+                look()
+                client.ask(query(f"UPDATE {table} SET v = v + 1"))
+                assert look() == [direct.rows(read) for read in reads]
+        client.ask(query("DROP VIEW seen; DROP TABLE one, two, three; DROP FUNCTION also"))
+
+
+CALL = "SELECT said('SET search_path = other')"
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        ["DISCARD ALL", CALL],
+        [f"EXPLAIN ANALYZE {CALL}"],
+        ["BEGIN", f"DECLARE c CURSOR FOR {CALL}", "FETCH c", "COMMIT"],
+        ["BEGIN", f"DECLARE c CURSOR WITH HOLD FOR {CALL}", "COMMIT"],
+        [f"CREATE TABLE called AS {CALL}"],
+        ["TRUNCATE calls"],
+        ["CREATE TEMP TABLE words AS SELECT 1 AS id, 't' AS word", "DISCARD ALL"],
+    ],
+)
+def test_wherever_a_function_is_called_it_counts(millrace: Millrace, postgres: PostgreSQL, batch: list[str]) -> None:
+    """Also for others, who would be told what the session has read."""
+    answers = []
+    for server in (postgres, millrace):
+        with quiet(server) as client, quiet(server) as other:
+            client.ask(*(query(one) for one in batch), times=len(batch))
+            if server is postgres:
+                client.ask(query("DROP TABLE IF EXISTS public.called"))
+            answers.append([[str(message) for message in one.ask(query(kept(READS[0])))] for one in (client, client, other)])
+    assert answers[1] == answers[0]
+    postgres.admin("DROP TABLE IF EXISTS called", database="words")
 
 
 @pytest.mark.parametrize("statement", LEFT[:12])
