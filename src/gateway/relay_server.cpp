@@ -45,6 +45,11 @@ bool fails_its_statement(Reply& reply) {
   return statement != nullptr;
 }
 
+bool ends_session(Bytes error) {
+  const auto notice = pgwire::decode_notice(error);
+  return notice && (notice->severity() == "FATAL" || notice->severity() == "PANIC");
+}
+
 bool asks_token(const Reply& reply) { return reply.exchange.statement && reply.exchange.statement->shows_token; }
 
 /// What a message that was made to fail is refused with.
@@ -60,8 +65,8 @@ Error refusal_of(const Reply& reply) {
 Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
   now_ = now;
   // What tells of the session shows no table.
-  const Reply* const owed = replies_.size() == 1 ? replies_.front() : nullptr;
-  if (owed == nullptr || owed->purpose != Purpose::session) seen_ = now;
+  const auto tells_of_session = [](const Reply& reply) { return reply.purpose == Purpose::session; };
+  if (replies_.empty() || !std::ranges::all_of(replies_.all(), tells_of_session)) seen_ = now;
   to_client_.begin(in);
   if (lent_ && !replies_.empty()) take_turn_again();
   bool broken = false;
@@ -91,6 +96,9 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
     Reply* const reply = replies_.front();
     if (reply != nullptr && reply->purpose == Purpose::guard && header.type == backend_type::error_response)
       hear_guards_error(*reply, message.subspan(header_size));
+    if (reply != nullptr && reply->purpose == Purpose::session && header.type == backend_type::error_response &&
+        ends_session(message.subspan(header_size)))
+      reply->shown = Reply::Shown::errors;
     // What the server has to say about a message of ours (a long name cut short, say) it has said to the client before.
     const bool hidden = reply != nullptr && reply->hidden() &&
                         (header.type != backend_type::error_response || reply->shown == Reply::Shown::nothing) &&
@@ -202,8 +210,10 @@ bool Relay::on_message(char type, Bytes body, std::size_t total) {
       on_parameter(status->name, status->value);
       return true;
     }
-    case backend_type::notice_response:
     case backend_type::notification_response:
+      seen_ = now_;  // of who has committed it
+      return true;
+    case backend_type::notice_response:
       return true;
     default:
       return false;
@@ -287,7 +297,7 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   }
   if (notice && notice->sqlstate() == "57014") say_that_it_timed_out(*reply);
   if (reply->text && !reply->name.empty()) translate_names_in_error(*reply, body, total);
-  if (reply->purpose == Purpose::session) server().seen.is_lost = true;
+  if (reply->purpose == Purpose::session) server().seen = {.asked = false, .answer = {}, .under = {}, .is_lost = true};
   if (reply->purpose == Purpose::guard) guarded_failed(reply->exchange.error_code());
   if (reply->exchange.rewrite && reply->exchange.error_code() == "26000")
     writer_.forget(static_cast<const PreparedRewrite&>(*reply->exchange.rewrite));
