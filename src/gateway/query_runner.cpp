@@ -472,9 +472,10 @@ Result<RunOutcome> QueryRun::outcome() const {
   if (answer_.error && !by_our_cancel) return std::unexpected(*answer_.error);
   if (enough_) return RunOutcome{.tag = "", .rows = given_, .stopped = true};
   if (left_open_) return std::unexpected(transaction_refusal());
-  if (stop_ && (!answer_.tag || answer_.lacks_rows() || answer_.copies_out)) {
+  // What has failed has, whatever tag came before: that is told before the commit.
+  if (stop_ && (answer_.error || !answer_.tag || answer_.lacks_rows() || answer_.copies_out)) {
     Error error = *stop_;
-    if (answer_.tag && answer_.lacks_rows())
+    if (answer_.tag && answer_.lacks_rows() && !answer_.error)
       error.hint = "The statement itself was done; only its rows were not taken in time.";
     return std::unexpected(std::move(error));
   }

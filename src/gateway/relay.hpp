@@ -269,6 +269,7 @@ class Relay {
   const pipeline::Scope* scope_for_rewrites();
   Rewriting rewrite(const pipeline::Question& question, const StatementPtr& statement, std::string_view name);
   void give_sample(pipeline::Rewrites& rewrites, const pipeline::Question& question);
+  bool wants_to_know_session() const;
   bool may_ask_for_session() const;
   void note_session(const Item& item);
   bool can_see_session(const pipeline::Scope* scope);

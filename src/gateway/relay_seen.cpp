@@ -38,9 +38,7 @@ void Relay::note_session(const Item& item) {
   if (seen.is_lost || (seen.asked && same(seen.under, session_.settings.current()))) return;
   if (item.type != frontend::query && item.type != frontend::parse && item.type != frontend::bind) return;
   if (understood_ && sets_something(*understood_)) return;  // so that it would have to be asked again
-  const auto& state = server();
-  const bool is_clear = !state.unclear && state.unjudged.empty() && attached_epoch_ == pipeline_.cache()->epoch();
-  if (!is_clear || scope_of_session() == nullptr || !(scope_.wanted() || hinted_)) return;
+  if (!server_is_clear() || scope_of_session() == nullptr || !wants_to_know_session()) return;
   seen = {.asked = true, .answer = "", .under = session_.settings.current()};
   writer_.ask_for_session();
 }
@@ -50,19 +48,21 @@ bool Relay::can_see_session(const pipeline::Scope* scope) {
   if (!may_ask_for_session()) return false;
   const auto& state = server();
   const auto& seen = state.seen;
-  return state.unclear && state.unjudged.empty() && !seen.is_lost && !seen.answer.empty() &&
-         same(seen.under, session_.settings.current()) && attached_epoch_ == pipeline_.cache()->epoch() &&
-         hindrance(scope, true) == Hindrance::server_state;
+  return state.unclear && !seen.is_lost && !seen.answer.empty() && same(seen.under, session_.settings.current()) &&
+         attached_epoch_ == pipeline_.cache()->epoch() && hindrance(scope, true) == Hindrance::server_state;
 }
 
-/// Before a read that is wanted from memory, or to be kept. True: it waits for the answer.
+bool Relay::wants_to_know_session() const { return scope_.wanted() || hinted_ || scope_.rewrites(); }
+
+/// Before a read that is wanted from memory, or to be kept, or may be rewritten. True: it waits for the answer.
 bool Relay::asks_for_session(const Item& item) {
-  if (!scope_.has_cache() || !(scope_.wanted() || hinted_) || !writer_.attached() || !server().unclear) return false;
+  if (!scope_.has_cache() || !wants_to_know_session() || !writer_.attached() || !server().unclear) return false;
   if (!can_see_session(scope_of_session())) return false;
   StatementPtr statement;
   const std::string_view text = text_asked(item, statement);
   if (stop_ == Next::parse) return true;
-  if (!statement || !pipeline::may_only_read(*statement) || !level_of(text)) return false;
+  if (!statement || !pipeline::may_only_read(*statement)) return false;
+  if (!level_of(text) && !scope_.rewrites()) return false;
   writer_.begin_message(now_);
   writer_.ask_for_session();
   replies_.awaited = true;
@@ -78,6 +78,7 @@ void Relay::hear_session(Bytes data_row) {
     state.seen.is_lost = may_have_temporary_objects(answer);
   } else if (state.seen.answer == answer && !may_have_temporary_objects(answer)) {
     state.unclear = state.ran_unseen = false;
+    state.unjudged.clear();
   } else {
     state.seen.is_lost = true;
   }

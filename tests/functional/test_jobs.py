@@ -163,6 +163,18 @@ def gate(postgres: PostgreSQL, millrace: Millrace) -> Iterator[Client]:
     holder.close()
 
 
+def test_what_is_undone_at_its_end_is_not_done(millrace: Millrace, postgres: PostgreSQL) -> None:
+    """PostgreSQL says what a statement has done before it commits it."""
+    postgres.admin(
+        "CREATE TABLE slowly (n int); CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1000); RETURN NULL; END $$;"
+        "CREATE CONSTRAINT TRIGGER waits AFTER INSERT ON slowly DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION waits()"
+    )
+    execution = ended(millrace, schedule(millrace, "INSERT INTO slowly VALUES (1)", timeout_seconds=1))
+    assert execution["status"] == "timeout", execution
+    assert postgres.admin("SELECT count(*) FROM slowly") == "0"
+    postgres.admin("DROP TABLE slowly; DROP FUNCTION waits")
+
+
 def test_jobs_wait_for_their_turns_by_priority(millrace: Millrace, gate: Client) -> None:
     low = schedule(millrace, "INSERT INTO done VALUES ('low')", priority=1)
     eventually(lambda: look(millrace, low)["queue_position"] == 1, what="it to wait")
