@@ -28,7 +28,8 @@ pipeline::Explanation Relay::explain(const Question& question, const sql::Statem
   const pipeline::Scope* const scope = scope_of_session();
   const Hindrance found = hindrance(scope, level.has_value());
   std::optional<pipeline::Refusal> session;
-  if (found != Hindrance::none) session = refusal_of(found, scope, session_.pin.why());
+  const bool may_be_seen = found == Hindrance::server_state && can_see_session(scope);  // as a read would have it
+  if (found != Hindrance::none && !may_be_seen) session = refusal_of(found, scope, session_.pin.why());
   if (found == Hindrance::not_wanted && !hints.cache) {
     session = pipeline::Refusal{"cache_off", "a comment in it says cache=off"};
   } else if (found == Hindrance::not_wanted && !hints.consistency.empty()) {

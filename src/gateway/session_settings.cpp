@@ -90,8 +90,9 @@ void Pin::set(std::string_view why) {
   constexpr std::array<std::string_view, 12> of_none = {
       "listen",        "advisory lock", "cursor with hold", "currval() or lastval()", "do block", "procedure",
       "function call", "set_config()",  "random seed",      "replication origin",     "backup",   "dblink connection"};
-  if (std::ranges::find(of_none, why) == of_none.end()) matters_to_reads_ = true;
-  if (why_.empty()) why_ = why;
+  const bool matters = std::ranges::find(of_none, why) == of_none.end();
+  if (why_.empty() || (matters && !matters_to_reads_)) why_ = why;
+  matters_to_reads_ |= matters;
 }
 
 void SessionSettings::expect_placeholders(const sql::Statement& statement) {

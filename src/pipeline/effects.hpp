@@ -22,6 +22,7 @@ struct Effects {
   std::optional<bool> seen_through = false;
   bool lacks_relations = false;  ///< it can't be told for nothing but relations that it reads and that aren't known
   const std::vector<catalog::Oid>* tables = nullptr;  ///< that it may change; null: any
+  bool may_define = true;                             ///< where that is null: what names mean, too
 };
 
 }  // namespace millrace::pipeline

@@ -308,6 +308,9 @@ Reach reach_of(const sql::Statement& statement) {
   return (statement.kinds & sql::kinds_with_references) != 0 ? Reach::data : Reach::nothing;
 }
 
+/// What its triggers do isn't seen, but is taken for no DDL.
+bool only_truncates(const sql::Statement& statement) { return statement.kinds == bit(sql::StatementKind::truncate); }
+
 }  // namespace
 
 Effects Pipeline::effects_of(const Scope& scope, const StatementPtr& statement) {
@@ -319,6 +322,7 @@ Effects Pipeline::effects_of(const Scope& scope, const StatementPtr& statement) 
   if (effects.reach != Reach::data) {
     // Functions may be called by all others: in what is explained, in a cursor's query, a default, a trigger.
     effects.seen_through = effects.reach == Reach::nothing;
+    effects.may_define = !only_truncates(*statement);
     return effects;
   }
   const auto& references = *statement->references;
@@ -347,7 +351,7 @@ void Pipeline::add_changes(Changes& changes, const Scope& scope, const Effects& 
     changes.unseen = true;
     return;
   }
-  changes.opaque |= effects.tables == nullptr;
+  changes.opaque |= effects.tables == nullptr && effects.may_define;
   if (effects.tables == nullptr || (!names_are_clear && effects.names_tables) || !is_catalog_certain(scope)) {
     changes.everything = true;
     return;

@@ -139,8 +139,10 @@ def test_what_the_session_has_set(client: Client) -> None:
 
 def test_a_session_that_keeps_its_connection(client: Client) -> None:
     client.ask(query("LISTEN news"))
+    assert facts(client, READ)["reason"] == []
+    client.ask(query("PREPARE mine AS SELECT 1"))
     said = facts(client, READ)
-    assert (said["reason"], said["why not"]) == (["pinned"], ["the session keeps its server connection: listen"])
+    assert (said["reason"], said["why not"]) == (["pinned"], ["the session keeps its server connection: prepared statement"])
     assert said["reads"] == ["public.things (id = 1)"]
 
 
@@ -280,7 +282,7 @@ def test_what_was_refused_is_counted_by_its_reason(millrace: Millrace, client: C
 
     ask_and_wait("stable_function", query("SELECT now()"))
     ask_and_wait("volatile_function", parse("SELECT random()"), bind(), describe("P"), execute(), SYNC)
-    client.ask(query("LISTEN news"))
+    client.ask(query("PREPARE mine AS SELECT 1"))
     ask_and_wait("pinned", query(READ))
     connection = millrace.http_connection()
     connection.request("GET", "/api/v1/cache/statistics")
