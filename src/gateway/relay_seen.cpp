@@ -61,8 +61,12 @@ bool Relay::asks_for_session(const Item& item) {
   StatementPtr statement;
   const std::string_view text = text_asked(item, statement);
   if (stop_ == Next::parse) return true;
-  if (!statement || !pipeline::may_only_read(*statement)) return false;
-  if (!level_of(text) && !scope_.rewrites()) return false;
+  if (!statement) return false;
+  // A Query's BEGIN is held back, and what follows it may ask.
+  const bool begins = item.type != frontend::query && !statement->steps.empty() &&
+                      statement->steps.front() == sql::TransactionStep::begin;
+  const bool reads = pipeline::may_only_read(*statement) && (level_of(text) || scope_.rewrites());
+  if (!begins && !reads) return false;
   writer_.begin_message(now_);
   writer_.ask_for_session();
   replies_.awaited = true;

@@ -329,6 +329,7 @@ Effects Pipeline::effects_of(const Scope& scope, const StatementPtr& statement) 
   effects.names_tables = !references.reads.empty() || !references.writes.empty();
   const auto catalog = scope.source->current();
   if (!catalog) {
+    effects.may_define = false;  // what it calls isn't known, but mostly rows are all that it changes
     effects.seen_through.reset();
     return effects;
   }
