@@ -271,6 +271,7 @@ class Relay {
   void give_sample(pipeline::Rewrites& rewrites, const pipeline::Question& question);
   bool wants_to_know_session() const;
   bool may_ask_for_session() const;
+  void hide_own_question(const Item& item);
   void note_session(const Item& item);
   bool can_see_session(const pipeline::Scope* scope);
   bool asks_for_session(const Item& item);

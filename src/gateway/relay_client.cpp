@@ -104,7 +104,10 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       break;
     }
     writer_.begin_message(now_);
-    note_session(item);
+    if (session_.stays) {
+      hide_own_question(item);
+      note_session(item);
+    }
     const bool taken = take(item);
     to_server_.put(at, writer_.before);
     if (!taken) break;

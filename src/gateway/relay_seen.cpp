@@ -23,12 +23,27 @@ bool sets_something(const sql::Statement& statement) {
   });
 }
 
+/// By name: a function or view of the user's own that shows them isn't looked into.
+bool shows_prepared_statements(const sql::Statement& statement) {
+  const auto is_of_them = [](const sql::Name& name) { return name.name.starts_with("pg_prepared_statement"); };
+  const auto& names = statement.references;
+  return names && (std::ranges::any_of(names->reads, is_of_them) || std::ranges::any_of(names->functions, is_of_them));
+}
+
 }  // namespace
 
 /// Whether the server may be asked now. It is a statement of its own, in no transaction of the client's.
 bool Relay::may_ask_for_session() const {
   return session_.stays && session_.moves && writer_.attached() && replies_.status == 'I' &&
          replies_.nothing_under_way() && !replies_.skipping && !replies_.copy_in && !reader_.mid_message();
+}
+
+/// Before a message is sent: a client that looks for its prepared statements doesn't find what Millrace asks with.
+void Relay::hide_own_question(const Item& item) {
+  if (!writer_.can_ask_for_session() || (item.type != frontend::query && item.type != frontend::bind)) return;
+  StatementPtr statement;
+  text_asked(item, statement);
+  if (statement && shows_prepared_statements(*statement)) writer_.close_session_question();
 }
 
 /// Before a message is sent: what the session is, unless that is known.
@@ -48,15 +63,16 @@ bool Relay::can_see_session(const pipeline::Scope* scope) {
   if (!may_ask_for_session()) return false;
   const auto& state = server();
   const auto& seen = state.seen;
-  return state.unclear && !seen.is_lost && !seen.answer.empty() && same(seen.under, session_.settings.current()) &&
-         attached_epoch_ == pipeline_.cache()->epoch() && hindrance(scope, true) == Hindrance::server_state;
+  return (state.unclear || !state.unjudged.empty()) && !seen.is_lost && !seen.answer.empty() &&
+         same(seen.under, session_.settings.current()) && attached_epoch_ == pipeline_.cache()->epoch() &&
+         hindrance(scope, true) == Hindrance::server_state;
 }
 
 bool Relay::wants_to_know_session() const { return scope_.wanted() || hinted_ || scope_.rewrites(); }
 
 /// Before a read that is wanted from memory, or to be kept, or may be rewritten. True: it waits for the answer.
 bool Relay::asks_for_session(const Item& item) {
-  if (!scope_.has_cache() || !wants_to_know_session() || !writer_.attached() || !server().unclear) return false;
+  if (!scope_.has_cache() || !wants_to_know_session() || !writer_.attached()) return false;
   if (!can_see_session(scope_of_session())) return false;
   StatementPtr statement;
   const std::string_view text = text_asked(item, statement);

@@ -297,6 +297,11 @@ void ServerWriter::ask_for_session() {
   }
 }
 
+void ServerWriter::close_session_question() {
+  close_text(session_text_->number);
+  server_->prepared.erase(session_text_->number);
+}
+
 void ServerWriter::ask_guard(std::span<const std::string> parameters) {
   if (!guard_) {
     // It names everything with its schema, and has no constants that settings change.

@@ -79,6 +79,10 @@ class ServerWriter {
   void execute_own(const Text& text, std::span<const std::string> parameters = {});
   /// Asks `session_sql`, by itself.
   void ask_for_session();
+  /// Whether what asks is prepared on the server.
+  bool can_ask_for_session() const { return session_text_ && server_->prepared.contains(session_text_->number); }
+  /// It is prepared anew when it is asked next.
+  void close_session_question();
   /// Asks `guard_sql`. The next message waits for the answers.
   void ask_guard(std::span<const std::string> parameters);
   /// Somebody has deallocated it behind our back, or one of those that go with it.
