@@ -204,6 +204,23 @@ def test_what_follows_ddl_in_a_function_is_what_it_is_since(millrace: Millrace, 
         client.ask(query("DROP VIEW seen; DROP TABLE one, two, three; DROP FUNCTION also"))
 
 
+def test_a_name_that_is_nobodys_costs_no_answers(millrace: Millrace) -> None:
+    with quiet(millrace) as client:
+        eventually(lambda: is_hit(millrace, client, READS[0]))
+        assert [message.kind for message in client.ask(query("SELECT 1 FROM nobodys"))] == ["E", "Z"]
+        eventually(lambda: is_hit(millrace, client, READS[0]))
+
+
+def test_what_millrace_asks_with_is_not_seen(millrace: Millrace) -> None:
+    """Nor does it cost the next question."""
+    with quiet(millrace) as client:
+        for batch in ([query("TABLE pg_prepared_statements")], [parse("SELECT name FROM pg_prepared_statement()"), bind(), execute(), SYNC]):
+            for _ in range(2):
+                client.ask(query("SELECT nothing()"))
+                eventually(lambda: is_hit(millrace, client, READS[0]))
+                assert not [message for message in client.ask(*batch) if message.kind in "DE"]
+
+
 CALL = "SELECT said('SET search_path = other')"
 
 
@@ -285,8 +302,13 @@ class Walk:
 def test_sessions_at_random(millrace: Millrace, postgres: PostgreSQL) -> None:
     for database in ("words", "twin"):
         postgres.admin("UPDATE words SET word = 'w' || id", database=database)
+    with quiet(millrace) as client:
+        eventually(lambda: is_hit(millrace, client, READS[0]))
     before = hits(millrace)
-    for seed in range(int(os.environ.get("MILLRACE_WALKS", 12))):
+    walks = int(os.environ.get("MILLRACE_WALKS", 12))
+    for seed in range(walks * 10):
+        if seed >= walks and hits(millrace) > before:
+            break
         walk = Walk(seed)
         told: list[str] = []
         with quiet(postgres, "twin") as direct, quiet(millrace) as through:
