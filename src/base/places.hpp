@@ -14,26 +14,36 @@ class Places {
   /// `on_free`: somebody wants one, and there is one; on whatever thread it has become free on.
   explicit Places(std::function<void()> on_free = {}) : on_free_(std::move(on_free)) {}
 
-  /// The pool's, under its lock.
-  void set_free(std::int64_t count) { free_.store(count, std::memory_order::seq_cst); }
+  /// The pool's, under its lock. Of what is taken the promise is ended afterwards.
+  void set_free(std::int64_t count) {
+    const auto free = static_cast<std::int32_t>(count);
+    Counts counts = counts_.load(std::memory_order::seq_cst);
+    while (!counts_.compare_exchange_weak(counts, Counts{.free = free, .promised = counts.promised},
+                                          std::memory_order::seq_cst)) {
+    }
+  }
   /// The pool's, when it has set it; without a lock.
   void tell() const {
     if (wanted() && any() && on_free_) on_free_();
   }
 
   /// One that isn't promised.
-  bool any() const { return free_.load(std::memory_order::seq_cst) > promised_.load(std::memory_order::seq_cst); }
+  bool any() const { return counts_.load(std::memory_order::seq_cst).any(); }
   /// False: there is none.
   bool promise() {
-    std::int64_t promised = promised_.load(std::memory_order::seq_cst);
+    Counts counts = counts_.load(std::memory_order::seq_cst);
     do {
-      if (free_.load(std::memory_order::seq_cst) <= promised) return false;
-    } while (!promised_.compare_exchange_weak(promised, promised + 1, std::memory_order::seq_cst));
+      if (!counts.any()) return false;
+    } while (!counts_.compare_exchange_weak(counts, Counts{.free = counts.free, .promised = counts.promised + 1},
+                                            std::memory_order::seq_cst));
     return true;
   }
   /// It was taken, or isn't wanted any more.
   void end_promise() {
-    promised_.fetch_sub(1, std::memory_order::seq_cst);
+    Counts counts = counts_.load(std::memory_order::seq_cst);
+    while (!counts_.compare_exchange_weak(counts, Counts{.free = counts.free, .promised = counts.promised - 1},
+                                          std::memory_order::seq_cst)) {
+    }
     tell();
   }
 
@@ -43,7 +53,14 @@ class Places {
   bool wanted() const { return wanted_.load(std::memory_order::seq_cst); }
 
  private:
-  std::atomic<std::int64_t> free_ = 0, promised_ = 0;
+  /// Together, as another's promise may end, and his connection be taken, while one is being made.
+  struct Counts {
+    std::int32_t free, promised;
+    bool any() const { return free > promised; }
+  };
+  static_assert(std::atomic<Counts>::is_always_lock_free);
+
+  std::atomic<Counts> counts_{Counts{.free = 0, .promised = 0}};
   std::atomic<bool> wanted_ = false;
   const std::function<void()> on_free_;
 };
