@@ -292,7 +292,10 @@ Reach reach_of(const sql::Statement& statement) {
                            bit(Kind::prepare) |  // what it prepares is run by EXECUTE
                            bit(Kind::deallocate) | bit(Kind::close_cursor) | bit(Kind::listen) | bit(Kind::unlisten) |
                            bit(Kind::notify) | bit(Kind::discard) | bit(Kind::lock);
-  constexpr auto everything = bit(Kind::truncate) | bit(Kind::declare_cursor) | bit(Kind::fetch) | bit(Kind::explain);
+  // What a procedure defines is noticed as what a function does. What isn't SQL mostly does nothing at all.
+  constexpr auto everything = bit(Kind::truncate) | bit(Kind::declare_cursor) | bit(Kind::fetch) | bit(Kind::explain) |
+                              bit(Kind::call) | bit(Kind::do_block);
+  if (statement.is_syntax_error) return Reach::everything;
   const auto finishes_prepared = [](sql::TransactionStep step) { return step == sql::TransactionStep::other; };
   if (std::ranges::any_of(statement.steps, finishes_prepared)) return Reach::catalog;
   if (statement.kinds == 0 && statement.kind != Kind::empty) return Reach::catalog;

@@ -409,7 +409,12 @@ std::shared_ptr<const Statement> parse(std::string_view text) {
   const pg_tree_visitor visitor = visitor_of(reader);
   pg_tree_result result;
   pg_tree_visit(terminated.c_str(), &visitor, &result);
-  if (!result.parsed) return unparsed(result.error);
+  if (!result.parsed) {
+    auto unread = std::make_shared<Statement>();
+    unread->why_unparsed = result.error;
+    unread->is_syntax_error = true;
+    return unread;
+  }
   reader.end();
   statement->fingerprint = result.fingerprint;
   statement->text = text.substr(0, Statement::most_text);

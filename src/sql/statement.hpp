@@ -120,6 +120,7 @@ struct Statement {
   std::shared_ptr<const Statement> explained;
   std::uint32_t explained_parameters = 0;  ///< how many that has: the highest number of one
   bool shows_token = false;                ///< SHOW millrace.token, alone in its text
+  bool is_syntax_error = false;            ///< of kind unparsed: by this grammar; PostgreSQL's may be another version's
   std::string why_unparsed;                ///< for kind unparsed: the parser's message, or the limit that was met
   /// What was parsed, or how it begins where it is longer than `most_text`: one of the texts that share this. For
   /// people to read. Empty: it wasn't parsed.

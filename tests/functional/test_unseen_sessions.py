@@ -204,6 +204,18 @@ def test_what_follows_ddl_in_a_function_is_what_it_is_since(millrace: Millrace, 
         client.ask(query("DROP VIEW seen; DROP TABLE one, two, three; DROP FUNCTION also"))
 
 
+@pytest.mark.parametrize("statement", [*LEAVES_NOTHING, "SELEC 1"])
+def test_it_costs_others_none_that_it_has_not_changed(millrace: Millrace, statement: str) -> None:
+    with quiet(millrace) as client, quiet(millrace) as other:
+
+        def goes_on() -> bool:
+            kept_before = is_hit(millrace, other, READS[4])
+            client.ask(query(statement))
+            return is_hit(millrace, other, READS[4]) and kept_before
+
+        eventually(goes_on)
+
+
 def test_a_name_that_is_nobodys_costs_no_answers(millrace: Millrace) -> None:
     with quiet(millrace) as client:
         eventually(lambda: is_hit(millrace, client, READS[0]))
