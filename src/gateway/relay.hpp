@@ -324,6 +324,8 @@ class Relay {
   bool on_long_parse(const Item& item);
   std::optional<ServerWriter::Columns> have_on_server(std::string_view name, Prepared* prepared);
   bool on_bind(const Item& item);
+  void bind_guarded(const Prepared& prepared, pgwire::Bytes parameters);
+  void note_bound(const Prepared* prepared, const StatementPtr& statement, const Text& text, pgwire::Bytes parameters);
   void note_bound_for_record(const Prepared* prepared, pgwire::Bytes parameters);
   bool on_describe(const Item& item);
   bool on_execute(const Item& item);

@@ -75,12 +75,16 @@ asio::awaitable<bool> Session::wait_for_server() {
 
 /// Between two ticks: while others wait, whoever thinks in a transaction is in nobody's way for long.
 void Session::lend_turn_soon() {
-  const std::int64_t at = relay_->lends_at();
+  call_at(relay_->lends_at(), lends_, [](Session& self) { self.relay_->lend_idle_turn(now_ns()); });
+}
+
+/// `at`: of `now_ns()`; 0: never. `timer` is made when it is needed first, and waits for one moment at a time.
+void Session::call_at(std::int64_t at, std::unique_ptr<asio::steady_timer>& timer, void (*call)(Session&)) {
   if (at == 0) return;
-  if (!lends_) lends_ = std::make_unique<asio::steady_timer>(core_.io);
-  lends_->expires_after(std::chrono::nanoseconds(at - now_ns()));
-  lends_->async_wait([weak = weak_from_this()](error_code error) {
-    if (const auto self = weak.lock(); self && !error) self->relay_->lend_idle_turn(now_ns());
+  if (!timer) timer = std::make_unique<asio::steady_timer>(core_.io);
+  timer->expires_after(std::chrono::nanoseconds(at - now_ns()));
+  timer->async_wait([weak = weak_from_this(), call](error_code error) {
+    if (const auto self = weak.lock(); self && !error) call(*self);
   });
 }
 
@@ -108,15 +112,9 @@ void Session::look_at_time() {
 
 /// For limits of the client's own, which may be shorter than it is between two ticks.
 void Session::look_at_time_when_due() {
-  const std::int64_t at = relay_->clients_limit_at();
-  if (at == 0) return;
-  if (!due_) due_ = std::make_unique<asio::steady_timer>(core_.io);
-  due_->expires_after(std::chrono::nanoseconds(at - now_ns()));
-  due_->async_wait([weak = weak_from_this()](error_code error) {
-    const auto self = weak.lock();
-    if (!self || error) return;
-    self->look_at_time();
-    if (!self->cancels_late_) self->look_at_time_when_due();
+  call_at(relay_->clients_limit_at(), due_, [](Session& self) {
+    self.look_at_time();
+    if (!self.cancels_late_) self.look_at_time_when_due();
   });
 }
 
