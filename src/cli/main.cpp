@@ -67,16 +67,22 @@ void add_query(CLI::App& command, GivenQuery& given) {
   command.add_flag("--json", given.json, "Print the answer as it came");
 }
 
-/// `jobs` has commands of its own; what is given to it may stand behind them.
-void add_jobs(CLI::App& command, JobsCommand& jobs, bool& json) {
-  using What = JobsCommand::What;
+/// `command` has commands of its own, which say `what` is `wanted`; what is given to it may stand behind them. What
+/// adds one.
+template <class Wanted>
+auto commands_of(CLI::App& command, Wanted& wanted, bool& json) {
   command.require_subcommand(0, 1);
   command.add_flag("--json", json, "Print the answer as it came");
-  const auto add = [&](const char* name, const char* about, What what) {
+  return [&command, &wanted](const char* name, const char* about, decltype(Wanted::what) what) {
     CLI::App* one = command.add_subcommand(name, about)->fallthrough();
-    one->callback([&jobs, what] { jobs.what = what; });
+    one->callback([&wanted, what] { wanted.what = what; });
     return one;
   };
+}
+
+void add_jobs(CLI::App& command, JobsCommand& jobs, bool& json) {
+  using What = JobsCommand::What;
+  const auto add = commands_of(command, jobs, json);
   add("list", "Those that are kept, the newest first; the default", What::list)
       ->add_option("--status", jobs.status, "Only these: queued, running, completed, failed, cancelled or timeout")
       ->type_name("STATUS");
@@ -87,16 +93,9 @@ void add_jobs(CLI::App& command, JobsCommand& jobs, bool& json) {
   }
 }
 
-/// `alerts` has commands of its own; what is given to it may stand behind them.
 void add_alerts(CLI::App& command, AlertsCommand& alerts, bool& json) {
   using What = AlertsCommand::What;
-  command.require_subcommand(0, 1);
-  command.add_flag("--json", json, "Print the answer as it came");
-  const auto add = [&](const char* name, const char* about, What what) {
-    CLI::App* one = command.add_subcommand(name, about)->fallthrough();
-    one->callback([&alerts, what] { alerts.what = what; });
-    return one;
-  };
+  const auto add = commands_of(command, alerts, json);
   add("list", "Those that fire; the default", What::list)->add_flag("--all", alerts.all, "Those that are over, too");
   add("rules", "The rules, and how it is with each", What::rules);
   for (const auto& [name, about, what] :

@@ -1,5 +1,6 @@
 """Alerts, from statements that are slow in PostgreSQL to who is told of it, over a restart too."""
 
+import functools
 import json
 import os
 import queue
@@ -152,15 +153,7 @@ def _is_json(file: Path) -> bool:
 
 def test_by_command(postgres: PostgreSQL) -> None:
     with Millrace(postgres) as millrace, api(millrace) as client:
-
-        def alerts_command(*arguments: str, code: int = 0) -> str:
-            done = subprocess.run(
-                [millrace_binary(), "alerts", *arguments, "--http-port", str(millrace.http_port)],
-                capture_output=True, text=True, timeout=60,
-            )  # fmt: skip
-            assert done.returncode == code, done
-            return done.stderr if code else done.stdout
-
+        alerts_command = functools.partial(millrace.run_command, "alerts")
         assert alerts_command() == "no alert fires\n"
         made = alerts_command("create", "execution_time", "40", "--severity", "high", "--occurrences", "1")
         rule = made.removeprefix("rule ").strip()

@@ -8,9 +8,9 @@ import pytest
 import wire
 from wire import (
     COPY_DONE,
+    Client,
     SYNC,
     TERMINATE,
-    Client,
     bind,
     cancel_request,
     connect,
@@ -18,6 +18,7 @@ from wire import (
     describe,
     eventually,
     execute,
+    gives_all_turns_back,
     parse,
     query,
 )
@@ -37,10 +38,8 @@ def one_at_a_time(postgres: PostgreSQL, pool_mode: str) -> Iterator[Millrace]:
 
 @pytest.fixture
 def millrace(one_at_a_time: Millrace) -> Iterator[Millrace]:
-    """At its end nothing is left of what a test did."""
     yield one_at_a_time
-    eventually(lambda: one_at_a_time.metric("queries_running") == 0, what="all slots to be given back")
-    assert one_at_a_time.metric("queries_waiting") == 0
+    gives_all_turns_back(one_at_a_time)
 
 
 @pytest.fixture

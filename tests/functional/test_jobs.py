@@ -1,19 +1,19 @@
 """Queries as jobs over REST: scheduled, looked at, cancelled, and their results; with turns and without."""
 
 import csv
+import functools
 import hashlib
 import io
 import json
 import socket
-import subprocess
 from collections.abc import Iterator
 from http.client import HTTPResponse
 from typing import Any
 
 import pytest
-from wire import Client, connect, eventually, query
+from wire import Client, connect, eventually, gives_all_turns_back, query
 
-from harness import Millrace, PostgreSQL, millrace_binary
+from harness import Millrace, PostgreSQL
 
 SCHEMA = "CREATE TABLE gates (id int PRIMARY KEY); INSERT INTO gates VALUES (1); CREATE TABLE done (what text)"
 QUERIES = "/api/v1/execution/queries"
@@ -28,10 +28,8 @@ def server(postgres: PostgreSQL) -> Iterator[Millrace]:
 
 @pytest.fixture
 def millrace(server: Millrace) -> Iterator[Millrace]:
-    """At its end nothing is left of what a test did."""
     yield server
-    eventually(lambda: server.metric("queries_running") == 0, what="all slots to be given back")
-    assert server.metric("queries_waiting") == 0
+    gives_all_turns_back(server)
 
 
 def ask(
@@ -285,15 +283,7 @@ def test_whoever_runs_a_statement_needs_a_key(postgres: PostgreSQL) -> None:
 
 def test_by_command(postgres: PostgreSQL) -> None:
     with Millrace(postgres, {"POOL_SIZE": 4}) as one:
-
-        def jobs(*arguments: str, code: int = 0) -> str:
-            done = subprocess.run(
-                [millrace_binary(), "jobs", *arguments, "--http-port", str(one.http_port)],
-                capture_output=True, text=True, timeout=60,
-            )  # fmt: skip
-            assert done.returncode == code, done
-            return done.stderr if code else done.stdout
-
+        jobs = functools.partial(one.run_command, "jobs")
         assert jobs() == "there is no job\n"
         failed = schedule(one, "SELECT 1/\n0", user_id="a\tb")[1:]
         assert ended(one, f"/{failed}")["status"] == "failed"

@@ -1,7 +1,6 @@
 """GET /api/v1/optimization/recommendations: which indexes the queries seen would gain by, and which are there in vain."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -116,12 +115,11 @@ def test_a_table_of_its_own_and_the_command_line(advised: tuple[Millrace, dict[s
         found = get(millrace, table_name=name, budget_mb=20)["recommendations"]
         assert found == [one for one in answer["recommendations"] if one["table_name"] == "public.users"] != []
     assert get(millrace, table_name="nobody", budget_mb=20)["recommendations"] == []
-    flags = ["--http-host", millrace.host, "--http-port", str(millrace.settings["HTTP_PORT"]), "--budget-mb", "20"]
-    printed = subprocess.run([millrace._binary, "recommend", *flags], capture_output=True, text=True, check=True).stdout
+    printed = millrace.run_command("recommend", "--budget-mb", "20")
     for index in new_indexes(answer):
         assert index["sql_statement"] + ";\n" in printed
-    whole = subprocess.run([millrace._binary, "recommend", "--json", *flags], capture_output=True, text=True, check=True)
-    assert json.loads(whole.stdout)["recommendations"] == answer["recommendations"]
+    whole = millrace.run_command("recommend", "--json", "--budget-mb", "20")
+    assert json.loads(whole)["recommendations"] == answer["recommendations"]
 
 
 def test_none_fit_into_nothing(advised: tuple[Millrace, dict[str, Any]]) -> None:

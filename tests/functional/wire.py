@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from harness import Millrace
+
 PROTOCOL_3_0 = 196608
 CANCEL, SSL, GSSENC = 80877102, 80877103, 80877104
 
@@ -334,3 +336,9 @@ def eventually(condition, seconds: float = 60.0, what: str = "the condition to h
 
 def lines(messages: Iterable[Message]) -> list[str]:
     return [str(one) for one in messages]
+
+
+def gives_all_turns_back(server: Millrace) -> None:
+    """Nothing is left of what was asked."""
+    eventually(lambda: server.metric("queries_running") == 0, what="all turns to be given back")
+    assert server.metric("queries_waiting") == 0

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import ssl
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,16 @@ class Millrace(Wire, Server):
         trusting = ssl.create_default_context()
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
         return http.client.HTTPSConnection(self.host, self.http_port, timeout=seconds, context=trusting)
+
+    def run_command(self, *arguments: str, code: int = 0) -> str:
+        """What `millrace ARGUMENTS` prints that is about this one; where it ends with another code than 0, its errors."""
+        done = subprocess.run(
+            [self._binary, *arguments, "--http-host", self.host, "--http-port", str(self.http_port)],
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        if done.returncode != code:
+            raise AssertionError(f"it ended with {done.returncode}: {done}")
+        return done.stderr if code else done.stdout
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the series of /metrics by this name (without its prefix) with these labels; 0 if there is none."""
