@@ -102,13 +102,15 @@ class Reader {
     const auto types = elements_of(text(row, 12));
     const auto not_null = elements_of(text(row, 13));
     const auto collations = elements_of(text(row, 14));
-    if (numbers && names && types && not_null && collations) {
+    const auto modifiers = elements_of(text(row, 15));
+    if (numbers && names && types && not_null && collations && modifiers) {
       auto& places = numbers_[relation.oid];
       for (std::size_t i = 0; i < names->size(); ++i) {
         relation.columns.push_back({.name = std::move((*names)[i]),
                                     .type = number((*types)[i]),
                                     .not_null = (*not_null)[i] == "t",
-                                    .collation = number((*collations)[i])});
+                                    .collation = number((*collations)[i]),
+                                    .has_modifier = (*modifiers)[i] != "-1"});
         places.push_back(number((*numbers)[i]));
       }
     }

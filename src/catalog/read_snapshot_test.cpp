@@ -92,7 +92,7 @@ TEST(ReadSnapshot, KeysAreNamesOfColumns) {
   const std::vector<Row> rows{
       {"fingerprint", "1:1:", "noon", "5", {}},
       {"relation", "20000", "public", "t", "r", "p", "t", "f", "t", "f", "{1,3,4}", R"({a,"c d",e})", "{23,25,20}",
-       "{t,f,f}", "{0,100,0}"},
+       "{t,f,f}", "{0,100,0}", "{-1,20,-1}"},
       {"relation", "20001", "public", "empty", "r", "u", "f", "d", "f", "t", {}, {}, {}, {}, {}},
       {"operator", "=", "i", "f", "t", "f", "t"},
       {"key", "20000", "4 1 3", "2"},
@@ -118,6 +118,8 @@ TEST(ReadSnapshot, KeysAreNamesOfColumns) {
   EXPECT_EQ(t->columns[1].name, "c d");
   EXPECT_EQ(t->columns[1].type, 25);
   EXPECT_EQ(t->columns[1].collation, 100);
+  EXPECT_TRUE(t->columns[1].has_modifier);
+  EXPECT_FALSE(t->columns[0].has_modifier);
   EXPECT_TRUE(t->columns[0].not_null);
   EXPECT_TRUE(snapshot.operators("=")->apart);
   EXPECT_EQ(t->children, std::vector<Oid>{20001});

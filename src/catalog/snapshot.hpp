@@ -25,6 +25,8 @@ struct Column {
   Oid type = 0;
   bool not_null = false;
   Oid collation = 0;  ///< pg_attribute.attcollation; 0: its type has none
+  /// It is declared with a length or precision: numeric(12, 2), whose values are all of one scale, and finite or NaN.
+  bool has_modifier = false;
 };
 
 /// A validated foreign key that is checked at once, by triggers that are enabled: each row whose columns aren't NULL
