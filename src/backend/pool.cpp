@@ -76,6 +76,7 @@ Pool::Connection Pool::try_take(asio::io_context& core, const Startup& startup,
 
 asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io_context& core, Startup startup,
                                                                         Wanted wanted) {
+  if (auto refused = refusal()) co_return std::unexpected(std::move(*refused));
   if (wanted.queue == Queue::avoid && (places_->wanted() || !places_->any())) co_return Connection{};
   if (auto connection = try_take(core, startup, nullptr, wanted.known)) co_return connection;
   std::shared_ptr<Waiter> waiter;
@@ -120,6 +121,10 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   }
   if (waiter->given) co_return std::move(waiter->given);
   if (waiter->open_one) co_return co_await open(core, std::move(startup));
+  if (waiter->refused) {
+    co_return std::unexpected(refusal().value_or(
+        LoginError{{.message = "the server could not be reached for a moment", .sqlstate = "57P03"}, {}, true}));
+  }
   co_return std::unexpected(
       LoginError{Error{.message = fmt::format("all {} server connections are in use; waited {} s for one", limits.size,
                                               std::chrono::duration_cast<std::chrono::seconds>(limits.wait).count()),
@@ -128,8 +133,29 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
                  {}});
 }
 
+std::optional<LoginError> Pool::refusal() const {
+  const auto& breaker = address_->breaker;
+  if (!breaker || !breaker->refuses()) return std::nullopt;
+  return LoginError{breaker->refuse(now_ns()), {}, true};
+}
+
+void Pool::refuse_waiting() {
+  const Change change(*this);
+  for (const auto& waiter : waiters_) {
+    if (waiter->served()) continue;
+    waiter->refused = true;
+    asio::post(*waiter->core, [waiter] { waiter->signal.set(); });
+  }
+}
+
 asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io_context& core, Startup startup) {
   const auto self = shared_from_this();
+  if (auto refused = refusal()) {
+    const Change change(*this);
+    --open_;
+    place_freed();
+    co_return std::unexpected(std::move(*refused));
+  }
   auto opened = co_await ServerConnection::open(core, address_, {.startup = startup, .credential = credential()});
   if (!opened) {
     const Change change(*this);
@@ -435,6 +461,12 @@ void Pools::sweep() {
 void Pools::close_idle() {
   const std::scoped_lock lock(mutex_);
   for (const auto& [key, pool] : pools_) pool->sweep(true);
+}
+
+void Pools::refuse_waiting() {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [key, pool] : pools_) pool->refuse_waiting();
+  for (const auto& [key, pool] : former_) pool->refuse_waiting();
 }
 
 void Pools::retire(const std::string& database) {

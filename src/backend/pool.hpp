@@ -39,6 +39,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   const std::string& user() const { return user_; }
   const std::string& database() const { return database_; }
+  /// Of its server; null: it has none.
+  const std::shared_ptr<CircuitBreaker>& breaker() const { return address_->breaker; }
   /// Its connections that nobody has, and that nobody in its own queue waits for.
   const std::shared_ptr<Places>& places() const { return places_; }
 
@@ -64,7 +66,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
     std::function<void(bool is_full)> when_waits = {};
   };
   /// Waits for a connection, or opens one. Errors: 53300 after `PoolLimits::wait`, or what the log-in failed with, or
-  /// 57014 after `Patience::give_up`.
+  /// 57014 after `Patience::give_up`, or, at once, what the server's breaker refuses it with.
   asio::awaitable<std::expected<Connection, LoginError>> take(asio::io_context& core, Startup startup, Wanted wanted);
 
   /// One that isn't the pool's and that nobody else gets, with a credential of its own; it is only counted if it fails.
@@ -73,6 +75,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   /// Gives a clean connection back; on its own thread. A closed one only frees its place.
   void give_back(Connection connection);
+
+  /// The server's breaker has opened: whoever waits is told.
+  void refuse_waiting();
 
   /// A cancel request for the connection was dealt with: it may be given to others, if it was given back meanwhile.
   void cancel_done(const Connection& connection);
@@ -114,7 +119,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
     bool open_one = false;  ///< a place is free: open a connection
     bool gave_up = false;
     bool promised = false;  ///< a connection is on its way from another core
-    bool served() const { return given || open_one || promised; }
+    bool refused = false;   ///< by the server's breaker
+    bool served() const { return given || open_one || promised || refused; }
     Waiter(asio::io_context& c, Startup s, PlaceholderNames k)
         : core(&c), startup(std::move(s)), known(std::move(k)), signal(c), since(Clock::now()) {}
     bool may_have(ServerConnection& connection) const { return fits(connection, startup, known); }
@@ -143,6 +149,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// new one.
   static bool fits(ServerConnection& connection, const Startup& startup, const PlaceholderNames& known);
   asio::awaitable<std::expected<Connection, LoginError>> open(asio::io_context& core, Startup startup);
+  std::optional<LoginError> refusal() const;
   bool place_freed();  ///< lets a waiter open one, if there is place for it; with the lock held
   void hand_over(const std::shared_ptr<Waiter>& waiter, Connection connection);
   bool fetch_from_other_core(const std::shared_ptr<Waiter>& waiter);  ///< with the lock held
@@ -188,6 +195,8 @@ class Pools {
   void sweep();
   /// Closes what is idle now.
   void close_idle();
+  /// `Pool::refuse_waiting` for all.
+  void refuse_waiting();
   /// `Pool::retire` for those of this database, or of them only Millrace's own.
   void retire(const std::string& database);
   void retire_own(const std::string& database);

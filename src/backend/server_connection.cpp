@@ -22,6 +22,11 @@ net::Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text
 
 LoginError broken(std::string message) { return {Error{.message = std::move(message), .sqlstate = "08006"}, {}}; }
 
+/// It starts, or shuts down.
+bool is_not_ready(std::string_view sqlstate) {
+  return sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03";
+}
+
 /// A log-in with a plain password takes milliseconds of CPU, which aren't an I/O thread's.
 asio::thread_pool& slow_logins() {
   static asio::thread_pool pool(1);
@@ -195,14 +200,34 @@ ServerConnection::~ServerConnection() {
 
 asio::awaitable<std::expected<std::shared_ptr<ServerConnection>, LoginError>> ServerConnection::open(
     asio::io_context& context, std::shared_ptr<const ServerAddress> address, LoginRequest request) {
+  const std::int64_t began = now_ns();
+  auto opened = co_await try_to_open(context, address, std::move(request));
+  const auto& breaker = address->breaker;
+  if (!breaker) co_return opened;
+  const std::int64_t now = now_ns();
+  if (opened || (!opened.error().unavailable && opened.error().error.sqlstate != net::no_resources)) {
+    breaker->answered(now, now - began);
+  } else if (opened.error().unavailable) {
+    breaker->failed(now, opened.error().error.message);
+  }
+  co_return opened;
+}
+
+asio::awaitable<std::expected<std::shared_ptr<ServerConnection>, LoginError>> ServerConnection::try_to_open(
+    asio::io_context& context, std::shared_ptr<const ServerAddress> address, LoginRequest request) {
   auto stream = co_await net::connect(context, address->endpoint, address->connect_timeout);
-  if (!stream) co_return std::unexpected(LoginError{stream.error(), {}});
+  if (!stream) {
+    const bool is_ours = stream.error().sqlstate == net::no_resources;
+    co_return std::unexpected(LoginError{stream.error(), {}, !is_ours});
+  }
   auto connection = std::make_shared<ServerConnection>(context, std::move(*stream));
   connection->address_ = address;
   const Deadline deadline(context, connection->stream_, address->connect_timeout);
   auto logged_in = co_await connection->log_in(std::move(request));
   if (!logged_in) {
     connection->close();
+    // Who has begun to answer is there: what comes then may be about this user, such as a slow check of his password.
+    logged_in.error().unavailable = !connection->heard_ || is_not_ready(logged_in.error().error.sqlstate);
     co_return std::unexpected(std::move(logged_in.error()));
   }
   co_return connection;
@@ -218,6 +243,7 @@ asio::awaitable<std::expected<void, LoginError>> ServerConnection::log_in(LoginR
     std::array<std::byte, 1> answer{};
     if (!error) co_await stream_.read_some(answer, error);
     if (error) co_return std::unexpected(broken("the server closed the connection during the TLS negotiation"));
+    heard_ = true;
     // One byte was read and no more: what an attacker puts behind it stays outside of TLS (CVE-2021-23222).
     if (answer[0] == std::byte{'S'}) {
       auto started = co_await stream_.start_tls_client(address_->tls, address_->endpoint.host);
@@ -245,6 +271,7 @@ asio::awaitable<std::expected<void, LoginError>> ServerConnection::log_in(LoginR
             LoginError{Error{.message = "the server sent a malformed message during log-in", .sqlstate = "08P01"}, {}});
       }
       if (held_ - at < header.total()) break;
+      heard_ = true;
       const auto body = std::span(buffer_).subspan(at + pgwire::header_size, header.length - 4);
       pgwire::ServerLogin::Step step;
       if (machine.is_slow(header.type)) {
@@ -288,8 +315,12 @@ void ServerConnection::on_readable() {
     const std::size_t room = buffer_.size() - held_;
     error_code error;
     const std::size_t got = stream_.try_read(std::span(buffer_).subspan(held_), error);
-    if (error) return lost();
+    if (error) {
+      if (address_->breaker && !parting_) address_->breaker->lost(now_ns());
+      return lost();
+    }
     if (got == 0) return;
+    if (address_->breaker && address_->breaker->listens()) address_->breaker->heard(now_ns());
     held_ += got;
     deal_with_held();
     if (stream_.is_open() && stream_.drained(got, room)) return;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend/server_state.hpp"
+#include "base/circuit_breaker.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "net/signal.hpp"
@@ -26,6 +27,7 @@ struct ServerAddress {
   std::shared_ptr<const net::TlsContext> tls;  ///< null: never TLS
   bool tls_required = false;
   std::chrono::milliseconds connect_timeout{15000};
+  std::shared_ptr<CircuitBreaker> breaker = {};  ///< is told of all connections; null: nobody wants to know
 };
 
 /// Who logs in, and with which start-up parameters (user and database among them).
@@ -38,6 +40,7 @@ struct LoginRequest {
 struct LoginError {
   Error error;
   std::string error_response;
+  bool unavailable = false;  ///< whoever asks fails at present: the server can't be reached, or isn't ready
 };
 
 /// A logged-in connection to a PostgreSQL server.
@@ -126,6 +129,8 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
   class InternalQuery;
   class Farewell;
 
+  static asio::awaitable<std::expected<std::shared_ptr<ServerConnection>, LoginError>> try_to_open(
+      asio::io_context& context, std::shared_ptr<const ServerAddress> address, LoginRequest request);
   asio::awaitable<std::expected<void, LoginError>> log_in(LoginRequest request);
   asio::awaitable<Result<>> ask(std::string messages, std::shared_ptr<InternalQuery> internal,
                                 std::chrono::milliseconds timeout);
@@ -145,6 +150,7 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
   std::size_t held_ = 0;  ///< bytes at the buffer's start that are not yet dealt with
   bool waiting_ = false;  ///< for the sink to take more
   bool lost_ = false;
+  bool heard_ = false;                 ///< the server has said something
   std::shared_ptr<Farewell> parting_;  ///< null: it isn't
 };
 

@@ -228,6 +228,7 @@ Result<> Service::start_http() {
       .jobs = gateway_->jobs(),
       .query_timeout = [gateway = gateway_.get()] { return gateway->settings()->query_timeout_seconds; },
       .pool_usage = [gateway = gateway_.get()] { return std::optional(gateway->pool_usage()); },
+      .breakers = [gateway = gateway_.get()] { return gateway->breakers(); },
       .change_streams = [this] { return gateway_->change_streams(); },
       .reads = gateway_->read_cache(),
       .default_asker = usual_asker(),

@@ -300,7 +300,8 @@ std::vector<Group> groups() {
        {
            {"ENABLE_ADAPTIVE_EXECUTOR", Switch{&Settings::enable_adaptive_executor}, restart,
             "Let queries take turns in front of PostgreSQL, by priority and within limits; without it the other "
-            "settings of this part, and the quotas', have no effect. Off by default as long as docs/execution.md lists "
+            "settings of this part, and the quotas', have no effect, unless they say otherwise. Off by default as long "
+            "as docs/execution.md lists "
             "what isn't right yet."},
            {"MAX_CONCURRENT_QUERIES", Count{&Settings::max_concurrent_queries, 1, 100000}, reload,
             "How many queries, and transactions, may run in PostgreSQL at a time: see docs/execution.md. Answers from "
@@ -330,8 +331,10 @@ std::vector<Group> groups() {
             "How often a query is tried again."},
            {"RETRY_BACKOFF_MULTIPLIER", Ratio{&Settings::retry_backoff_multiplier, 1, 10}, executor,
             "By what factor the pause between attempts grows."},
-           {"ENABLE_EMERGENCY_CIRCUIT_BREAKER", Switch{&Settings::enable_emergency_circuit_breaker}, executor,
-            "Turn queries away while the database is in trouble."},
+           {"ENABLE_EMERGENCY_CIRCUIT_BREAKER", Switch{&Settings::enable_emergency_circuit_breaker}, reload,
+            "While PostgreSQL can't be reached, refuse at once what needs it (SQLSTATE 57P03), and try it now and "
+            "then: "
+            "see docs/execution.md. It needs no ENABLE_ADAPTIVE_EXECUTOR."},
            {"SYSTEM_MEMORY_THRESHOLD_PERCENT", Ratio{&Settings::system_memory_threshold_percent, 1, 100}, executor,
             "From which use of memory on fewer queries run."},
            {"SYSTEM_CPU_THRESHOLD_PERCENT", Ratio{&Settings::system_cpu_threshold_percent, 1, 100}, executor,

@@ -96,6 +96,17 @@ asio::awaitable<Result<>> probe_server(asio::io_context* io, std::shared_ptr<Sha
   co_return Result<>{};
 }
 
+/// No client has to wait for it.
+asio::awaitable<void> try_server(asio::io_context* io, std::shared_ptr<Shared> shared) {
+  const auto url = shared->rules.load()->settings->database_url;
+  const auto pool = shared->pools.get(url.user, url.database, backend::Pools::Purpose::own);
+  const auto startup = pool->intern({{"user", url.user}, {"database", url.database}, {"application_name", "millrace"}});
+  pgwire::ServerCredential credential;
+  if (!url.password.empty()) credential = pgwire::PlainPassword{url.password};
+  const auto opened = co_await pool->open_apart(*io, startup, std::move(credential));
+  if (opened) (*opened)->close();
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> cores,
@@ -159,6 +170,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
     if (!local) return std::unexpected(local.error());
     made->listeners_.push_back(std::move(*local));
   }
+  made->watch_server();
   for (const auto& core : made->cores_) {
     made->timers_.push_back(std::make_unique<asio::steady_timer>(core->io));
     asio::post(core->io, [gateway = made.get(), core = core.get()] { gateway->tick(*core); });
@@ -167,6 +179,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
 }
 
 Gateway::~Gateway() {
+  if (shared_) shared_->pools.address()->breaker->on_change({});
   if (shared_ && shared_->read_cache) shared_->read_cache->manager().set_tables_of({});
 }
 
@@ -186,6 +199,45 @@ std::shared_ptr<const config::Settings> Gateway::settings() const { return share
 
 std::uint16_t Gateway::port() const { return listeners_.front()->port(); }
 
+std::vector<CircuitBreaker::Status> Gateway::breakers() const { return {shared_->pools.address()->breaker->status()}; }
+
+void Gateway::watch_server() {
+  const auto breaker = shared_->pools.address()->breaker;
+  breaker->on_change([this](bool is_in_reach) { on_server_change(is_in_reach); });
+  breaker->turn(settings()->enable_emergency_circuit_breaker);
+}
+
+/// On the first core's thread.
+void Gateway::look_at_server(asio::io_context& io) {
+  const auto breaker = shared_->pools.address()->breaker;
+  const bool is_half_open = breaker->begin_attempt(now_ns());
+  const bool is_silent = breaker->is_silent(now_ns()) && attempts_ < breaker->status().config.failure_threshold &&
+                         (shared_->pools.counts().waiting > 0 || shared_->executor->figures(now_ns()).oldest_wait > 0);
+  if (!is_half_open && !is_silent) return;
+  ++attempts_;
+  asio::co_spawn(io, try_server(&io, shared_), [this, breaker, is_half_open](const std::exception_ptr&) {
+    --attempts_;
+    if (is_half_open) breaker->end_attempt(now_ns());
+  });
+}
+
+void Gateway::on_server_change(bool is_in_reach) {
+  const auto status = shared_->pools.address()->breaker->status();
+  if (is_in_reach)
+    return log::info("the server is in reach again: the circuit breaker is closed", {{"server", status.name}});
+  log::warn("the server can't be reached: the circuit breaker is open",
+            {{"server", status.name}, {"reason", status.why}});
+  asio::post(cores_.front()->io, [this] {
+    shared_->pools.refuse_waiting();
+    shared_->pools.close_idle();  // what is silent isn't worth asking
+  });
+  for (const auto& core : cores_) {
+    asio::post(core->io, [core = core.get()] {
+      for (Session* session : core->sessions) session->on_server_out_of_reach();
+    });
+  }
+}
+
 void Gateway::tick(Core& core) {
   core.coarse_now = Clock::now();
   const auto sessions = core.sessions;  // a session may end, and leave the set, when it is told to
@@ -200,6 +252,7 @@ void Gateway::tick(Core& core) {
       cores_.begin());
   if (index == 0) {
     shared_->pools.sweep();
+    look_at_server(core.io);
     tell_executor(*shared_);
     shared_->executor->tick(now_ns());
     jobs_->tick(now_ns());
@@ -226,7 +279,8 @@ void Gateway::tick(Core& core) {
 Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
   auto rules = rules_of(settings);
   if (!rules) return std::unexpected(rules.error());
-  auto address = server_address(*settings);
+  const auto former = shared_->pools.address();
+  auto address = server_address(*settings, former);
   if (!address) return std::unexpected(address.error());
   const auto before = shared_->rules.load()->settings;
   const auto way = [](const config::Settings& s) {
@@ -235,6 +289,12 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
   };
   shared_->follow(std::move(*rules));
   shared_->pools.reconfigure(std::move(*address), way(*before) != way(*settings), limits_of(*settings));
+  // Nobody would try whether an address that isn't used any more is in reach again.
+  if (former->breaker != shared_->pools.address()->breaker) {
+    former->breaker->on_change({});
+    former->breaker->turn(false);
+  }
+  watch_server();
   jobs_->set_most_at_once(jobs_at_once(*settings));
   if (shared_->read_cache) {
     shared_->rewrites.turn(settings->enable_automatic_query_rewriting && settings->enable_traffic_rewriting);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/pool.hpp"
+#include "base/circuit_breaker.hpp"
 #include "cache/intelligent_cache_manager.hpp"
 #include "config/settings.hpp"
 #include "executor/adaptive_query_executor.hpp"
@@ -61,6 +62,8 @@ class Gateway {
   /// As of the last reload.
   std::shared_ptr<const config::Settings> settings() const;
   std::shared_ptr<executor::AdaptiveQueryExecutor> executor() const;
+  /// Of the servers that queries are for.
+  std::vector<CircuitBreaker::Status> breakers() const;
   /// Queries that run as DATABASE_URL's user, for whoever schedules them. `drain` and `stop` cancel them.
   std::shared_ptr<executor::QueryJobs> jobs() const { return jobs_; }
   /// What decides which answers are kept; lives as long as this. Null: none are.
@@ -82,11 +85,15 @@ class Gateway {
   Gateway() = default;
   void tick(Core& core);
   void end_streams(std::function<void()> then);
+  void watch_server();
+  void look_at_server(asio::io_context& io);
+  void on_server_change(bool is_in_reach);
 
   std::shared_ptr<Shared> shared_;
   std::unique_ptr<Catalogs> catalogs_;
   std::unique_ptr<RewriteProver> prover_;  ///< null: there is no cache
   std::function<void(const std::vector<pipeline::RewriteReport>&)> save_rewrites_;
+  std::size_t attempts_ = 0;  ///< of its own to connect, that are under way; the first core's
   std::vector<std::unique_ptr<Core>> cores_;
   std::shared_ptr<executor::QueryJobs> jobs_;
   std::atomic<std::size_t> next_core_ = 0;  ///< that a job runs on

@@ -39,6 +39,11 @@ asio::awaitable<void> prepare_elsewhere(ClientAuthentication::Options* options) 
 asio::awaitable<bool> Session::log_in() {
   const auto request = co_await negotiate();
   if (!request) co_return false;
+  if (const auto breaker = core_.shared.pools.address()->breaker; breaker->refuses()) {
+    send_fatal(breaker->refuse(now_ns()));
+    core_.counters().logins_failed.add();
+    co_return false;
+  }
   auto proven = co_await authenticate();
   if (!proven || !co_await welcome(*request, std::move(*proven))) {
     if (phase_ == Phase::replicating) co_return false;  // it was logged in, and is over
@@ -272,6 +277,7 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
                                           .bound = settings.cache_bounded_staleness_ms},
                      .executor = settings.enable_adaptive_executor ? core_.shared.executor : nullptr,
                      .places = pool_->places(),
+                     .breaker = pool_->breaker(),
                      .times = &core_.times,
                      .query_timeout = settings.query_timeout_seconds,
                      .rewriting = true});

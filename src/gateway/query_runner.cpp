@@ -136,6 +136,7 @@ QueryRun::QueryRun(Core& core, RunRequest request)
               .wishes = request_.wishes,
               .executor = core.shared.rules.load()->settings->enable_adaptive_executor ? core.shared.executor : nullptr,
               .places = pool_->places(),
+              .breaker = pool_->breaker(),
               .times = &core.times}),
       link_(core, relay_, pool_, startup_),
       answer_(core.shared.held),

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "backend/server_state.hpp"
+#include "base/circuit_breaker.hpp"
 #include "base/result.hpp"
 #include "executor/adaptive_query_executor.hpp"
 #include "executor/template_times.hpp"
@@ -55,9 +56,10 @@ class Relay {
     std::optional<Consistency> level = {};  ///< of answers from memory, where the client doesn't say; null: none
     std::shared_ptr<executor::AdaptiveQueryExecutor> executor = {};  ///< null: nothing waits for a turn
     std::shared_ptr<Places> places = {};  ///< of the pool that its server connections are from; null: it has no end
-    executor::TemplateTimes* times = nullptr;   ///< its core's, if there is an executor
-    std::chrono::nanoseconds query_timeout{0};  ///< of queries whose client says nothing; 0: none
-    bool rewriting = false;                     ///< its statements may be rewritten, where the client doesn't say
+    std::shared_ptr<CircuitBreaker> breaker = {};  ///< of the server; null: it has none
+    executor::TemplateTimes* times = nullptr;      ///< its core's, if there is an executor
+    std::chrono::nanoseconds query_timeout{0};     ///< of queries whose client says nothing; 0: none
+    bool rewriting = false;                        ///< its statements may be rewritten, where the client doesn't say
   };
 
   Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options);
@@ -102,6 +104,8 @@ class Relay {
   void lost(std::int64_t now);
   /// No server connection could be had, for this reason: what the client asked for in `in` has ended.
   void refused(pgwire::Bytes in, std::string_view sqlstate, std::int64_t now);
+  /// None can be had at present: the message at hand is refused with this by `from_client`, and the session goes on.
+  void lacks_server(Error why) { no_server_ = std::move(why); }
   /// After the client's last message: those that end what it left half done, with nothing of it done, as PostgreSQL
   /// does ("" if the server connection can't be saved).
   std::string ending();
@@ -150,7 +154,8 @@ class Relay {
     long_enough,  ///< until `goes_on_anyway_at`
     timed_out,    ///< as long as it may take, waiting and all
     cancelled,
-    in_vain,  ///< nobody wants to know any more
+    no_server,  ///< the server can't be reached
+    in_vain,    ///< nobody wants to know any more
   };
   /// It no longer waits. What isn't let in is answered with an error when `from_client` is called next (`refusal`).
   void end_wait_for_turn(Waited how, std::int64_t now);
@@ -287,6 +292,7 @@ class Relay {
   void judge_for_server(const StatementPtr& statement, const pipeline::Effects& effects);
   void note_for_cache(const StatementPtr& statement);
   void want_server(pgwire::Bytes rest, const Item& item);
+  bool is_out_of_reach(const Item& item);
   bool has_turn(const Item& item);
   std::string_view text_asked(const Item& item, StatementPtr& statement);
   static std::string_view text_of_prepared(const Prepared* prepared);
@@ -467,6 +473,7 @@ class Relay {
     bool to_sync = false;
   };
   std::optional<Refusal> refusal_;
+  std::optional<Error> no_server_;  ///< likewise, if it needs one; null: one may be had
   /// Something was refused in a transaction whose BEGIN is held: for its client it has failed.
   bool failed_here_ = false;
   bool drops_rest_ = false;  ///< of a message that was refused when a part of it had come

@@ -196,7 +196,7 @@ void Relay::want_server(Bytes rest, const Item& item) {
       stop_ = Next::terminate;
       return;
     case ClientReader::Needs::server:
-      if (!has_turn(item)) return;
+      if (is_out_of_reach(item) || !has_turn(item)) return;
       stop_ = Next::need_server;
       if (item.type == frontend::query && understood_) session_.settings.expect_placeholders(*understood_);
       return;

@@ -84,6 +84,8 @@ Error Relay::why_not_let_in(Waited how, const executor::WaitingQuery& turn, std:
     }
     case Waited::cancelled:
       return {.message = "canceling statement due to user request", .sqlstate = "57014"};
+    case Waited::no_server:
+      return options_.breaker->refuse(now_);
     case Waited::long_enough:
     case Waited::in_vain:
       break;
@@ -108,6 +110,19 @@ void Relay::refuse(Error error, const StatementPtr& statement) {
   ended(exchange);
   failed_here_ = failed_here_ || !session_.held_begin.empty();
   refusal_ = Refusal{.error = std::move(error)};
+}
+
+/// The message at hand needs a server connection, and none can be had. `stop_`, if it must be parsed first.
+bool Relay::is_out_of_reach(const Item& item) {
+  const bool refuses = options_.breaker && options_.breaker->refuses();
+  if (!refuses && !no_server_) return false;
+  StatementPtr statement;
+  const std::string_view text = text_asked(item, statement);
+  if (stop_ == Next::parse) return true;
+  Error error = no_server_ ? *std::exchange(no_server_, std::nullopt) : options_.breaker->refuse(now_);
+  if (is_charged_) options_.executor->take_back(*wishes_of(text).party);
+  refuse(std::move(error), statement);
+  return true;
 }
 
 /// The message at hand, or what follows one in the same batch.

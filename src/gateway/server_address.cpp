@@ -1,12 +1,26 @@
 #include "gateway/server_address.hpp"
 
+#include <fmt/format.h>
+
 namespace millrace::gateway {
 
-Result<std::shared_ptr<const backend::ServerAddress>> server_address(const config::Settings& settings) {
+namespace {
+
+std::shared_ptr<CircuitBreaker> breaker_of(const net::Endpoint& endpoint,
+                                           const std::shared_ptr<const backend::ServerAddress>& former) {
+  if (former && former->endpoint == endpoint) return former->breaker;
+  return std::make_shared<CircuitBreaker>(fmt::format("{}:{}", endpoint.host, endpoint.port));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const backend::ServerAddress>> server_address(
+    const config::Settings& settings, const std::shared_ptr<const backend::ServerAddress>& former) {
   using config::ServerTlsMode;
   auto address = std::make_shared<backend::ServerAddress>();
   address->endpoint = {settings.database_url.host, settings.database_url.port};
   address->connect_timeout = settings.server_connect_timeout_seconds;
+  address->breaker = breaker_of(address->endpoint, former);
   const auto mode = settings.server_tls_mode;
   if (mode == ServerTlsMode::disable) return address;
   // As libpq: with a root certificate at hand, "require" checks it too.

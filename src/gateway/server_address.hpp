@@ -8,7 +8,9 @@
 
 namespace millrace::gateway {
 
-/// Where the settings say that PostgreSQL is, and how it is spoken with. Error: the authorities' file can't be used.
-Result<std::shared_ptr<const backend::ServerAddress>> server_address(const config::Settings& settings);
+/// Where the settings say that PostgreSQL is, and how it is spoken with. `former`: the address before, whose breaker it
+/// keeps if it is the same server; null: there was none. Error: the authorities' file can't be used.
+Result<std::shared_ptr<const backend::ServerAddress>> server_address(
+    const config::Settings& settings, const std::shared_ptr<const backend::ServerAddress>& former = {});
 
 }  // namespace millrace::gateway

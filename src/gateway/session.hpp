@@ -32,6 +32,10 @@ class Session final : public backend::ServerConnection::Sink,
 
   /// Once in a while: closes a client whose time is over.
   void on_tick(TimePoint now);
+  /// The server's breaker has opened: what waits for its turn needn't.
+  void on_server_out_of_reach() {
+    if (waits_ && next_ == Relay::Next::turn) answered_.set();
+  }
   /// Asks the server to cancel what runs for this client, and waits until it has heard. However many ask, the server is
   /// told once at a time.
   asio::awaitable<void> cancel();

@@ -14,6 +14,7 @@ asio::awaitable<bool> Session::wait_for_turn() {
   const auto limit = rules_->settings->pool_wait_timeout_seconds;
   const auto until = Clock::now() + (limit.count() == 0 ? Clock::duration(std::chrono::hours(24)) : limit);
   const auto is_unwanted = [this] { return client_gone_ || finished_; };
+  const auto is_out_of_reach = [this] { return !*link_ && pool_->breaker() && pool_->breaker()->refuses(); };
   const std::int64_t ends_at = relay_->wait_ends_at(), goes_on_at = relay_->goes_on_anyway_at();
   const auto left = [&]() -> Clock::duration {
     Clock::duration to_wait = until - Clock::now();
@@ -27,7 +28,8 @@ asio::awaitable<bool> Session::wait_for_turn() {
     core_.counters().pool_waits.add();
     core_.counters().clients_waiting.add();
   }
-  while (relay_->waits_for_turn() && !cancel_wanted_ && !is_unwanted() && left() > Clock::duration::zero()) {
+  while (relay_->waits_for_turn() && !cancel_wanted_ && !is_unwanted() && !is_out_of_reach() &&
+         left() > Clock::duration::zero()) {
     co_await answered_.wait(left());
   }
   if (lacks_place) core_.counters().clients_waiting.sub();
@@ -35,6 +37,7 @@ asio::awaitable<bool> Session::wait_for_turn() {
   const auto how = is_unwanted()                         ? Waited::in_vain
                    : !relay_->waits_for_turn()           ? Waited::ended
                    : cancel_wanted_                      ? Waited::cancelled
+                   : is_out_of_reach()                   ? Waited::no_server
                    : ends_at != 0 && now_ns() >= ends_at ? Waited::timed_out
                    : goes_on_at != 0                     ? Waited::long_enough
                                                          : Waited::too_long;
@@ -58,7 +61,9 @@ asio::awaitable<bool> Session::wait_for_server() {
   if (!taken) {
     const auto& failure = taken.error();
     const bool is_late = ends_at != 0 && now_ns() >= ends_at && failure.error.sqlstate == "57014";
-    if (is_late && !client_gone_ && !finished_) co_return true;  // the relay refuses it
+    const bool goes_on = is_late || failure.unavailable;
+    if (failure.unavailable) relay_->lacks_server(failure.error);
+    if (goes_on && !client_gone_ && !finished_) co_return true;  // the relay refuses it
     relay_->refused(input_.bytes(), failure.error.sqlstate, now_ns());
     if (finished_) co_return false;
     if (failure.error.sqlstate == "53300") core_.counters().pool_timeouts.add();

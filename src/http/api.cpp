@@ -4,6 +4,7 @@
 #include "http/alerts_api.hpp"
 #include "http/analysis_api.hpp"
 #include "http/api_table.hpp"
+#include "http/breaker_status.hpp"
 #include "http/cache_api.hpp"
 #include "http/execution_api.hpp"
 #include "http/execution_metrics.hpp"
@@ -48,7 +49,9 @@ asio::awaitable<OptimizationStatus> status(Sources sources, Principal principal)
   if (principal.name.empty()) {
     for (auto& stream : streams) stream.unfollowed.clear();
   }
-  co_return optimization_status(sources.monitor->snapshot(), sources.version, std::move(streams));
+  auto status = optimization_status(sources.monitor->snapshot(), sources.version, std::move(streams));
+  for (const auto& breaker : sources.breakers()) status.service_health.circuit_breaker_state = name(breaker.state);
+  co_return status;
 }
 
 asio::awaitable<OptimizationHealth> health(Sources sources) {
@@ -94,7 +97,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
             sources.reads == nullptr ? Invalidations() : sources.reads->invalidations().by_reason();
         return ready({.body = metrics_text(sources.monitor->snapshot(), sources.version, sources.cache.get(), refusals,
                                            invalidations) +
-                              stream_metrics_text(sources.change_streams()) +
+                              stream_metrics_text(sources.change_streams()) + breaker_metrics_text(sources.breakers()) +
                               (sources.rewrites ? rewrite_metrics_text(*sources.rewrites) : "") +
                               (!sources.executor ? "" : execution_metrics_text(sources.executor->figures(now_ns()))) +
                               (sources.watch && sources.live
@@ -105,7 +108,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
   add_alerts(table, sources.watch);
   add_performance(
       table, sources.monitor, sources.watch, [sources] { return health(sources); }, sources.reports, sources.plans);
-  add_execution(table, sources.executor, sources.monitor, sources.pool_usage);
+  add_execution(table, sources.executor, sources.monitor, sources.pool_usage, sources.breakers);
   add_jobs(table, sources.jobs, sources.executor, sources.query_timeout);
   add_live(table, sources.live);
   const auto analysts = std::make_shared<QueryAnalysts>(sources.reads, sources.default_asker, sources.plan);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/circuit_breaker.hpp"
 #include "base/result.hpp"
 #include "cache/intelligent_cache_manager.hpp"
 #include "executor/adaptive_query_executor.hpp"
@@ -43,6 +44,8 @@ struct Sources {
   std::function<std::chrono::seconds()> query_timeout = [] { return std::chrono::seconds(0); };
   /// Of all server connections that there may be, how many are used, 0 to 100. Thread-safe.
   std::function<std::optional<double>()> pool_usage = [] { return std::optional<double>(); };
+  /// Of the servers that queries are for. Thread-safe.
+  std::function<std::vector<CircuitBreaker::Status>()> breakers = [] { return std::vector<CircuitBreaker::Status>(); };
   /// How it is with the change streams: one a database whose answers are kept. Thread-safe.
   std::function<std::vector<integration::StreamStatus>()> change_streams = [] {
     return std::vector<integration::StreamStatus>();

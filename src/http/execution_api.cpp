@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/clock.hpp"
+#include "http/breaker_status.hpp"
 #include "http/execution_types.hpp"
 #include "http/worker.hpp"
 #include "monitor/system_usage.hpp"
@@ -21,6 +22,7 @@ struct Execution {
   std::shared_ptr<executor::AdaptiveQueryExecutor> executor;
   std::shared_ptr<const QueryPerformanceMonitor> monitor;
   std::function<std::optional<double>()> pool_usage;
+  std::function<std::vector<CircuitBreaker::Status>()> breakers;
   SystemUsageMeter system = {};  ///< on the worker's thread only
   Worker worker{most_waiting};
 };
@@ -56,6 +58,8 @@ ExecutionMetrics metrics_of(Execution& execution) {
   metrics.queued_by_priority = {waiting[0], waiting[1], waiting[2], waiting[3], waiting[4]};
   metrics.oldest_wait_ms = static_cast<double>(figures.oldest_wait) / ns_a_ms;
   metrics.refused_queries = {figures.refused[0], figures.refused[1], figures.refused[2], figures.refused[3]};
+  for (const auto& breaker : execution.breakers())
+    metrics.circuit_breakers.push_back(breaker_status(breaker, now_ns()));
   return metrics;
 }
 
@@ -186,15 +190,18 @@ void add_quotas(ApiTable& table, const Shared& shared) {
 
 void add_execution(ApiTable& table, std::shared_ptr<executor::AdaptiveQueryExecutor> executor,
                    std::shared_ptr<const QueryPerformanceMonitor> monitor,
-                   std::function<std::optional<double>()> pool_usage) {
-  const auto shared = std::make_shared<Execution>(std::move(executor), std::move(monitor), std::move(pool_usage));
+                   std::function<std::optional<double>()> pool_usage,
+                   std::function<std::vector<CircuitBreaker::Status>()> breakers) {
+  const auto shared =
+      std::make_shared<Execution>(std::move(executor), std::move(monitor), std::move(pool_usage), std::move(breakers));
   table.add(
       "GET",
       {.path = "/api/v1/execution/metrics",
        .summary = "What runs and waits, and what it takes",
        .description = "active_queries are queries and transactions that hold a slot, of concurrency_limit. Times "
                       "are in milliseconds, and means of the last hour; shares are percentages, of this machine "
-                      "where they are cpu and memory. io and network aren't measured: null.",
+                      "where they are cpu and memory. io and network aren't measured: null. circuit_breakers says of "
+                      "each server whether it is in reach.",
        .also_at = {"/api/v1/optimization/execution/metrics", "/api/v1/optimization/optimization/execution/metrics"},
        .problems = {{503, "There is no executor, or too many such requests wait"}}},
       [shared] { return metrics(shared); });

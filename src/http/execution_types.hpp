@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "http/json_types.hpp"
 
@@ -37,6 +38,51 @@ struct RefusedQueries {
 };
 BOOST_DESCRIBE_STRUCT(RefusedQueries, (), (queue_full, overload, no_queue, quota))
 
+/// Times are in seconds.
+struct CircuitBreakerConfig {
+  std::uint64_t failure_threshold = 0;
+  std::uint64_t success_threshold = 1;
+  double timeout_seconds = 0;
+  double max_timeout_seconds = 0;
+  bool exponential_backoff = true;
+  std::uint64_t sliding_window_size = 0;
+};
+BOOST_DESCRIBE_STRUCT(CircuitBreakerConfig, (),
+                      (failure_threshold, success_threshold, timeout_seconds, max_timeout_seconds, exponential_backoff,
+                       sliding_window_size))
+
+/// Since the start; requests are attempts to connect.
+struct CircuitBreakerMetrics {
+  std::uint64_t total_requests = 0;
+  std::uint64_t successful_requests = 0;
+  std::uint64_t failed_requests = 0;
+  std::optional<double> success_rate;  ///< a share, 0 to 1
+  std::uint64_t circuit_open_count = 0;
+  std::optional<double> avg_response_time;  ///< of those that were answered
+  std::optional<Timestamp> last_failure_time;
+  std::optional<Timestamp> last_success_time;
+  std::uint64_t lost_connections = 0;
+  std::uint64_t refused_queries = 0;
+};
+BOOST_DESCRIBE_STRUCT(CircuitBreakerMetrics, (),
+                      (total_requests, successful_requests, failed_requests, success_rate, circuit_open_count,
+                       avg_response_time, last_failure_time, last_success_time, lost_connections, refused_queries))
+
+struct CircuitBreakerStatus {
+  std::string name;                   ///< of the server: its host and port
+  std::string state;                  ///< closed, open, half_open
+  std::uint64_t failure_count = 0;    ///< since the last success
+  std::uint64_t success_count = 0;    ///< since the last failure
+  std::uint64_t recent_failures = 0;  ///< of the last `sliding_window_size` outcomes
+  std::optional<Timestamp> next_attempt_time;
+  std::optional<double> seconds_until_retry;
+  CircuitBreakerConfig config;
+  CircuitBreakerMetrics metrics;
+};
+BOOST_DESCRIBE_STRUCT(CircuitBreakerStatus, (),
+                      (name, state, failure_count, success_count, recent_failures, next_attempt_time,
+                       seconds_until_retry, config, metrics))
+
 struct ExecutionMetrics {
   std::uint64_t active_queries = 0;
   std::uint64_t queued_queries = 0;
@@ -53,12 +99,13 @@ struct ExecutionMetrics {
   QueuedByPriority queued_by_priority;
   double oldest_wait_ms = 0;
   RefusedQueries refused_queries;
+  std::vector<CircuitBreakerStatus> circuit_breakers;
 };
 BOOST_DESCRIBE_STRUCT(ExecutionMetrics, (),
                       (active_queries, queued_queries, completed_queries_last_hour, failed_queries_last_hour,
                        average_execution_time_ms, resource_utilization, queue_wait_time_ms, system_load,
                        connection_pool_usage, concurrency_limit, max_concurrent_queries, queued_by_priority,
-                       oldest_wait_ms, refused_queries))
+                       oldest_wait_ms, refused_queries, circuit_breakers))
 
 struct UserPath {
   std::string user_id;

@@ -44,8 +44,8 @@ OptimizationStatus optimization_status(const MonitorSnapshot& snapshot, std::str
   status.warnings = {
       "optimization engine: its figures are null; what is rewritten on traffic, if it is (ENABLE_TRAFFIC_REWRITING), "
       "is at /optimization/rewrites",
-      "executor: its figures are at /execution/metrics; there is no circuit breaker, no thread pool and no clean-up to "
-      "report in this version",
+      "executor: its figures are at /execution/metrics; there is no thread pool and no clean-up to report in this "
+      "version",
   };
   return status;
 }

@@ -402,6 +402,16 @@ asio::awaitable<Result<Addresses>> resolve(asio::io_context& context, Endpoint e
   co_return addresses;
 }
 
+/// Of descriptors, memory or local ports: it says nothing of the server.
+bool is_lack_of_ours(error_code error) {
+  using enum boost::system::errc::errc_t;
+  for (const auto lack : {too_many_files_open, too_many_files_open_in_system, no_buffer_space, not_enough_memory,
+                          address_not_available}) {
+    if (error == lack) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 asio::awaitable<Result<Stream>> connect(asio::io_context& context, Endpoint endpoint,
@@ -427,6 +437,8 @@ asio::awaitable<Result<Stream>> connect(asio::io_context& context, Endpoint endp
   }
   const std::string where =
       endpoint.host.starts_with('/') ? unix_path(endpoint) : fmt::format("{}:{}", endpoint.host, endpoint.port);
+  if (is_lack_of_ours(error))
+    co_return fail(fmt::format("could not connect to {}: {}", where, error.message()), std::string(no_resources));
   co_return fail(fmt::format("could not connect to {}: {}", where, error.message()), "08001",
                  "Is the server running there, and does it accept connections?");
 }

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.hpp"
@@ -100,7 +101,12 @@ class Stream {
 struct Endpoint {
   std::string host;  ///< a directory that begins with '/' means the Unix socket `host/.s.PGSQL.port`
   std::uint16_t port = 0;
+
+  bool operator==(const Endpoint&) const = default;
 };
+
+/// Of an error of `connect`: Millrace itself lacks descriptors, memory or ports.
+inline constexpr std::string_view no_resources = "53000";
 
 /// Resolves (off the I/O thread) and connects within `timeout`; TCP_NODELAY and keep-alive are set. All addresses of a
 /// name are tried in turn. Runs on, and the stream belongs to, the caller's io_context.

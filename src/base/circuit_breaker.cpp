@@ -1,0 +1,176 @@
+#include "base/circuit_breaker.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace millrace {
+namespace {
+
+constexpr double ns_a_second = 1e9;
+constexpr std::int64_t silence = 1'000'000'000;
+
+double seconds(std::int64_t ns) { return static_cast<double>(std::max<std::int64_t>(ns, 0)) / ns_a_second; }
+
+}  // namespace
+
+CircuitBreaker::CircuitBreaker(std::string name) : interval_(config_.timeout) {
+  status_.name = std::move(name);
+  status_.config = config_;
+}
+
+/// With the lock held, as for all that is private but `tell`.
+void CircuitBreaker::push(bool is_failure, std::int64_t now) {
+  window_.push_back(is_failure);
+  if (window_.size() > config_.sliding_window_size) window_.pop_front();
+  if (is_failure) {
+    if (status_.failing_since == 0) status_.failing_since = now;
+    status_.last_failure = now;
+    ++status_.failures_in_row;
+    status_.successes_in_row = 0;
+  } else {
+    status_.failing_since = 0;
+    status_.last_answer = heard_at_ = now;
+    status_.failures_in_row = 0;
+    ++status_.successes_in_row;
+  }
+  listens_.store(status_.state != State::closed || failures() > 0, std::memory_order::relaxed);
+}
+
+std::size_t CircuitBreaker::failures() const {
+  return static_cast<std::size_t>(std::ranges::count(window_, true));
+}
+
+void CircuitBreaker::become(State state) {
+  status_.state = state;
+  refuses_.store(state != State::closed, std::memory_order::relaxed);
+  listens_.store(state != State::closed || failures() > 0, std::memory_order::relaxed);
+}
+
+void CircuitBreaker::open(std::int64_t now, std::chrono::nanoseconds interval) {
+  interval_ = std::min(interval, config_.max_timeout);
+  constexpr double least = 0.75, most = 1.25;
+  const double factor = std::uniform_real_distribution(least, most)(random_);
+  status_.next_attempt = now + static_cast<std::int64_t>(static_cast<double>(interval_.count()) * factor);
+  become(State::open);
+}
+
+void CircuitBreaker::close() {
+  window_.clear();
+  status_.next_attempt = 0;
+  become(State::closed);
+}
+
+/// Without the lock.
+void CircuitBreaker::tell(bool is_closed) {
+  std::function<void(bool)> call;
+  {
+    const std::lock_guard lock(mutex_);
+    call = changed_;
+  }
+  if (call) call(is_closed);
+}
+
+void CircuitBreaker::on_change(std::function<void(bool)> changed) {
+  const std::lock_guard lock(mutex_);
+  changed_ = std::move(changed);
+}
+
+void CircuitBreaker::turn(bool on) {
+  {
+    const std::lock_guard lock(mutex_);
+    on_ = on;
+    if (on || status_.state == State::closed) return;
+    close();
+  }
+  tell(true);
+}
+
+void CircuitBreaker::answered(std::int64_t now, std::int64_t took) {
+  {
+    const std::lock_guard lock(mutex_);
+    ++status_.answered;
+    answered_ns_ += took;
+    const bool was_closed = status_.state == State::closed;
+    if (!was_closed) close();
+    push(false, now);
+    if (was_closed) return;
+  }
+  tell(true);
+}
+
+void CircuitBreaker::failed(std::int64_t now, std::string_view why) {
+  {
+    const std::lock_guard lock(mutex_);
+    ++status_.failed;
+    status_.why = why;
+    push(true, now);
+    if (status_.state == State::half_open) open(now, interval_ * 2);
+    if (status_.state != State::closed || !on_ || failures() < config_.failure_threshold) return;
+    ++status_.opened;
+    open(now, config_.timeout);
+  }
+  tell(false);
+}
+
+void CircuitBreaker::lost(std::int64_t now) {
+  const std::lock_guard lock(mutex_);
+  ++status_.lost;
+  push(true, now);
+}
+
+void CircuitBreaker::heard(std::int64_t now) {
+  const std::lock_guard lock(mutex_);
+  heard_at_ = now;
+  if (status_.state != State::closed) {
+    status_.next_attempt = std::min(status_.next_attempt, now);
+  } else if (failures() > 0) {
+    push(false, now);
+  } else {
+    listens_.store(false, std::memory_order::relaxed);
+  }
+}
+
+bool CircuitBreaker::is_silent(std::int64_t now) {
+  const std::lock_guard lock(mutex_);
+  listens_.store(true, std::memory_order::relaxed);
+  if (heard_at_ == 0) heard_at_ = now;
+  return on_ && status_.state == State::closed && now - heard_at_ > silence;
+}
+
+bool CircuitBreaker::begin_attempt(std::int64_t now) {
+  const std::lock_guard lock(mutex_);
+  if (status_.state != State::open || now < status_.next_attempt) return false;
+  become(State::half_open);
+  return true;
+}
+
+void CircuitBreaker::end_attempt(std::int64_t now) {
+  const std::lock_guard lock(mutex_);
+  if (status_.state == State::half_open) open(now, interval_);
+}
+
+Error CircuitBreaker::refuse(std::int64_t now) {
+  refused_.fetch_add(1, std::memory_order::relaxed);
+  const std::lock_guard lock(mutex_);
+  const std::string next = status_.state == State::half_open ? "is being tried now"
+                                                             : fmt::format("is tried next in {:.1f} s",
+                                                                           seconds(status_.next_attempt - now));
+  return {.message = fmt::format("the server at {} can't be reached", status_.name),
+          .sqlstate = "57P03",
+          .hint = fmt::format("It hasn't answered for {:.1f} s, and {}. Until then all that needs it is refused at "
+                              "once.",
+                              seconds(status_.failing_since == 0 ? 0 : now - status_.failing_since), next),
+          .detail = status_.why};
+}
+
+CircuitBreaker::Status CircuitBreaker::status() const {
+  const std::lock_guard lock(mutex_);
+  Status status = status_;
+  status.recent_failures = failures();
+  status.refused = refused_.load(std::memory_order::relaxed);
+  if (status.answered > 0) status.mean_ns = answered_ns_ / static_cast<std::int64_t>(status.answered);
+  return status;
+}
+
+}  // namespace millrace

@@ -1,0 +1,220 @@
+"""A server that can't be reached: who needs it is told at once, and all goes on when it is back."""
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from wire import SYNC, Client, Gone, Message, bind, connect, eventually, execute, parse, query
+
+from harness import Millrace, PostgreSQL, proc
+
+SETTINGS: dict[str, str | int] = {
+    "POOL_MODE": "transaction", "POOL_SIZE": 1, "POOL_WAIT_TIMEOUT_SECONDS": 300, "SERVER_CONNECT_TIMEOUT_SECONDS": 1,
+    "CACHE_DEFAULT_TTL_SECONDS": 3600,
+}  # fmt: skip
+UNCACHED = "SELECT txid_current() > 0"
+
+
+@pytest.fixture(scope="module", params=["executor", "no executor"])
+def millrace(postgres: PostgreSQL, request: pytest.FixtureRequest) -> Iterator[Millrace]:
+    on = request.param == "executor"
+    with Millrace(postgres, {**SETTINGS, "ENABLE_ADAPTIVE_EXECUTOR": str(on).lower(), "MAX_CONCURRENT_QUERIES": 50}) as server:
+        yield server
+
+
+def level(millrace: Millrace, name: str, **log_in: str) -> Client:
+    return connect(millrace, options=f"-c millrace.consistency={name}", **log_in)
+
+
+def state(millrace: Millrace) -> str:
+    return answer(millrace, "optimization/status")["service_health"]["circuit_breaker_state"]
+
+
+def is_open(millrace: Millrace) -> bool:
+    return state(millrace) != "closed"
+
+
+def opens(millrace: Millrace, client: Client) -> None:
+    """While the server is down: each question that needs it fails, and the client's session goes on."""
+
+    def is_refused() -> bool:
+        error = failure(client, UNCACHED)
+        assert error.fields["S"] == "ERROR"
+        return is_open(millrace)
+
+    eventually(is_refused)
+
+
+def failure(client: Client, sql: str) -> Message:
+    """The one error."""
+    (error,) = (one for one in client.ask(query(sql)) if one.kind == "E")
+    return error
+
+
+@contextlib.contextmanager
+def killed(postgres: PostgreSQL, millrace: Millrace) -> Iterator[None]:
+    """At its end it is in reach again."""
+    postgres.kill()
+    try:
+        yield
+    finally:
+        postgres.start()
+        closes(millrace)
+
+
+@contextlib.contextmanager
+def stopped(postgres: PostgreSQL) -> Iterator[None]:
+    """Its processes accept what they are sent, and answer nothing."""
+    pids = [postgres.pid, *proc.children(postgres.pid)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def closes(millrace: Millrace) -> None:
+    eventually(lambda: state(millrace) == "closed", what="the breaker to close")
+
+
+def test_what_needs_the_server_is_refused_and_the_session_goes_on(postgres: PostgreSQL, millrace: Millrace) -> None:
+    with level(millrace, "none") as client:
+        assert client.one(UNCACHED) == "t"
+        opened = millrace.metric("circuit_breaker_opened_total")
+        with killed(postgres, millrace):
+            opens(millrace, client)
+            error = failure(client, UNCACHED)
+            assert (error.sqlstate, error.fields["S"]) == ("57P03", "ERROR")
+            assert f"{postgres.host}:{postgres.port}" in error.fields["M"]
+            assert "hasn't answered for" in error.fields["H"] and "tried" in error.fields["H"]
+            assert millrace.metric("circuit_breaker_opened_total") == opened + 1
+        assert client.one(UNCACHED) == "t"
+
+
+def test_a_batch_and_a_transaction_are_refused_as_others_that_fail(postgres: PostgreSQL, millrace: Millrace) -> None:
+    with level(millrace, "none") as client:
+        with killed(postgres, millrace):
+            opens(millrace, client)
+            batch = (parse(UNCACHED), bind(), execute())
+            answer = client.ask(*batch, *batch, SYNC, *batch, SYNC, times=2)
+            assert [one.kind for one in answer] == list("EZEZ")
+            assert {one.sqlstate for one in answer if one.kind == "E"} == {"57P03"}
+            answer = client.ask(query("BEGIN"), query(UNCACHED), query("SELECT 1"), query("ROLLBACK"), times=4)
+            assert [one.kind for one in answer] == list("CZEZEZCZ")
+            assert [one.sqlstate for one in answer if one.kind == "E"] == ["57P03", "25P02"]
+        assert client.one(UNCACHED) == "t"
+
+
+def test_log_ins_are_refused_at_once(postgres: PostgreSQL, millrace: Millrace) -> None:
+    with level(millrace, "none") as client:
+        with killed(postgres, millrace):
+            opens(millrace, client)
+            with Client(millrace.host, millrace.port) as other:
+                error = other.log_in()[-1]
+                assert (error.kind, error.sqlstate, error.fields["S"]) == ("E", "57P03", "FATAL")
+                with pytest.raises(Gone):
+                    other.receive()
+    connect(millrace).close()
+
+
+def test_who_waits_is_told_when_it_opens(postgres: PostgreSQL, millrace: Millrace) -> None:
+    """For the pool's only connection, whose client waits for an answer itself; for five minutes if need be."""
+    with level(millrace, "none") as holds, level(millrace, "none") as waits:
+        holds.ask(query("BEGIN"), query(UNCACHED), times=2)
+        waits.send(query(UNCACHED))
+        waiting = "queries_waiting" if millrace.settings["ENABLE_ADAPTIVE_EXECUTOR"] == "true" else "clients_waiting"
+        eventually(lambda: millrace.metric(waiting) == 1)
+        with stopped(postgres):
+            holds.send(query("SELECT 'late'"))
+            error = waits.until("E")[-1]
+            assert (error.sqlstate, error.fields["S"]) == ("57P03", "ERROR")
+            waits.until("Z")
+        # What was on its way is answered, and shows that the server is back.
+        assert any(one.kind == "D" for one in holds.until("Z"))
+        holds.ask(query("COMMIT"))
+        closes(millrace)
+        assert waits.one(UNCACHED) == "t"
+
+
+def test_who_is_refused_by_the_server_doesnt_open_it(postgres: PostgreSQL, millrace: Millrace) -> None:
+    answered = millrace.metric("circuit_breaker_attempts_answered_total")
+    failed = millrace.metric("circuit_breaker_attempts_failed_total")
+    for _ in range(8):
+        with Client(millrace.host, millrace.port) as client:
+            assert client.log_in(database="nowhere")[-1].sqlstate == "3D000"
+        with Client(millrace.host, millrace.port) as client:
+            assert client.log_in(user="nobody")[-1].sqlstate == "28000"
+    assert state(millrace) == "closed"
+    assert millrace.metric("circuit_breaker_attempts_answered_total") >= answered + 16
+    assert millrace.metric("circuit_breaker_attempts_failed_total") == failed
+
+
+def test_connections_that_are_ended_dont_open_it(postgres: PostgreSQL, millrace: Millrace) -> None:
+    lost = millrace.metric("circuit_breaker_lost_connections_total")
+    for _ in range(6):
+        with level(millrace, "none") as client:
+            client.ask(query("BEGIN"), query(UNCACHED), times=2)
+            postgres.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'")
+            client.until_closed()
+    assert state(millrace) == "closed"
+    assert millrace.metric("circuit_breaker_lost_connections_total") >= lost + 6
+
+
+def test_what_rest_shows(postgres: PostgreSQL, millrace: Millrace) -> None:
+    if millrace.settings["ENABLE_ADAPTIVE_EXECUTOR"] != "true":
+        assert answer(millrace, "optimization/status")["service_health"]["circuit_breaker_state"] == "closed"
+        return
+    (breaker,) = answer(millrace, "execution/metrics")["circuit_breakers"]
+    assert (breaker["name"], breaker["state"]) == (f"{postgres.host}:{postgres.port}", "closed")
+    assert breaker["next_attempt_time"] is None and breaker["seconds_until_retry"] is None
+    with level(millrace, "none") as client:
+        with killed(postgres, millrace):
+            opens(millrace, client)
+            (breaker,) = answer(millrace, "execution/metrics")["circuit_breakers"]
+            assert breaker["state"] in ("open", "half_open") and breaker["recent_failures"] >= 5
+            assert breaker["next_attempt_time"] and breaker["seconds_until_retry"] <= 10
+            assert breaker["config"]["failure_threshold"] == 5 and breaker["config"]["sliding_window_size"] == 10
+            metrics = breaker["metrics"]
+            assert metrics["failed_requests"] >= 5 and metrics["circuit_open_count"] >= 1
+            assert metrics["total_requests"] == metrics["failed_requests"] + metrics["successful_requests"]
+            assert 0 < metrics["success_rate"] < 1 and metrics["last_failure_time"]
+            assert answer(millrace, "optimization/status")["service_health"]["circuit_breaker_state"] != "closed"
+
+
+def answer(millrace: Millrace, path: str) -> dict[str, Any]:
+    connection = millrace.http_connection()
+    try:
+        connection.request("GET", f"/api/v1/{path}")
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+def test_a_job_is_refused_too(postgres: PostgreSQL, millrace: Millrace) -> None:
+    with level(millrace, "none") as client:
+        with killed(postgres, millrace):
+            opens(millrace, client)
+            connection = millrace.http_connection()
+            connection.request(
+                "POST", "/api/v1/execution/queries", body=json.dumps({"sql": UNCACHED}), headers={"Content-Type": "application/json"}
+            )
+            job = json.loads(connection.getresponse().read())["execution_id"]
+            connection.close()
+            eventually(lambda: answer(millrace, f"execution/queries/{job}")["status"] == "failed")
+            assert "57P03" in json.dumps(answer(millrace, f"execution/queries/{job}")["error"])
+
+
+def test_switched_off_each_finds_out_by_itself(postgres: PostgreSQL) -> None:
+    with Millrace(postgres, {**SETTINGS, "ENABLE_EMERGENCY_CIRCUIT_BREAKER": "false"}) as millrace, level(millrace, "none") as client:
+        assert client.one(UNCACHED) == "t"
+        with killed(postgres, millrace):
+            for _ in range(20):
+                assert failure(client, UNCACHED).sqlstate == "08001"
+            assert state(millrace) == "closed"
+        assert client.one(UNCACHED) == "t"
