@@ -42,18 +42,23 @@ void ConcurrencyLimit::Gain::add(double gain) {
 double ConcurrencyLimit::Gain::sure() const { return mean - uncertainty / std::sqrt(std::max(tried, 1)); }
 
 ConcurrencyLimit::ConcurrencyLimit(std::size_t most)
-    : most_(std::max<std::size_t>(most, 1)), step_(step_of(std::min(most_, at_first))) {}
+    : most_(std::max<std::size_t>(most, 1)), step_(step_of(at_first)) {}
 
 void ConcurrencyLimit::set_most(std::size_t most) {
-  if (std::exchange(most_, std::max<std::size_t>(most, 1)) == most_) return;
-  step_ = std::min(step_, step_of(most_));
+  most = std::max<std::size_t>(most, 1);
+  if (most == most_) return;
+  const std::size_t before = limit();
+  most_ = most;
   tries_ = Tries::nothing;
+  settles_ = settles_ || limit() != before;
   windows_ = 0;
 }
 
+int ConcurrencyLimit::step() const { return std::min(step_, step_of(most_)); }
+
 std::size_t ConcurrencyLimit::limit() const {
-  const int step = step_ + (tries_ == Tries::more ? 1 : tries_ == Tries::less ? -1 : 0);
-  return step >= step_of(most_) ? most_ : scale.at(static_cast<std::size_t>(std::max(step, 0)));
+  const int tried = step() + (tries_ == Tries::more ? 1 : tries_ == Tries::less ? -1 : 0);
+  return tried >= step_of(most_) ? most_ : scale.at(static_cast<std::size_t>(std::max(tried, 0)));
 }
 
 bool ConcurrencyLimit::is_due(const Window& window) {
@@ -62,7 +67,9 @@ bool ConcurrencyLimit::is_due(const Window& window) {
 }
 
 void ConcurrencyLimit::move(int steps) {
-  step_ = std::clamp(step_ + steps, std::min(lowest, step_of(most_)), step_of(most_));
+  const int highest = step_of(most_), from = step();
+  const int to = std::clamp(from + steps, std::min(lowest, highest), highest);
+  if (to != from) step_ = to;
   next_ = steps > 0 ? Tries::more : Tries::less;
   tries_ = Tries::nothing;
   more_ = less_ = {};
@@ -107,7 +114,7 @@ void ConcurrencyLimit::judge(double done) {
 
 void ConcurrencyLimit::choose_next() {
   if (windows_ < (settled_ < settles_after ? between : between_settled)) return;
-  const bool can_more = step_<step_of(most_), can_less = step_> lowest;
+  const bool can_more = step() < step_of(most_), can_less = step() > lowest;
   if (next_ == Tries::more && !can_more) next_ = Tries::less;
   if (next_ == Tries::less && !can_less) next_ = can_more ? Tries::more : Tries::nothing;
   tries_ = next_;

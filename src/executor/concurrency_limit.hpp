@@ -28,7 +28,7 @@ class ConcurrencyLimit {
 
   explicit ConcurrencyLimit(std::size_t most);
 
-  /// The limit from now on is never above.
+  /// The limit from now on is never above. What was found is remembered meanwhile, as pools come and go.
   void set_most(std::size_t most);
 
   /// Whether the window is long enough to be judged.
@@ -48,6 +48,7 @@ class ConcurrencyLimit {
     double sure() const;  ///< it is probably no less
   };
 
+  int step() const;  ///< `step_`, as far as is allowed
   void move(int steps);
   void judge(double done);
   void choose_next();

@@ -123,6 +123,36 @@ TEST(ConcurrencyLimit, IsNeverAboveWhatIsAllowed) {
   }
 }
 
+/// Pools come and go.
+TEST(ConcurrencyLimit, IsWhatItWasOnceThatIsAllowedAgain) {
+  ConcurrencyLimit limit(2);
+  EXPECT_EQ(limit.limit(), 2);
+  limit.set_most(100);
+  EXPECT_EQ(limit.limit(), ConcurrencyLimit::at_first);
+  for (int at = 1; at < 10; ++at) limit.end({.saturated = true, .begun = (at - 1) * second, .now = at * second});
+  EXPECT_EQ(limit.limit(), 100);
+  limit.set_most(5);
+  EXPECT_EQ(limit.limit(), 5);
+  limit.end({.saturated = true, .begun = 10 * second, .now = 11 * second});
+  EXPECT_EQ(limit.limit(), 5);
+  limit.set_most(100);
+  EXPECT_EQ(limit.limit(), 100);
+}
+
+/// Also where that is lower than what was found. The more run, the less gets done.
+TEST(ConcurrencyLimit, ComesDownFromWhatIsAllowed) {
+  ConcurrencyLimit limit(5);
+  for (int at = 1; at < 200; ++at) {
+    limit.end({.ended = 10000 / (limit.limit() * limit.limit()),
+               .saturated = true,
+               .begun = (at - 1) * second,
+               .now = at * second});
+  }
+  EXPECT_LT(limit.limit(), 4);
+  limit.set_most(100);
+  EXPECT_LT(limit.limit(), 4);
+}
+
 TEST(ConcurrencyLimit, GrowsWhereNothingEnds) {
   ConcurrencyLimit limit(100);
   for (int at = 1; at < 10; ++at) limit.end({.saturated = true, .begun = (at - 1) * second, .now = at * second});
