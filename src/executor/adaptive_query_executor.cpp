@@ -17,12 +17,13 @@ constexpr std::uint64_t look_every = 8;
 
 void Permit::give_back(std::int64_t now, End end) {
   if (executor_ == nullptr) return;
-  if (end == End::failed) executor_->in_vain_.fetch_add(1, std::memory_order::relaxed);
+  if (end == End::failed && !is_besides_) executor_->in_vain_.fetch_add(1, std::memory_order::relaxed);
   give_back_slot(now, 0);
 }
 
 void Permit::give_back(std::int64_t now, int size) {
   if (executor_ == nullptr) return;
+  if (is_besides_) return give_back_slot(now, 0);
   const auto added = (std::uint64_t{1} << count_at) + static_cast<std::uint64_t>(std::max(size, 0));
   give_back_slot(now, executor_->ended_.fetch_add(added, std::memory_order::relaxed) >> count_at);
 }

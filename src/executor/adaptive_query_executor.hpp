@@ -44,7 +44,7 @@ class Permit {
     if (const auto places = std::exchange(places_, nullptr)) places->end_promise();
   }
 
-  /// What became of it.
+  /// What became of it. Of what runs besides those that the limit allows, nothing is told of how good that is.
   enum class End : std::uint8_t {
     unused,  ///< nothing that tells how much the backend gets done: it was lent, cancelled, or not needed
     failed,  ///< nothing got done, however quickly

@@ -221,6 +221,27 @@ TEST(AdaptiveQueryExecutor, MoreRunWhereNothingEnds) {
   for (const auto& query : all) executor.stop_waiting(*query, 5 * second);
 }
 
+/// Whatever else goes on besides, such as a cursor that is read in a transaction.
+TEST(AdaptiveQueryExecutor, MoreRunWhereNothingEndsButWhatRunsBesides) {
+  constexpr std::int64_t ms = 1'000'000;
+  for (const bool fails : {false, true}) {
+    AdaptiveQueryExecutor executor({.most = 100, .finds_best = true, .wait = {}});
+    const std::size_t at_first = executor.limit();
+    const auto ada = executor.party("ada", "");
+    std::vector<Permit> running;
+    while (auto permit = executor.try_take(ada, nullptr, 1)) running.push_back(std::move(permit));
+    std::vector<std::shared_ptr<WaitingQuery>> all;
+    for (int many = 0; many < 100; ++many) all.push_back(executor.wait({.party = ada}, {}, 1));
+    for (std::int64_t now = 1; now < 3000 * ms; now += 100 * ms) {
+      auto besides = executor.take_anyway(ada, now);
+      fails ? besides.give_back(now, Permit::End::failed) : besides.give_back(now, 8 * 256);
+      executor.tick(now);
+    }
+    EXPECT_GT(executor.limit(), at_first) << fails;
+    for (const auto& query : all) executor.stop_waiting(*query, 3000 * ms);
+  }
+}
+
 TEST(AdaptiveQueryExecutor, AStandingQueueIsShedFromTheLowestOn) {
   constexpr std::int64_t ms = 1'000'000;
   auto limits = fixed(1);
