@@ -12,18 +12,21 @@ constexpr int count_at = 40;
 constexpr std::uint64_t sum_mask = (std::uint64_t{1} << count_at) - 1;
 /// After so many have ended, where nobody waits, it is looked whether a window has.
 constexpr std::uint64_t look_every = 8;
+/// So long nothing has ended where somebody waits: what runs by then is set aside; and where as many run as may at
+/// most, it doesn't count at all any more.
+constexpr std::int64_t longest_standstill = 250'000'000, longest_at_most = 10'000'000'000;
 
 }  // namespace
 
 void Permit::give_back(std::int64_t now, End end) {
   if (executor_ == nullptr) return;
-  if (end == End::failed && !is_besides_) executor_->in_vain_.fetch_add(1, std::memory_order::relaxed);
+  if (end == End::failed && round_ != 0) executor_->in_vain_.fetch_add(1, std::memory_order::relaxed);
   give_back_slot(now, 0);
 }
 
 void Permit::give_back(std::int64_t now, int size) {
   if (executor_ == nullptr) return;
-  if (is_besides_) return give_back_slot(now, 0);
+  if (round_ == 0) return give_back_slot(now, 0);
   const auto added = (std::uint64_t{1} << count_at) + static_cast<std::uint64_t>(std::max(size, 0));
   give_back_slot(now, executor_->ended_.fetch_add(added, std::memory_order::relaxed) >> count_at);
 }
@@ -57,20 +60,22 @@ void AdaptiveQueryExecutor::apply_limits() {
   limits_.most = std::max<std::size_t>(limits_.most, 1);
   best_.set_most(limits_.most);
   shedding_.set(limits_.wait.count() / parts_of_target, limits_.wait.count() / parts_of_interval);
-  limit_ = limits_.finds_best && limits_.most_waiting > 0 ? best_.limit() : limits_.most;
+  apply_limit();
+}
+
+/// With the lock held, as the next.
+std::size_t AdaptiveQueryExecutor::found_limit() const {
+  return limits_.finds_best && limits_.most_waiting > 0 ? best_.limit() : limits_.most;
+}
+
+void AdaptiveQueryExecutor::apply_limit() {
+  const std::size_t left = limits_.most - std::min(limits_.most, aside_);
+  limit_.store(std::min(found_limit(), left), std::memory_order::relaxed);
 }
 
 AdaptiveQueryExecutor::Limits AdaptiveQueryExecutor::limits() const {
   const std::scoped_lock lock(mutex_);
   return limits_;
-}
-
-bool AdaptiveQueryExecutor::try_add_running() {
-  std::size_t running = running_.load(std::memory_order::seq_cst);
-  do {
-    if (running >= limit_.load(std::memory_order::relaxed)) return false;
-  } while (!running_.compare_exchange_weak(running, running + 1, std::memory_order::seq_cst));
-  return true;
 }
 
 void AdaptiveQueryExecutor::follow_quotas(std::int64_t now) {
@@ -112,21 +117,20 @@ Permit AdaptiveQueryExecutor::try_take(const std::shared_ptr<Party>& party, cons
   const bool may_run_more = party->user_may_run_more() && party->project_may_run_more() && !party->is_held_back();
   if (slot_wanted_.load(std::memory_order::relaxed) || !may_run_more) return {};
   if (places && (places->wanted() || !places->promise())) return {};
-  if (!try_add_running()) {
+  const auto round = slots_.try_take(limit());
+  if (round == 0) {
     if (places) places->end_promise();
     return {};
   }
   party->add_running();
-  return {*this, party, places, now};
+  return {*this, party, places, round, now};
 }
 
 Permit AdaptiveQueryExecutor::take_anyway(const std::shared_ptr<Party>& party, std::int64_t now) {
-  const bool counts = !slot_wanted_.load(std::memory_order::relaxed) && try_add_running();
-  if (!counts) besides_.fetch_add(1, std::memory_order::relaxed);
+  const auto round = slot_wanted_.load(std::memory_order::relaxed) ? 0 : slots_.try_take(limit());
+  if (round == 0) besides_.fetch_add(1, std::memory_order::relaxed);
   party->add_running();
-  Permit permit(*this, party, nullptr, now);
-  permit.is_besides_ = !counts;
-  return permit;
+  return {*this, party, nullptr, round, now};
 }
 
 std::shared_ptr<WaitingQuery> AdaptiveQueryExecutor::wait(WaitingQuery::Wanted wanted, std::function<void()> call,
@@ -163,19 +167,22 @@ void AdaptiveQueryExecutor::refuse(Woken& woken, std::shared_ptr<WaitingQuery> q
 void AdaptiveQueryExecutor::let_in(Woken& woken, std::int64_t now) {
   for (;;) {
     const auto next = queue_.next(now);
-    slot_wanted_.store(next.query != nullptr, std::memory_order::seq_cst);
+    if (!slot_wanted_.exchange(next.query != nullptr, std::memory_order::seq_cst)) stirred_ = now;
     if (next.query == nullptr) {
       if (!next.lacks_place) shedding_.on_empty();
       if (!next.lacks_place || has_slots_to_spare()) saturated_ = false;
       return;
     }
-    if (!try_add_running()) return;
+    const auto round = slots_.try_take(limit());
+    if (round == 0) return;
     const auto& places = next.query->wanted().places;
     if (places && !places->promise()) {  // somebody else was quicker
-      running_.fetch_sub(1, std::memory_order::seq_cst);
+      slots_.give_back(round);
       continue;
     }
     auto query = queue_.take(*next.query);
+    query->round_ = round;
+    stirred_ = now;
     ++counted_.waited;
     query->wanted().party->add_running();
     if (shedding_.on_turn(now - query->since(), now)) {
@@ -189,8 +196,7 @@ void AdaptiveQueryExecutor::let_in(Woken& woken, std::int64_t now) {
 /// What has just ended may still have its connection, which others wait for: that the limit is some way off.
 bool AdaptiveQueryExecutor::has_slots_to_spare() const {
   constexpr std::size_t parts = 8;
-  const std::size_t limit = limit_.load(std::memory_order::relaxed);
-  return running_.load(std::memory_order::relaxed) + 1 + limit / parts < limit;
+  return slots_.count() + 1 + limit() / parts < limit();
 }
 
 void AdaptiveQueryExecutor::wake(const Woken& woken) {
@@ -202,7 +208,7 @@ void AdaptiveQueryExecutor::wake(const Woken& woken) {
 Permit AdaptiveQueryExecutor::take(WaitingQuery& query, std::int64_t now) {
   if (query.state() != WaitingQuery::State::let_in) return {};
   if (std::exchange(query.is_taken_, true)) return {};
-  return {*this, query.wanted().party, query.wanted().places, now};
+  return {*this, query.wanted().party, query.wanted().places, query.round_, now};
 }
 
 void AdaptiveQueryExecutor::stop_waiting(WaitingQuery& query, std::int64_t now) {
@@ -226,9 +232,11 @@ void AdaptiveQueryExecutor::stop_waiting(WaitingQuery& query, std::int64_t now) 
 void AdaptiveQueryExecutor::ended(Permit& permit, std::int64_t now, std::uint64_t count) {
   Party& party = *permit.party_;
   party.end_running(now - permit.since_);
-  (permit.is_besides_ ? besides_ : running_).fetch_sub(1, std::memory_order::seq_cst);
-  const bool concerns_others =
-      slot_wanted_.load(std::memory_order::seq_cst) || party.group().waiting > 0 || party.is_held_back();
+  const bool counted = slots_.give_back(permit.round_);
+  if (!counted) besides_.fetch_sub(1, std::memory_order::relaxed);
+  const bool was_aside = !counted && permit.round_ != 0;
+  const bool concerns_others = was_aside || slot_wanted_.load(std::memory_order::seq_cst) ||
+                               party.group().waiting > 0 || party.is_held_back();
   if (!concerns_others && count % look_every != look_every - 1) return;
   Woken woken;
   {
@@ -239,6 +247,11 @@ void AdaptiveQueryExecutor::ended(Permit& permit, std::int64_t now, std::uint64_
       return;  // whoever has it may look
     }
     if (concerns_others) queue_.has_less(party);
+    if (permit.round_ != 0) stirred_ = now;
+    if (was_aside && permit.round_ > forgotten_) {
+      --aside_;
+      apply_limit();
+    }
     end_window(now);
     let_in(woken, now);
   }
@@ -258,7 +271,7 @@ void AdaptiveQueryExecutor::end_window(std::int64_t now) {
   if (window.ended > 0) window.size = static_cast<double>(ended & sum_mask) / unit / static_cast<double>(window.ended);
   if (limits_.finds_best && limits_.most_waiting > 0) {
     best_.end(window);
-    limit_.store(best_.limit(), std::memory_order::relaxed);
+    apply_limit();
   }
   ended_.fetch_sub(ended, std::memory_order::relaxed);
   in_vain_.fetch_sub(window.in_vain, std::memory_order::relaxed);
@@ -280,9 +293,25 @@ void AdaptiveQueryExecutor::tick(std::int64_t now) {
   {
     const std::scoped_lock lock(mutex_);
     end_window(now);
+    end_standstill(now);
     let_in(woken, now);
   }
   wake(woken);
+}
+
+/// If there is one; with the lock held.
+void AdaptiveQueryExecutor::end_standstill(std::int64_t now) {
+  if (!anybody_waits() || !limits_.finds_best) return;
+  const bool is_most = slots_.count() + aside_ >= limits_.most;
+  if (now - stirred_ < (is_most ? longest_at_most : longest_standstill)) return;
+  const auto [round, count] = slots_.begin_round();
+  besides_.fetch_add(static_cast<std::int64_t>(count), std::memory_order::relaxed);
+  aside_ += count;
+  if (is_most) {
+    aside_ = 0;
+    forgotten_ = round;
+  }
+  apply_limit();
 }
 
 std::optional<std::size_t> AdaptiveQueryExecutor::position(const WaitingQuery& query) const {
@@ -294,8 +323,9 @@ std::optional<std::size_t> AdaptiveQueryExecutor::position(const WaitingQuery& q
 AdaptiveQueryExecutor::Figures AdaptiveQueryExecutor::figures(std::int64_t now) const {
   const std::scoped_lock lock(mutex_);
   Figures figures = counted_;
-  figures.running = running_.load(std::memory_order::relaxed) + besides_.load(std::memory_order::relaxed);
-  figures.limit = limit_.load(std::memory_order::relaxed);
+  const std::int64_t besides = besides_.load(std::memory_order::relaxed);
+  figures.running = slots_.count() + static_cast<std::size_t>(std::max<std::int64_t>(besides, 0));
+  figures.limit = found_limit();
   figures.most = limits_.most;
   figures.waiting = queue_.sizes();
   figures.oldest_wait = now - queue_.oldest(now);

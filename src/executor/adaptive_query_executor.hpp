@@ -10,6 +10,7 @@
 
 #include "executor/concurrency_limit.hpp"
 #include "executor/shedding.hpp"
+#include "executor/taken_slots.hpp"
 #include "executor/waiting_queue.hpp"
 
 namespace millrace::executor {
@@ -27,7 +28,7 @@ class Permit {
     executor_ = std::exchange(other.executor_, nullptr);
     party_ = std::move(other.party_);
     places_ = std::move(other.places_);
-    is_besides_ = other.is_besides_;
+    round_ = other.round_;
     since_ = other.since_;
     return *this;
   }
@@ -56,8 +57,8 @@ class Permit {
  private:
   friend class AdaptiveQueryExecutor;
   Permit(AdaptiveQueryExecutor& executor, std::shared_ptr<Party> party, std::shared_ptr<Places> places,
-         std::int64_t now)
-      : executor_(&executor), party_(std::move(party)), places_(std::move(places)), since_(now) {}
+         TakenSlots::Round round, std::int64_t now)
+      : executor_(&executor), party_(std::move(party)), places_(std::move(places)), round_(round), since_(now) {}
 
   void drop();
   void give_back_slot(std::int64_t now, std::uint64_t count);
@@ -65,19 +66,22 @@ class Permit {
   AdaptiveQueryExecutor* executor_ = nullptr;
   std::shared_ptr<Party> party_;
   std::shared_ptr<Places> places_;  ///< one of these is promised to it
-  bool is_besides_ = false;         ///< it doesn't count against the limit
+  TakenSlots::Round round_ = 0;     ///< of its slot; 0: it has never counted against the limit
   std::int64_t since_ = 0;
 };
 
 /// Lets queries run at the backend: as many at a time as it gets most done with (`ConcurrencyLimit`), the others wait
-/// their turns in the order of `WaitingQueue`. Who needs a connection of a pool is let in only if that has one, which
+/// their turns in the order of `WaitingQueue`. Where all that run have for a while, and nothing ends, they are set
+/// aside: they wait for something themselves, which may be in the queue, or take long, and others aren't to wait for
+/// that. From then on they count only against what may run at most; in the end, where nothing goes on otherwise, not
+/// against that either. Who needs a connection of a pool is let in only if that has one, which
 /// is promised to him. Thread-safe; where a slot is free and nobody waits it costs a few atomic operations, and no lock
 /// is held while anybody waits. Outlives its permits.
 class AdaptiveQueryExecutor {
  public:
   struct Limits {
     std::size_t most = 100;            ///< queries that run at a time
-    bool finds_best = true;            ///< false: `most` may run, whatever is fastest
+    bool finds_best = true;            ///< false: `most` may run, whatever is fastest, and never more
     std::size_t most_waiting = 10000;  ///< 0: nobody waits, and `most` may run
     /// How long a query is going to wait at most, which its owner sees to; what is given up in an overload follows from
     /// it. 0: for ever.
@@ -127,6 +131,7 @@ class AdaptiveQueryExecutor {
     std::array<std::uint64_t, refused_names.size()> refused = {};
   };
   Figures figures(std::int64_t now) const;
+  /// So many may count at present.
   std::size_t limit() const { return limit_.load(std::memory_order::relaxed); }
   Limits limits() const;
 
@@ -134,20 +139,22 @@ class AdaptiveQueryExecutor {
   friend class Permit;
   using Woken = std::vector<std::shared_ptr<WaitingQuery>>;
 
-  bool try_add_running();
   void ended(Permit& permit, std::int64_t now, std::uint64_t count);
   void end_window(std::int64_t now);
+  void end_standstill(std::int64_t now);
   void let_in(Woken& woken, std::int64_t now);
   bool has_slots_to_spare() const;
   void refuse(Woken& woken, std::shared_ptr<WaitingQuery> query, Refused why);
   static void wake(const Woken& woken);
   void apply_limits();
+  std::size_t found_limit() const;
+  void apply_limit();
 
   Quotas quotas_;
   Parties parties_{quotas_};
 
   // In one cache line, as all cores write it.
-  alignas(64) std::atomic<std::size_t> running_ = 0;
+  alignas(64) TakenSlots slots_;
   /// Somebody could run if there was a slot. Who says so looks for one afterwards, and who gives one back looks at this
   /// afterwards.
   std::atomic<bool> slot_wanted_ = false;
@@ -156,13 +163,17 @@ class AdaptiveQueryExecutor {
   std::atomic<std::uint64_t> ended_ = 0;
   /// Of this window: how many have failed.
   std::atomic<std::uint64_t> in_vain_ = 0;
-  std::atomic<std::size_t> besides_ = 0;  ///< that run, and don't count against the limit
+  std::atomic<std::int64_t> besides_ = 0;  ///< that run, and don't count against the limit
 
   alignas(64) mutable std::mutex mutex_;  ///< of what follows
   Limits limits_;
   ConcurrencyLimit best_;
   std::int64_t window_begun_ = 0;
   bool saturated_ = false;  ///< since then somebody has waited all the time
+  /// When a slot was given to somebody or given back last, or somebody began to wait for one.
+  std::int64_t stirred_ = 0;
+  std::size_t aside_ = 0;            ///< of `besides_`, those that were set aside, and count against `most`
+  TakenSlots::Round forgotten_ = 0;  ///< those of rounds up to this one don't
   WaitingQueue queue_;
   Shedding shedding_;
   Figures counted_;

@@ -237,9 +237,126 @@ TEST(AdaptiveQueryExecutor, MoreRunWhereNothingEndsButWhatRunsBesides) {
       fails ? besides.give_back(now, Permit::End::failed) : besides.give_back(now, 8 * 256);
       executor.tick(now);
     }
-    EXPECT_GT(executor.limit(), at_first) << fails;
+    EXPECT_GT(executor.figures(3000 * ms).limit, at_first) << fails;
     for (const auto& query : all) executor.stop_waiting(*query, 3000 * ms);
   }
+}
+
+/// As many reports as may run, say.
+TEST(AdaptiveQueryExecutor, NobodyWaitsForWhatTakesLong) {
+  constexpr std::int64_t ms = 1'000'000;
+  AdaptiveQueryExecutor executor({.most = 100, .finds_best = true, .wait = {}});
+  const auto ada = executor.party("ada", "");
+  std::vector<Permit> reports;
+  while (auto permit = executor.try_take(ada, nullptr, 1)) reports.push_back(std::move(permit));
+  std::vector<std::shared_ptr<WaitingQuery>> all;
+  for (int many = 0; many < 100; ++many) all.push_back(executor.wait({.party = ada}, {}, 100 * ms));
+  executor.tick(340 * ms);
+  EXPECT_EQ(all.front()->state(), State::waits) << "it has only just come";
+  executor.tick(360 * ms);
+  EXPECT_EQ(all.front()->state(), State::let_in);
+  EXPECT_EQ(executor.limit(), ConcurrencyLimit::at_first);
+  std::int64_t now = 400 * ms;
+  reports.back().give_back(now, 1);
+  reports.pop_back();
+  EXPECT_EQ(all.back()->state(), State::waits) << "what doesn't count makes no room";
+  for (const auto& query : all) {  // one after the other, they go on
+    EXPECT_EQ(query->state(), State::let_in);
+    executor.take(*query, now).give_back(now, 1);
+    executor.tick(now += 10 * ms);
+  }
+  EXPECT_EQ(executor.figures(now).running, reports.size());
+  reports.clear();
+  EXPECT_EQ(executor.figures(now).running, 0);
+  while (auto permit = executor.try_take(ada, nullptr, now)) reports.push_back(std::move(permit));
+  EXPECT_EQ(reports.size(), executor.limit());
+}
+
+/// For ten seconds, in which nothing ends.
+TEST(AdaptiveQueryExecutor, NoMoreRunThanMayAtMost) {
+  constexpr std::int64_t ms = 1'000'000;
+  constexpr std::size_t most = ConcurrencyLimit::at_first + 10;
+  AdaptiveQueryExecutor executor({.most = most, .finds_best = true, .wait = {}});
+  const auto ada = executor.party("ada", "");
+  std::vector<Permit> reports;
+  std::vector<std::shared_ptr<WaitingQuery>> all;
+  for (std::size_t many = 0; many < most + 1; ++many) all.push_back(executor.wait({.party = ada}, {}, 1));
+  const auto take = [&](std::int64_t now) {
+    for (const auto& query : all) {
+      if (auto permit = executor.take(*query, now)) reports.push_back(std::move(permit));
+    }
+    return reports.size();
+  };
+  EXPECT_EQ(take(1), ConcurrencyLimit::at_first);
+  executor.tick(300 * ms);
+  EXPECT_EQ(take(300 * ms), most);
+  std::int64_t now = 800 * ms;
+  for (; now < 10'000 * ms; now += 500 * ms) executor.tick(now);
+  EXPECT_EQ(all.back()->state(), State::waits);
+  reports.front().give_back(now, 1);
+  EXPECT_EQ(take(now), most + 1) << "one of them makes room for another";
+  all.push_back(executor.wait({.party = ada}, {}, now));
+  executor.tick(now += 9'900 * ms);
+  EXPECT_EQ(all.back()->state(), State::waits);
+  executor.tick(now += 200 * ms);
+  EXPECT_EQ(all.back()->state(), State::let_in);
+  executor.stop_waiting(*all.back(), now);
+  for (auto& report : reports) report.give_back(now, 1);
+  EXPECT_EQ(executor.figures(now).running, 0);
+  reports.clear();
+  while (auto permit = executor.try_take(ada, nullptr, now)) reports.push_back(std::move(permit));
+  EXPECT_EQ(reports.size(), executor.figures(now).limit) << "nothing is counted any more";
+}
+
+TEST(AdaptiveQueryExecutor, WhereSomethingEndsTheOthersWait) {
+  constexpr std::int64_t ms = 1'000'000;
+  AdaptiveQueryExecutor executor({.most = 100, .finds_best = true, .wait = {}});
+  const auto ada = executor.party("ada", "");
+  std::vector<Permit> reports;
+  while (auto permit = executor.try_take(ada, nullptr, 1)) reports.push_back(std::move(permit));
+  std::vector<std::shared_ptr<WaitingQuery>> all;
+  for (int many = 0; many < 20; ++many) all.push_back(executor.wait({.party = ada}, {}, 1));
+  for (std::size_t at = 0; at < 10; ++at) {
+    const auto now = static_cast<std::int64_t>(at + 1) * 200 * ms;
+    reports.front().give_back(now, 1);
+    reports.erase(reports.begin());
+    EXPECT_EQ(all[at]->state(), State::let_in);
+    reports.push_back(executor.take(*all[at], now));
+    executor.tick(now + 100 * ms);
+    EXPECT_EQ(executor.figures(now).running, reports.size());
+  }
+  for (const auto& query : all) executor.stop_waiting(*query, 2000 * ms);
+}
+
+/// A limit that somebody has set is one.
+TEST(AdaptiveQueryExecutor, AFixedLimitHolds) {
+  AdaptiveQueryExecutor executor(fixed(2));
+  const auto ada = executor.party("ada", "");
+  const auto first = executor.try_take(ada, nullptr, 1), second = executor.try_take(ada, nullptr, 1);
+  const auto waits = executor.wait({.party = ada}, {}, 2);
+  for (std::int64_t second_at = 1; second_at < 30; ++second_at) executor.tick(second_at * 1'000'000'000);
+  EXPECT_EQ(waits->state(), State::waits);
+  executor.stop_waiting(*waits, 3);
+}
+
+TEST(TakenSlots, AreCountedOnceHoweverRoundsEnd) {
+  constexpr int threads = 4, times = 20'000;
+  TakenSlots slots;
+  std::atomic<std::int64_t> besides = 0;
+  std::vector<std::jthread> all;
+  for (int number = 0; number < threads; ++number) {
+    all.emplace_back([&, number] {
+      for (int at = 0; at < times; ++at) {
+        const auto round = slots.try_take(threads);
+        if (number == 0 && at % 8 == 0) besides += static_cast<std::int64_t>(slots.begin_round().count);
+        ASSERT_NE(round, 0u);
+        if (!slots.give_back(round)) --besides;
+      }
+    });
+  }
+  all.clear();
+  EXPECT_EQ(slots.count(), 0u);
+  EXPECT_EQ(besides, 0);
 }
 
 TEST(AdaptiveQueryExecutor, AStandingQueueIsShedFromTheLowestOn) {

@@ -9,6 +9,7 @@
 #include "base/places.hpp"
 #include "executor/party.hpp"
 #include "executor/priority.hpp"
+#include "executor/taken_slots.hpp"
 
 namespace millrace::executor {
 
@@ -52,7 +53,8 @@ class WaitingQuery {
   const std::int64_t since_;
   std::atomic<State> state_ = State::waits;
   Refused why_ = Refused::queue_full;
-  bool is_taken_ = false;  ///< its permit, by its owner
+  TakenSlots::Round round_ = 0;  ///< of its slot
+  bool is_taken_ = false;        ///< its permit, by its owner
 
   // The queue's.
   std::size_t level_ = 0;
