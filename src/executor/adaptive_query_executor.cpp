@@ -169,7 +169,7 @@ void AdaptiveQueryExecutor::let_in(Woken& woken, std::int64_t now) {
     const auto next = queue_.next(now);
     if (!slot_wanted_.exchange(next.query != nullptr, std::memory_order::seq_cst)) stirred_ = now;
     if (next.query == nullptr) {
-      if (!next.lacks_place) shedding_.on_empty();
+      if (!next.lacks_place || limits_.places_are_kept) shedding_.on_empty();
       if (!next.lacks_place || has_slots_to_spare()) saturated_ = false;
       return;
     }
@@ -185,7 +185,8 @@ void AdaptiveQueryExecutor::let_in(Woken& woken, std::int64_t now) {
     stirred_ = now;
     ++counted_.waited;
     query->wanted().party->add_running();
-    if (shedding_.on_turn(now - query->since(), now)) {
+    const bool tells_of_load = !places || !limits_.places_are_kept;
+    if (tells_of_load && shedding_.on_turn(now - query->since(), now)) {
       if (auto lowest = queue_.take_lowest(places.get())) refuse(woken, std::move(lowest), Refused::overload);
     }
     query->state_.store(WaitingQuery::State::let_in, std::memory_order::release);

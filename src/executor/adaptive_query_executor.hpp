@@ -86,6 +86,8 @@ class AdaptiveQueryExecutor {
     /// How long a query is going to wait at most, which its owner sees to; what is given up in an overload follows from
     /// it. 0: for ever.
     std::chrono::nanoseconds wait = std::chrono::seconds(30);
+    /// Who has got a place keeps it as long as it likes: how long others wait for one tells of no overload.
+    bool places_are_kept = false;
   };
   explicit AdaptiveQueryExecutor(Limits limits);
   void set_limits(Limits limits);

@@ -383,6 +383,38 @@ TEST(AdaptiveQueryExecutor, AStandingQueueIsShedFromTheLowestOn) {
   for (const auto& query : normal) executor.stop_waiting(*query, 3000 * ms);
 }
 
+/// In session mode who waits for a connection waits for a client to go.
+TEST(AdaptiveQueryExecutor, WhoWaitsForWhatOthersKeepIsNotShed) {
+  constexpr std::int64_t second = 1'000'000'000;
+  for (const bool kept : {false, true}) {
+    auto limits = fixed(10);
+    limits.wait = std::chrono::seconds(30);
+    limits.places_are_kept = kept;
+    AdaptiveQueryExecutor executor(limits);
+    const auto ada = executor.party("ada", "");
+    const auto places = std::make_shared<Places>();
+    std::vector<std::shared_ptr<WaitingQuery>> all;
+    for (int many = 0; many < 40; ++many) all.push_back(executor.wait({.party = ada, .places = places}, {}, 1));
+    std::size_t let_in = 0;
+    for (std::int64_t now = 10 * second; now < 25 * second; now += second) {
+      places->set_free(1);
+      executor.look_again(now);
+      places->set_free(0);
+      for (const auto& query : all) {
+        auto permit = executor.take(*query, now);
+        if (!permit) continue;
+        permit.has_place();
+        permit.give_back(now, 1);
+        ++let_in;
+      }
+    }
+    EXPECT_EQ(let_in, 15);
+    const auto shed = executor.figures(25 * second).refused[1];
+    EXPECT_EQ(shed == 0, kept) << shed;
+    for (const auto& query : all) executor.stop_waiting(*query, 25 * second);
+  }
+}
+
 /// However queries come, wait, are given up and end, on whatever thread: no more run than may, nobody waits for ever,
 /// and at the end there is nothing left.
 TEST(AdaptiveQueryExecutor, LosesNoSlotWhateverHappens) {

@@ -39,7 +39,8 @@ executor::AdaptiveQueryExecutor::Limits executor_limits(const config::Settings& 
   return {.most = std::min(static_cast<std::size_t>(settings.max_concurrent_queries), connections),
           .finds_best = settings.enable_adaptive_concurrency,
           .most_waiting = settings.enable_query_queueing ? static_cast<std::size_t>(settings.max_queued_queries) : 0,
-          .wait = settings.pool_wait_timeout_seconds};
+          .wait = settings.pool_wait_timeout_seconds,
+          .places_are_kept = settings.pool_mode == config::PoolMode::session};
 }
 
 executor::Quota usual_quota(const config::Settings& settings) {

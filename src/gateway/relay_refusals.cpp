@@ -29,9 +29,10 @@ std::string_view name_of(TimeLimit::By by) {
   return names.at(static_cast<std::size_t>(by));
 }
 
-Error refusal_of(executor::Refused why, const executor::AdaptiveQueryExecutor::Limits& limits, std::int64_t waited) {
+Error refusal_of(const executor::WaitingQuery& turn, const executor::AdaptiveQueryExecutor::Limits& limits,
+                 std::int64_t waited) {
   using enum executor::Refused;
-  switch (why) {
+  switch (turn.why()) {
     case queue_full:
       return {.message = fmt::format("too many queries wait: {}", limits.most_waiting),
               .sqlstate = "53400",
@@ -45,8 +46,9 @@ Error refusal_of(executor::Refused why, const executor::AdaptiveQueryExecutor::L
     case quota:  // it isn't queued
       break;
     case overload:
-      return {.message = fmt::format("the query was given up after it had waited {:.0f} ms for its turn",
-                                     static_cast<double>(waited) / ms),
+      return {.message = fmt::format("the query was given up after it had waited {:.0f} ms for its turn{}",
+                                     static_cast<double>(waited) / ms,
+                                     turn.wanted().places ? " and a server connection" : ""),
               .sqlstate = "53000",
               .hint =
                   "All queries have waited too long for a while, so those of the lowest priority are given up. Try "
@@ -63,7 +65,7 @@ Error Relay::why_not_let_in(Waited how, const executor::WaitingQuery& turn, std:
   const bool lacks_place = turn.wanted().places && !turn.wanted().places->any();
   switch (how) {
     case Waited::ended:
-      return refusal_of(turn.why(), limits, waited);
+      return refusal_of(turn, limits, waited);
     case Waited::too_long:
       if (lacks_place) {
         return {.message = fmt::format("all server connections are in use; waited {:.0f} ms for one",
