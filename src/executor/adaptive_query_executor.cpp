@@ -139,6 +139,7 @@ std::shared_ptr<WaitingQuery> AdaptiveQueryExecutor::wait(WaitingQuery::Wanted w
   Woken woken;
   {
     const std::scoped_lock lock(mutex_);
+    end_window(now);
     queue_.add(query, now);
     let_in(woken, now);
     if (query->state() == WaitingQuery::State::waits && queue_.size() > limits_.most_waiting) {
@@ -268,7 +269,7 @@ void AdaptiveQueryExecutor::end_window(std::int64_t now) {
                                   .saturated = saturated_,
                                   .begun = window_begun_,
                                   .now = now};
-  if (!ConcurrencyLimit::is_due(window)) return;
+  if (!best_.is_due(window)) return;
   if (window.ended > 0) window.size = static_cast<double>(ended & sum_mask) / unit / static_cast<double>(window.ended);
   if (limits_.finds_best && limits_.most_waiting > 0) {
     best_.end(window);

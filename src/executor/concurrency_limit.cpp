@@ -23,8 +23,14 @@ constexpr int lowest = 1;
 constexpr double uncertainty = 0.18;
 /// To move, so much more must get done, or no more than this less.
 constexpr double worth_more = 0.03, worth_less = -0.06;
-/// Windows between trials, at first and once it has settled.
-constexpr int between = 2, between_settled = 8, settles_after = 12;
+/// Less than half as much is much less, where so many would usually have ended.
+constexpr double much_less = -1;
+constexpr std::size_t enough_to_tell = 32;
+constexpr double not_worth_a_trial = -0.5;
+/// Windows between trials, at first and once it has settled; and before less is tried once more that was much less.
+constexpr int between = 2, between_settled = 8, settles_after = 12, between_much_less = 64;
+/// What is usual is the mean of so many windows.
+constexpr int usual_of = between + 1;
 constexpr int most_weight = 16;
 
 int step_of(std::size_t limit) {
@@ -61,9 +67,15 @@ std::size_t ConcurrencyLimit::limit() const {
   return tried >= step_of(most_) ? most_ : scale.at(static_cast<std::size_t>(std::max(tried, 0)));
 }
 
-bool ConcurrencyLimit::is_due(const Window& window) {
+bool ConcurrencyLimit::is_due(const Window& window) const {
   const std::int64_t took = window.now - window.begun;
-  return took >= longest_window || (took >= shortest_window && window.ended >= enough);
+  return took >= longest_window || (took >= shortest_window && (window.ended >= enough || is_clearly_less(window)));
+}
+
+/// Whether what is tried is.
+bool ConcurrencyLimit::is_clearly_less(const Window& window) const {
+  const double expected = usually_ended_ * static_cast<double>(window.now - window.begun);
+  return tries_ == Tries::less && expected >= enough_to_tell && static_cast<double>(window.ended) < expected / 2;
 }
 
 void ConcurrencyLimit::move(int steps) {
@@ -73,15 +85,19 @@ void ConcurrencyLimit::move(int steps) {
   next_ = steps > 0 ? Tries::more : Tries::less;
   tries_ = Tries::nothing;
   more_ = less_ = {};
-  windows_ = settled_ = 0;
+  windows_ = settled_ = shuns_less_ = 0;
 }
 
 void ConcurrencyLimit::end(const Window& window) {
   // Where all fails, it does so no quicker with more, and nothing can be told of what else would get done.
   const bool all_fails = window.ended == 0 && window.in_vain > 0;
+  const auto took = static_cast<double>(window.now - window.begun);
+  const auto ended = static_cast<double>(window.ended);
   if (!window.saturated || all_fails) {
     tries_ = Tries::nothing;
     windows_ = 0;
+  } else if (is_clearly_less(window)) {
+    judge(usual_ + much_less);
   } else if (std::exchange(settles_, false) && window.ended > 0) {
     // With another limit there is at first more begun than ended, or less.
   } else if (window.ended == 0) {
@@ -89,14 +105,16 @@ void ConcurrencyLimit::end(const Window& window) {
     constexpr int twice_as_many = 3;
     move(twice_as_many);
   } else {
-    judge(window.size + std::log2(static_cast<double>(window.ended) / static_cast<double>(window.now - window.begun)));
+    if (tries_ == Tries::nothing) usually_ended_ += (ended / took - usually_ended_) / std::min(windows_ + 1, usual_of);
+    judge(window.size + std::log2(ended / took));
   }
 }
 
 void ConcurrencyLimit::judge(double done) {
   if (tries_ == Tries::nothing) {
     ++windows_;
-    usual_ += (done - usual_) / std::min(windows_, between + 1);
+    usual_ += (done - usual_) / std::min(windows_, usual_of);
+    if (shuns_less_ > 0) --shuns_less_;
     return choose_next();
   }
   const bool more = tries_ == Tries::more;
@@ -108,13 +126,14 @@ void ConcurrencyLimit::judge(double done) {
   settles_ = true;
   windows_ = 0;
   ++settled_;
+  if (!more && less_.mean < not_worth_a_trial) shuns_less_ = between_much_less;
   if (more && more_.sure() > worth_more) move(1);
   if (!more && less_.sure() > worth_less) move(-1);
 }
 
 void ConcurrencyLimit::choose_next() {
   if (windows_ < (settled_ < settles_after ? between : between_settled)) return;
-  const bool can_more = step() < step_of(most_), can_less = step() > lowest;
+  const bool can_more = step() < step_of(most_), can_less = step() > lowest && shuns_less_ == 0;
   if (next_ == Tries::more && !can_more) next_ = Tries::less;
   if (next_ == Tries::less && !can_less) next_ = can_more ? Tries::more : Tries::nothing;
   tries_ = next_;

@@ -11,7 +11,8 @@ namespace millrace::executor {
 /// A search by trying: now and then a window of time is spent with a limit that is a step higher, or lower, and what
 /// got done in it is compared with the windows before. It moves where that is certain enough to be more, and down also
 /// where it is hardly less. Only windows in which somebody waited all the time count: in others the limit decided
-/// nothing; and what fails isn't done. Not thread-safe.
+/// nothing; and what fails isn't done. A trial of less is over as soon as that is clearly much worse, as where the
+/// others' slots are held by what takes long. Not thread-safe.
 class ConcurrencyLimit {
  public:
   static constexpr std::size_t at_first = 20;
@@ -32,7 +33,7 @@ class ConcurrencyLimit {
   void set_most(std::size_t most);
 
   /// Whether the window is long enough to be judged.
-  static bool is_due(const Window& window);
+  bool is_due(const Window& window) const;
   void end(const Window& window);
 
   /// At present; at least 1.
@@ -50,6 +51,7 @@ class ConcurrencyLimit {
 
   int step() const;  ///< `step_`, as far as is allowed
   void move(int steps);
+  bool is_clearly_less(const Window& window) const;
   void judge(double done);
   void choose_next();
 
@@ -59,8 +61,10 @@ class ConcurrencyLimit {
   Tries next_ = Tries::more;
   bool settles_ = false;  ///< the limit was another in the window before
   double usual_ = 0;      ///< what gets done with the limit as it is, of the last few windows
+  double usually_ended_ = 0;  ///< likewise, how many in a ns
   int windows_ = 0;       ///< since something else was tried last
   int settled_ = 0;       ///< trials since it moved last
+  int shuns_less_ = 0;    ///< windows in which less isn't tried, as it was much worse
   Gain more_, less_;
 };
 

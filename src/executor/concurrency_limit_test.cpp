@@ -167,6 +167,32 @@ TEST(ConcurrencyLimit, DoesNotGrowWhereAllFails) {
   }
 }
 
+/// As where all but one slot are held by what takes long, and the limit is the only one above that.
+TEST(ConcurrencyLimit, ATrialOfLessEndsAsSoonAsThatIsClearlyWorse) {
+  ConcurrencyLimit limit(ConcurrencyLimit::at_first);
+  int trials = 0;
+  std::int64_t now = 0;
+  for (int at = 0; at < 60; ++at) {
+    ConcurrencyLimit::Window window{.saturated = true, .begun = now, .now = now};
+    const bool is_less = limit.limit() < ConcurrencyLimit::at_first;
+    while (!limit.is_due(window)) {
+      window.now += 10 * ms;
+      if (!is_less) window.ended += 20;
+    }
+    if (is_less) {
+      EXPECT_LE(window.now - window.begun, 100 * ms);
+      ++trials;
+    }
+    now = window.now;
+    limit.end(window);
+    EXPECT_LE(limit.limit(), ConcurrencyLimit::at_first);
+    if (is_less) {
+      EXPECT_EQ(limit.limit(), ConcurrencyLimit::at_first);
+    }
+  }
+  EXPECT_EQ(trials, 1) << "it isn't tried again soon";
+}
+
 /// More fail the more run at a time: what comes to a good end counts, not what ends.
 TEST(ConcurrencyLimit, WhatFailsIsNotDone) {
   ConcurrencyLimit limit(100);
