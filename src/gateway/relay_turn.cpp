@@ -75,7 +75,7 @@ bool Relay::goes_on() const {
          failed_here_;
 }
 
-/// It ends what others that have turns may wait for. Of a function of the user's that does so nothing is known: then
+/// It ends what others that have turns may wait for, so it is never refused, and no quota counts it. Of a function of the user's that does so nothing is known: then
 /// `longest_with_locks` helps.
 bool Relay::releases_locks(const StatementPtr& statement, std::string_view text) const {
   return (may_hold_locks_ && text.contains("pg_advisory_unlock")) ||
@@ -235,16 +235,14 @@ bool Relay::has_turn(const Item& item) {
   }
   if (item.type == frontend::query && statement && takes_no_time(*statement)) return had_turn_ = true;
   auto& executor = *options_.executor;
-  if (goes_on()) {
+  if (goes_on() || releases_locks(statement, text)) {
     permit_ = executor.take_anyway(wishes.party, now_);
   } else if (const auto exceeded = executor.charge(*wishes.party, now_)) {
     refuse(exceeds(*exceeded), statement);
     return false;
   } else {
     is_charged_ = true;
-    permit_ = releases_locks(statement, text)
-                  ? executor.take_anyway(wishes.party, now_)
-                  : executor.try_take(wishes.party, writer_.attached() ? nullptr : options_.places, now_);
+    permit_ = executor.try_take(wishes.party, writer_.attached() ? nullptr : options_.places, now_);
   }
   lent_.reset();
   first_ended_ = {};

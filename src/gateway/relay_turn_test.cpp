@@ -275,6 +275,24 @@ TEST(RelayTurn, AQuotaIsNotGivenBackByWhatItWasNotTakenFor) {
   }
 }
 
+TEST(RelayTurn, NoQuotaHoldsBackWhatReleasesLocks) {
+  Turns turns;
+  turns.executor->quotas().set_defaults(true, {.hourly_query_limit = 1});
+  Server server;
+  Asker asker(turns);
+  asker.now = now_ns();
+  asker.relay.attach(server);
+  const std::string as = "/* millrace: user_id=u1 */ ";
+  asker.asks(as + "SELECT pg_advisory_lock(1)", "SELECT 1");
+  EXPECT_NE(string_of(asker.says(query(as + "SELECT 1")).answer).find("53400"), std::string::npos);
+  asker.asks(as + "SELECT pg_advisory_unlock(1)", "SELECT 1");
+  const std::string batch = parse("", as + "COMMIT PREPARED 'x'") + bind("") + execute() + sync();
+  EXPECT_EQ(string_of(asker.says(batch).forward), batch);
+  asker.hears(parsed() + bound() + complete("COMMIT PREPARED") + ready());
+  EXPECT_NE(string_of(asker.says(query(as + "SELECT 1")).answer).find("53400"), std::string::npos);
+  EXPECT_EQ(turns.executor->party("u1", "")->user_account()->used(executor::Window::hour, now_ns()).queries, 1);
+}
+
 TEST(SessionWishes, AreFourSettings) {
   for (const std::string_view name : {"priority", "timeout", "user_id", "project_id"})
     EXPECT_TRUE(is_wish("millrace." + std::string(name)));
