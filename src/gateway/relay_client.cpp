@@ -92,7 +92,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       if (stop_ == Next::answer) to_server_.put(at, writer_.before);
       break;
     }
-    if (!has_turn(item)) {
+    if (!has_turn(rest, item)) {
       if (refusal_) continue;
       break;
     }
@@ -196,7 +196,7 @@ void Relay::want_server(Bytes rest, const Item& item) {
       stop_ = Next::terminate;
       return;
     case ClientReader::Needs::server:
-      if (is_out_of_reach(item) || !has_turn(item)) return;
+      if (is_out_of_reach(item) || !has_turn(rest, item)) return;
       stop_ = Next::need_server;
       if (item.type == frontend::query && understood_) session_.settings.expect_placeholders(*understood_);
       return;

@@ -5,6 +5,7 @@
 // where its client has limited its time, so that whatever the server is told to cancel is what it was meant to be.
 #include "gateway/relay.hpp"
 #include "pgwire/protocol/decode.hpp"
+#include "pipeline/tidying.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -29,11 +30,24 @@ constexpr std::int64_t not_known = -1;
 /// What takes the server no time, and a client that is about to ask for something goes on with.
 bool takes_no_time(const sql::Statement& statement) {
   using enum sql::StatementKind;
+  if (pipeline::only_tidies(statement)) return true;
   if (statement.statements > 1) return false;
   if (statement.kind == transaction) return std::ranges::find(statement.steps, Step::begin) == statement.steps.end();
   constexpr std::uint32_t kinds =
       sql::bit(set) | sql::bit(show) | sql::bit(deallocate) | sql::bit(discard) | sql::bit(unlisten) | sql::bit(empty);
   return (kinds & sql::bit(statement.kind)) != 0;
+}
+
+/// A batch that only closes statements or portals, up to its Sync, of which this is what is still to be sent.
+bool only_closes(pgwire::Bytes rest) {
+  constexpr int most = 64;
+  for (int at = 0; at < most && rest.size() >= pgwire::header_size; ++at) {
+    const auto header = pgwire::load_header(rest);
+    if (header.type == frontend::sync) return true;
+    if (header.type != frontend::close || !header.valid() || rest.size() < header.total()) return false;
+    rest = rest.subspan(header.total());
+  }
+  return false;
 }
 
 /// COMMIT PREPARED and ROLLBACK PREPARED: what waits for their locks may have turns. Each is alone in its batch.
@@ -213,11 +227,11 @@ bool Relay::follows_a_limited_one(char type) const {
   return last_limited_ != 0 && replies_.all().front().number <= last_limited_;
 }
 
-/// False: the message at hand isn't sent now: `stop_` or `refusal_` says why.
-bool Relay::has_turn(const Item& item) {
+/// False: the message at hand isn't sent now: `stop_` or `refusal_` says why. `rest`: from it on, as far as it is there.
+bool Relay::has_turn(pgwire::Bytes rest, const Item& item) {
   if (!wishes_ || !asks_for_work(item.type)) return true;
   if (must_be_answered_before()) return settle();
-  if (permit_) return true;
+  if (permit_ || (item.type == frontend::close && only_closes(rest))) return true;
   const bool is_text = item.type == frontend::query || item.type == frontend::parse;
   if (is_text && !item.whole() && item.total - 1 <= pipeline_.limits().max_bytes) return true;  // nor is it taken now
   StatementPtr statement;

@@ -120,6 +120,37 @@ TEST(RelayTurn, WhatTakesNoTimeLetsNothingElseIn) {
   }
 }
 
+/// As asyncpg's pool does it between two who use a connection.
+TEST(RelayTurn, WhatOnlyTidiesTakesNoTime) {
+  Turns turns;
+  Server server;
+  Asker asker(turns, Mode::session);
+  asker.relay.attach(server);
+  turns.take();
+  asker.asks("SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;", "RESET");
+  EXPECT_EQ(turns.running(), 1);
+  EXPECT_EQ(asker.says(query("SELECT pg_advisory_unlock_all() FROM t; CLOSE ALL")).next, Next::turn);
+}
+
+/// As asyncpg does it with what its cache has no room for.
+TEST(RelayTurn, WhatOnlyClosesTakesNoTime) {
+  Turns turns;
+  Server server;
+  Asker asker(turns, Mode::session);
+  asker.relay.attach(server);
+  asker.asks("SELECT 1", "SELECT 1");
+  turns.take();
+  const std::string closes = close_statement("a") + close_portal("b");
+  EXPECT_EQ(string_of(asker.says(closes + sync()).forward), closes + sync());
+  asker.hears(closed() + closed() + ready());
+  EXPECT_EQ(turns.running(), 1);
+  for (const std::string& more : {closes, closes + parse("", "SELECT 1") + sync()}) {
+    const auto step = asker.says(more);
+    EXPECT_EQ(step.next, Next::turn);
+    EXPECT_EQ(step.used, 0);
+  }
+}
+
 TEST(RelayTurn, NorWhereItHasToHaveAServerConnectionFirst) {
   Turns turns;
   Server server;
