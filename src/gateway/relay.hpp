@@ -168,7 +168,7 @@ class Relay {
   }
   /// A server connection is waited for: others may have the turn meanwhile. It goes on once there is one.
   void give_turn_back(std::int64_t now);
-  /// One is on its way.
+  /// One is on its way, or there.
   void has_place() { permit_.has_place(); }
 
   enum class Late : std::uint8_t {

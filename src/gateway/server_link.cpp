@@ -35,6 +35,7 @@ void ServerLink::expect(pgwire::Bytes request) {
 
 bool ServerLink::try_take() {
   taken_ = pool_->try_take(core_.io, startup_, relay_.settings().current(), relay_.settings().placeholders());
+  if (taken_) relay_.has_place();
   return taken_ && is_as_left(taken_->state());
 }
 
@@ -52,6 +53,7 @@ asio::awaitable<Taken> ServerLink::take() {
     relay_.count_wait(now_ns() - before);
     if (!taken) co_return std::unexpected(std::move(taken.error()));
     connection = std::move(*taken);
+    relay_.has_place();
   }
   co_return co_await take(std::move(connection));
 }

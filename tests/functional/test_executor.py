@@ -1,6 +1,8 @@
 """Queries wait for their turns: by priority, with fair shares, and within limits; and no slot is ever lost."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -138,6 +140,24 @@ def test_a_higher_priority_goes_first_where_all_connections_are_held(postgres: P
         assert ran(order) == ["emergency"] + ["low"] * 7
         holders[1].ask(query("COMMIT"))
         for client in holders + clients:
+            client.close()
+
+
+def test_a_connection_that_is_made_ready_is_one_connection(postgres: PostgreSQL) -> None:
+    """There is another for who asks meanwhile."""
+    with Millrace(postgres, {**ON, "POOL_MODE": "transaction", "POOL_SIZE": 2}) as server:
+        first, second, third = (connect(server) for _ in range(3))
+        pid = int(first.one("SELECT pg_backend_pid()"))
+        first.ask(query("SET search_path = pg_catalog"))
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            second.send(query("SELECT 2"))  # for this the setting is undone
+            eventually(lambda: server.metric("queries_running") == 1 and server.metric("server_connections_active") == 1)
+            assert third.one("SELECT 3") == "3"
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert second.until("Z")[-1].kind == "Z"
+        for client in (first, second, third):
             client.close()
 
 
