@@ -306,7 +306,7 @@ class Relay {
   /// Whether it makes the server work; what only ends or goes on with something doesn't.
   static bool asks_for_work(char type);
   bool rests() const;
-  bool goes_on() const;
+  bool goes_on(const StatementPtr& statement) const;
   bool releases_locks(const StatementPtr& statement, std::string_view text) const;
   bool others_wait() const;
   bool follows_a_batch() const;

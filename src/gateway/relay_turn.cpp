@@ -83,10 +83,10 @@ bool Relay::rests() const {
          !reader_.mid_message();
 }
 
-/// What comes next was let in with what came before it.
-bool Relay::goes_on() const {
-  return replies_.unsynced || replies_.skipping || replies_.copy_in || replies_.status != 'I' || had_turn_ ||
-         failed_here_;
+/// What comes next was let in with what came before it. `statement`: what it runs; null: not known.
+bool Relay::goes_on(const StatementPtr& statement) const {
+  const bool only_ends = failed_here_ && statement && statement->statements == 1 && !statement->steps.empty();
+  return replies_.unsynced || replies_.skipping || replies_.copy_in || replies_.status != 'I' || had_turn_ || only_ends;
 }
 
 /// It ends what others that have turns may wait for, so it is never refused, and no quota counts it. Of a function of the user's that does so nothing is known: then
@@ -249,7 +249,7 @@ bool Relay::has_turn(pgwire::Bytes rest, const Item& item) {
   }
   if (item.type == frontend::query && statement && takes_no_time(*statement)) return had_turn_ = true;
   auto& executor = *options_.executor;
-  if (goes_on() || releases_locks(statement, text)) {
+  if (goes_on(statement) || releases_locks(statement, text)) {
     permit_ = executor.take_anyway(wishes.party, now_);
   } else if (const auto exceeded = executor.charge(*wishes.party, now_)) {
     refuse(exceeds(*exceeded), statement);

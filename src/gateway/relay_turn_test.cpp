@@ -580,6 +580,16 @@ TEST_F(FailedTransaction, EndsWithoutTheServer) {
   }
 }
 
+TEST_F(FailedTransaction, WhatIsDoneBehindItsEndNeedsATurn) {
+  const std::string more = query("COMMIT; SELECT 1");
+  refuse(more);
+  turns.others.give_back(1);
+  turns.executor->quotas().set_defaults(true, {.hourly_query_limit = 0});
+  EXPECT_NE(all_of(query("/* millrace: user_id=u1 */ COMMIT; SELECT 1")).find("53400"), std::string::npos);
+  EXPECT_EQ(asker.says(more).next, Next::need_server);
+  EXPECT_EQ(turns.running(), 1);
+}
+
 /// What isn't plain is the server's to answer, for which it has to have such a transaction.
 TEST_F(FailedTransaction, IsMadeOneOfTheServersWhereThatMustAnswer) {
   const std::string end = parse("", "COMMIT") + bind("") + execute() + sync();
