@@ -369,7 +369,9 @@ void QueryRun::stop(Error why) {
   taken_.set();
   progress_.set();
   if (sent_) return;
-  relay_.refused(pgwire::as_bytes(messages_), stop_->sqlstate, now_ns());
+  // What waits for its turn, or was refused one, is recorded by the relay.
+  if (!relay_.turn() && relay_.refusal() == nullptr)
+    relay_.refused(pgwire::as_bytes(messages_), stop_->sqlstate, now_ns());
   finish();
   link_.give_up_waiting();
 }

@@ -193,6 +193,20 @@ def test_jobs_wait_for_their_turns_by_priority(millrace: Millrace, gate: Client)
     assert [one["execution_id"] for one in listed["executions"]] == [high[1:]]
 
 
+@pytest.mark.parametrize("limit", [{}, {"timeout_seconds": 1}], ids=["cancelled", "late"])
+def test_one_that_has_no_turn_is_one_record(millrace: Millrace, gate: Client, limit: dict[str, int]) -> None:
+    queries, failed = (millrace.metric(name) for name in ("queries_total", "query_errors_total"))
+    for count in (1, 2):
+        job = schedule(millrace, "SELECT 'job'", **limit)
+        eventually(lambda: millrace.metric("queries_waiting") == 1, what="the job to wait")
+        if not limit:
+            ask(millrace, "DELETE", job)
+        assert ended(millrace, job)["status"] == ("timeout" if limit else "cancelled")
+        eventually(lambda: millrace.metric("queries_total") >= queries + count)
+    assert millrace.metric("queries_total") == queries + 2
+    assert millrace.metric("query_errors_total") == failed + 2
+
+
 def test_a_quota_that_is_used_up(millrace: Millrace) -> None:
     connection = millrace.http_connection()
     connection.request("PUT", "/api/v1/execution/resource-quota/users/sparing", json.dumps({"hourly_query_limit": 1}), {"Content-Type": "application/json"})
