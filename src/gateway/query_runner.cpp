@@ -83,6 +83,7 @@ class QueryRun final : public backend::ServerConnection::Sink, public std::enabl
   asio::awaitable<bool> take_turn();
   asio::awaitable<void> wait_until_unused();
   asio::awaitable<void> hear_out();
+  Clock::duration time_left() const;
   asio::awaitable<void> end_copy();
   asio::awaitable<void> cancel();
   asio::awaitable<void> tidy();
@@ -226,6 +227,7 @@ asio::awaitable<bool> QueryRun::take_server() {
   }
   if (!taken) {
     const auto& failure = taken.error();
+    if (link_.is_late(failure)) co_return true;
     if (failure.error.sqlstate == "53300") core_.counters().pool_timeouts.add();
     const auto response = pgwire::as_bytes(failure.error_response);
     stop(response.empty() ? failure.error : error_of(response.subspan(pgwire::header_size)));
@@ -295,10 +297,15 @@ asio::awaitable<bool> QueryRun::take_turn() {
       now_ns());
   if (request_.on_wait) request_.on_wait(relay_.turn());
   const auto limit = request_.wait_for_turn.value_or(rules_->settings->pool_wait_timeout_seconds);
-  const auto until = Clock::now() + (limit.count() == 0 ? Clock::duration(for_ever) : limit);
+  auto until = Clock::now() + (limit.count() == 0 ? Clock::duration(for_ever) : limit);
+  const std::int64_t ends_at = relay_.wait_ends_at();
+  if (ends_at != 0) until = std::min(until, Clock::now() + std::chrono::nanoseconds(ends_at - now_ns()));
   while (relay_.waits_for_turn() && !finished_ && Clock::now() < until) co_await progress_.wait(until - Clock::now());
   using Waited = Relay::Waited;
-  const auto how = finished_ ? Waited::in_vain : relay_.waits_for_turn() ? Waited::too_long : Waited::ended;
+  const auto how = finished_                             ? Waited::in_vain
+                   : !relay_.waits_for_turn()            ? Waited::ended
+                   : ends_at != 0 && now_ns() >= ends_at ? Waited::timed_out
+                                                         : Waited::too_long;
   relay_.end_wait_for_turn(how, now_ns());
   if (const auto& refusal = relay_.refusal()) {
     stop(*refusal);
@@ -328,8 +335,15 @@ asio::awaitable<void> QueryRun::hear_out() {
     } else if (stop_) {
       co_await cancel();
     }
-    if (is_under_way()) co_await progress_.wait(stop_ ? Clock::duration(cancel_again_after) : for_ever);
+    if (is_under_way()) co_await progress_.wait(stop_ ? Clock::duration(cancel_again_after) : time_left());
+    if (!stop_ && relay_.time_out(now_ns()) != Relay::Late::no) stop(relay_.timed_out());
   }
+}
+
+/// Of what runs.
+Clock::duration QueryRun::time_left() const {
+  const std::int64_t ends_at = relay_.limit_at();
+  return ends_at == 0 ? Clock::duration(for_ever) : std::chrono::nanoseconds(ends_at - now_ns());
 }
 
 /// It came to that although the text didn't show it. The server has ignored the Sync, whether COPY goes on or has

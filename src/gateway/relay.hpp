@@ -182,7 +182,11 @@ class Relay {
   /// What `time_out` has found late last still runs. Nothing was sent behind its batch.
   bool is_still_late() const;
   Error late_error() const;
-  /// When what runs has taken as long as its client wants, in ns of `now_ns()`; 0: it wants nothing.
+  /// What its client is told then.
+  Error timed_out() const { return timed_out(timed_out_.limit); }
+  /// When what runs has taken as long as it may, in ns of `now_ns()`; 0: it may take for ever.
+  std::int64_t limit_at() const;
+  /// Likewise, as long as its client wants.
   std::int64_t clients_limit_at() const;
 
   /// Once in a while: the slot of what waits for its client is given to others: of a transaction in which nothing

@@ -248,10 +248,14 @@ void Relay::say_that_it_timed_out(const Reply& reply) {
   pgwire::append_error_response(instead_, "ERROR", timed_out(timed_out_.limit));
 }
 
+std::int64_t Relay::limit_at() const {
+  const Reply* const reply = runs_now();
+  return reply == nullptr || reply->limit.ns == 0 ? 0 : runs_since(*reply) + reply->limit.ns;
+}
+
 std::int64_t Relay::clients_limit_at() const {
   const Reply* const reply = runs_now();
-  const bool is_clients = reply != nullptr && reply->limit.by == TimeLimit::By::client;
-  return is_clients ? runs_since(*reply) + reply->limit.ns : 0;
+  return reply != nullptr && reply->limit.by == TimeLimit::By::client ? limit_at() : 0;
 }
 
 }  // namespace millrace::gateway

@@ -40,6 +40,13 @@ bool ServerLink::try_take() {
 }
 
 asio::awaitable<Taken> ServerLink::take() {
+  asio::steady_timer deadline(core_.io);
+  if (const std::int64_t ends_at = relay_.wait_ends_at(); ends_at != 0) {
+    deadline.expires_after(std::chrono::nanoseconds(ends_at - now_ns()));
+    deadline.async_wait([patience = patience_](error_code error) {
+      if (!error && patience->give_up) patience->give_up();
+    });
+  }
   auto connection = std::exchange(taken_, nullptr);
   while (!connection || !connection->is_open()) {
     core_.counters().pool_waits.add();
@@ -76,11 +83,12 @@ asio::awaitable<Taken> ServerLink::take(backend::Pool::Connection connection) {
 
 void ServerLink::give_up_waiting() {
   unwanted_ = true;
-  stop_waiting();
+  if (patience_->give_up) patience_->give_up();
 }
 
-void ServerLink::stop_waiting() {
-  if (patience_->give_up) patience_->give_up();
+bool ServerLink::is_late(const backend::LoginError& failure) const {
+  const std::int64_t ends_at = relay_.wait_ends_at();
+  return ends_at != 0 && now_ns() >= ends_at && failure.error.sqlstate == "57014";
 }
 
 void ServerLink::decline() {

@@ -23,12 +23,13 @@ class ServerLink {
   void expect(pgwire::Bytes request);
   /// Takes one that is free and as the client left its session. False: `take` has to wait, or to make one so.
   bool try_take();
-  /// Errors: as of `Pool::take`; or the session's settings could not be made.
+  /// Errors: as of `Pool::take`; or the session's settings could not be made. It waits no longer than the relay's
+  /// message at hand may (`is_late`).
   asio::awaitable<std::expected<void, backend::LoginError>> take();
   /// Nobody wants one any more: `take` ends soon, with an error.
   void give_up_waiting();
-  /// Likewise, if it waits for one that others have: 57014.
-  void stop_waiting();
+  /// Why `take` has failed: the relay refuses the message at hand then.
+  bool is_late(const backend::LoginError& failure) const;
   /// This one, which the client has been given already.
   asio::awaitable<std::expected<void, backend::LoginError>> take(backend::Pool::Connection connection);
   /// Nobody wants what was taken.

@@ -48,20 +48,10 @@ asio::awaitable<bool> Session::wait_for_turn() {
 }
 
 asio::awaitable<bool> Session::wait_for_server() {
-  const std::int64_t ends_at = relay_->wait_ends_at();
-  asio::steady_timer deadline(core_.io);
-  if (ends_at != 0) {
-    deadline.expires_after(std::chrono::nanoseconds(ends_at - now_ns()));
-    deadline.async_wait([weak = weak_from_this()](error_code error) {
-      if (const auto self = weak.lock(); self && !error) self->link_->stop_waiting();
-    });
-  }
   const auto taken = co_await link_->take();
-  deadline.cancel();
   if (!taken) {
     const auto& failure = taken.error();
-    const bool is_late = ends_at != 0 && now_ns() >= ends_at && failure.error.sqlstate == "57014";
-    const bool goes_on = is_late || failure.unavailable;
+    const bool goes_on = link_->is_late(failure) || failure.unavailable;
     if (failure.unavailable) relay_->lacks_server(failure.error);
     if (goes_on && !client_gone_ && !finished_) co_return true;  // the relay refuses it
     relay_->refused(input_.bytes(), failure.error.sqlstate, now_ns());

@@ -148,6 +148,20 @@ def test_time_is_limited(millrace: Millrace, postgres: PostgreSQL) -> None:
     eventually(lambda: not sleeping(postgres), what="it to end in PostgreSQL")
 
 
+def test_time_is_limited_by_its_text(millrace: Millrace, postgres: PostgreSQL) -> None:
+    job = ended(millrace, schedule(millrace, "/* millrace: timeout=200ms */ SELECT pg_sleep(1000)"))
+    assert job["status"] == "failed"
+    assert job["error"]["sqlstate"] == "57014"
+    assert "millrace.timeout" in job["error"]["message"]
+    eventually(lambda: not sleeping(postgres), what="PostgreSQL to have cancelled it")
+
+
+def test_waiting_is_limited_by_its_text(millrace: Millrace, gate: Client) -> None:
+    job = ended(millrace, schedule(millrace, "/* millrace: timeout=200ms */ SELECT 1"))
+    assert job["error"]["sqlstate"] == "57014"
+    assert "millrace.timeout" in job["error"]["message"]
+
+
 @pytest.fixture
 def gate(postgres: PostgreSQL, millrace: Millrace) -> Iterator[Client]:
     """Holds the only slot until it is closed."""
