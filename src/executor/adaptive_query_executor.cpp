@@ -34,7 +34,6 @@ void Permit::give_back(std::int64_t now, int size) {
 void Permit::give_back_slot(std::int64_t now, std::uint64_t count) {
   has_place();
   std::exchange(executor_, nullptr)->ended(*this, now, count);
-  party_.reset();
 }
 
 void Permit::drop() {
@@ -112,24 +111,23 @@ void AdaptiveQueryExecutor::take_back(const Party& party) {
   if (party.project_account()) party.project_account()->take_back();
 }
 
-Permit AdaptiveQueryExecutor::try_take(const std::shared_ptr<Party>& party, const std::shared_ptr<Places>& places,
-                                       std::int64_t now) {
-  const bool may_run_more = party->user_may_run_more() && party->project_may_run_more() && !party->is_held_back();
+Permit AdaptiveQueryExecutor::try_take(Party& party, Places* places, std::int64_t now) {
+  const bool may_run_more = party.user_may_run_more() && party.project_may_run_more() && !party.is_held_back();
   if (slot_wanted_.load(std::memory_order::relaxed) || !may_run_more) return {};
-  if (places && (places->wanted() || !places->promise())) return {};
+  if (places != nullptr && (places->wanted() || !places->promise())) return {};
   const auto round = slots_.try_take(limit());
   if (round == 0) {
-    if (places) places->end_promise();
+    if (places != nullptr) places->end_promise();
     return {};
   }
-  party->add_running();
+  party.add_running();
   return {*this, party, places, round, now};
 }
 
-Permit AdaptiveQueryExecutor::take_anyway(const std::shared_ptr<Party>& party, std::int64_t now) {
+Permit AdaptiveQueryExecutor::take_anyway(Party& party, std::int64_t now) {
   const auto round = slot_wanted_.load(std::memory_order::relaxed) ? 0 : slots_.try_take(limit());
   if (round == 0) besides_.fetch_add(1, std::memory_order::relaxed);
-  party->add_running();
+  party.add_running();
   return {*this, party, nullptr, round, now};
 }
 
@@ -210,7 +208,7 @@ void AdaptiveQueryExecutor::wake(const Woken& woken) {
 Permit AdaptiveQueryExecutor::take(WaitingQuery& query, std::int64_t now) {
   if (query.state() != WaitingQuery::State::let_in) return {};
   if (std::exchange(query.is_taken_, true)) return {};
-  return {*this, query.wanted().party, query.wanted().places, query.round_, now};
+  return {*this, *query.wanted().party, query.wanted().places.get(), query.round_, now};
 }
 
 void AdaptiveQueryExecutor::stop_waiting(WaitingQuery& query, std::int64_t now) {
@@ -237,8 +235,8 @@ void AdaptiveQueryExecutor::ended(Permit& permit, std::int64_t now, std::uint64_
   const bool counted = slots_.give_back(permit.round_);
   if (!counted) besides_.fetch_sub(1, std::memory_order::relaxed);
   const bool was_aside = !counted && permit.round_ != 0;
-  const bool concerns_others = was_aside || slot_wanted_.load(std::memory_order::seq_cst) ||
-                               party.group().waiting > 0 || party.is_held_back();
+  const bool concerns_others =
+      was_aside || slot_wanted_.load(std::memory_order::seq_cst) || party.group().waiting > 0 || party.is_held_back();
   if (!concerns_others && count % look_every != look_every - 1) return;
   Woken woken;
   {

@@ -17,7 +17,8 @@ namespace millrace::executor {
 
 class AdaptiveQueryExecutor;
 
-/// A query's slot, until it is given back or this goes. Not thread-safe.
+/// A query's slot, until it is given back or this goes. Not thread-safe. The party that has it, and the places that it
+/// was let in for, must outlive it: it doesn't count as one who holds them, as all cores would write that count.
 class Permit {
  public:
   Permit() = default;
@@ -26,8 +27,8 @@ class Permit {
     if (this == &other) return *this;
     drop();
     executor_ = std::exchange(other.executor_, nullptr);
-    party_ = std::move(other.party_);
-    places_ = std::move(other.places_);
+    party_ = other.party_;
+    places_ = std::exchange(other.places_, nullptr);
     round_ = other.round_;
     since_ = other.since_;
     return *this;
@@ -38,11 +39,11 @@ class Permit {
 
   explicit operator bool() const { return executor_ != nullptr; }
   std::int64_t since() const { return since_; }
-  const std::shared_ptr<Party>& party() const { return party_; }
+  const Party& party() const { return *party_; }
 
   /// The connection that it was let in for is its own by now.
   void has_place() {
-    if (const auto places = std::exchange(places_, nullptr)) places->end_promise();
+    if (auto* const places = std::exchange(places_, nullptr)) places->end_promise();
   }
 
   /// What became of it. Of what runs besides those that the limit allows, nothing is told of how good that is.
@@ -56,17 +57,16 @@ class Permit {
 
  private:
   friend class AdaptiveQueryExecutor;
-  Permit(AdaptiveQueryExecutor& executor, std::shared_ptr<Party> party, std::shared_ptr<Places> places,
-         TakenSlots::Round round, std::int64_t now)
-      : executor_(&executor), party_(std::move(party)), places_(std::move(places)), round_(round), since_(now) {}
+  Permit(AdaptiveQueryExecutor& executor, Party& party, Places* places, TakenSlots::Round round, std::int64_t now)
+      : executor_(&executor), party_(&party), places_(places), round_(round), since_(now) {}
 
   void drop();
   void give_back_slot(std::int64_t now, std::uint64_t count);
 
   AdaptiveQueryExecutor* executor_ = nullptr;
-  std::shared_ptr<Party> party_;
-  std::shared_ptr<Places> places_;  ///< one of these is promised to it
-  TakenSlots::Round round_ = 0;     ///< of its slot; 0: it has never counted against the limit
+  Party* party_ = nullptr;
+  Places* places_ = nullptr;     ///< one of these is promised to it; null: none
+  TakenSlots::Round round_ = 0;  ///< of its slot; 0: it has never counted against the limit
   std::int64_t since_ = 0;
 };
 
@@ -104,11 +104,12 @@ class AdaptiveQueryExecutor {
 
   /// For a slot, and for nothing else.
   bool anybody_waits() const { return slot_wanted_.load(std::memory_order::relaxed); }
-  /// Where a slot is free, and one of `places` if it needs one, and nobody waits for either; else null.
-  Permit try_take(const std::shared_ptr<Party>& party, const std::shared_ptr<Places>& places, std::int64_t now);
+  /// Where a slot is free, and one of `places` if it needs one (null: it doesn't), and nobody waits for either; else
+  /// null.
+  Permit try_take(Party& party, Places* places, std::int64_t now);
   /// In any case: for what goes on with something that was let in, and what others may wait for. Where somebody waits
   /// for a slot it has one besides those that the limit allows, so a crowd of such leaves the others theirs.
-  Permit take_anyway(const std::shared_ptr<Party>& party, std::int64_t now);
+  Permit take_anyway(Party& party, std::int64_t now);
 
   /// Joins the queue. `wake` is called once, on any thread and maybe at once, when it no longer waits, unless it is
   /// `stop_waiting` before.

@@ -20,10 +20,10 @@ AdaptiveQueryExecutor::Limits fixed(std::size_t most, std::size_t most_waiting =
 TEST(AdaptiveQueryExecutor, LetsInAsManyAsMayAndThenByTurns) {
   AdaptiveQueryExecutor executor(fixed(2));
   const auto ada = executor.party("ada", "");
-  auto first = executor.try_take(ada, nullptr, 1), second = executor.try_take(ada, nullptr, 1);
+  auto first = executor.try_take(*ada, nullptr, 1), second = executor.try_take(*ada, nullptr, 1);
   EXPECT_TRUE(first);
   EXPECT_TRUE(second);
-  EXPECT_FALSE(executor.try_take(ada, nullptr, 1));
+  EXPECT_FALSE(executor.try_take(*ada, nullptr, 1));
   int woken = 0;
   const auto low = executor.wait({.party = ada, .priority = Priority::low}, [&] { ++woken; }, 2);
   const auto high = executor.wait({.party = ada, .priority = Priority::high}, [&] { ++woken; }, 3);
@@ -32,7 +32,7 @@ TEST(AdaptiveQueryExecutor, LetsInAsManyAsMayAndThenByTurns) {
   EXPECT_EQ(woken, 1);
   EXPECT_EQ(high->state(), State::let_in);
   EXPECT_EQ(low->state(), State::waits);
-  EXPECT_FALSE(executor.try_take(ada, nullptr, 4));
+  EXPECT_FALSE(executor.try_take(*ada, nullptr, 4));
   {
     const auto permit = executor.take(*high, 5);
     EXPECT_TRUE(permit);
@@ -49,12 +49,12 @@ TEST(AdaptiveQueryExecutor, LetsInAsManyAsMayAndThenByTurns) {
 TEST(AdaptiveQueryExecutor, TakesAnywayWhatGoesOnInASlotWhereOneIsFree) {
   AdaptiveQueryExecutor executor(fixed(1));
   const auto ada = executor.party("ada", "");
-  auto on = executor.take_anyway(ada, 1), besides = executor.take_anyway(ada, 2);
+  auto on = executor.take_anyway(*ada, 1), besides = executor.take_anyway(*ada, 2);
   EXPECT_EQ(executor.figures(3).running, 2);
   besides.give_back(3);
-  EXPECT_FALSE(executor.try_take(ada, nullptr, 3));
+  EXPECT_FALSE(executor.try_take(*ada, nullptr, 3));
   on.give_back(4);
-  EXPECT_TRUE(executor.try_take(ada, nullptr, 4));
+  EXPECT_TRUE(executor.try_take(*ada, nullptr, 4));
   EXPECT_EQ(executor.figures(5).running, 0);
 }
 
@@ -63,12 +63,12 @@ TEST(AdaptiveQueryExecutor, WhatIsTakenAnywayTakesNobodysTurn) {
   AdaptiveQueryExecutor executor(fixed(2));
   const auto ada = executor.party("ada", ""), bob = executor.party("bob", "");
   std::vector<Permit> crowd;
-  for (std::int64_t now = 1; now <= 5; ++now) crowd.push_back(executor.take_anyway(ada, now));
+  for (std::int64_t now = 1; now <= 5; ++now) crowd.push_back(executor.take_anyway(*ada, now));
   for (std::int64_t now = 6; now < 100; ++now) {
     const auto waits = executor.wait({.party = bob}, {}, now);
     for (Permit& one : crowd) {
       one.give_back(now);
-      one = executor.take_anyway(ada, now);
+      one = executor.take_anyway(*ada, now);
     }
     EXPECT_EQ(waits->state(), State::let_in);
     executor.take(*waits, now).give_back(now, 1);
@@ -98,53 +98,53 @@ TEST(AdaptiveQueryExecutor, WhosePoolHasNoConnectionWaitsInOrderAndHoldsNobodyBa
   AdaptiveQueryExecutor executor(fixed(10));
   const auto ada = executor.party("ada", ""), bob = executor.party("bob", "");
   Connections connections(executor, 1);
-  auto first = executor.try_take(ada, connections.places, 1);
+  auto first = executor.try_take(*ada, connections.places.get(), 1);
   EXPECT_TRUE(first);
-  EXPECT_FALSE(executor.try_take(ada, connections.places, 1)) << "it is promised";
+  EXPECT_FALSE(executor.try_take(*ada, connections.places.get(), 1)) << "it is promised";
   connections.take(first);
-  EXPECT_FALSE(executor.try_take(ada, connections.places, 2)) << "it is taken";
+  EXPECT_FALSE(executor.try_take(*ada, connections.places.get(), 2)) << "it is taken";
   const auto low = executor.wait({.party = ada, .priority = Priority::low, .places = connections.places}, {}, 3);
   const auto high = executor.wait({.party = ada, .priority = Priority::high, .places = connections.places}, {}, 4);
   EXPECT_EQ(high->state(), State::waits);
   EXPECT_FALSE(executor.anybody_waits()) << "for a slot";
   EXPECT_TRUE(connections.places->wanted());
-  EXPECT_TRUE(executor.try_take(bob, nullptr, 5));
-  EXPECT_TRUE(executor.try_take(ada, nullptr, 5)) << "who has a connection needs none";
+  EXPECT_TRUE(executor.try_take(*bob, nullptr, 5));
+  EXPECT_TRUE(executor.try_take(*ada, nullptr, 5)) << "who has a connection needs none";
   first.give_back(6, 1);
   EXPECT_EQ(high->state(), State::waits);
   connections.give_back();
   EXPECT_EQ(high->state(), State::let_in);
   EXPECT_EQ(low->state(), State::waits);
-  EXPECT_FALSE(executor.try_take(ada, connections.places, 7));
+  EXPECT_FALSE(executor.try_take(*ada, connections.places.get(), 7));
   executor.stop_waiting(*high, 8);
   EXPECT_EQ(low->state(), State::let_in) << "what was promised to who doesn't want it";
   executor.stop_waiting(*low, 9);
   EXPECT_FALSE(connections.places->wanted());
-  EXPECT_TRUE(executor.try_take(ada, connections.places, 10));
+  EXPECT_TRUE(executor.try_take(*ada, connections.places.get(), 10));
 }
 
 TEST(AdaptiveQueryExecutor, NobodyWaitsBehindWhoWaitsForHisQuotaOnly) {
   AdaptiveQueryExecutor executor(fixed(10));
   executor.quotas().set_defaults(true, {.max_concurrent_queries = 1});
   const auto ada = executor.party("ada", ""), bob = executor.party("bob", "");
-  auto running = executor.try_take(ada, nullptr, 1);
+  auto running = executor.try_take(*ada, nullptr, 1);
   const auto waits = executor.wait({.party = ada}, {}, 2);
   EXPECT_EQ(waits->state(), State::waits);
   EXPECT_FALSE(executor.anybody_waits());
-  EXPECT_TRUE(executor.try_take(bob, nullptr, 3));
+  EXPECT_TRUE(executor.try_take(*bob, nullptr, 3));
   running.give_back(4);
   EXPECT_EQ(waits->state(), State::let_in);
   running = executor.take(*waits, 5);
   const auto gone = executor.wait({.party = ada}, {}, 6);
   executor.stop_waiting(*gone, 7);
   running.give_back(8);
-  EXPECT_TRUE(executor.try_take(ada, nullptr, 9));
+  EXPECT_TRUE(executor.try_take(*ada, nullptr, 9));
 }
 
 TEST(AdaptiveQueryExecutor, ARefusalIsOfWhoMattersLeast) {
   AdaptiveQueryExecutor executor(fixed(1, 2));
   const auto ada = executor.party("ada", "");
-  const auto running = executor.try_take(ada, nullptr, 1);
+  const auto running = executor.try_take(*ada, nullptr, 1);
   const auto low = executor.wait({.party = ada, .priority = Priority::low}, {}, 2);
   const auto normal = executor.wait({.party = ada}, {}, 3);
   const auto late = executor.wait({.party = ada, .priority = Priority::low}, {}, 4);
@@ -161,7 +161,7 @@ TEST(AdaptiveQueryExecutor, ARefusalIsOfWhoMattersLeast) {
 TEST(AdaptiveQueryExecutor, WithoutAQueueNobodyWaits) {
   AdaptiveQueryExecutor executor(fixed(1, 0));
   const auto ada = executor.party("ada", "");
-  const auto running = executor.try_take(ada, nullptr, 1);
+  const auto running = executor.try_take(*ada, nullptr, 1);
   const auto query = executor.wait({.party = ada}, {}, 2);
   EXPECT_EQ(query->state(), State::refused);
   EXPECT_EQ(query->why(), Refused::no_queue);
@@ -170,7 +170,7 @@ TEST(AdaptiveQueryExecutor, WithoutAQueueNobodyWaits) {
 TEST(AdaptiveQueryExecutor, MoreMayRunAtOnceWhenTheLimitGrows) {
   AdaptiveQueryExecutor executor(fixed(1));
   const auto ada = executor.party("ada", "");
-  const auto running = executor.try_take(ada, nullptr, 1);
+  const auto running = executor.try_take(*ada, nullptr, 1);
   const auto first = executor.wait({.party = ada}, {}, 2), second = executor.wait({.party = ada}, {}, 2);
   executor.set_limits(fixed(2));
   EXPECT_EQ(first->state(), State::let_in);
@@ -209,7 +209,7 @@ TEST(AdaptiveQueryExecutor, MoreRunWhereNothingEnds) {
   const std::size_t at_first = executor.limit();
   const auto ada = executor.party("ada", "");
   std::vector<Permit> running;
-  while (auto permit = executor.try_take(ada, nullptr, 1)) running.push_back(std::move(permit));
+  while (auto permit = executor.try_take(*ada, nullptr, 1)) running.push_back(std::move(permit));
   std::vector<std::shared_ptr<WaitingQuery>> all;
   for (std::int64_t now = 1; now < 4 * second; now += second / 2) {
     for (int many = 0; many < 100; ++many) all.push_back(executor.wait({.party = ada}, {}, now));
@@ -229,11 +229,11 @@ TEST(AdaptiveQueryExecutor, MoreRunWhereNothingEndsButWhatRunsBesides) {
     const std::size_t at_first = executor.limit();
     const auto ada = executor.party("ada", "");
     std::vector<Permit> running;
-    while (auto permit = executor.try_take(ada, nullptr, 1)) running.push_back(std::move(permit));
+    while (auto permit = executor.try_take(*ada, nullptr, 1)) running.push_back(std::move(permit));
     std::vector<std::shared_ptr<WaitingQuery>> all;
     for (int many = 0; many < 100; ++many) all.push_back(executor.wait({.party = ada}, {}, 1));
     for (std::int64_t now = 1; now < 3000 * ms; now += 100 * ms) {
-      auto besides = executor.take_anyway(ada, now);
+      auto besides = executor.take_anyway(*ada, now);
       fails ? besides.give_back(now, Permit::End::failed) : besides.give_back(now, 8 * 256);
       executor.tick(now);
     }
@@ -248,7 +248,7 @@ TEST(AdaptiveQueryExecutor, NobodyWaitsForWhatTakesLong) {
   AdaptiveQueryExecutor executor({.most = 100, .finds_best = true, .wait = {}});
   const auto ada = executor.party("ada", "");
   std::vector<Permit> reports;
-  while (auto permit = executor.try_take(ada, nullptr, 1)) reports.push_back(std::move(permit));
+  while (auto permit = executor.try_take(*ada, nullptr, 1)) reports.push_back(std::move(permit));
   std::vector<std::shared_ptr<WaitingQuery>> all;
   for (int many = 0; many < 100; ++many) all.push_back(executor.wait({.party = ada}, {}, 100 * ms));
   executor.tick(340 * ms);
@@ -268,7 +268,7 @@ TEST(AdaptiveQueryExecutor, NobodyWaitsForWhatTakesLong) {
   EXPECT_EQ(executor.figures(now).running, reports.size());
   reports.clear();
   EXPECT_EQ(executor.figures(now).running, 0);
-  while (auto permit = executor.try_take(ada, nullptr, now)) reports.push_back(std::move(permit));
+  while (auto permit = executor.try_take(*ada, nullptr, now)) reports.push_back(std::move(permit));
   EXPECT_EQ(reports.size(), executor.limit());
 }
 
@@ -304,7 +304,7 @@ TEST(AdaptiveQueryExecutor, NoMoreRunThanMayAtMost) {
   for (auto& report : reports) report.give_back(now, 1);
   EXPECT_EQ(executor.figures(now).running, 0);
   reports.clear();
-  while (auto permit = executor.try_take(ada, nullptr, now)) reports.push_back(std::move(permit));
+  while (auto permit = executor.try_take(*ada, nullptr, now)) reports.push_back(std::move(permit));
   EXPECT_EQ(reports.size(), executor.figures(now).limit) << "nothing is counted any more";
 }
 
@@ -313,7 +313,7 @@ TEST(AdaptiveQueryExecutor, WhereSomethingEndsTheOthersWait) {
   AdaptiveQueryExecutor executor({.most = 100, .finds_best = true, .wait = {}});
   const auto ada = executor.party("ada", "");
   std::vector<Permit> reports;
-  while (auto permit = executor.try_take(ada, nullptr, 1)) reports.push_back(std::move(permit));
+  while (auto permit = executor.try_take(*ada, nullptr, 1)) reports.push_back(std::move(permit));
   std::vector<std::shared_ptr<WaitingQuery>> all;
   for (int many = 0; many < 20; ++many) all.push_back(executor.wait({.party = ada}, {}, 1));
   for (std::size_t at = 0; at < 10; ++at) {
@@ -332,7 +332,7 @@ TEST(AdaptiveQueryExecutor, WhereSomethingEndsTheOthersWait) {
 TEST(AdaptiveQueryExecutor, AFixedLimitHolds) {
   AdaptiveQueryExecutor executor(fixed(2));
   const auto ada = executor.party("ada", "");
-  const auto first = executor.try_take(ada, nullptr, 1), second = executor.try_take(ada, nullptr, 1);
+  const auto first = executor.try_take(*ada, nullptr, 1), second = executor.try_take(*ada, nullptr, 1);
   const auto waits = executor.wait({.party = ada}, {}, 2);
   for (std::int64_t second_at = 1; second_at < 30; ++second_at) executor.tick(second_at * 1'000'000'000);
   EXPECT_EQ(waits->state(), State::waits);
@@ -365,7 +365,7 @@ TEST(AdaptiveQueryExecutor, AStandingQueueIsShedFromTheLowestOn) {
   limits.wait = std::chrono::seconds(1);
   AdaptiveQueryExecutor executor(limits);
   const auto ada = executor.party("ada", "");
-  auto running = executor.try_take(ada, nullptr, 0);
+  auto running = executor.try_take(*ada, nullptr, 0);
   std::vector<std::shared_ptr<WaitingQuery>> low, normal;
   std::size_t shed = 0;
   for (std::int64_t now = 0; now < 3000 * ms; now += 10 * ms) {
@@ -442,7 +442,7 @@ TEST(AdaptiveQueryExecutor, LosesNoSlotWhateverHappens) {
     for (int at = 0; at < queries; ++at) {
       const auto party = executor.party("user" + std::to_string(draw(3)), draw(2) == 0 ? "" : "project");
       const auto needs = draw(3) == 0 ? nullptr : places;
-      auto permit = executor.try_take(party, needs, now_ns());
+      auto permit = executor.try_take(*party, needs.get(), now_ns());
       if (!permit) {
         const auto query = executor.wait(
             {.party = party,

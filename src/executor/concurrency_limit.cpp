@@ -133,7 +133,7 @@ void ConcurrencyLimit::judge(double done) {
 
 void ConcurrencyLimit::choose_next() {
   if (windows_ < (settled_ < settles_after ? between : between_settled)) return;
-  const bool can_more = step() < step_of(most_), can_less = step() > lowest && shuns_less_ == 0;
+  const bool can_more = step()<step_of(most_), can_less = step()> lowest && shuns_less_ == 0;
   if (next_ == Tries::more && !can_more) next_ = Tries::less;
   if (next_ == Tries::less && !can_less) next_ = can_more ? Tries::more : Tries::nothing;
   tries_ = next_;

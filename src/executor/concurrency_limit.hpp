@@ -59,12 +59,12 @@ class ConcurrencyLimit {
   int step_;  ///< on a scale of limits, each about a quarter more than the one before
   Tries tries_ = Tries::nothing;
   Tries next_ = Tries::more;
-  bool settles_ = false;  ///< the limit was another in the window before
-  double usual_ = 0;      ///< what gets done with the limit as it is, of the last few windows
+  bool settles_ = false;      ///< the limit was another in the window before
+  double usual_ = 0;          ///< what gets done with the limit as it is, of the last few windows
   double usually_ended_ = 0;  ///< likewise, how many in a ns
-  int windows_ = 0;       ///< since something else was tried last
-  int settled_ = 0;       ///< trials since it moved last
-  int shuns_less_ = 0;    ///< windows in which less isn't tried, as it was much worse
+  int windows_ = 0;           ///< since something else was tried last
+  int settled_ = 0;           ///< trials since it moved last
+  int shuns_less_ = 0;        ///< windows in which less isn't tried, as it was much worse
   Gain more_, less_;
 };
 

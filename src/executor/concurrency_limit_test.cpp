@@ -80,7 +80,7 @@ class Backend {
     client.kind = std::uniform_int_distribution<>(0, 9)(random_) == 0 ? 2 : 1;
     const double mean = client.kind == 2 ? mean_of_long : mean_of_short;
     client.left = mean * std::exp(std::normal_distribution<>(-0.5, 1)(random_));
-    client.permit = executor.try_take(party, nullptr, now);
+    client.permit = executor.try_take(*party, nullptr, now);
     if (!client.permit) client.waiting = executor.wait({.party = party}, {}, now);
   }
 

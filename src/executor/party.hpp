@@ -14,8 +14,9 @@
 
 namespace millrace::executor {
 
-/// What one of those who share has of the slots. Any thread may count.
-struct Share {
+/// What one of those who share has of the slots. Any thread may count; in cache lines of its own, so that who counts
+/// for one isn't in the way of who reads of another.
+struct alignas(64) Share {
   std::atomic<std::uint32_t> running = 0;
   /// For how long it has held slots, in ns. Whoever begins to wait has at least what those have who get their turns at
   /// that time, so nobody is owed for the time in which he asked for nothing; and not much more, so nobody pays for the

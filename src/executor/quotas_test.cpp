@@ -52,8 +52,8 @@ TEST(AdaptiveQueryExecutor, QueriesOverAQuotaWaitAndLetOthersPass) {
   AdaptiveQueryExecutor executor({.most = 10, .finds_best = false, .wait = {}});
   executor.quotas().set_defaults(true, {.max_concurrent_queries = 1});
   const auto ada = executor.party("ada", ""), bob = executor.party("bob", "");
-  auto first = executor.try_take(ada, nullptr, 1);
-  EXPECT_FALSE(executor.try_take(ada, nullptr, 2));
+  auto first = executor.try_take(*ada, nullptr, 1);
+  EXPECT_FALSE(executor.try_take(*ada, nullptr, 2));
   const auto waits = executor.wait({.party = ada}, {}, 2);
   EXPECT_EQ(waits->state(), WaitingQuery::State::waits);
   const auto other = executor.wait({.party = bob}, {}, 3);
@@ -70,7 +70,7 @@ TEST(AdaptiveQueryExecutor, AQuotaOfAUserHoldsInAllProjects) {
   AdaptiveQueryExecutor executor({.most = 10, .finds_best = false, .wait = {}});
   executor.quotas().set_defaults(true, {.max_concurrent_queries = 1});
   const auto one = executor.party("ada", "p"), other = executor.party("ada", "q");
-  auto running = executor.try_take(one, nullptr, 1);
+  auto running = executor.try_take(*one, nullptr, 1);
   std::vector<std::shared_ptr<WaitingQuery>> waiting;
   for (int at = 0; at < 3; ++at) waiting.push_back(executor.wait({.party = other}, {}, 2));
   for (std::int64_t at = 0; at < 3; ++at) {
@@ -85,7 +85,7 @@ TEST(AdaptiveQueryExecutor, AUsersQuotaHoldsNobodyElseOfAProjectBack) {
   AdaptiveQueryExecutor executor({.most = 10, .finds_best = false, .wait = {}});
   executor.quotas().set_defaults(true, {.max_concurrent_queries = 1});
   const auto ada = executor.party("ada", "p"), bob = executor.party("bob", "p");
-  const auto running = executor.try_take(ada, nullptr, 1);
+  const auto running = executor.try_take(*ada, nullptr, 1);
   const auto waits = executor.wait({.party = ada}, {}, 2);
   EXPECT_EQ(waits->state(), WaitingQuery::State::waits);
   const auto other = executor.wait({.party = bob}, {}, 3);
@@ -98,7 +98,8 @@ TEST(AdaptiveQueryExecutor, AProjectsQuotaHoldsItsUsersBack) {
   AdaptiveQueryExecutor executor({.most = 10, .finds_best = false, .wait = {}});
   executor.quotas().set_defaults(true, {});
   executor.quotas().set(Quotas::Of::project, "p", Quota{.max_concurrent_queries = 1}, 1);
-  auto running = executor.try_take(executor.party("ada", "p"), nullptr, 1);
+  const auto ada = executor.party("ada", "p");
+  auto running = executor.try_take(*ada, nullptr, 1);
   const auto waits = executor.wait({.party = executor.party("bob", "p")}, {}, 2);
   EXPECT_EQ(waits->state(), WaitingQuery::State::waits);
   const auto other = executor.wait({.party = executor.party("bob", "")}, {}, 3);

@@ -323,6 +323,7 @@ class Relay {
   bool is_amid_sending() const;
   void go_on_with_lent_turn();
   void take_turn_again();
+  executor::Party& keep(const std::shared_ptr<executor::Party>& party);
   Error why_not_let_in(Waited how, const executor::WaitingQuery& turn, std::int64_t waited) const;
   void refuse(Error error, const StatementPtr& statement);
   void answer_refused(const Item& item);
@@ -439,8 +440,9 @@ class Relay {
   // Of the executor; relay_turn.cpp.
   std::optional<SessionWishes> wishes_;            ///< null: there is no executor
   std::shared_ptr<const backend::Settings> here_;  ///< millrace's settings of a client that stays on its connection
+  std::shared_ptr<executor::Party> party_;         ///< whose turn it is, or was last
   executor::Permit permit_;                        ///< while something runs, or a transaction is open
-  std::shared_ptr<executor::Party> lent_;          ///< whose turn it is that was given to others; null: none was
+  bool is_lent_ = false;                           ///< the turn was given to others
   bool may_hold_locks_ = false;                    ///< that outlive transactions
   std::uint64_t heard_ = 0;                        ///< bytes that were taken from the client, since it was looked last
   bool is_slow_ = false;                           ///< it was then

@@ -111,7 +111,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     on_way();
   }
   heard_ += at;
-  if (lent_ && at > 0 && !replies_.empty()) go_on_with_lent_turn();
+  if (is_lent_ && at > 0 && !replies_.empty()) go_on_with_lent_turn();
   if (stop_ != Next::need_server && rests()) end_turn();
   return {at, to_server_.out(at), std::as_bytes(std::span(answers_)), stop_};
 }
@@ -333,7 +333,7 @@ bool Relay::on_query(const Item& item) {
   reply.exchange.statement = statement;
   if (pipeline_.records() || pipeline_.rewrites() != nullptr)
     reply.asked = text_of(item).substr(0, sql::Statement::most_text);
-  set_limit(reply, limit_of(text_of(item), statement));
+  set_limit(reply, asked_at_ != 0 ? wanted_limit_ : limit_of(text_of(item), statement));
   hold_unused(reply);
   if (may_be_kept) {
     begin_fill(reply.exchange, {.kind = pipeline::Question::Kind::query, .text = text_of(item), .parameters = {}},

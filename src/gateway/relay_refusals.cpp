@@ -46,9 +46,9 @@ Error refusal_of(const executor::WaitingQuery& turn, const executor::AdaptiveQue
     case quota:  // it isn't queued
       break;
     case overload:
-      return {.message = fmt::format("the query was given up after it had waited {:.0f} ms for its turn{}",
-                                     static_cast<double>(waited) / ms,
-                                     turn.wanted().places ? " and a server connection" : ""),
+      return {.message =
+                  fmt::format("the query was given up after it had waited {:.0f} ms for its turn{}",
+                              static_cast<double>(waited) / ms, turn.wanted().places ? " and a server connection" : ""),
               .sqlstate = "53000",
               .hint =
                   "All queries have waited too long for a while, so those of the lowest priority are given up. Try "

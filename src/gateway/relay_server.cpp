@@ -68,7 +68,7 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
   const auto tells_of_session = [](const Reply& reply) { return reply.purpose == Purpose::session; };
   if (replies_.empty() || !std::ranges::all_of(replies_.all(), tells_of_session)) seen_ = now;
   to_client_.begin(in);
-  if (lent_ && !replies_.empty()) take_turn_again();
+  if (is_lent_ && !replies_.empty()) take_turn_again();
   bool broken = false;
   std::size_t at = 0;
   while (at < in.size()) {
@@ -132,7 +132,7 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
   }
   if (replies_.empty()) session_.names.on_all_answered();
   if (replies_.empty() || replies_.copy_in) replies_.awaited = false;
-  if ((permit_ || lent_) && rests()) end_turn();
+  if ((permit_ || is_lent_) && rests()) end_turn();
   if (broken && error_.sqlstate.empty()) {
     error_ = Error{.message = "the server broke the protocol", .sqlstate = "08P01"};
   }

@@ -89,8 +89,8 @@ bool Relay::goes_on(const StatementPtr& statement) const {
   return replies_.unsynced || replies_.skipping || replies_.copy_in || replies_.status != 'I' || had_turn_ || only_ends;
 }
 
-/// It ends what others that have turns may wait for, so it is never refused, and no quota counts it. Of a function of the user's that does so nothing is known: then
-/// `longest_with_locks` helps.
+/// It ends what others that have turns may wait for, so it is never refused, and no quota counts it. Of a function of
+/// the user's that does so nothing is known: then `longest_with_locks` helps.
 bool Relay::releases_locks(const StatementPtr& statement, std::string_view text) const {
   return (may_hold_locks_ && text.contains("pg_advisory_unlock")) ||
          (statement && ends_prepared_transaction(*statement));
@@ -105,8 +105,15 @@ std::int64_t Relay::goes_on_anyway_at() const {
   return turn_ && may_hold_locks_ ? turn_->since() + longest_with_locks : 0;
 }
 
+/// Before its turn begins. Counting who holds it is left out where that is who had the last one, as it is a write that
+/// all cores share.
+executor::Party& Relay::keep(const std::shared_ptr<executor::Party>& party) {
+  if (party_ != party) party_ = party;
+  return *party_;
+}
+
 void Relay::end_turn() {
-  lent_.reset();
+  is_lent_ = false;
   if (!permit_) return;
   const auto [fingerprint, at, failed] = std::exchange(first_ended_, {});
   if (at > 0) return permit_.give_back(now_, options_.times->note(fingerprint, at - permit_.since(), now_));
@@ -137,9 +144,8 @@ std::int64_t Relay::lends_at() const { return is_idle_with_turn() && others_wait
 
 void Relay::lend(std::int64_t now) {
   now_ = now;
-  auto party = permit_.party();
   end_turn();
-  lent_ = std::move(party);
+  is_lent_ = true;
 }
 
 /// The server has nothing to do but to take what comes.
@@ -163,7 +169,8 @@ bool Relay::wants_flush(std::int64_t now) {
 
 /// It goes on.
 void Relay::take_turn_again() {
-  permit_ = options_.executor->take_anyway(std::exchange(lent_, nullptr), now_);
+  is_lent_ = false;
+  permit_ = options_.executor->take_anyway(*party_, now_);
   first_ended_ = {.fingerprint = 0, .at = not_known};
 }
 
@@ -210,7 +217,7 @@ bool Relay::follows_a_batch() const {
 
 bool Relay::must_be_answered_before() const {
   if (!follows_a_batch()) return false;
-  const bool is_counted = permit_ && permit_.party()->has_account();  // each by itself
+  const bool is_counted = permit_ && permit_.party().has_account();  // each by itself
   if (!permit_ || is_counted || others_wait() || replies_.size() >= most_ahead) return true;
   return std::ranges::any_of(replies_.all(),
                              [](const Reply& reply) { return reply.limit.by != TimeLimit::By::setting; });
@@ -227,7 +234,8 @@ bool Relay::follows_a_limited_one(char type) const {
   return last_limited_ != 0 && replies_.all().front().number <= last_limited_;
 }
 
-/// False: the message at hand isn't sent now: `stop_` or `refusal_` says why. `rest`: from it on, as far as it is there.
+/// False: the message at hand isn't sent now: `stop_` or `refusal_` says why. `rest`: from it on, as far as it is
+/// there.
 bool Relay::has_turn(pgwire::Bytes rest, const Item& item) {
   if (!wishes_ || !asks_for_work(item.type)) return true;
   if (must_be_answered_before()) return settle();
@@ -250,15 +258,15 @@ bool Relay::has_turn(pgwire::Bytes rest, const Item& item) {
   if (item.type == frontend::query && statement && takes_no_time(*statement)) return had_turn_ = true;
   auto& executor = *options_.executor;
   if (goes_on(statement) || releases_locks(statement, text)) {
-    permit_ = executor.take_anyway(wishes.party, now_);
+    permit_ = executor.take_anyway(keep(wishes.party), now_);
   } else if (const auto exceeded = executor.charge(*wishes.party, now_)) {
     refuse(exceeds(*exceeded), statement);
     return false;
   } else {
     is_charged_ = true;
-    permit_ = executor.try_take(wishes.party, writer_.attached() ? nullptr : options_.places, now_);
+    permit_ = executor.try_take(keep(wishes.party), writer_.attached() ? nullptr : options_.places.get(), now_);
   }
-  lent_.reset();
+  is_lent_ = false;
   first_ended_ = {};
   had_turn_ = static_cast<bool>(permit_);
   if (permit_) return true;
@@ -285,6 +293,7 @@ void Relay::end_wait_for_turn(Waited how, std::int64_t now) {
   const std::int64_t waited = now - turn->since();
   waited_ns_ += waited;
   if (how == Waited::ended && turn->state() == executor::WaitingQuery::State::let_in) {
+    keep(wanted_.party);
     permit_ = executor.take(*turn, now);
     first_ended_ = {};
     had_turn_ = true;
@@ -292,7 +301,7 @@ void Relay::end_wait_for_turn(Waited how, std::int64_t now) {
   }
   if (how == Waited::long_enough) {
     executor.stop_waiting(*turn, now);
-    permit_ = executor.take_anyway(wanted_.party, now);
+    permit_ = executor.take_anyway(keep(wanted_.party), now);
     first_ended_ = {};
     had_turn_ = true;
     return;

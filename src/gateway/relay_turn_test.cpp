@@ -16,9 +16,10 @@ struct Turns {
   executor::TemplateTimes times;
   std::shared_ptr<executor::AdaptiveQueryExecutor> executor = std::make_shared<executor::AdaptiveQueryExecutor>(
       executor::AdaptiveQueryExecutor::Limits{.most = 1, .finds_best = false, .most_waiting = 10, .wait = {}});
+  std::shared_ptr<executor::Party> eve = executor->party("eve", "");
   executor::Permit others = {};  ///< the only slot, while somebody else has it
 
-  void take() { others = executor->try_take(executor->party("eve", ""), nullptr, 1); }
+  void take() { others = executor->try_take(*eve, nullptr, 1); }
   std::size_t running() const { return executor->figures(1).running; }
 };
 

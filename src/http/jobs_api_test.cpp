@@ -159,7 +159,7 @@ TEST_F(JobsApi, AJobIsLookedAt) {
   EXPECT_TRUE(look().at("queue_position").is_null());
 
   const auto party = executor_->party("ada", "");
-  auto permit = executor_->try_take(party, nullptr, now_ns());
+  auto permit = executor_->try_take(*party, nullptr, now_ns());
   const auto first = executor_->wait({.party = party}, [] {}, now_ns());
   const auto second = executor_->wait({.party = party}, [] {}, now_ns());
   job->waits(second);
