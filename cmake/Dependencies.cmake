@@ -21,3 +21,8 @@ find_path(PG_SERVER_INCLUDE nodes/parsenodes.h PATHS /usr/include/postgresql/15/
 add_library(pg_query INTERFACE)
 target_link_libraries(pg_query INTERFACE ${PG_QUERY_LIBRARY} ${PROTOBUF_C_LIBRARY} Threads::Threads)
 target_link_options(pg_query INTERFACE -Wl,--exclude-libs,libpg_query.a)
+
+# DuckDB: only its header is needed to build. Its library is loaded by who opens a file of it, and found by the
+# program's RUNPATH: where tools/install puts it, or in lib/millrace beside the program's folder.
+find_path(DUCKDB_INCLUDE duckdb.h PATHS ${PROJECT_SOURCE_DIR}/.millrace/duckdb/include NO_DEFAULT_PATH REQUIRED)
+list(APPEND CMAKE_BUILD_RPATH ${PROJECT_SOURCE_DIR}/.millrace/duckdb/lib "$ORIGIN/../lib/millrace")

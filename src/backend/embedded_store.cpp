@@ -1,0 +1,244 @@
+#include "backend/embedded_store.hpp"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "base/log.hpp"
+
+namespace millrace::backend {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t most_waiting = 64;
+/// Where new files can't be read again either, it isn't the file that is broken.
+constexpr std::uint64_t most_set_aside = 3;
+constexpr mode_t for_us_only = 0700;
+constexpr mode_t file_for_us_only = 0600;
+
+std::string text_of(const Error& error) {
+  return error.detail.empty() ? error.message : error.message + ": " + error.detail;
+}
+
+/// DuckDB makes files beside its own, as anybody's: so that nobody else reads those, they lie in a folder of ours.
+Result<> make_folder(const std::string& folder) {
+  if (mkdir(folder.c_str(), for_us_only) != 0 && errno != EEXIST) {
+    return fail("could not make " + folder, std::string(duckdb_error::input_output), {}, std::strerror(errno));
+  }
+  if (chmod(folder.c_str(), for_us_only) != 0) {
+    return fail("could not make " + folder + " ours alone", std::string(duckdb_error::input_output), {},
+                std::strerror(errno));
+  }
+  return {};
+}
+
+std::uint64_t size_of(const std::string& path) {
+  std::error_code error;
+  const auto size = fs::file_size(path, error);
+  return error ? 0 : size;
+}
+
+}  // namespace
+
+EmbeddedStore::EmbeddedStore(std::string folder, std::vector<Part> parts, Times times)
+    : folder_(std::move(folder) + "/store"),
+      path_(folder_ + "/millrace.duckdb"),
+      parts_(std::move(parts)),
+      times_(times) {
+  status_.path = path_;
+}
+
+EmbeddedStore::~EmbeddedStore() { stop(); }
+
+void EmbeddedStore::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void EmbeddedStore::stop() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+Result<> EmbeddedStore::post(std::function<void(Result<DuckDb*>)> work) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (stopping_) return fail("the store is closed", std::string(duckdb_error::other));
+    if (work_.size() >= most_waiting) return fail("too many wait for the store", "53400");
+    work_.push_back(std::move(work));
+  }
+  wake_.notify_all();
+  return {};
+}
+
+EmbeddedStore::Status EmbeddedStore::status() const {
+  const std::scoped_lock lock(mutex_);
+  return status_;
+}
+
+void EmbeddedStore::run() {
+  open();
+  auto next = Clock::now() + (database_ ? times_.between_writes : times_.before_retry);
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait_until(lock, next, [this] { return stopping_ || !work_.empty(); });
+    if (!work_.empty()) {
+      const auto work = std::move(work_.front());
+      work_.pop_front();
+      const std::string why = status_.why;
+      lock.unlock();
+      if (database_) {
+        work(&*database_);
+        if (!database_->works()) open();
+      } else {
+        work(fail("the store isn't available", std::string(duckdb_error::other), {}, why));
+      }
+      lock.lock();
+    } else if (stopping_) {
+      break;
+    } else if (Clock::now() >= next) {
+      lock.unlock();
+      database_ ? write(false) : open();
+      next = Clock::now() + (database_ ? times_.between_writes : times_.before_retry);
+      lock.lock();
+    }
+  }
+  lock.unlock();
+  if (database_) write(true);
+  close();
+}
+
+void EmbeddedStore::close() {
+  database_.reset();
+  note_size();
+  const std::scoped_lock lock(mutex_);
+  status_.state = State::closed;
+}
+
+void EmbeddedStore::unavailable(const Error& error) {
+  database_.reset();
+  const std::string why = text_of(error);
+  // It is tried every minute.
+  if (std::exchange(said_, why) != why) {
+    log::error("the store is not available; nothing of this is kept, and it is tried again",
+               {{"file", path_}, {"reason", error.message}, {"detail", error.detail}, {"hint", error.hint}});
+  }
+  const std::scoped_lock lock(mutex_);
+  status_.state = State::unavailable;
+  status_.why = why;
+}
+
+Result<DuckDb> EmbeddedStore::open_file() {
+  if (auto made = make_folder(folder_); !made) return std::unexpected(std::move(made).error());
+  auto database = DuckDb::open(path_);
+  if (!database) return database;
+  chmod(path_.c_str(), file_for_us_only);
+  if (auto prepared = prepare(*database); !prepared) return std::unexpected(std::move(prepared).error());
+  return database;
+}
+
+Result<> EmbeddedStore::prepare(DuckDb& database) {
+  return database.in_transaction([&]() -> Result<> {
+    if (auto made = database.run("CREATE TABLE IF NOT EXISTS parts(name VARCHAR, version INTEGER)"); !made) return made;
+    for (const Part& part : parts_) {
+      std::optional<std::int64_t> version;
+      const auto take = [&](const DuckDbRows& row) -> Result<> {
+        version = row.signed_number(0);
+        return {};
+      };
+      auto found = database.each("SELECT version FROM parts WHERE name = ?", take, part.name);
+      if (!found) return found;
+      if (version && *version > part.version) {
+        return fail("the store was written by a newer version of Millrace", std::string(duckdb_error::newer_version),
+                    {}, part.name);
+      }
+      if (auto prepared = part.prepare(database); !prepared) return prepared;
+      if (version) continue;
+      if (auto noted = database.run_with("INSERT INTO parts VALUES (?, ?)", part.name, part.version); !noted) {
+        return noted;
+      }
+    }
+    return {};
+  });
+}
+
+void EmbeddedStore::open() {
+  database_.reset();
+  auto opened = open_file();
+  if (!opened && opened.error().sqlstate == duckdb_error::corrupted && status_.set_aside < most_set_aside) {
+    set_aside(opened.error());
+    opened = open_file();
+  }
+  if (!opened) return unavailable(opened.error());
+  database_ = *std::move(opened);
+  said_.clear();
+  log::info("the store is open", {{"file", path_}});
+  note_size();
+  const std::scoped_lock lock(mutex_);
+  status_.state = State::open;
+  status_.why.clear();
+}
+
+void EmbeddedStore::write(bool is_last) {
+  for (const Part& part : parts_) {
+    const auto written = part.write(*database_, is_last);
+    if (written) {
+      const std::scoped_lock lock(mutex_);
+      ++status_.written;
+      continue;
+    }
+    {
+      const std::scoped_lock lock(mutex_);
+      ++status_.failed_writes;
+      status_.why = text_of(written.error());
+    }
+    if (std::exchange(said_, text_of(written.error())) != text_of(written.error())) {
+      log::error("the store can't be written; this is tried again",
+                 {{"file", path_},
+                  {"part", part.name},
+                  {"reason", written.error().message},
+                  {"detail", written.error().detail}});
+    }
+    if (written.error().sqlstate == duckdb_error::corrupted && status_.set_aside < most_set_aside) {
+      database_.reset();
+      set_aside(written.error());
+      open();
+    } else if (!database_->works()) {
+      open();
+    }
+    return note_size();
+  }
+  said_.clear();
+  note_size();
+  const std::scoped_lock lock(mutex_);
+  status_.why.clear();
+}
+
+void EmbeddedStore::set_aside(const Error& error) {
+  std::error_code failed;
+  std::string name;
+  for (int number = 1; name.empty() || fs::exists(path_ + name, failed); ++number) {
+    name = fmt::format(".unreadable.{}", number);
+  }
+  log::error("the store can't be read: it is set aside, and a new one begun",
+             {{"file", path_}, {"now", path_ + name}, {"reason", error.message}, {"detail", error.detail}});
+  fs::rename(path_, path_ + name, failed);
+  fs::rename(path_ + ".wal", path_ + name + ".wal", failed);
+  const std::scoped_lock lock(mutex_);
+  ++status_.set_aside;
+}
+
+void EmbeddedStore::note_size() {
+  const std::uint64_t bytes = size_of(path_) + size_of(path_ + ".wal");
+  const std::scoped_lock lock(mutex_);
+  status_.bytes = bytes;
+}
+
+}  // namespace millrace::backend
