@@ -245,9 +245,7 @@ struct DuckDbAppender::State final : DuckDbValues {
   void signed_number(std::int64_t value) override { note(f().append_int64(appender, value)); }
   void number(std::uint64_t value) override { note(f().append_uint64(appender, value)); }
   void real(double value) override { note(f().append_double(appender, value)); }
-  void text(std::string_view value) override {
-    note(f().append_varchar_length(appender, value.data(), value.size()));
-  }
+  void text(std::string_view value) override { note(f().append_varchar_length(appender, value.data(), value.size())); }
   void blob(std::string_view value) override { note(f().append_blob(appender, value.data(), value.size())); }
 };
 
@@ -258,6 +256,15 @@ DuckDbAppender::~DuckDbAppender() = default;
 DuckDbValues& DuckDbAppender::begin() { return *state_; }
 
 void DuckDbAppender::end() { state_->note(f().appender_end_row(state_->appender)); }
+
+Result<> DuckDbAppender::add_all(DuckDbRows& rows) {
+  while (true) {
+    const auto more = rows.state_->next_chunk();
+    if (!more) return std::unexpected(more.error());
+    if (!*more) return finish();
+    state_->note(f().append_data_chunk(state_->appender, rows.state_->chunk));
+  }
+}
 
 Result<> DuckDbAppender::finish() {
   state_->note(f().appender_close(state_->appender));
@@ -305,7 +312,8 @@ Result<DuckDb> DuckDb::open(const std::string& path, int memory_mb) {
     duckdb_config& config;
     ~Guard() { f().destroy_config(&config); }
   } guard{config};
-  if (f().create_config(&config) != DuckDBSuccess) return fail("DuckDB can't be configured", std::string(duckdb_error::other));
+  if (f().create_config(&config) != DuckDBSuccess)
+    return fail("DuckDB can't be configured", std::string(duckdb_error::other));
   for (const auto& [name, value] : options) {
     if (f().set_config(config, name, value.c_str()) != DuckDBSuccess) {
       return fail("DuckDB doesn't know a setting", std::string(duckdb_error::other), {}, name);
@@ -349,6 +357,30 @@ Result<DuckDbAppender> DuckDb::append_to(const std::string& table) {
     return failed("DuckDB can't add rows", f().appender_error(appender->appender));
   }
   return DuckDbAppender(std::move(appender));
+}
+
+Result<> DuckDb::copy_to(const std::string& path, const std::string& then) {
+  auto target = open(path);
+  if (!target) return std::unexpected(std::move(target).error());
+  std::vector<std::pair<std::string, std::string>> tables;
+  const auto take = [&](const DuckDbRows& row) -> Result<> {
+    tables.emplace_back(row.text(0), row.text(1));
+    return {};
+  };
+  if (auto found = each("SELECT table_name, sql FROM duckdb_tables() WHERE NOT internal", take); !found) return found;
+  return target->in_transaction([&]() -> Result<> {
+    for (const auto& [name, sql] : tables) {
+      if (auto made = target->run(sql); !made) return made;
+      auto to = target->append_to(name);
+      if (!to) return std::unexpected(std::move(to).error());
+      auto from = prepare("FROM " + name);
+      if (!from) return std::unexpected(std::move(from).error());
+      auto rows = from->query();
+      if (!rows) return std::unexpected(std::move(rows).error());
+      if (auto copied = to->add_all(*rows); !copied) return copied;
+    }
+    return target->run(then);
+  });
 }
 
 bool DuckDb::works() { return run("SELECT 1").has_value(); }

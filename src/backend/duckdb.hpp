@@ -92,6 +92,7 @@ class DuckDbRows {
   std::string_view text(std::size_t column) const;  ///< VARCHAR or BLOB
 
  private:
+  friend class DuckDbAppender;
   std::unique_ptr<State> state_;
 };
 
@@ -138,6 +139,8 @@ class DuckDbAppender {
     begin().put_all(values...);
     end();
   }
+  /// All rows that are left, of the same types; and finishes.
+  Result<> add_all(DuckDbRows& rows);
   /// Says what was wrong with a row, if something was: then the transaction is to be rolled back.
   Result<> finish();
 
@@ -198,6 +201,10 @@ class DuckDb {
     if (!done) static_cast<void>(run("ROLLBACK"));  // after some errors there is nothing to roll back
     return done;
   }
+
+  /// Writes all tables into another file, which mustn't be there, and runs `then` in it. What was deleted here is still
+  /// in this file, in blocks that are free; there it isn't.
+  Result<> copy_to(const std::string& path, const std::string& then);
 
   /// After some errors nothing works any more, until it is opened again.
   bool works();

@@ -140,12 +140,33 @@ Result<DuckDb> EmbeddedStore::open_file() {
   auto database = DuckDb::open(path_);
   if (!database) return database;
   chmod(path_.c_str(), file_for_us_only);
-  if (auto prepared = prepare(*database); !prepared) return std::unexpected(std::move(prepared).error());
-  return database;
+  auto then = prepare(*database);
+  if (!then) return std::unexpected(std::move(then).error());
+  return then->empty() ? std::move(database) : write_anew(*std::move(database), *then);
 }
 
-Result<> EmbeddedStore::prepare(DuckDb& database) {
-  return database.in_transaction([&]() -> Result<> {
+/// If that is interrupted it is done again at the next start, as the old file still asks for it.
+Result<DuckDb> EmbeddedStore::write_anew(DuckDb database, const std::string& then) {
+  const std::string next = path_ + ".next";
+  std::error_code error;
+  fs::remove(next, error);
+  fs::remove(next + ".wal", error);
+  if (auto copied = database.copy_to(next, then); !copied) return std::unexpected(std::move(copied).error());
+  {
+    const DuckDb closed = std::move(database);
+  }
+  // Of what was in it the file has all now, and the other one, too.
+  fs::remove(path_ + ".wal", error);
+  fs::rename(next, path_, error);
+  if (error) return fail("could not replace " + path_, std::string(duckdb_error::input_output), {}, error.message());
+  chmod(path_.c_str(), file_for_us_only);
+  log::info("the store was written anew, without what may not be kept", {{"file", path_}});
+  return DuckDb::open(path_);
+}
+
+Result<std::string> EmbeddedStore::prepare(DuckDb& database) {
+  std::string then;
+  const auto done = database.in_transaction([&]() -> Result<> {
     if (auto made = database.run("CREATE TABLE IF NOT EXISTS parts(name VARCHAR, version INTEGER)"); !made) return made;
     for (const Part& part : parts_) {
       std::optional<std::int64_t> version;
@@ -159,7 +180,9 @@ Result<> EmbeddedStore::prepare(DuckDb& database) {
         return fail("the store was written by a newer version of Millrace", std::string(duckdb_error::newer_version),
                     {}, part.name);
       }
-      if (auto prepared = part.prepare(database); !prepared) return prepared;
+      const auto prepared = part.prepare(database);
+      if (!prepared) return std::unexpected(prepared.error());
+      if (*prepared) then += **prepared + ";";
       if (version) continue;
       if (auto noted = database.run_with("INSERT INTO parts VALUES (?, ?)", part.name, part.version); !noted) {
         return noted;
@@ -167,6 +190,8 @@ Result<> EmbeddedStore::prepare(DuckDb& database) {
     }
     return {};
   });
+  if (!done) return std::unexpected(done.error());
+  return then;
 }
 
 void EmbeddedStore::open() {
@@ -200,11 +225,10 @@ void EmbeddedStore::write(bool is_last) {
       status_.why = text_of(written.error());
     }
     if (std::exchange(said_, text_of(written.error())) != text_of(written.error())) {
-      log::error("the store can't be written; this is tried again",
-                 {{"file", path_},
-                  {"part", part.name},
-                  {"reason", written.error().message},
-                  {"detail", written.error().detail}});
+      log::error("the store can't be written; this is tried again", {{"file", path_},
+                                                                     {"part", part.name},
+                                                                     {"reason", written.error().message},
+                                                                     {"detail", written.error().detail}});
     }
     if (written.error().sqlstate == duckdb_error::corrupted && status_.set_aside < most_set_aside) {
       database_.reset();

@@ -31,8 +31,10 @@ class EmbeddedStore {
   /// file.
   struct Part {
     std::string name;
-    int version = 1;                           ///< of its tables; one that was made with a higher one isn't opened
-    std::function<Result<>(DuckDb&)> prepare;  ///< makes its tables, where they aren't there
+    int version = 1;  ///< of its tables; one that was made with a higher one isn't opened
+    /// Makes its tables, where they aren't there. If it deletes something of which nothing may be left on the disk, it
+    /// answers a statement: then the file is written anew, and that is run in the new one.
+    std::function<Result<std::optional<std::string>>(DuckDb&)> prepare;
     /// What is to be kept, each minute and at the end, which `is_last`.
     std::function<Result<>(DuckDb&, bool is_last)> write;
   };
@@ -88,7 +90,8 @@ class EmbeddedStore {
   void open();
   void close();
   Result<DuckDb> open_file();
-  Result<> prepare(DuckDb& database);
+  Result<std::string> prepare(DuckDb& database);
+  Result<DuckDb> write_anew(DuckDb database, const std::string& then);
   void write(bool is_last);
   void set_aside(const Error& error);
   void unavailable(const Error& error);

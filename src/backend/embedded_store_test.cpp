@@ -35,7 +35,12 @@ class EmbeddedStoreTest : public testing::Test {
   EmbeddedStore::Part numbers(int version = 1) {
     return {.name = "numbers",
             .version = version,
-            .prepare = [](DuckDb& database) { return database.run("CREATE TABLE IF NOT EXISTS numbers(n BIGINT)"); },
+            .prepare = [this](DuckDb& database) -> Result<std::optional<std::string>> {
+              if (auto made = database.run("CREATE TABLE IF NOT EXISTS numbers(n BIGINT)"); !made) {
+                return std::unexpected(made.error());
+              }
+              return then_;
+            },
             .write =
                 [this](DuckDb& database, bool) {
                   return database.in_transaction([&] {
@@ -81,6 +86,7 @@ class EmbeddedStoreTest : public testing::Test {
   const fs::path folder_ = fs::temp_directory_path() / fmt::format("embedded_store_test.{}", getpid());
   std::atomic<int> writes_ = 0;
   std::atomic<int> rows_ = 1;
+  std::optional<std::string> then_ = {};
 };
 
 TEST_F(EmbeddedStoreTest, KeepsWhatWasWrittenAtTheEnd) {
@@ -107,7 +113,7 @@ TEST_F(EmbeddedStoreTest, WritesNowAndThen) {
 TEST_F(EmbeddedStoreTest, IsNobodyElsesToRead) {
   const auto store = started(at_the_end);
   EXPECT_TRUE(count(*store));
-  struct stat about {};
+  struct stat about{};
   ASSERT_EQ(stat(file().c_str(), &about), 0);
   EXPECT_EQ(about.st_mode & 0777, 0600);
   ASSERT_EQ(stat(file().parent_path().c_str(), &about), 0);
@@ -180,6 +186,24 @@ TEST_F(EmbeddedStoreTest, OpensItOnceTheOtherOneHasGone) {
   wait(*store, EmbeddedStore::State::open);
   EXPECT_GE(*count(*store), 1);
   EXPECT_EQ(store->status().set_aside, 0);
+}
+
+TEST_F(EmbeddedStoreTest, IsWrittenAnewWhereAPartAsksForThat) {
+  rows_ = 50'000;
+  ASSERT_TRUE(count(*started(at_the_end)));
+  const auto inode = [&] {
+    struct stat about{};
+    EXPECT_EQ(stat(file().c_str(), &about), 0);
+    return about.st_ino;
+  };
+  const auto before = inode();
+  then_ = "INSERT INTO numbers VALUES (0)";
+  const auto store = started(at_the_end);
+  EXPECT_EQ(count(*store), 50'001);
+  EXPECT_NE(inode(), before);
+  store->stop();
+  then_.reset();
+  EXPECT_EQ(count(*started(at_the_end)), 100'001);
 }
 
 TEST_F(EmbeddedStoreTest, SetsAsideWhatItCantRead) {
