@@ -275,8 +275,12 @@ class QueryPerformanceMonitor(PerformanceAlerts):
         """`window` is in minutes; without it figures are since the start."""
         return read(Usage, await self._ask(_get("usage", by=by, sort=sort, window=window, limit=limit)))
 
-    async def get_slow_queries(self, limit: int = 50, min_duration_ms: int = 1000) -> SlowQueries:
-        return read(SlowQueries, await self._ask(_get("slow-queries", limit=limit, min_duration_ms=min_duration_ms)))
+    async def get_slow_queries(
+        self, limit: int = 50, min_duration_ms: int = 1000, window: int | None = None
+    ) -> SlowQueries:
+        """`window` is in minutes; without it they are all that are remembered."""
+        asked = _get("slow-queries", limit=limit, min_duration_ms=min_duration_ms, window=window)
+        return read(SlowQueries, await self._ask(asked))
 
     async def track_query_execution(
         self, query: str, duration_ms: float, metadata: Mapping[str, Any] | None = None
@@ -308,8 +312,10 @@ class SyncQueryPerformanceMonitor(SyncPerformanceAlerts):
         """`window` is in minutes; without it figures are since the start."""
         return read(Usage, self._ask(_get("usage", by=by, sort=sort, window=window, limit=limit)))
 
-    def get_slow_queries(self, limit: int = 50, min_duration_ms: int = 1000) -> SlowQueries:
-        return read(SlowQueries, self._ask(_get("slow-queries", limit=limit, min_duration_ms=min_duration_ms)))
+    def get_slow_queries(self, limit: int = 50, min_duration_ms: int = 1000, window: int | None = None) -> SlowQueries:
+        """`window` is in minutes; without it they are all that are remembered."""
+        asked = _get("slow-queries", limit=limit, min_duration_ms=min_duration_ms, window=window)
+        return read(SlowQueries, self._ask(asked))
 
     def track_query_execution(
         self, query: str, duration_ms: float, metadata: Mapping[str, Any] | None = None

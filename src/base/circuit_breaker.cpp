@@ -37,9 +37,7 @@ void CircuitBreaker::push(bool is_failure, std::int64_t now) {
   listens_.store(status_.state != State::closed || failures() > 0, std::memory_order::relaxed);
 }
 
-std::size_t CircuitBreaker::failures() const {
-  return static_cast<std::size_t>(std::ranges::count(window_, true));
-}
+std::size_t CircuitBreaker::failures() const { return static_cast<std::size_t>(std::ranges::count(window_, true)); }
 
 void CircuitBreaker::become(State state) {
   status_.state = state;
@@ -153,9 +151,9 @@ void CircuitBreaker::end_attempt(std::int64_t now) {
 Error CircuitBreaker::refuse(std::int64_t now) {
   refused_.fetch_add(1, std::memory_order::relaxed);
   const std::lock_guard lock(mutex_);
-  const std::string next = status_.state == State::half_open ? "is being tried now"
-                                                             : fmt::format("is tried next in {:.1f} s",
-                                                                           seconds(status_.next_attempt - now));
+  const std::string next = status_.state == State::half_open
+                               ? "is being tried now"
+                               : fmt::format("is tried next in {:.1f} s", seconds(status_.next_attempt - now));
   return {.message = fmt::format("the server at {} can't be reached", status_.name),
           .sqlstate = "57P03",
           .hint = fmt::format("It hasn't answered for {:.1f} s, and {}. Until then all that needs it is refused at "

@@ -23,6 +23,8 @@
 namespace millrace::cli {
 namespace {
 
+constexpr unsigned most_minutes = 366 * 24 * 60;
+
 std::string upper(std::string text) {
   for (char& c : text) {
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
@@ -154,7 +156,7 @@ int run(int argc, const char* const* argv) {
       ->check(CLI::IsMember({"total_time", "calls", "mean", "p99", "errors"}))
       ->capture_default_str();
   top_command->add_option("--window", top_options.window, "Of so many minutes; 0: since the start")
-      ->check(CLI::Range(0U, 1440U))
+      ->check(CLI::Range(0U, most_minutes))
       ->capture_default_str();
   top_command->add_option("--limit", top_options.limit, "So many")->check(CLI::Range(1U, 2000U))->capture_default_str();
   top_command->add_option("--every", top_options.every, "Again each so many seconds, until it is interrupted")
@@ -170,6 +172,9 @@ int run(int argc, const char* const* argv) {
       ->capture_default_str();
   slow_command->add_option("--limit", slow_options.limit, "So many, the slowest first")
       ->check(CLI::Range(1U, 1000U))
+      ->capture_default_str();
+  slow_command->add_option("--window", slow_options.window, "Of so many minutes; 0: all that are remembered")
+      ->check(CLI::Range(0U, most_minutes))
       ->capture_default_str();
   slow_command->add_flag("--json", json, "Print the answer as it came");
   add_settings(*slow_command, sources);

@@ -92,8 +92,9 @@ int top(const config::Sources& sources, const TopOptions& options, bool json) {
 }
 
 int slow(const config::Sources& sources, const SlowOptions& options, bool json) {
-  const std::string path = fmt::format("/api/v1/performance/slow-queries?limit={}&min_duration_ms={}", options.limit,
-                                       options.min_duration_ms);
+  const std::string window = options.window == 0 ? "" : fmt::format("&window={}", options.window);
+  const std::string path = fmt::format("/api/v1/performance/slow-queries?limit={}&min_duration_ms={}{}", options.limit,
+                                       options.min_duration_ms, window);
   return print(ask_running(sources, {.path = path}, "figures"), json, slow_list);
 }
 

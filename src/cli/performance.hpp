@@ -19,6 +19,7 @@ int top(const config::Sources& sources, const TopOptions& options, bool json);
 struct SlowOptions {
   unsigned min_duration_ms = 1000;
   unsigned limit = 20;
+  unsigned window = 0;  ///< minutes; 0: all that are remembered
 };
 
 /// Prints the slow queries of a running Millrace. The exit code: failure if there is no answer.

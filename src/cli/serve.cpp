@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "backend/embedded_store.hpp"
 #include "backend/server_connection.hpp"
 #include "base/clock.hpp"
 #include "base/log.hpp"
@@ -28,6 +29,7 @@
 #include "http/plan_asker.hpp"
 #include "http/rewrite_store.hpp"
 #include "http/server.hpp"
+#include "monitor/performance_store.hpp"
 #include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
 #include "net/tls.hpp"
@@ -74,6 +76,7 @@ class Service {
  private:
   enum class Phase { running, draining, parting, stopping };
 
+  void make_store();
   void make_watch();
   std::function<http::Asker()> usual_asker() const;
   Result<> start_http();
@@ -91,6 +94,8 @@ class Service {
   const config::Sources sources_;
   std::shared_ptr<const config::Settings> settings_;
   std::shared_ptr<QueryPerformanceMonitor> monitor_;
+  std::shared_ptr<PerformanceStore> kept_;         // null: no queries are recorded, or nothing survives a restart
+  std::shared_ptr<backend::EmbeddedStore> store_;  // null, too
   http::NotificationChannels channels_;
   const std::shared_ptr<TemplatePlans> plans_ = std::make_shared<TemplatePlans>();
   std::shared_ptr<pipeline::ReportedQueries> reports_;
@@ -118,6 +123,7 @@ Result<> Service::start() {
                                                        std::move(recording));
   reports_ = std::make_shared<pipeline::ReportedQueries>(monitor_, contexts.size(), settings_->slow_query_threshold_ms);
   monitor_->start();
+  make_store();
   if (settings_->enable_multi_level_caching) {
     const auto mib = static_cast<std::size_t>(settings_->l1_cache_size_mb);
     cache_ = std::make_shared<cache::IntelligentCacheManager>(mib << 20);
@@ -135,6 +141,7 @@ Result<> Service::start() {
   if (auto started = start_http(); !started) return started;
   if (auto started = cores_.start(); !started) return started;
   if (watch_) watch_->start();
+  if (store_) store_->start();
 
   const config::DatabaseUrl& database = settings_->database_url;
   log::info("listening",
@@ -144,6 +151,23 @@ Result<> Service::start() {
              {"database", database.host.starts_with('/') ? database.host : address(database.host, database.port)},
              {"threads", contexts.size()}});
   return {};
+}
+
+void Service::make_store() {
+  if (settings_->data_dir.empty() || !monitor_->records()) return;
+  kept_ = std::make_shared<PerformanceStore>(
+      monitor_,
+      PerformanceStore::Options{.figures_for = std::chrono::days(settings_->performance_history_retention_days),
+                                .slow_queries_for = std::chrono::days(settings_->slow_query_retention_days)},
+      Moment::now());
+  std::vector<backend::EmbeddedStore::Part> parts;
+  parts.push_back({.name = "monitor",
+                   .version = PerformanceStore::version,
+                   .prepare = [kept = kept_](backend::DuckDb& database) { return kept->prepare(database); },
+                   .write = [kept = kept_](backend::DuckDb& database,
+                                           bool is_last) { return kept->write(database, Moment::now(), is_last); }});
+  store_ =
+      std::make_shared<backend::EmbeddedStore>(settings_->data_dir, std::move(parts), backend::EmbeddedStore::Times());
 }
 
 std::function<http::Asker()> Service::usual_asker() const {
@@ -250,6 +274,8 @@ Result<> Service::start_http() {
       .channels = channels_,
       .reports = reports_,
       .plans = watch_ ? plans_ : nullptr,
+      .store = store_,
+      .kept = kept_,
       .live = live_};
   auto server = http::Server::start(cores_.contexts(), std::move(options), http::api(sources));
   if (!server) return std::unexpected(std::move(server).error());
@@ -279,6 +305,8 @@ void Service::run() {
   for (const auto& channel : channels_) channel->stop();
   cores_.stop();
   backend::join_slow_logins();
+  monitor_->finish(cores_.contexts().size());
+  if (store_) store_->stop();
   log::info("stopped");
 }
 
@@ -389,6 +417,7 @@ int run_service(const config::Sources& sources) {
   log::info("starting", {{"version", version()}, {"configuration", loaded->file.empty() ? "none" : loaded->file}});
   for (const std::string& warning : loaded->warnings) log::warn(warning);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error, as a full disk is
   raise_file_limit();
 
   // Never destroyed: what was under way on the cores refers to the parts in all directions, and the process ends here.

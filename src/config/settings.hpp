@@ -132,6 +132,8 @@ struct Settings {
   std::string alert_webhook_url = {};
   std::string alert_command = {};
   std::string data_dir = {};
+  int performance_history_retention_days = 30;
+  int slow_query_retention_days = 30;
 
   // Adaptive query executor
   bool enable_adaptive_executor = false;

@@ -18,6 +18,7 @@
 #include "http/performance_api.hpp"
 #include "http/recommendations_api.hpp"
 #include "http/rewrites_api.hpp"
+#include "http/store_report.hpp"
 #include "http/stream_metrics.hpp"
 
 namespace millrace::http {
@@ -43,6 +44,11 @@ Result<> health_of_streams(const Sources& sources) {
   return {};
 }
 
+std::string store_warning(const StoreReport& store) {
+  return fmt::format("store: {}: {}", store.state == "open" ? "it can't be written" : "it isn't available",
+                     store.reason.value_or(""));
+}
+
 /// The figures are for everybody; names of tables and their owners for who may read what is kept of them.
 asio::awaitable<OptimizationStatus> status(Sources sources, Principal principal) {
   auto streams = sources.change_streams();
@@ -51,6 +57,12 @@ asio::awaitable<OptimizationStatus> status(Sources sources, Principal principal)
   }
   auto status = optimization_status(sources.monitor->snapshot(), sources.version, std::move(streams));
   for (const auto& breaker : sources.breakers()) status.service_health.circuit_breaker_state = name(breaker.state);
+  status.store = store_report(sources.store.get(), sources.kept.get());
+  if (principal.name.empty()) {
+    status.store.path.reset();
+    if (status.store.reason) status.store.reason = "the log says why";  // it has paths
+  }
+  if (status.store.reason) status.warnings.push_back(store_warning(status.store));
   co_return status;
 }
 
@@ -58,8 +70,12 @@ asio::awaitable<OptimizationHealth> health(Sources sources) {
   const Result<> postgresql = co_await sources.probe_postgresql();
   const Result<> cache = sources.cache ? Result<>() : fail("ENABLE_MULTI_LEVEL_CACHING is off");
   const Result<> executor = sources.executor ? Result<>() : fail("ENABLE_ADAPTIVE_EXECUTOR is off");
-  co_return optimization_health(postgresql, cache, executor, health_of_streams(sources),
-                                std::chrono::system_clock::now());
+  auto health =
+      optimization_health(postgresql, cache, executor, health_of_streams(sources), std::chrono::system_clock::now());
+  // Queries are answered as well without it, so that it costs no points.
+  const auto store = store_report(sources.store.get(), sources.kept.get());
+  if (store.reason) health.warnings.push_back(store_warning({.state = store.state, .reason = "the log says why"}));
+  co_return health;
 }
 
 }  // namespace
@@ -100,14 +116,18 @@ std::shared_ptr<const Router> api(const Sources& sources) {
                               stream_metrics_text(sources.change_streams()) + breaker_metrics_text(sources.breakers()) +
                               (sources.rewrites ? rewrite_metrics_text(*sources.rewrites) : "") +
                               (!sources.executor ? "" : execution_metrics_text(sources.executor->figures(now_ns()))) +
+                              store_metrics_text(sources.store.get(), sources.kept.get()) +
                               (sources.watch && sources.live
                                    ? performance_metrics_text(*sources.watch, sources.channels, *sources.live)
                                    : "")});
       });
   add_cache(table, sources.cache, sources.reads, sources.change_streams);
   add_alerts(table, sources.watch);
+  const auto past =
+      sources.kept ? std::make_shared<const PastQueries>(sources.monitor, sources.store, sources.kept) : nullptr;
   add_performance(
-      table, sources.monitor, sources.watch, [sources] { return health(sources); }, sources.reports, sources.plans);
+      table, sources.monitor, past, sources.watch, [sources] { return health(sources); }, sources.reports,
+      sources.plans);
   add_execution(table, sources.executor, sources.monitor, sources.pool_usage, sources.breakers);
   add_jobs(table, sources.jobs, sources.executor, sources.query_timeout);
   add_live(table, sources.live);

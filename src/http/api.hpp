@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/embedded_store.hpp"
 #include "base/circuit_breaker.hpp"
 #include "base/result.hpp"
 #include "cache/intelligent_cache_manager.hpp"
@@ -18,6 +19,7 @@
 #include "http/recommendations_api.hpp"
 #include "http/router.hpp"
 #include "integration/stream_status.hpp"
+#include "monitor/past_queries.hpp"
 #include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
 #include "monitor/template_plans.hpp"
@@ -69,6 +71,8 @@ struct Sources {
   NotificationChannels channels = {};
   std::shared_ptr<pipeline::ReportedQueries> reports = {};  ///< null: nobody may tell of queries
   std::shared_ptr<const TemplatePlans> plans = {};          ///< null: nobody asks for plans
+  std::shared_ptr<backend::EmbeddedStore> store = {};       ///< null: nothing survives a restart
+  std::shared_ptr<const PerformanceStore> kept = {};        ///< what of queries does; null: nothing
   std::shared_ptr<LiveUpdates> live = {};                   ///< null, too: performance isn't watched
 };
 

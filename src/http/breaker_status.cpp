@@ -55,7 +55,8 @@ CircuitBreakerStatus breaker_status(const CircuitBreaker::Status& status, std::i
                                           .lost_connections = status.lost,
                                           .refused_queries = status.refused}};
   if (status.next_attempt != 0) {
-    answer.seconds_until_retry = seconds(std::chrono::nanoseconds(std::max<std::int64_t>(status.next_attempt - now, 0)));
+    answer.seconds_until_retry =
+        seconds(std::chrono::nanoseconds(std::max<std::int64_t>(status.next_attempt - now, 0)));
   }
   auto& metrics = answer.metrics;
   if (metrics.total_requests > 0) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "http/json_types.hpp"
+#include "http/store_report.hpp"
 #include "integration/stream_status.hpp"
 #include "monitor/query_performance_monitor.hpp"
 
@@ -83,11 +84,12 @@ struct OptimizationStatus {
   ServiceState service_health;
   WireState wire;
   std::vector<integration::StreamStatus> change_streams;  ///< one a database whose answers are kept
+  StoreReport store;                                      ///< what survives a restart
   std::vector<std::string> warnings;
 };
 BOOST_DESCRIBE_STRUCT(OptimizationStatus, (),
                       (status, optimization_engine_available, cache_stats, optimization_counts, service_health, wire,
-                       change_streams, warnings))
+                       change_streams, store, warnings))
 
 OptimizationStatus optimization_status(const MonitorSnapshot& snapshot, std::string version,
                                        std::vector<integration::StreamStatus> change_streams);

@@ -13,7 +13,7 @@ constexpr std::size_t most_waiting = 16;
 constexpr std::uint32_t most_subjects = 2000, subjects_unless_said = 100;
 constexpr std::size_t most_plan_changes = 20;
 constexpr std::uint32_t most_slow = 1000, slow_unless_said = 50, least_ms_unless_said = 1000;
-constexpr std::uint32_t most_minutes = 24 * 60, minutes_unless_said = 60;
+constexpr std::uint32_t most_minutes = 366 * 24 * 60, minutes_unless_said = 60;
 
 using Problems = std::vector<ValidationProblem>;
 
@@ -26,6 +26,7 @@ Response written(T answer) {
 /// What the operations share.
 struct Operations {
   std::shared_ptr<const QueryPerformanceMonitor> monitor;
+  std::shared_ptr<const PastQueries> past;  ///< null: nothing is recorded
   std::shared_ptr<const PerformanceWatch> watch;
   std::function<asio::awaitable<OptimizationHealth>()> health;
   std::shared_ptr<const TemplatePlans> plans;
@@ -63,12 +64,12 @@ asio::awaitable<Reply<TemplatesAnswer>> templates(Shared shared, TemplatesQuery 
   Problems problems;
   const ReportRequest request = request_of(asked, problems);
   if (!problems.empty()) co_return unprocessable(problems);
-  auto answer = co_await shared->walks.run([&] { return written(templates_report(*shared->monitor, request)); });
+  auto answer = co_await shared->walks.run([&] { return written(templates_report(*shared->past, request)); });
   if (!answer) co_return busy();
   co_return *std::move(answer);
 }
 
-/// Up to a day.
+/// Up to a year.
 std::optional<std::chrono::minutes> window_of(const WindowQuery& asked, Problems& problems) {
   check("window", asked.window, most_minutes, problems);
   if (!problems.empty()) return std::nullopt;
@@ -81,7 +82,7 @@ asio::awaitable<Reply<TemplateDetail>> one_template(Shared shared, TemplatePath 
   const auto window = window_of(asked, problems);
   if (!window) co_return unprocessable(problems);
   auto answer = co_await shared->walks.run([&] {
-    auto detail = template_detail(*shared->monitor, path.template_id, *window);
+    auto detail = template_detail(*shared->past, path.template_id, *window);
     return detail ? written(*std::move(detail)) : problem(404, "there is no such template, or it wasn't called then");
   });
   if (!answer) co_return busy();
@@ -93,7 +94,7 @@ asio::awaitable<Reply<TrendsAnswer>> trends(Shared shared, WindowQuery asked) {
   Problems problems;
   const auto window = window_of(asked, problems);
   if (!window) co_return unprocessable(problems);
-  auto answer = co_await shared->walks.run([&] { return written(trends_report(*shared->monitor, *window)); });
+  auto answer = co_await shared->walks.run([&] { return written(trends_report(*shared->past, *window)); });
   if (!answer) co_return busy();
   co_return *std::move(answer);
 }
@@ -104,7 +105,7 @@ asio::awaitable<Reply<UsageAnswer>> usage(Shared shared, UsageQuery asked) {
   const ReportRequest request = request_of(asked, problems);
   if (!problems.empty()) co_return unprocessable(problems);
   const UsageBy by = asked.by.value_or(UsageBy::user);
-  auto answer = co_await shared->walks.run([&] { return written(usage_report(*shared->monitor, by, request)); });
+  auto answer = co_await shared->walks.run([&] { return written(usage_report(*shared->past, by, request)); });
   if (!answer) co_return busy();
   co_return *std::move(answer);
 }
@@ -112,12 +113,14 @@ asio::awaitable<Reply<UsageAnswer>> usage(Shared shared, UsageQuery asked) {
 asio::awaitable<Reply<SlowQueriesAnswer>> slow_queries(Shared shared, SlowQueriesQuery asked) {
   if (shared->monitor->history() == nullptr) co_return absent();
   Problems problems;
+  check("window", asked.window, most_minutes, problems);
   check("limit", asked.limit, most_slow, problems);
   if (!problems.empty()) co_return unprocessable(problems);
-  const std::size_t limit = asked.limit.value_or(slow_unless_said);
-  const std::chrono::milliseconds least(asked.min_duration_ms.value_or(least_ms_unless_said));
+  SlowQueriesRequest request{.least = std::chrono::milliseconds(asked.min_duration_ms.value_or(least_ms_unless_said)),
+                             .limit = asked.limit.value_or(slow_unless_said)};
+  if (asked.window) request.window = std::chrono::minutes(*asked.window);
   auto answer = co_await shared->walks.run(
-      [&] { return written(slow_queries_report(*shared->monitor, shared->plans.get(), limit, least)); });
+      [&] { return written(slow_queries_report(*shared->past, shared->plans.get(), request)); });
   if (!answer) co_return busy();
   co_return *std::move(answer);
 }
@@ -141,7 +144,7 @@ asio::awaitable<Reply<PerformanceDashboard>> dashboard(Shared shared) {
   if (shared->monitor->history() == nullptr) co_return absent();
   const OptimizationHealth health = co_await shared->health();
   auto answer = co_await shared->walks.run([&] {
-    PerformanceDashboard dashboard = dashboard_report(*shared->monitor, shared->watch.get());
+    PerformanceDashboard dashboard = dashboard_report(*shared->past, shared->watch.get());
     dashboard.system_health = health;
     return written(std::move(dashboard));
   });
@@ -218,14 +221,17 @@ About about(std::string_view name, std::string summary, std::string description)
 }  // namespace
 
 void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMonitor> monitor,
-                     std::shared_ptr<const PerformanceWatch> watch,
+                     std::shared_ptr<const PastQueries> past, std::shared_ptr<const PerformanceWatch> watch,
                      std::function<asio::awaitable<OptimizationHealth>()> health,
                      std::shared_ptr<pipeline::ReportedQueries> reports, std::shared_ptr<const TemplatePlans> plans) {
-  const auto shared =
-      std::make_shared<Operations>(std::move(monitor), std::move(watch), std::move(health), std::move(plans));
+  if (!past && monitor->history() != nullptr) past = std::make_shared<const PastQueries>(monitor);
+  const auto shared = std::make_shared<Operations>(std::move(monitor), std::move(past), std::move(watch),
+                                                   std::move(health), std::move(plans));
   const std::string times =
-      "Rates are percentages, 0 to 100. window is in minutes, up to 1440; without it the figures "
-      "are since the start. What happened less than two seconds ago may be missing. ";
+      "Rates are percentages, 0 to 100. window is in minutes; without it the figures "
+      "are since the start. What is longer ago than a day, and what was before the start, is there by the hour where "
+      "DATA_DIR is set, for PERFORMANCE_HISTORY_RETENTION_DAYS; from says how far back it goes. "
+      "What happened less than two seconds ago may be missing. ";
   table.add("GET",
             about("templates", "Statements that differ in constants only, with their figures",
                   times + "query has ? in place of constants; sample is the first of them as it was sent, unless "
@@ -234,7 +240,7 @@ void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMoni
                           "own; the others are one more, with the template_id other."),
             [shared](Query<TemplatesQuery> asked) { return templates(shared, asked.value); });
   About one = about("templates/{template_id}", "One of them: how its durations are spread, and how it was by time",
-                    "window is in minutes, 60 unless it is said, up to 1440.");
+                    "window is in minutes, 60 unless it is said.");
   one.problems.emplace(404, "There is no such template, or it wasn't called in this time");
   table.add("GET", std::move(one), [shared](Path<TemplatePath> path, Query<WindowQuery> asked) {
     return one_template(shared, std::move(path.value), asked.value);
@@ -242,8 +248,8 @@ void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMoni
   table.add(
       "GET",
       about("trends", "How it was by time",
-            "window is in minutes, 60 unless it is said, up to 1440. The steps are of a second for two minutes, of "
-            "ten for half an hour, else of a minute. The last one may be shorter."),
+            "window is in minutes, 60 unless it is said. The steps are of a second for two minutes, of ten for half "
+            "an hour, of a minute for a day, else of an hour. The last one may be shorter."),
       [shared](Query<WindowQuery> asked) { return trends(shared, asked.value); });
   table.add("GET",
             about("usage", "Users, databases, applications or projects, with their figures",
@@ -253,7 +259,8 @@ void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMoni
   table.add(
       "GET",
       about("slow-queries", "Queries that took SLOW_QUERY_THRESHOLD_MS or longer, the slowest first",
-            "The newest ones and the slowest ones are remembered, 1000 in all. query is the text as it was sent "
+            "The newest ones and the slowest ones are remembered, 1000 in all, and where DATA_DIR is set 20000 for "
+            "SLOW_QUERY_RETENTION_DAYS. window is in minutes. query is the text as it was sent "
             "(500 characters of it), with parameters beside it, unless ENABLE_QUERY_PARAMETER_CAPTURE is off or it may "
             "hold a password. plan is how PostgreSQL would run a statement of its template. slow_queries_lost were too "
             "many at once: only their number is known."),

@@ -39,13 +39,13 @@ std::optional<double> quantile_ms(const CompactHistogram& durations, double q) {
 class WallClock {
  public:
   Timestamp at(std::int64_t ns) const {
-    return wall_ + std::chrono::duration_cast<Timestamp::duration>(std::chrono::nanoseconds(ns - now_));
+    return now_.wall + std::chrono::duration_cast<Timestamp::duration>(std::chrono::nanoseconds(ns - now_.ns));
   }
-  std::int64_t now() const { return now_; }
+  std::int64_t now() const { return now_.ns; }
+  const Moment& moment() const { return now_; }
 
  private:
-  std::int64_t now_ = now_ns();
-  Timestamp wall_ = std::chrono::system_clock::now();
+  Moment now_ = Moment::now();
 };
 
 PerformanceFigures figures_of(const QueryFigures& figures, const CompactHistogram& durations,
@@ -92,9 +92,9 @@ double weight(const SubjectReport& subject, PerformanceSort sort) {
 }
 
 /// Where they come first that were asked for. `total`: how many there were.
-PeriodReport sorted_report(const QueryPerformanceMonitor& monitor, SubjectKind kind, const ReportRequest& asked,
-                           std::int64_t now, std::uint64_t& total) {
-  PeriodReport report = monitor.history()->report(kind, asked.window, now);
+PeriodReport sorted_report(const PastQueries& past, SubjectKind kind, const ReportRequest& asked, const Moment& now,
+                           std::uint64_t& total) {
+  PeriodReport report = past.report(kind, asked.window, now);
   total = report.subjects.size();
   std::vector<std::pair<double, std::size_t>> order;
   for (std::size_t at = 0; at < report.subjects.size(); ++at)
@@ -126,19 +126,12 @@ std::string kind_name(const QueryPerformanceMonitor& monitor, std::uint8_t kind)
 
 std::string engine_name(Engine engine) { return std::string(engine_names[static_cast<std::size_t>(engine)]); }
 
-std::string query_id(const SlowQuery& query) { return fmt::format("q_{}", query.number); }
+std::string query_id(const SlowQuery& query) {
+  return query.run == 0 ? fmt::format("q_{}", query.number) : fmt::format("q_{}_{}", query.number, query.run);
+}
 
 bool reads(const QueryPerformanceMonitor& monitor, std::uint8_t kind) {
   return kind < monitor.kinds().size() && monitor.kinds()[kind].group == StatementGroup::read;
-}
-
-std::vector<SlowQuery> slowest_first(const QueryPerformanceMonitor& monitor,
-                                     const std::function<bool(const SlowQuery&)>& wanted) {
-  auto found = monitor.history()->slow_queries(wanted);
-  std::ranges::sort(found, [](const SlowQuery& one, const SlowQuery& other) {
-    return std::pair(one.duration_ns, one.number) > std::pair(other.duration_ns, other.number);
-  });
-  return found;
 }
 
 CurrentMetrics current_metrics(const QueryPerformanceMonitor& monitor, std::int64_t now) {
@@ -166,14 +159,14 @@ CurrentMetrics current_metrics(const QueryPerformanceMonitor& monitor, std::int6
   return current;
 }
 
-std::map<std::string, std::vector<TrendPoint>> trends(const QueryPerformanceMonitor& monitor, const WallClock& clock) {
+std::map<std::string, std::vector<TrendPoint>> trends(const PastQueries& past, const WallClock& clock) {
   std::map<std::string, std::vector<TrendPoint>> trends;
   for (const char* name :
        {"throughput", "execution_time", "p99_ms", "error_rate", "cache_hit_rate", "queue_depth", "concurrency"}) {
     trends[name];
   }
   for (const IntervalPtr& interval :
-       monitor.history()->since(clock.now() - std::chrono::nanoseconds(trend_window).count())) {
+       past.since(clock.now() - std::chrono::nanoseconds(trend_window).count(), nullptr, clock.moment())) {
     const Timestamp at = clock.at(interval->to_ns);
     const QueryFigures& figures = interval->all.figures;
     const auto add = [&](const char* name, std::optional<double> value) {
@@ -193,7 +186,8 @@ std::map<std::string, std::vector<TrendPoint>> trends(const QueryPerformanceMoni
 /// A step of a chart: of what is remembered for so long in so fine intervals, so that all of it is by the same.
 double step_seconds(std::chrono::minutes window) {
   if (window <= std::chrono::minutes(2)) return 1;
-  return window <= std::chrono::minutes(30) ? 10 : 60;
+  if (window <= std::chrono::minutes(30)) return 10;
+  return window <= std::chrono::days(1) ? 60 : 3600;
 }
 
 /// Puts intervals together into steps.
@@ -361,11 +355,12 @@ PlanChangeAnswer plan_change_answer(const QueryPerformanceMonitor& monitor, cons
   return said;
 }
 
-TemplatesAnswer templates_report(const QueryPerformanceMonitor& monitor, const ReportRequest& asked) {
+TemplatesAnswer templates_report(const PastQueries& past, const ReportRequest& asked) {
   const WallClock clock;
+  const QueryPerformanceMonitor& monitor = past.monitor();
   TemplatesAnswer answer;
   const PeriodReport report =
-      sorted_report(monitor, SubjectKind::query_template, asked, clock.now(), answer.total_count);
+      sorted_report(past, SubjectKind::query_template, asked, clock.moment(), answer.total_count);
   answer.from = clock.at(report.from_ns);
   answer.to = clock.at(report.to_ns);
   answer.evicted_templates = monitor.history()->counts().evicted_templates;
@@ -375,19 +370,19 @@ TemplatesAnswer templates_report(const QueryPerformanceMonitor& monitor, const R
   return answer;
 }
 
-std::optional<TemplateDetail> template_detail(const QueryPerformanceMonitor& monitor, std::string_view id,
+std::optional<TemplateDetail> template_detail(const PastQueries& past, std::string_view id,
                                               std::chrono::minutes window) {
   const WallClock clock;
-  const PeriodReport report = monitor.history()->report(SubjectKind::query_template, window, clock.now());
+  const PeriodReport report = past.report(SubjectKind::query_template, window, clock.moment());
   const auto found = std::ranges::find(report.subjects, id, id_of);
   if (found == report.subjects.end()) return std::nullopt;
-  TemplateDetail detail{.performance = template_performance(monitor, *found, report),
+  TemplateDetail detail{.performance = template_performance(past.monitor(), *found, report),
                         .durations = buckets_of(found->durations),
                         .step_seconds = step_seconds(window),
                         .from = clock.at(report.from_ns),
                         .to = clock.at(report.to_ns)};
   TrendMaker maker(clock, detail.step_seconds);
-  for (const IntervalPtr& interval : monitor.history()->since(report.from_ns)) {
+  for (const IntervalPtr& interval : past.since(report.from_ns, &*found, clock.moment())) {
     const auto& subjects = interval->subjects;
     const auto figures = std::ranges::lower_bound(subjects, found->id, {}, &SubjectFigures::id);
     maker.add(*interval, figures != subjects.end() && figures->id == found->id ? &*figures : nullptr);
@@ -397,7 +392,7 @@ std::optional<TemplateDetail> template_detail(const QueryPerformanceMonitor& mon
   return detail;
 }
 
-TrendsAnswer trends_report(const QueryPerformanceMonitor& monitor, std::chrono::minutes window) {
+TrendsAnswer trends_report(const PastQueries& past, std::chrono::minutes window) {
   const WallClock clock;
   const std::int64_t from = clock.now() - std::chrono::nanoseconds(window).count();
   TrendsAnswer answer{.step_seconds = step_seconds(window), .from = clock.at(from), .to = clock.at(clock.now())};
@@ -410,7 +405,7 @@ TrendsAnswer trends_report(const QueryPerformanceMonitor& monitor, std::chrono::
     answer.concurrency.push_back(active / seconds);
     waiting = active = seconds = 0;
   };
-  for (const IntervalPtr& interval : monitor.history()->since(from)) {
+  for (const IntervalPtr& interval : past.since(from, nullptr, clock.moment())) {
     waiting += interval->levels.clients_waiting * interval->seconds();
     active += interval->levels.clients_active * interval->seconds();
     seconds += interval->seconds();
@@ -421,14 +416,14 @@ TrendsAnswer trends_report(const QueryPerformanceMonitor& monitor, std::chrono::
   return answer;
 }
 
-UsageAnswer usage_report(const QueryPerformanceMonitor& monitor, UsageBy by, const ReportRequest& asked) {
+UsageAnswer usage_report(const PastQueries& past, UsageBy by, const ReportRequest& asked) {
   const WallClock clock;
   UsageAnswer answer{.by = by, .usage = {}};
   const SubjectKind kind = by == UsageBy::user          ? SubjectKind::user
                            : by == UsageBy::database    ? SubjectKind::database
                            : by == UsageBy::application ? SubjectKind::application
                                                         : SubjectKind::project;
-  const PeriodReport report = sorted_report(monitor, kind, asked, clock.now(), answer.total_count);
+  const PeriodReport report = sorted_report(past, kind, asked, clock.moment(), answer.total_count);
   answer.from = clock.at(report.from_ns);
   answer.to = clock.at(report.to_ns);
   for (const SubjectReport& subject : report.subjects) {
@@ -439,21 +434,17 @@ UsageAnswer usage_report(const QueryPerformanceMonitor& monitor, UsageBy by, con
   return answer;
 }
 
-SlowQueriesAnswer slow_queries_report(const QueryPerformanceMonitor& monitor, const TemplatePlans* plans,
-                                      std::size_t limit, std::chrono::milliseconds least) {
-  const std::int64_t least_ns = std::chrono::nanoseconds(least).count();
-  auto found = slowest_first(monitor, [least_ns](const SlowQuery& query) { return query.duration_ns >= least_ns; });
+SlowQueriesAnswer slow_queries_report(const PastQueries& past, const TemplatePlans* plans,
+                                      const SlowQueriesRequest& asked) {
+  const auto found = past.slow_queries(asked.window, asked.least, asked.limit, Moment::now());
   SlowQueriesAnswer answer{.slow_queries = {},
-                           .total_count = found.size(),
+                           .total_count = found.count,
                            .average_duration_ms = {},
-                           .slow_queries_lost = monitor.history()->counts().slow_queries_lost};
-  if (!found.empty()) {
-    double sum = 0;
-    for (const SlowQuery& query : found) sum += static_cast<double>(query.duration_ns) / ns_a_ms;
-    answer.average_duration_ms = sum / static_cast<double>(found.size());
+                           .slow_queries_lost = past.monitor().history()->counts().slow_queries_lost};
+  if (found.count > 0) answer.average_duration_ms = found.total_ns / ns_a_ms / static_cast<double>(found.count);
+  for (const SlowQuery& query : found.slowest) {
+    answer.slow_queries.push_back(slow_query_answer(past.monitor(), plans, query));
   }
-  found.resize(std::min(found.size(), limit));
-  for (const SlowQuery& query : found) answer.slow_queries.push_back(slow_query_answer(monitor, plans, query));
   return answer;
 }
 
@@ -485,16 +476,15 @@ void add_watched(PerformanceDashboard& dashboard, const PerformanceWatch& watch)
 
 }  // namespace
 
-PerformanceDashboard dashboard_report(const QueryPerformanceMonitor& monitor, const PerformanceWatch* watch) {
+PerformanceDashboard dashboard_report(const PastQueries& past, const PerformanceWatch* watch) {
   const WallClock clock;
-  PerformanceDashboard dashboard{.current_metrics = current_metrics(monitor, clock.now()),
-                                 .historical_trends = trends(monitor, clock),
+  PerformanceDashboard dashboard{.current_metrics = current_metrics(past.monitor(), clock.now()),
+                                 .historical_trends = trends(past, clock),
                                  .top_slow_queries = {},
                                  .system_health = {}};
-  const Timestamp from = clock.at(clock.now() - std::chrono::nanoseconds(trend_window).count());
-  auto slow = slowest_first(monitor, [from](const SlowQuery& query) { return query.started >= from; });
-  slow.resize(std::min(slow.size(), slow_queries_of_dashboard));
-  for (const SlowQuery& query : slow) {
+  const auto slow =
+      past.slow_queries(trend_window, std::chrono::nanoseconds(0), slow_queries_of_dashboard, clock.moment());
+  for (const SlowQuery& query : slow.slowest) {
     dashboard.top_slow_queries.push_back({.query_id = query_id(query),
                                           .query = beginning(query.text, longest_query_of_dashboard),
                                           .duration_ms = static_cast<double>(query.duration_ns) / ns_a_ms,

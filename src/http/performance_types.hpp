@@ -195,8 +195,9 @@ BOOST_DESCRIBE_STRUCT(TrackedAnswer, (), (query_id, template_id, slow))
 struct SlowQueriesQuery {
   std::optional<std::uint32_t> limit = {};            ///< 50 unless it is said
   std::optional<std::uint32_t> min_duration_ms = {};  ///< 1000 unless it is said
+  std::optional<std::uint32_t> window = {};           ///< minutes; all that are remembered unless it is said
 };
-BOOST_DESCRIBE_STRUCT(SlowQueriesQuery, (), (limit, min_duration_ms))
+BOOST_DESCRIBE_STRUCT(SlowQueriesQuery, (), (limit, min_duration_ms, window))
 
 /// How PostgreSQL would run a statement, when Millrace asked that.
 struct PlanAnswer {

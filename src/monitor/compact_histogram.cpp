@@ -1,6 +1,7 @@
 #include "monitor/compact_histogram.hpp"
 
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace millrace {
@@ -12,6 +13,18 @@ constexpr unsigned more = 1U << bits_a_byte;
 void append_number(std::string& bytes, std::uint64_t number) {
   for (; number >= more; number >>= bits_a_byte) bytes += static_cast<char>(number | more);
   bytes += static_cast<char>(number);
+}
+
+/// Takes a number off the bytes; nothing: they end in it, or it is too large.
+std::optional<std::uint64_t> take_number(std::string_view& bytes) {
+  std::uint64_t read = 0;
+  for (unsigned shift = 0; shift < std::numeric_limits<std::uint64_t>::digits && !bytes.empty(); shift += bits_a_byte) {
+    const auto byte = static_cast<unsigned char>(bytes.front());
+    bytes.remove_prefix(1);
+    read |= std::uint64_t{byte & (more - 1)} << shift;
+    if ((byte & more) == 0) return read;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -49,6 +62,19 @@ class CompactHistogram::Reader {
 CompactHistogram::CompactHistogram(std::span<const BucketCount> counts) {
   for (const auto& [bucket, count] : counts) append(bucket, count);
   bytes_.shrink_to_fit();
+}
+
+std::optional<CompactHistogram> CompactHistogram::of_bytes(std::string_view bytes) {
+  CompactHistogram made;
+  for (bool is_first = true; !bytes.empty(); is_first = false) {
+    const auto farther = take_number(bytes);
+    if (!farther || (*farther == 0 && !is_first) || *farther >= LogLinear::buckets - made.last_) return std::nullopt;
+    const auto count = take_number(bytes);
+    if (!count || *count == 0) return std::nullopt;
+    made.append(static_cast<std::uint16_t>(made.last_ + *farther), *count);
+  }
+  made.bytes_.shrink_to_fit();
+  return made;
 }
 
 void CompactHistogram::append(std::uint16_t bucket, std::uint64_t count) {

@@ -2,8 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "monitor/histogram.hpp"
 
@@ -27,6 +29,10 @@ class CompactHistogram {
   CompactHistogram& operator+=(const CompactHistogram& other);
   /// Counts only: the sum of the values isn't known here.
   void add_to(HistogramTotals& totals) const;
+
+  /// As it is kept in a file; of_bytes makes one of it again. Nothing: these bytes are none.
+  std::string_view bytes() const { return bytes_; }
+  static std::optional<CompactHistogram> of_bytes(std::string_view bytes);
 
   bool empty() const { return bytes_.empty(); }
   std::uint64_t count() const;

@@ -66,5 +66,22 @@ TEST(CompactHistogram, CountsAreAsLargeAsTheyAre) {
   EXPECT_EQ(one.quantile(1), LogLinear::middle(1279));
 }
 
+TEST(CompactHistogram, IsMadeOfItsBytesAgainAndOfNoOthers) {
+  const std::vector<BucketCount> counts = {{0, 3}, {7, 1}, {200, 1'000'000'007}, {LogLinear::buckets - 1, 2}};
+  const CompactHistogram histogram(counts);
+  const std::string bytes(histogram.bytes());
+  EXPECT_EQ(CompactHistogram::of_bytes(bytes), histogram);
+  EXPECT_EQ(CompactHistogram::of_bytes(""), CompactHistogram());
+  CompactHistogram sum = *CompactHistogram::of_bytes(bytes);
+  sum += histogram;
+  EXPECT_EQ(sum.count(), 2 * histogram.count());
+
+  using std::string_literals::operator""s;
+  for (const std::string& none : {"\x01"s, "\x80"s, "\x01\x80"s, "\x01\x00"s, bytes + "\x00\x01"s, bytes + "\x01\x01"s,
+                                  std::string(20, '\xff'), "\xff\xff\xff\x7f\x01"s}) {
+    EXPECT_FALSE(CompactHistogram::of_bytes(none)) << none.size();
+  }
+}
+
 }  // namespace
 }  // namespace millrace

@@ -201,6 +201,32 @@ std::vector<IntervalPtr> PerformanceHistory::since(std::int64_t from_ns) const {
   return tiers_.since(from_ns);
 }
 
+std::vector<IntervalPtr> PerformanceHistory::minutes_since(std::int64_t from_ns) const {
+  const std::scoped_lock lock(mutex_);
+  return tiers_.minutes_since(from_ns);
+}
+
+std::vector<SubjectReport> PerformanceHistory::described(const Interval& interval) const {
+  std::vector<SubjectReport> reports;
+  std::array<std::optional<std::size_t>, subject_kinds> others;
+  const std::scoped_lock lock(mutex_);
+  for (SubjectFigures figures : interval.subjects) {
+    const SubjectKind kind = kind_of(figures.id);
+    if (!of(kind).is_known(figures.id)) figures.id = other_of(kind);
+    auto& other = others[static_cast<std::size_t>(kind)];
+    if (!is_other(figures.id)) {
+      reports.push_back(described(std::move(figures)));
+    } else if (other) {
+      reports[*other].figures += figures.figures;
+      reports[*other].durations += figures.durations;
+    } else {
+      other = reports.size();
+      reports.push_back(described(std::move(figures)));
+    }
+  }
+  return reports;
+}
+
 std::vector<SlowQuery> PerformanceHistory::slow_queries(const std::function<bool(const SlowQuery&)>& wanted) const {
   const std::scoped_lock lock(mutex_);
   std::vector<SlowQuery> found;

@@ -85,6 +85,13 @@ class PerformanceHistory {
   /// Of all queries, by time: the oldest first.
   std::vector<IntervalPtr> since(std::int64_t from_ns) const;
 
+  /// Of all queries and of subjects of all kinds, minute by minute: those that began at `from_ns` or later.
+  std::vector<IntervalPtr> minutes_since(std::int64_t from_ns) const;
+  /// What an interval's subjects are called now; those that nobody knows any more count as their kind's `other`.
+  std::vector<SubjectReport> described(const Interval& interval) const;
+  std::int64_t started_ns() const { return started_ns_; }
+  bool keeps_parameters() const { return options_.keep_parameters; }
+
   /// Those for which `wanted` is true, the newest last.
   std::vector<SlowQuery> slow_queries(const std::function<bool(const SlowQuery&)>& wanted) const;
 

@@ -8,6 +8,7 @@
 #include <boost/mp11/algorithm.hpp>
 #include <cassert>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 #include <numeric>
 
@@ -93,6 +94,15 @@ void QueryPerformanceMonitor::start() {
       make_history(now_ns());
     }
   });
+}
+
+void QueryPerformanceMonitor::finish(std::size_t cores) {
+  if (!history_) return;
+  historian_ = {};
+  const std::int64_t now = now_ns();
+  make_history(now);  // so that each core has a recording to go on with
+  for (std::size_t core = 0; core < cores; ++core) tick(core, std::numeric_limits<std::int64_t>::max());
+  make_history(now + 1);
 }
 
 void QueryPerformanceMonitor::count(Shard& shard, const QueryRecord& query) noexcept {

@@ -71,6 +71,9 @@ class QueryPerformanceMonitor {
   /// Begins to make history, on a thread of its own, until this object's end.
   void start();
 
+  /// When the first `cores` cores don't run any more: takes what they haven't handed over, and ends the thread.
+  void finish(std::size_t cores);
+
   // On the thread of `core` only.
   /// Answers whether nobody knows the query's template: then call `describe`, if its text is known.
   bool record(std::size_t core, const QueryRecord& query) noexcept;

@@ -17,6 +17,7 @@ using ParameterTexts = std::vector<std::optional<std::string>>;
 /// A query that took SLOW_QUERY_THRESHOLD_MS or longer.
 struct SlowQuery {
   std::uint64_t number = 0;  ///< counts them from 1, since the start
+  std::int64_t run = 0;      ///< of another process: when that began, in seconds since 1970
   std::uint64_t fingerprint = 0;
   std::uint8_t kind = 0;
   Engine engine = Engine::postgresql;

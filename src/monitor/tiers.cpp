@@ -92,6 +92,12 @@ std::vector<IntervalPtr> Tiers::since(std::int64_t from_ns) const {
   return found;
 }
 
+std::vector<IntervalPtr> Tiers::minutes_since(std::int64_t from_ns) const {
+  const auto& all = tiers_.back().intervals;
+  const auto first = std::ranges::lower_bound(all, from_ns, {}, [](const IntervalPtr& each) { return each->from_ns; });
+  return {first, all.end()};
+}
+
 std::size_t Tiers::memory_bytes() const {
   std::size_t bytes = 0;
   for (const Tier& tier : tiers_) bytes += tier.bytes + tier.pending.memory_bytes();

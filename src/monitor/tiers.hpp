@@ -57,6 +57,9 @@ class Tiers {
   /// back so far, and from finer ones what is newer than that. Where the first one begins tells what was had.
   std::vector<IntervalPtr> since(std::int64_t from_ns) const;
 
+  /// Those of the coarsest tier that begin at `from_ns` or later, the oldest first.
+  std::vector<IntervalPtr> minutes_since(std::int64_t from_ns) const;
+
   std::size_t memory_bytes() const;
 
  private:
