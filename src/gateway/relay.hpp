@@ -297,6 +297,7 @@ class Relay {
   void note_for_cache(const StatementPtr& statement);
   void want_server(pgwire::Bytes rest, const Item& item);
   bool is_out_of_reach(const Item& item);
+  bool needs_no_server(const Item& item);
   bool has_turn(pgwire::Bytes rest, const Item& item);
   std::string_view text_asked(const Item& item, StatementPtr& statement);
   static std::string_view text_of_prepared(const Prepared* prepared);

@@ -128,6 +128,7 @@ void Relay::on_way() {
 
 /// What is to become of a Query, whether there is a server connection or not; all else is sent.
 Relay::Decided Relay::decide(const Item& item) {
+  if (needs_no_server(item)) return Decided::answered;
   if (item.type != frontend::query || replies_.skipping) return Decided::send;
   pipeline::Exchange exchange{.statement = statement_of(item),
                               .started = now_,

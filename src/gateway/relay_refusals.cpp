@@ -127,6 +127,27 @@ bool Relay::is_out_of_reach(const Item& item) {
   return true;
 }
 
+/// No server connection can be had, nor is one needed: what belongs to a COPY that was refused is ignored, as
+/// PostgreSQL does, and a Sync by itself has its answer.
+bool Relay::needs_no_server(const Item& item) {
+  const bool refuses = options_.breaker && options_.breaker->refuses();
+  if (writer_.attached() || (!refuses && !no_server_)) return false;
+  switch (item.type) {
+    case frontend::copy_data:
+    case frontend::copy_done:
+    case frontend::copy_fail:
+    case frontend::flush:
+      break;
+    case frontend::sync:
+      pgwire::append_ready_for_query(answers_, session_.held_begin.empty() ? 'I' : 'T');
+      break;
+    default:
+      return false;
+  }
+  no_server_.reset();
+  return true;
+}
+
 /// The message at hand, or what follows one in the same batch.
 void Relay::answer_refused(const Item& item) {
   const bool first = !std::exchange(refusal_->told, true);

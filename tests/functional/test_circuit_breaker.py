@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from wire import SYNC, Client, Gone, Message, bind, connect, eventually, execute, parse, query
+from wire import SYNC, Client, Gone, Message, bind, connect, copy_data, eventually, execute, message, parse, query
 
 from harness import Millrace, PostgreSQL, proc
 
@@ -217,4 +217,16 @@ def test_switched_off_each_finds_out_by_itself(postgres: PostgreSQL) -> None:
             for _ in range(20):
                 assert failure(client, UNCACHED).sqlstate == "08001"
             assert state(millrace) == "closed"
+        assert client.one(UNCACHED) == "t"
+
+
+@pytest.mark.parametrize("switch", ["true", "false"])
+def test_data_sent_ahead_of_a_refusal_is_ignored(postgres: PostgreSQL, switch: str) -> None:
+    """And a Sync by itself is answered: as PostgreSQL does after an error."""
+    with Millrace(postgres, {**SETTINGS, "ENABLE_EMERGENCY_CIRCUIT_BREAKER": switch}) as millrace, connect(millrace) as client:
+        with killed(postgres, millrace):
+            for _ in range(8):
+                told = client.ask(query("COPY nowhere FROM STDIN"), copy_data("1\n"), message("c"), query(UNCACHED), times=2)
+                assert [one.kind for one in told] == ["E", "Z", "E", "Z"]
+                assert [str(one) for one in client.ask(SYNC)] == ["ReadyForQuery I"]
         assert client.one(UNCACHED) == "t"
