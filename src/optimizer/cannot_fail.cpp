@@ -199,7 +199,15 @@ class CannotFail {
       return false;
     auto* select = link->subselect->select_stmt;
     if (!of(link->testexpr, scope) || !this->select(select, scope)) return false;
+    if (link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK && !list(select, scope)) return false;
     return !gone_ || has_only_scalars(analysis_, select, {.level = &analysis_.level_of(select, scope, ctes_)});
+  }
+
+  /// What it gives, of each row. EXISTS doesn't look at it.
+  bool list(Select* select, Scope parent) {
+    const Scope scope{.level = &analysis_.level_of(select, parent, ctes_)};
+    return std::ranges::all_of(std::span(select->target_list, select->n_target_list),
+                               [&](const Node* item) { return of(item->res_target->val, scope); });
   }
 
   Analysis& analysis_;
