@@ -154,7 +154,7 @@ struct Settings {
 
   // Resource management
   bool enable_resource_quotas = true;
-  int default_user_query_limit_per_hour = 1000;
+  int default_user_query_limit_per_hour = 0;
   int default_user_memory_limit_mb = 512;
   int default_user_concurrent_queries = 10;
 

@@ -353,7 +353,7 @@ std::vector<Group> groups() {
            {"DEFAULT_USER_QUERY_LIMIT_PER_HOUR", Count{&Settings::default_user_query_limit_per_hour, 0, 1000000000},
             reload,
             "Queries an hour for each such user for whom nothing else is set, but for answers from memory; 0 means no "
-            "limit."},
+            "limit, as whoever is named for a fair share only isn't to be refused."},
            {"DEFAULT_USER_MEMORY_LIMIT_MB", Count{&Settings::default_user_memory_limit_mb, 1, 1048576}, executor,
             "Memory for each user's queries."},
            {"DEFAULT_USER_CONCURRENT_QUERIES", Count{&Settings::default_user_concurrent_queries, 1, 100000}, reload,
