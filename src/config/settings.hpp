@@ -136,7 +136,7 @@ struct Settings {
   int slow_query_retention_days = 30;
 
   // Adaptive query executor
-  bool enable_adaptive_executor = false;
+  bool enable_adaptive_executor = true;
   int max_concurrent_queries = 100;
   std::chrono::seconds query_timeout_seconds{0};
   int memory_limit_per_query_mb = 1024;

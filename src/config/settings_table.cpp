@@ -305,14 +305,16 @@ std::vector<Group> groups() {
        {
            {"ENABLE_ADAPTIVE_EXECUTOR", Switch{&Settings::enable_adaptive_executor}, restart,
             "Let queries take turns in front of PostgreSQL, by priority and within limits; without it the other "
-            "settings of this part, and the quotas', have no effect, unless they say otherwise. Off by default as long "
-            "as docs/execution.md lists "
-            "what isn't right yet."},
+            "settings of this part, and the quotas', have no effect, unless they say otherwise. See "
+            "docs/execution.md."},
            {"MAX_CONCURRENT_QUERIES", Count{&Settings::max_concurrent_queries, 1, 100000}, reload,
-            "How many queries, and transactions, may run in PostgreSQL at a time: see docs/execution.md. Answers from "
-            "memory don't count."},
+            "How many queries, and transactions, may run in PostgreSQL at a time; where nothing has ended for ten "
+            "seconds, "
+            "what runs no longer counts, unless ENABLE_ADAPTIVE_CONCURRENCY is off. Answers from memory don't count."},
            {"ENABLE_ADAPTIVE_CONCURRENCY", Switch{&Settings::enable_adaptive_concurrency}, reload,
-            "While queries wait, find how many at a time PostgreSQL gets most done with, and let no more run."},
+            "While queries wait, find how many at a time PostgreSQL gets most done with, and let no more run but "
+            "beside "
+            "what takes long. If it is off, MAX_CONCURRENT_QUERIES may."},
            {"QUERY_TIMEOUT_SECONDS", Duration{&Settings::query_timeout_seconds, 0, 604800}, reload,
             "How long a SELECT, INSERT, UPDATE, DELETE or MERGE may take, waiting and all, where its client doesn't "
             "say (`millrace.timeout`): then it is cancelled (SQLSTATE 57014); 0 means for ever, as by default with "
