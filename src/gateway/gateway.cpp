@@ -379,7 +379,7 @@ asio::awaitable<Result<>> Gateway::probe() {
 }
 
 asio::awaitable<Result<optimizer::PlannedQuery>> Gateway::plan(optimizer::PlanRequest request) {
-  if (catalogs_->is_wanted_unused(request.database)) co_return fail("somebody wants the database unused");
+  if (catalogs_ && catalogs_->is_wanted_unused(request.database)) co_return fail("somebody wants the database unused");
   asio::io_context& io = cores_.front()->io;
   auto url = shared_->rules.load()->settings->database_url;
   co_return co_await asio::co_spawn(io, ask_plan(io, shared_->pools, std::move(url), std::move(request)),

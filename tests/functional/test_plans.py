@@ -43,6 +43,11 @@ def test_a_slow_query_has_its_plan(millrace: Millrace) -> None:
         assert query["plan"]["total_cost"] > 0 and query["why_no_plan"] is None
 
 
+def test_a_slow_query_has_its_plan_where_nothing_is_cached(postgres: PostgreSQL) -> None:
+    with Millrace(postgres, {"SLOW_QUERY_THRESHOLD_MS": 20, "ENABLE_MULTI_LEVEL_CACHING": "false"}) as server:
+        test_a_slow_query_has_its_plan(server)
+
+
 def test_what_has_no_plan_says_why(millrace: Millrace, postgres: PostgreSQL) -> None:
     with connect(millrace) as client:
         client.rows("CREATE TEMPORARY TABLE mine AS SELECT 1 AS one")
