@@ -122,17 +122,18 @@ void EmbeddedStore::close() {
   status_.state = State::closed;
 }
 
+/// What fails is tried every minute.
+void EmbeddedStore::say_once(std::string_view what, const Error& error) {
+  if (const std::string why = text_of(error); std::exchange(said_, why) == why) return;
+  log::error(what, {{"file", path_}, {"reason", error.message}, {"detail", error.detail}, {"hint", error.hint}});
+}
+
 void EmbeddedStore::unavailable(const Error& error) {
   database_.reset();
-  const std::string why = text_of(error);
-  // It is tried every minute.
-  if (std::exchange(said_, why) != why) {
-    log::error("the store is not available; nothing of this is kept, and it is tried again",
-               {{"file", path_}, {"reason", error.message}, {"detail", error.detail}, {"hint", error.hint}});
-  }
+  say_once("the store is not available; nothing of this is kept, and it is tried again", error);
   const std::scoped_lock lock(mutex_);
   status_.state = State::unavailable;
-  status_.why = why;
+  status_.why = text_of(error);
 }
 
 Result<DuckDb> EmbeddedStore::open_file() {
@@ -224,12 +225,7 @@ void EmbeddedStore::write(bool is_last) {
       ++status_.failed_writes;
       status_.why = text_of(written.error());
     }
-    if (std::exchange(said_, text_of(written.error())) != text_of(written.error())) {
-      log::error("the store can't be written; this is tried again", {{"file", path_},
-                                                                     {"part", part.name},
-                                                                     {"reason", written.error().message},
-                                                                     {"detail", written.error().detail}});
-    }
+    say_once("the store can't be written; this is tried again", written.error());
     if (written.error().sqlstate == duckdb_error::corrupted && status_.set_aside < most_set_aside) {
       database_.reset();
       set_aside(written.error());

@@ -94,6 +94,7 @@ class EmbeddedStore {
   Result<DuckDb> write_anew(DuckDb database, const std::string& then);
   void write(bool is_last);
   void set_aside(const Error& error);
+  void say_once(std::string_view what, const Error& error);
   void unavailable(const Error& error);
   void note_size();
 
@@ -104,7 +105,7 @@ class EmbeddedStore {
 
   // The store's thread's.
   std::optional<DuckDb> database_;
-  std::string said_;  ///< in the log, of why it is unavailable
+  std::string said_;  ///< in the log, last
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
