@@ -26,14 +26,7 @@ def millrace(postgres: PostgreSQL) -> Iterator[Millrace]:
 
 
 def analyzed(millrace: Millrace, query: str, **asked: str) -> dict[str, Any]:
-    connection = millrace.http_connection()
-    body = json.dumps({"query": query} | asked)
-    connection.request("POST", "/api/v1/optimization/analyze-query", body, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    found = json.loads(answer.read())
-    connection.close()
-    assert answer.status == 200, found
-    return found
+    return millrace.api("POST", "optimization/analyze-query", {"query": query} | asked)
 
 
 def test_its_figures_are_those_of_explain(millrace: Millrace, postgres: PostgreSQL) -> None:

@@ -1,6 +1,5 @@
 """What is answered from memory: by which messages, for whom, and what makes it ask the server again."""
 
-import json
 import time
 
 import pytest
@@ -333,15 +332,7 @@ def test_a_comment_says_for_how_long_and_whether(millrace: Millrace, client: Cli
 
 
 def invalidate(millrace: Millrace, scope: str, *patterns: str) -> dict:
-    connection = millrace.http_connection()
-    try:
-        body = json.dumps({"scope": scope, "patterns": patterns})
-        connection.request("POST", "/api/v1/cache/invalidate", body, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        assert answer.status == 200, answer.read()
-        return json.loads(answer.read())
-    finally:
-        connection.close()
+    return millrace.api("POST", "cache/invalidate", {"scope": scope, "patterns": patterns})
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """EXPLAIN (MILLRACE): what would become of a statement, and why; answered by Millrace, in each protocol."""
 
 import asyncio
-import json
 import re
 import time
 from collections import defaultdict
@@ -284,10 +283,7 @@ def test_what_was_refused_is_counted_by_its_reason(millrace: Millrace, client: C
     ask_and_wait("volatile_function", parse("SELECT random()"), bind(), describe("P"), execute(), SYNC)
     client.ask(query("PREPARE mine AS SELECT 1"))
     ask_and_wait("pinned", query(READ))
-    connection = millrace.http_connection()
-    connection.request("GET", "/api/v1/cache/statistics")
-    assert json.loads(connection.getresponse().read())["refusals"]["pinned"] >= 1
-    connection.close()
+    assert millrace.api("GET", "cache/statistics")["refusals"]["pinned"] >= 1
 
 
 def test_every_reason_is_documented() -> None:
@@ -306,13 +302,7 @@ def test_every_reason_is_documented() -> None:
 
 def test_over_rest(millrace: Millrace, client: Client) -> None:
     def analyzed(status: int = 200, **asked: str) -> dict[str, Any]:
-        connection = millrace.http_connection()
-        connection.request("POST", "/api/v1/optimization/analyze-query", json.dumps(asked), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        body = json.loads(answer.read())
-        connection.close()
-        assert answer.status == status, body
-        return body
+        return millrace.api("POST", "optimization/analyze-query", asked, status)
 
     said = analyzed(query="SELECT * FROM things JOIN logs USING (id)", database="cached")
     assert said["tables_accessed"] == ["public.logs", "public.things"]

@@ -1,6 +1,5 @@
 """POST /api/v1/optimization/optimize-query: another way to say a query, chosen by PostgreSQL's estimates."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,14 +26,7 @@ def millrace(postgres: PostgreSQL) -> Iterator[Millrace]:
 
 
 def optimized(millrace: Millrace, query: str, status: int = 200, **asked: object) -> dict[str, Any]:
-    connection = millrace.http_connection()
-    body = json.dumps({"query": query} | asked)
-    connection.request("POST", "/api/v1/optimization/optimize-query", body, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    found = json.loads(answer.read())
-    connection.close()
-    assert answer.status == status, found
-    return found
+    return millrace.api("POST", "optimization/optimize-query", {"query": query} | asked, status)
 
 
 def rows(postgres: PostgreSQL, query: str) -> list[str]:

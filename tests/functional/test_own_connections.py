@@ -1,6 +1,5 @@
 """Millrace's own queries (who may log in, is the server there) neither need nor take the clients' server connections."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -12,12 +11,7 @@ SETTINGS: dict[str, str | int] = {"POOL_MODE": "transaction", "POOL_SIZE": 1, "A
 
 
 def health(millrace: Millrace) -> dict[str, object]:
-    connection = millrace.http_connection()
-    try:
-        connection.request("GET", "/api/v1/optimization/health")
-        return json.loads(connection.getresponse().read())["services"]["postgresql"]
-    finally:
-        connection.close()
+    return millrace.api("GET", "optimization/health")["services"]["postgresql"]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """A template whose answers are stale whenever they are asked for again is passed on, and says so; it recovers."""
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -60,12 +59,7 @@ def refusals(millrace: Millrace) -> float:
 
 
 def analyzed(millrace: Millrace, sql: str) -> dict[str, Any]:
-    connection = millrace.http_connection()
-    try:
-        connection.request("POST", "/api/v1/optimization/analyze-query", json.dumps({"query": sql}), {"Content-Type": "application/json"})
-        return json.loads(connection.getresponse().read())["cache"]
-    finally:
-        connection.close()
+    return millrace.api("POST", "optimization/analyze-query", {"query": sql})["cache"]
 
 
 def test_what_never_pays_is_passed_on_and_says_so_and_recovers(millrace: Millrace, client: Client) -> None:

@@ -11,7 +11,7 @@ from wire import eventually
 
 from harness import Millrace, PostgreSQL
 
-PATH = "/api/v1/optimization/recommendations"
+PATH = "optimization/recommendations"
 TABLES = """
 CREATE TABLE users (id int PRIMARY KEY, email text NOT NULL, plan text NOT NULL, active bool NOT NULL, joined timestamptz NOT NULL);
 INSERT INTO users SELECT i, 'User' || i || '@example.org', (ARRAY['free', 'pro', 'team'])[1 + i % 3], i % 50 <> 0,
@@ -36,13 +36,7 @@ def dsn(server: PostgreSQL | Millrace, database: str) -> str:
 
 
 def get(millrace: Millrace, status: int = 200, **asked: object) -> Any:
-    connection = millrace.http_connection()
-    connection.request("GET", f"{PATH}?{urlencode(asked)}" if asked else PATH)
-    answer = connection.getresponse()
-    found = json.loads(answer.read())
-    connection.close()
-    assert answer.status == status, found
-    return found
+    return millrace.api("GET", f"{PATH}?{urlencode(asked)}" if asked else PATH, status=status)
 
 
 def make(postgres: PostgreSQL, database: str, *scripts: str) -> None:
@@ -63,11 +57,7 @@ def run(millrace: Millrace, database: str, queries: list[str] = QUERIES, times: 
 
 
 def templates(millrace: Millrace) -> int:
-    connection = millrace.http_connection()
-    connection.request("GET", "/api/v1/performance/templates")
-    found = json.loads(connection.getresponse().read())
-    connection.close()
-    return sum("FROM" in one["query"] for one in found["templates"])
+    return sum("FROM" in one["query"] for one in millrace.api("GET", "performance/templates")["templates"])
 
 
 def cost(connection: psycopg.Connection[Any], query: str) -> tuple[float, str]:

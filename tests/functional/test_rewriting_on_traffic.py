@@ -5,7 +5,6 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +54,7 @@ def pooled(postgres: PostgreSQL) -> Iterator[Millrace]:
 
 
 def ledger(millrace: Millrace) -> dict[str, Any]:
-    connection = millrace.http_connection()
-    connection.request("GET", "/api/v1/optimization/rewrites")
-    answer = connection.getresponse()
-    found = json.loads(answer.read())
-    connection.close()
-    assert answer.status == 200, found
-    return found
+    return millrace.api("GET", "optimization/rewrites")
 
 
 def case(millrace: Millrace, sql: str, user: str = "postgres") -> dict[str, Any]:

@@ -106,6 +106,20 @@ class Millrace(Wire, Server):
             raise AssertionError(f"it ended with {done.returncode}: {done}")
         return done.stderr if code else done.stdout
 
+    def api(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+        """What the API under /api/v1/ answers, which has this status."""
+        connection = self.http_connection()
+        try:
+            text = None if body is None else json.dumps(body)
+            connection.request(method, f"/api/v1/{path}", text, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            content = json.loads(answer.read())
+        finally:
+            connection.close()
+        if answer.status != status:
+            raise AssertionError(f"{method} {path} has status {answer.status}: {content}")
+        return content
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the series of /metrics by this name (without its prefix) with these labels; 0 if there is none."""
         connection = self.http_connection()
@@ -125,12 +139,7 @@ class Millrace(Wire, Server):
 
     def change_streams(self) -> list[dict[str, Any]]:
         """What the status says of each database's change stream."""
-        connection = self.http_connection()
-        try:
-            connection.request("GET", "/api/v1/optimization/status")
-            return json.loads(connection.getresponse().read())["change_streams"]
-        finally:
-            connection.close()
+        return self.api("GET", "optimization/status")["change_streams"]
 
     def change_stream(self, database: str) -> dict[str, Any]:
         """Empty: there is none."""
