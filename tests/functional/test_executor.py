@@ -1,13 +1,12 @@
 """Queries wait for their turns: by priority, with fair shares, and within limits; and no slot is ever lost."""
 
-import json
 import os
 import signal
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import wire
+from turns import Gate, error_of
 from wire import (
     COPY_DONE,
     Client,
@@ -27,13 +26,12 @@ from wire import (
 
 from harness import Millrace, PostgreSQL
 
-ON = {"ENABLE_ADAPTIVE_EXECUTOR": "true"}
 SCHEMA = "CREATE TABLE gates (id int PRIMARY KEY); INSERT INTO gates VALUES (1); CREATE TABLE ran (number serial, who text)"
 
 
 @pytest.fixture(scope="module")
 def one_at_a_time(postgres: PostgreSQL, pool_mode: str) -> Iterator[Millrace]:
-    settings = {**ON, "POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 1, "MAX_QUEUED_QUERIES": 10}
+    settings = {"POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 1, "MAX_QUEUED_QUERIES": 10}
     with Millrace(postgres, settings) as server:
         yield server
 
@@ -56,29 +54,6 @@ def clients(millrace: Millrace) -> Iterator[list[Client]]:
     yield several
     for one in several:
         one.close()
-
-
-class Gate:
-    """A query that holds the only slot until it is opened."""
-
-    def __init__(self, postgres: PostgreSQL, millrace: Millrace) -> None:
-        self.millrace = millrace
-        self.keeper = connect(postgres)
-        self.keeper.ask(query("BEGIN"))
-        self.keeper.ask(query("LOCK TABLE gates IN ACCESS EXCLUSIVE MODE"))
-        self.holder = connect(millrace)
-        self.holder.send(query("SELECT 'gate' FROM gates"))
-        eventually(lambda: millrace.metric("queries_running") == 1, what="the gate to be shut")
-
-    def waiting(self, count: int) -> None:
-        eventually(lambda: self.millrace.metric("queries_waiting") == count, what=f"{count} to wait")
-
-    def open(self) -> None:
-        self.keeper.close()
-
-    def close(self) -> None:
-        self.open()
-        self.holder.close()
 
 
 @pytest.fixture
@@ -106,11 +81,6 @@ def runs(who: str, *, seconds: float = 0, **wishes: str | int) -> str:
     return f"/* millrace: {hint} */ {insert}" if hint else insert
 
 
-def error_of(answer: list[wire.Message]) -> dict[str, str]:
-    (error,) = (one for one in answer if one.kind == "E")
-    return error.fields
-
-
 def test_a_higher_priority_goes_first(gate: Gate, clients: list[Client], order: Client) -> None:
     for number, (client, priority) in enumerate(zip(clients, ["low", "low", "normal", "high", "emergency"])):
         client.send(query(runs(priority, priority=priority)))
@@ -123,7 +93,7 @@ def test_a_higher_priority_goes_first(gate: Gate, clients: list[Client], order: 
 
 def test_a_higher_priority_goes_first_where_all_connections_are_held(postgres: PostgreSQL, order: Client) -> None:
     """By transactions in which nothing happens, so that turns are free."""
-    settings = {**ON, "POOL_MODE": "transaction", "POOL_SIZE": 2}
+    settings = {"POOL_MODE": "transaction", "POOL_SIZE": 2}
     with Millrace(postgres, settings) as server:
         holders, clients = [[connect(server) for _ in range(count)] for count in (2, 8)]
         for holder in holders:
@@ -145,7 +115,7 @@ def test_a_higher_priority_goes_first_where_all_connections_are_held(postgres: P
 
 def test_a_connection_that_is_made_ready_is_one_connection(postgres: PostgreSQL) -> None:
     """There is another for who asks meanwhile."""
-    with Millrace(postgres, {**ON, "POOL_MODE": "transaction", "POOL_SIZE": 2}) as server:
+    with Millrace(postgres, {"POOL_MODE": "transaction", "POOL_SIZE": 2}) as server:
         first, second, third = (connect(server) for _ in range(3))
         pid = int(first.one("SELECT pg_backend_pid()"))
         first.ask(query("SET search_path = pg_catalog"))
@@ -162,7 +132,7 @@ def test_a_connection_that_is_made_ready_is_one_connection(postgres: PostgreSQL)
 
 
 def test_a_higher_priority_goes_first_where_many_ask(postgres: PostgreSQL, order: Client) -> None:
-    settings = {**ON, "POOL_MODE": "transaction"}
+    settings = {"POOL_MODE": "transaction"}
     with Millrace(postgres, settings) as server, connect(server, database="template1"):
         keeper = connect(postgres)
         keeper.ask(query("BEGIN"))
@@ -171,14 +141,14 @@ def test_a_higher_priority_goes_first_where_many_ask(postgres: PostgreSQL, order
         eventually(lambda: server.metric("queries_limit_most") == 40, what="more to be let in than its pool can run")
         for client in low:
             client.send(query("/* millrace: priority=low */ INSERT INTO ran (who) SELECT 'low' FROM gates"))
-        eventually(lambda: server.metric("queries_waiting") == 50, what="all others to wait")
+        eventually(lambda: server.metric("queries_waiting") == 60, what="all others to wait")
         urgent.send(query(runs("emergency", priority="emergency")))
-        eventually(lambda: server.metric("queries_waiting") == 51)
+        eventually(lambda: server.metric("queries_waiting") == 61)
         keeper.close()
         for client in [*low, urgent]:
             client.until("Z")
             client.close()
-        assert ran(order).index("emergency") <= 22, "those that ran, and maybe one or two"
+        assert ran(order).index("emergency") < 35, "those that ran, and a few that came behind it and were quicker"
 
 
 def test_a_priority_is_said_as_a_setting_at_the_start_or_in_a_comment(
@@ -432,7 +402,7 @@ def test_a_goodbye_behind_a_query_does_not_lift_its_limit(millrace: Millrace, po
 
 
 def test_a_goodbye_behind_several_queries_does_not_lift_their_limit(postgres: PostgreSQL, pool_mode: str) -> None:
-    settings = {**ON, "POOL_MODE": pool_mode, "QUERY_TIMEOUT_SECONDS": 1}
+    settings = {"POOL_MODE": pool_mode, "QUERY_TIMEOUT_SECONDS": 1}
     with Millrace(postgres, settings) as server, connect(server) as client, connect(postgres) as watcher:
         client.send(query("SELECT pg_sleep(601)"), query("SELECT 1"), TERMINATE)
         runs_on = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(601)' AND state = 'active' "
@@ -442,7 +412,7 @@ def test_a_goodbye_behind_several_queries_does_not_lift_their_limit(postgres: Po
 
 
 def test_waiting_for_a_server_connection_counts_as_time(postgres: PostgreSQL) -> None:
-    settings = {**ON, "POOL_MODE": "transaction", "POOL_SIZE": 1}
+    settings = {"POOL_MODE": "transaction", "POOL_SIZE": 1}
     with Millrace(postgres, settings) as server, connect(server) as holder, connect(server) as client:
         holder.ask(query("BEGIN"))
         holder.ask(query("SELECT 1"))
@@ -459,7 +429,7 @@ def test_waiting_for_a_server_connection_counts_as_time(postgres: PostgreSQL) ->
 
 
 def test_a_query_timeout_holds_for_who_says_nothing(postgres: PostgreSQL, pool_mode: str) -> None:
-    with Millrace(postgres, {**ON, "POOL_MODE": pool_mode, "QUERY_TIMEOUT_SECONDS": 1}) as server, connect(server) as client:
+    with Millrace(postgres, {"POOL_MODE": pool_mode, "QUERY_TIMEOUT_SECONDS": 1}) as server, connect(server) as client:
         late = client.ask(query("SELECT pg_sleep(600)"))
         assert error_of(late)["C"] == "57014"
         assert "QUERY_TIMEOUT_SECONDS" in error_of(late)["M"]
@@ -472,7 +442,7 @@ def test_a_query_timeout_holds_for_who_says_nothing(postgres: PostgreSQL, pool_m
 
 
 def test_without_a_queue_more_are_refused(postgres: PostgreSQL, pool_mode: str) -> None:
-    settings = {**ON, "POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 1, "ENABLE_QUERY_QUEUEING": "false"}
+    settings = {"POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 1, "ENABLE_QUERY_QUEUEING": "false"}
     with Millrace(postgres, settings) as server, connect(server) as client:
         gate = Gate(postgres, server)
         refused = error_of(client.ask(query("SELECT 1")))
@@ -485,7 +455,7 @@ def test_without_a_queue_more_are_refused(postgres: PostgreSQL, pool_mode: str) 
 
 
 def test_a_query_waits_no_longer_than_it_may(postgres: PostgreSQL, pool_mode: str) -> None:
-    settings = {**ON, "POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 1, "POOL_WAIT_TIMEOUT_SECONDS": 1}
+    settings = {"POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 1, "POOL_WAIT_TIMEOUT_SECONDS": 1}
     with Millrace(postgres, settings) as server, connect(server) as client:
         gate = Gate(postgres, server)
         late = error_of(client.ask(query("SELECT 1")))
@@ -497,7 +467,7 @@ def test_a_query_waits_no_longer_than_it_may(postgres: PostgreSQL, pool_mode: st
 @pytest.mark.parametrize("io_threads", [1, 3])
 def test_no_slot_is_lost_whatever_clients_do(postgres: PostgreSQL, pool_mode: str, io_threads: int) -> None:
     """Errors, cancels, time-outs, clients that go, on several threads: at the end as many run as before, at once."""
-    settings = {**ON, "POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 2, "POOL_SIZE": 12, "IO_THREADS": io_threads}
+    settings = {"POOL_MODE": pool_mode, "MAX_CONCURRENT_QUERIES": 2, "POOL_SIZE": 12, "IO_THREADS": io_threads}
     with Millrace(postgres, settings) as server:
         for _ in range(6):
             several = [connect(server) for _ in range(9)]
@@ -529,7 +499,7 @@ def test_no_slot_is_lost_whatever_clients_do(postgres: PostgreSQL, pool_mode: st
 
 def test_after_a_refusal_nothing_of_a_transaction_is_done(postgres: PostgreSQL, order: Client) -> None:
     """Even where the server hasn't been told of it yet: the client goes on as with PostgreSQL."""
-    settings = {**ON, "POOL_MODE": "transaction", "MAX_CONCURRENT_QUERIES": 1, "ENABLE_QUERY_QUEUEING": "false"}
+    settings = {"POOL_MODE": "transaction", "MAX_CONCURRENT_QUERIES": 1, "ENABLE_QUERY_QUEUEING": "false"}
     with Millrace(postgres, settings) as server, connect(server) as client:
         for refused in ([query("SELECT 1")], [parse("SELECT 1"), bind(), execute(), SYNC]):
             for end, extended in (("ROLLBACK", False), ("COMMIT", False), ("ROLLBACK", True), ("COMMIT", True)):
@@ -553,24 +523,10 @@ def test_after_a_refusal_nothing_of_a_transaction_is_done(postgres: PostgreSQL, 
     assert ran(order) == []
 
 
-def rest(millrace: Millrace, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    connection = millrace.http_connection()
-    try:
-        connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        return response.status, json.loads(response.read())
-    finally:
-        connection.close()
-
-
-QUOTA = "/api/v1/execution/resource-quota"
-
-
 def test_metrics_say_what_runs_and_waits(gate: Gate, millrace: Millrace, client: Client) -> None:
     client.send(query("/* millrace: priority=high */ SELECT 1"))
     gate.waiting(1)
-    status, metrics = rest(millrace, "GET", "/api/v1/execution/metrics")
-    assert status == 200
+    metrics = millrace.api("GET", "execution/metrics")
     assert (metrics["active_queries"], metrics["queued_queries"]) == (1, 1)
     assert metrics["queued_by_priority"]["high"] == 1
     assert (metrics["concurrency_limit"], metrics["max_concurrent_queries"]) == (1, 1)
@@ -581,88 +537,7 @@ def test_metrics_say_what_runs_and_waits(gate: Gate, millrace: Millrace, client:
     client.until("Z")
 
     def has_ended() -> bool:
-        metrics = rest(millrace, "GET", "/api/v1/execution/metrics")[1]
+        metrics = millrace.api("GET", "execution/metrics")
         return metrics["completed_queries_last_hour"] > 0 and metrics["queue_wait_time_ms"] > 0
 
     eventually(has_ended)
-
-
-def test_a_quota_is_used_up(millrace: Millrace) -> None:
-    status, quota = rest(millrace, "PUT", f"{QUOTA}/users/limited", {"hourly_query_limit": 3})
-    assert (status, quota["hour"]) == (200, {"used": 0, "left": 3, "resets_in_seconds": None})
-    with connect(millrace, options="-c millrace.user_id=limited") as client:
-        for _ in range(3):
-            assert client.one("SELECT 1") == "1"
-        for refused in ([query("SELECT 2")], [parse("SELECT 2"), bind(), execute(), SYNC]):
-            answer = client.ask(*refused)
-            assert error_of(answer)["C"] == "53400"
-            assert "3 queries an hour" in error_of(answer)["M"]
-            assert "resets in" in error_of(answer)["H"]
-            assert str(answer[-1]) == "ReadyForQuery I"
-        begun = str(client.ask(query("BEGIN"))[-1])  # held back in transaction mode, or else refused itself
-        client.ask(query("SELECT 1"))
-        answer = client.ask(query("SELECT 1"))
-        assert str(answer[-1]) == ("ReadyForQuery E" if begun == "ReadyForQuery T" else "ReadyForQuery I")
-        client.ask(query("ROLLBACK"))
-        quota = rest(millrace, "GET", f"{QUOTA}/users/limited")[1]
-        assert (quota["hour"]["used"], quota["hour"]["left"]) == (3, 0)
-        assert 0 < quota["hour"]["resets_in_seconds"] <= 3600
-        assert client.one("/* millrace: user_id=other */ SELECT 1") == "1"
-        rest(millrace, "PUT", f"{QUOTA}/users/limited", {"hourly_query_limit": 100})
-        assert client.one("SELECT 1") == "1"
-
-
-def test_who_names_nobody_has_no_quota(postgres: PostgreSQL, pool_mode: str) -> None:
-    with Millrace(postgres, {**ON, "POOL_MODE": pool_mode, "DEFAULT_USER_QUERY_LIMIT_PER_HOUR": 2}) as server:
-        with connect(server) as client:
-            assert [client.one("SELECT 1") for _ in range(5)] == ["1"] * 5
-            client.ask(query("SET millrace.user_id = 'ada'"))
-            answers = [client.ask_or_error("SELECT 1").kind for _ in range(2)]
-            assert answers == ["Z", "Z"]
-            assert error_of(client.ask(query("SELECT 1")))["C"] == "53400"
-
-
-def test_queries_over_a_quota_wait(millrace: Millrace, postgres: PostgreSQL, pool_mode: str) -> None:
-    with Millrace(postgres, {**ON, "POOL_MODE": pool_mode, "POOL_SIZE": 5}) as server:
-        assert rest(server, "PUT", f"{QUOTA}/projects/p", {"max_concurrent_queries": 1})[0] == 200
-        gate = Gate(postgres, server)
-        limited = [connect(server, options="-c millrace.project_id=p") for _ in range(2)]
-        limited[0].send(query("SELECT 1 FROM gates"))
-        eventually(lambda: server.metric("queries_running") == 2)
-        limited[1].send(query("SELECT 1"))
-        gate.waiting(1)
-        with connect(server) as other:
-            assert other.one("SELECT 1") == "1"
-        assert rest(server, "GET", f"{QUOTA}/projects/p")[1]["running_queries"] == 1
-        gate.open()
-        for client in limited:
-            assert client.until("Z")[0].kind == "T"
-            client.close()
-        gate.close()
-
-
-def test_a_quota_of_time_is_a_time_limit(millrace: Millrace) -> None:
-    rest(millrace, "PUT", f"{QUOTA}/users/quick", {"max_execution_time_seconds": 1})
-    with connect(millrace, options="-c millrace.user_id=quick") as client:
-        late = error_of(client.ask(query("SELECT pg_sleep(600)")))
-        assert late["C"] == "57014"
-        assert "max_execution_time_seconds" in late["M"]
-
-
-@pytest.mark.parametrize(
-    ("user", "body", "field"),
-    [
-        ("x" * 129, {}, "user_id"),
-        ("a%00", {}, "user_id"),
-        ("a", {"max_concurrent_queries": 0}, "max_concurrent_queries"),
-        ("a", {"hourly_query_limit": -1}, "hourly_query_limit"),
-        ("a", {"max_execution_time_seconds": 10**9}, "max_execution_time_seconds"),
-        ("a", {"priority_boost": 9}, "priority_boost"),
-    ],
-)
-def test_a_quota_that_makes_no_sense_is_refused(
-    one_at_a_time: Millrace, user: str, body: dict[str, Any], field: str
-) -> None:
-    status, answer = rest(one_at_a_time, "PUT", f"{QUOTA}/users/{user}", body)
-    assert status == 422
-    assert field in answer["detail"][0]["loc"]

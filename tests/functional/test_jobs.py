@@ -22,7 +22,7 @@ ENDED = {"completed", "failed", "cancelled", "timeout"}
 
 @pytest.fixture(scope="module")
 def server(postgres: PostgreSQL) -> Iterator[Millrace]:
-    with Millrace(postgres, {"ENABLE_ADAPTIVE_EXECUTOR": "true", "MAX_CONCURRENT_QUERIES": 1, "POOL_MODE": "transaction"}) as one:
+    with Millrace(postgres, {"MAX_CONCURRENT_QUERIES": 1, "POOL_MODE": "transaction"}) as one:
         yield one
 
 

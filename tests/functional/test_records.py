@@ -40,7 +40,7 @@ def test_ended_with_its_server_process(postgres: PostgreSQL, millrace: Millrace,
 @pytest.fixture(scope="module")
 def with_turns(postgres: PostgreSQL) -> Iterator[Millrace]:
     """Whoever asks waits for a turn before a server connection."""
-    with Millrace(postgres, {**SETTINGS, "ENABLE_ADAPTIVE_EXECUTOR": "true"}) as server:
+    with Millrace(postgres, SETTINGS) as server:
         yield server
 
 
