@@ -16,6 +16,9 @@ constexpr std::uint64_t look_every = 8;
 /// most, it doesn't count at all any more.
 constexpr std::int64_t longest_standstill = 250'000'000, longest_at_most = 10'000'000'000;
 
+/// Of what is waited where one is refused: who waits longer rises to the next priority before.
+constexpr std::int64_t longest_target = WaitingQueue::ageing * 4 / 5;
+
 }  // namespace
 
 void Permit::give_back(std::int64_t now, End end) {
@@ -54,11 +57,11 @@ void AdaptiveQueryExecutor::set_limits(Limits limits) {
 }
 
 void AdaptiveQueryExecutor::apply_limits() {
-  // A twentieth of the wait is usual where many come at once; a tenth, for as long, isn't.
   constexpr int parts_of_target = 10, parts_of_interval = 5;
   limits_.most = std::max<std::size_t>(limits_.most, 1);
   best_.set_most(limits_.most);
-  shedding_.set(limits_.wait.count() / parts_of_target, limits_.wait.count() / parts_of_interval);
+  queue_.set_delay({.target = std::min(limits_.wait.count() / parts_of_target, longest_target),
+                    .interval = limits_.wait.count() / parts_of_interval});
   apply_limit();
 }
 
@@ -148,10 +151,19 @@ std::shared_ptr<WaitingQuery> AdaptiveQueryExecutor::wait(WaitingQuery::Wanted w
       }
       refuse(woken, std::move(lower), limits_.most_waiting == 0 ? Refused::no_queue : Refused::queue_full);
       let_in(woken, now);
+    } else if (query->state() == WaitingQuery::State::waits && may_be_refused(*query) &&
+               queue_.is_too_long(*query, now)) {
+      queue_.remove(*query);
+      refuse(woken, query, Refused::overload);
     }
   }
   wake(woken);
   return query;
+}
+
+/// For how long it would wait.
+bool AdaptiveQueryExecutor::may_be_refused(const WaitingQuery& query) const {
+  return !query.wanted().is_patient && !(query.wanted().places && limits_.places_are_kept);
 }
 
 /// With the lock held; it isn't in the queue any more.
@@ -168,7 +180,6 @@ void AdaptiveQueryExecutor::let_in(Woken& woken, std::int64_t now) {
     const auto next = queue_.next(now);
     if (!slot_wanted_.exchange(next.query != nullptr, std::memory_order::seq_cst)) stirred_ = now;
     if (next.query == nullptr) {
-      if (!next.lacks_place || limits_.places_are_kept) shedding_.on_empty();
       if (!next.lacks_place || has_slots_to_spare()) saturated_ = false;
       return;
     }
@@ -179,15 +190,11 @@ void AdaptiveQueryExecutor::let_in(Woken& woken, std::int64_t now) {
       slots_.give_back(round);
       continue;
     }
-    auto query = queue_.take(*next.query);
+    auto query = queue_.take(*next.query, now);
     query->round_ = round;
     stirred_ = now;
     ++counted_.waited;
     query->wanted().party->add_running();
-    const bool tells_of_load = !places || !limits_.places_are_kept;
-    if (tells_of_load && shedding_.on_turn(now - query->since(), now)) {
-      if (auto lowest = queue_.take_lowest(places.get())) refuse(woken, std::move(lowest), Refused::overload);
-    }
     query->state_.store(WaitingQuery::State::let_in, std::memory_order::release);
     woken.push_back(std::move(query));
   }

@@ -17,6 +17,15 @@ AdaptiveQueryExecutor::Limits fixed(std::size_t most, std::size_t most_waiting =
   return {.most = most, .finds_best = false, .most_waiting = most_waiting, .wait = {}};
 }
 
+constexpr std::int64_t ms = 1'000'000;
+
+/// As many as may run.
+std::vector<Permit> take_all(AdaptiveQueryExecutor& executor, const std::shared_ptr<Party>& party, std::int64_t now) {
+  std::vector<Permit> taken;
+  while (auto permit = executor.try_take(*party, nullptr, now)) taken.push_back(std::move(permit));
+  return taken;
+}
+
 TEST(AdaptiveQueryExecutor, LetsInAsManyAsMayAndThenByTurns) {
   AdaptiveQueryExecutor executor(fixed(2));
   const auto ada = executor.party("ada", "");
@@ -181,7 +190,6 @@ TEST(AdaptiveQueryExecutor, MoreMayRunAtOnceWhenTheLimitGrows) {
 }
 
 TEST(AdaptiveQueryExecutor, NoMoreRunBecauseAllFails) {
-  constexpr std::int64_t ms = 1'000'000;
   AdaptiveQueryExecutor executor({.most = 100, .finds_best = true, .wait = {}});
   const std::size_t at_first = executor.limit();
   const auto ada = executor.party("ada", "");
@@ -208,8 +216,7 @@ TEST(AdaptiveQueryExecutor, MoreRunWhereNothingEnds) {
   AdaptiveQueryExecutor executor({.most = 100, .finds_best = true, .wait = {}});
   const std::size_t at_first = executor.limit();
   const auto ada = executor.party("ada", "");
-  std::vector<Permit> running;
-  while (auto permit = executor.try_take(*ada, nullptr, 1)) running.push_back(std::move(permit));
+  auto running = take_all(executor, ada, 1);
   std::vector<std::shared_ptr<WaitingQuery>> all;
   for (std::int64_t now = 1; now < 4 * second; now += second / 2) {
     for (int many = 0; many < 100; ++many) all.push_back(executor.wait({.party = ada}, {}, now));
@@ -223,13 +230,11 @@ TEST(AdaptiveQueryExecutor, MoreRunWhereNothingEnds) {
 
 /// Whatever else goes on besides, such as a cursor that is read in a transaction.
 TEST(AdaptiveQueryExecutor, MoreRunWhereNothingEndsButWhatRunsBesides) {
-  constexpr std::int64_t ms = 1'000'000;
   for (const bool fails : {false, true}) {
     AdaptiveQueryExecutor executor({.most = 100, .finds_best = true, .wait = {}});
     const std::size_t at_first = executor.limit();
     const auto ada = executor.party("ada", "");
-    std::vector<Permit> running;
-    while (auto permit = executor.try_take(*ada, nullptr, 1)) running.push_back(std::move(permit));
+    auto running = take_all(executor, ada, 1);
     std::vector<std::shared_ptr<WaitingQuery>> all;
     for (int many = 0; many < 100; ++many) all.push_back(executor.wait({.party = ada}, {}, 1));
     for (std::int64_t now = 1; now < 3000 * ms; now += 100 * ms) {
@@ -244,11 +249,9 @@ TEST(AdaptiveQueryExecutor, MoreRunWhereNothingEndsButWhatRunsBesides) {
 
 /// As many reports as may run, say.
 TEST(AdaptiveQueryExecutor, NobodyWaitsForWhatTakesLong) {
-  constexpr std::int64_t ms = 1'000'000;
   AdaptiveQueryExecutor executor({.most = 100, .finds_best = true, .wait = {}});
   const auto ada = executor.party("ada", "");
-  std::vector<Permit> reports;
-  while (auto permit = executor.try_take(*ada, nullptr, 1)) reports.push_back(std::move(permit));
+  auto reports = take_all(executor, ada, 1);
   std::vector<std::shared_ptr<WaitingQuery>> all;
   for (int many = 0; many < 100; ++many) all.push_back(executor.wait({.party = ada}, {}, 100 * ms));
   executor.tick(340 * ms);
@@ -268,13 +271,12 @@ TEST(AdaptiveQueryExecutor, NobodyWaitsForWhatTakesLong) {
   EXPECT_EQ(executor.figures(now).running, reports.size());
   reports.clear();
   EXPECT_EQ(executor.figures(now).running, 0);
-  while (auto permit = executor.try_take(*ada, nullptr, now)) reports.push_back(std::move(permit));
+  reports = take_all(executor, ada, now);
   EXPECT_EQ(reports.size(), executor.limit());
 }
 
 /// For ten seconds, in which nothing ends.
 TEST(AdaptiveQueryExecutor, NoMoreRunThanMayAtMost) {
-  constexpr std::int64_t ms = 1'000'000;
   constexpr std::size_t most = ConcurrencyLimit::at_first + 10;
   AdaptiveQueryExecutor executor({.most = most, .finds_best = true, .wait = {}});
   const auto ada = executor.party("ada", "");
@@ -304,16 +306,14 @@ TEST(AdaptiveQueryExecutor, NoMoreRunThanMayAtMost) {
   for (auto& report : reports) report.give_back(now, 1);
   EXPECT_EQ(executor.figures(now).running, 0);
   reports.clear();
-  while (auto permit = executor.try_take(*ada, nullptr, now)) reports.push_back(std::move(permit));
+  reports = take_all(executor, ada, now);
   EXPECT_EQ(reports.size(), executor.figures(now).limit) << "nothing is counted any more";
 }
 
 TEST(AdaptiveQueryExecutor, WhereSomethingEndsTheOthersWait) {
-  constexpr std::int64_t ms = 1'000'000;
   AdaptiveQueryExecutor executor({.most = 100, .finds_best = true, .wait = {}});
   const auto ada = executor.party("ada", "");
-  std::vector<Permit> reports;
-  while (auto permit = executor.try_take(*ada, nullptr, 1)) reports.push_back(std::move(permit));
+  auto reports = take_all(executor, ada, 1);
   std::vector<std::shared_ptr<WaitingQuery>> all;
   for (int many = 0; many < 20; ++many) all.push_back(executor.wait({.party = ada}, {}, 1));
   for (std::size_t at = 0; at < 10; ++at) {
@@ -359,28 +359,49 @@ TEST(TakenSlots, AreCountedOnceHoweverRoundsEnd) {
   EXPECT_EQ(besides, 0);
 }
 
-TEST(AdaptiveQueryExecutor, AStandingQueueIsShedFromTheLowestOn) {
-  constexpr std::int64_t ms = 1'000'000;
-  auto limits = fixed(1);
-  limits.wait = std::chrono::seconds(1);
+/// A query ends each 10 ms.
+TEST(AdaptiveQueryExecutor, WhereMoreComeThanGetTurnsTheLowestAndTheGreedyAreRefused) {
+  auto limits = fixed(1, 100'000);
+  limits.wait = std::chrono::seconds(10);
   AdaptiveQueryExecutor executor(limits);
-  const auto ada = executor.party("ada", "");
+  struct Kind {
+    WaitingQuery::Wanted wanted;
+    int every;  ///< ms
+    int refused = 0, answered = 0;
+  };
+  const auto ada = executor.party("ada", ""), bob = executor.party("bob", ""), greedy = executor.party("greedy", "");
+  std::vector<Kind> kinds = {{.wanted = {.party = ada}, .every = 50},
+                             {.wanted = {.party = greedy, .priority = Priority::high}, .every = 50},
+                             {.wanted = {.party = greedy}, .every = 2},
+                             {.wanted = {.party = bob, .priority = Priority::low}, .every = 50},
+                             {.wanted = {.party = bob, .priority = Priority::low, .is_patient = true}, .every = 1000}};
   auto running = executor.try_take(*ada, nullptr, 0);
-  std::vector<std::shared_ptr<WaitingQuery>> low, normal;
-  std::size_t shed = 0;
-  for (std::int64_t now = 0; now < 3000 * ms; now += 10 * ms) {
-    low.push_back(executor.wait({.party = ada, .priority = Priority::low}, {}, now));
-    for (int twice = 0; twice < 2; ++twice) normal.push_back(executor.wait({.party = ada}, {}, now));
-    running.give_back(now);
-    for (const auto& query : normal) {
-      EXPECT_NE(query->state(), State::refused);
-      if (query->state() == State::let_in && !running) running = executor.take(*query, now);
+  std::vector<std::pair<Kind*, std::shared_ptr<WaitingQuery>>> all;
+  for (std::int64_t now = 0; now < 20'000; ++now) {
+    for (Kind& kind : kinds) {
+      if (now % kind.every == 0) all.emplace_back(&kind, executor.wait(kind.wanted, {}, now * ms));
     }
+    if (now % 10 == 0) running.give_back(now * ms);
+    std::erase_if(all, [&](auto& one) {
+      auto& [kind, query] = one;
+      if (query->state() == State::waits) return false;
+      if (query->state() == State::let_in) {
+        running = executor.take(*query, now * ms);
+        ++kind->answered;
+      } else {
+        EXPECT_EQ(query->why(), Refused::overload);
+        ++kind->refused;
+      }
+      return true;
+    });
   }
-  for (const auto& query : low) shed += query->state() == State::refused && query->why() == Refused::overload ? 1 : 0;
-  EXPECT_GT(shed, 0);
-  for (const auto& query : low) executor.stop_waiting(*query, 3000 * ms);
-  for (const auto& query : normal) executor.stop_waiting(*query, 3000 * ms);
+  EXPECT_EQ(kinds[0].refused, 0) << "who asks for little";
+  EXPECT_EQ(kinds[1].refused, 0) << "what is urgent";
+  EXPECT_GT(kinds[2].answered, 500);
+  EXPECT_GT(kinds[2].refused, 5000);
+  EXPECT_GT(kinds[3].refused, 100);
+  EXPECT_EQ(kinds[4].refused, 0);
+  for (const auto& [kind, query] : all) executor.stop_waiting(*query, 20'000 * ms);
 }
 
 /// In session mode who waits for a connection waits for a client to go.
@@ -397,6 +418,7 @@ TEST(AdaptiveQueryExecutor, WhoWaitsForWhatOthersKeepIsNotShed) {
     for (int many = 0; many < 40; ++many) all.push_back(executor.wait({.party = ada, .places = places}, {}, 1));
     std::size_t let_in = 0;
     for (std::int64_t now = 10 * second; now < 25 * second; now += second) {
+      all.push_back(executor.wait({.party = ada, .places = places}, {}, now));
       places->set_free(1);
       executor.look_again(now);
       places->set_free(0);

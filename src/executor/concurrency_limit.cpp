@@ -27,6 +27,11 @@ constexpr double worth_more = 0.03, worth_less = -0.06;
 constexpr double much_less = -1;
 constexpr std::size_t enough_to_tell = 32;
 constexpr double not_worth_a_trial = -0.5;
+/// Twice as many, or half, in steps. Where the backend has something to spare twice as many gain 1, and where it has
+/// nothing half lose nothing; what is in between tells. Near to that up to so many trials decide.
+constexpr int coarse = 3;
+constexpr double worth_twice_as_many = 0.3, worth_half = -0.3, near = 0.2;
+constexpr int most_trials_of_a_stride = 3;
 /// Windows between trials, at first and once it has settled; and before less is tried once more that was much less.
 constexpr int between = 2, between_settled = 8, settles_after = 12, between_much_less = 64;
 /// What is usual is the mean of so many windows.
@@ -48,7 +53,7 @@ void ConcurrencyLimit::Gain::add(double gain) {
 double ConcurrencyLimit::Gain::sure() const { return mean - uncertainty / std::sqrt(std::max(tried, 1)); }
 
 ConcurrencyLimit::ConcurrencyLimit(std::size_t most)
-    : most_(std::max<std::size_t>(most, 1)), step_(step_of(at_first)) {}
+    : most_(std::max<std::size_t>(most, 1)), step_(step_of(at_first)), stride_(coarse) {}
 
 void ConcurrencyLimit::set_most(std::size_t most) {
   most = std::max<std::size_t>(most, 1);
@@ -63,12 +68,15 @@ void ConcurrencyLimit::set_most(std::size_t most) {
 int ConcurrencyLimit::step() const { return std::min(step_, step_of(most_)); }
 
 std::size_t ConcurrencyLimit::limit() const {
-  const int tried = step() + (tries_ == Tries::more ? 1 : tries_ == Tries::less ? -1 : 0);
-  return tried >= step_of(most_) ? most_ : scale.at(static_cast<std::size_t>(std::max(tried, 0)));
+  const int highest = step_of(most_);
+  const int tried = step() + (tries_ == Tries::more ? stride_ : tries_ == Tries::less ? -stride_ : 0);
+  return tried >= highest ? most_ : scale.at(static_cast<std::size_t>(std::max(tried, std::min(lowest, highest))));
 }
 
 bool ConcurrencyLimit::is_due(const Window& window) const {
   const std::int64_t took = window.now - window.begun;
+  // What was begun with the limit as it was before has ended by then, or most of it.
+  if (settles_ && window.ended >= std::min(enough, 4 * limit())) return true;
   return took >= longest_window || (took >= shortest_window && (window.ended >= enough || is_clearly_less(window)));
 }
 
@@ -82,6 +90,8 @@ void ConcurrencyLimit::move(int steps) {
   const int highest = step_of(most_), from = step();
   const int to = std::clamp(from + steps, std::min(lowest, highest), highest);
   if (to != from) step_ = to;
+  if (moved_ * steps > 0) stride_ = coarse;
+  moved_ = steps;
   next_ = steps > 0 ? Tries::more : Tries::less;
   tries_ = Tries::nothing;
   more_ = less_ = {};
@@ -117,6 +127,7 @@ void ConcurrencyLimit::judge(double done) {
     if (shuns_less_ > 0) --shuns_less_;
     return choose_next();
   }
+  if (stride_ > 1) return judge_stride(done);
   const bool more = tries_ == Tries::more;
   Gain& gain = more ? more_ : less_;
   gain.add(done - usual_);
@@ -131,9 +142,40 @@ void ConcurrencyLimit::judge(double done) {
   if (!more && less_.sure() > worth_less) move(-1);
 }
 
+void ConcurrencyLimit::judge_stride(double done) {
+  const bool more = tries_ == Tries::more;
+  Gain& gain = more ? more_ : less_;
+  gain.add(done - usual_);
+  const double above = gain.mean - (more ? worth_twice_as_many : worth_half);
+  const bool is_sure = gain.tried >= most_trials_of_a_stride || std::abs(above) > near / gain.tried;
+  if (is_sure && above > 0) {
+    move(more ? stride_ : -stride_);
+    strides_ = true;
+    // With this limit it has just been.
+    usual_ = done;
+    windows_ = 1;
+    return choose_next();
+  }
+  if (is_sure) {
+    if (!more && gain.mean < not_worth_a_trial) shuns_less_ = between_much_less;
+    if (more || strides_) stride_ = 1;
+    if (stride_ == 1) strides_ = false;
+    next_ = more ? Tries::less : Tries::more;
+    gain = {};
+  }
+  tries_ = Tries::nothing;
+  settles_ = true;
+  windows_ = 0;
+}
+
 void ConcurrencyLimit::choose_next() {
-  if (windows_ < (settled_ < settles_after ? between : between_settled)) return;
   const bool can_more = step()<step_of(most_), can_less = step()> lowest && shuns_less_ == 0;
+  const bool one_trial_tells = usually_ended_ * longest_window >= enough_to_tell;
+  if (stride_ > 1 && (!one_trial_tells || !(next_ == Tries::more ? can_more : can_less))) {
+    stride_ = 1;
+    next_ = Tries::more;
+  }
+  if (windows_ < (stride_ > 1 ? 1 : settled_ < settles_after ? between : between_settled)) return;
   if (next_ == Tries::more && !can_more) next_ = Tries::less;
   if (next_ == Tries::less && !can_less) next_ = can_more ? Tries::more : Tries::nothing;
   tries_ = next_;

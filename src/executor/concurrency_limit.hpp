@@ -12,10 +12,13 @@ namespace millrace::executor {
 /// got done in it is compared with the windows before. It moves where that is certain enough to be more, and down also
 /// where it is hardly less. Only windows in which somebody waited all the time count: in others the limit decided
 /// nothing; and what fails isn't done. A trial of less is over as soon as that is clearly much worse, as where the
-/// others' slots are held by what takes long. Not thread-safe.
+/// others' slots are held by what takes long.
+///
+/// It begins in strides, with half or twice as many, where one trial tells; and so it goes on where two moves in a row
+/// go the same way. Not thread-safe.
 class ConcurrencyLimit {
  public:
-  static constexpr std::size_t at_first = 20;
+  static constexpr std::size_t at_first = 10;  ///< twice the processors of a small server, and some
 
   /// A window of time, in ns of `now_ns()`.
   struct Window {
@@ -53,12 +56,16 @@ class ConcurrencyLimit {
   void move(int steps);
   bool is_clearly_less(const Window& window) const;
   void judge(double done);
+  void judge_stride(double done);
   void choose_next();
 
   std::size_t most_;
-  int step_;  ///< on a scale of limits, each about a quarter more than the one before
+  int step_;              ///< on a scale of limits, each about a quarter more than the one before
+  int stride_;            ///< of a trial, in steps
+  bool strides_ = false;  ///< it has moved by a stride, so where it came from isn't tried
+  int moved_ = 0;         ///< last, in steps
   Tries tries_ = Tries::nothing;
-  Tries next_ = Tries::more;
+  Tries next_ = Tries::less;  ///< at first, as that is over soon where it is wrong
   bool settles_ = false;      ///< the limit was another in the window before
   double usual_ = 0;          ///< what gets done with the limit as it is, of the last few windows
   double usually_ended_ = 0;  ///< likewise, how many in a ns

@@ -16,8 +16,7 @@ namespace millrace::executor {
 /// Why a query isn't let in.
 enum class Refused : std::uint8_t {
   queue_full,  ///< as many wait as may
-  overload,    ///< all have waited too long for a while: it is one of those that are given up so that the others aren't
-               ///< late
+  overload,    ///< more of its kind come than get their turns, and it would wait too long
   no_queue,    ///< as many run as may, and nobody may wait
   quota,       ///< of its user or project it is used up
 };
@@ -31,6 +30,7 @@ class WaitingQuery {
     Priority priority = Priority::normal;
     std::int64_t predicted = 0;           ///< how long it will take, in ns; 0: nobody knows
     std::shared_ptr<Places> places = {};  ///< of these it needs one, too; null: none
+    bool is_patient = false;              ///< it isn't refused for how long it would wait
   };
 
   enum class State : std::uint8_t { waits, let_in, refused };

@@ -79,11 +79,19 @@ void WaitingQueue::put(std::shared_ptr<WaitingQuery> query, std::size_t level, s
   Level& to = lane_of(*query).levels.at(level);
   query->level_ = level;
   query->rises_ = now + ageing;
+  if (to.in_order.empty()) to.delay.begin(now);
   query->place_ = to.in_order.insert(to.in_order.end(), query.get());
   Party& party = *query->wanted().party;
   const auto came = query->number_;
-  to.groups.of(party.group(), came).of(party.user(), came).insert(std::move(query));
+  Line& line = to.groups.of(party.group(), came).of(party.user(), came);
+  if (line.queries.empty()) line.delay.begin(now);
+  line.queries.insert(std::move(query));
   to.groups.has_less(party.group());  // it may have been left out for its other users' quotas
+}
+
+WaitingQueue::Line& WaitingQueue::line_of(Level& level, const WaitingQuery& query) {
+  Party& party = *query.wanted().party;
+  return *level.groups.find(party.group())->find(party.user());
 }
 
 /// Out of its level.
@@ -92,12 +100,12 @@ std::shared_ptr<WaitingQuery> WaitingQueue::pull(WaitingQuery& query) {
   Party& party = *query.wanted().party;
   level.in_order.erase(query.place_);
   auto& users = *level.groups.find(party.group());
-  Line& line = *users.find(party.user());
+  auto& queries = users.find(party.user())->queries;
   // Compared by its turn and number only.
-  const auto found = line.find(std::shared_ptr<WaitingQuery>(std::shared_ptr<void>(), &query));
+  const auto found = queries.find(std::shared_ptr<WaitingQuery>(std::shared_ptr<void>(), &query));
   auto pulled = *found;
-  line.erase(found);
-  if (line.empty()) users.remove(party.user());
+  queries.erase(found);
+  if (queries.empty()) users.remove(party.user());
   if (users.empty()) level.groups.remove(party.group());
   return pulled;
 }
@@ -115,13 +123,21 @@ std::shared_ptr<WaitingQuery> WaitingQueue::leave(WaitingQuery& query) {
   return pulled;
 }
 
-/// In a level they are in the order in which they rise.
+/// In a level they are in the order in which they rise. Who waits behind others of his user, who get their turns, waits
+/// for his share, and isn't put in front of those who ask for less.
 void WaitingQueue::let_rise(Lane& lane, std::int64_t now) {
   int left = most_rising;
   for (std::size_t level = lane.levels.size() - 1; level-- > 0;) {
     auto& in_order = lane.levels.at(level).in_order;
-    for (; left > 0 && !in_order.empty() && in_order.front()->rises_ <= now; --left)
-      put(pull(*in_order.front()), level + 1, now);
+    for (; left > 0 && !in_order.empty() && in_order.front()->rises_ <= now; --left) {
+      WaitingQuery& first = *in_order.front();
+      if (now - line_of(lane.levels.at(level), first).delay.last_turn() >= ageing) {
+        put(pull(first), level + 1, now);
+      } else {
+        first.rises_ = now + ageing;
+        in_order.splice(in_order.end(), in_order, first.place_);
+      }
+    }
   }
 }
 
@@ -160,9 +176,20 @@ WaitingQueue::Next WaitingQueue::next(std::int64_t now) {
   return {.query = best.query, .lacks_place = lacks_place};
 }
 
-std::shared_ptr<WaitingQuery> WaitingQueue::take(WaitingQuery& next) {
+std::shared_ptr<WaitingQuery> WaitingQueue::take(WaitingQuery& next, std::int64_t now) {
   has_turn(*next.wanted().party);
+  Level& level = lane_of(next).levels.at(next.level_);
+  const std::int64_t waited = now - next.since();
+  level.delay.on_turn(waited, delay_, now);
+  line_of(level, next).delay.on_turn(waited, delay_, now);
   return leave(next);
+}
+
+bool WaitingQueue::is_too_long(const WaitingQuery& query, std::int64_t now) {
+  Level& level = lane_of(query).levels.at(query.level_);
+  const Line& line = line_of(level, query);
+  return level.delay.is_too_long(level.in_order.size() - 1, delay_, now) ||
+         line.delay.is_too_long(line.queries.size() - 1, delay_, now);
 }
 
 /// Whose quotas allow no more at present is left out until one of them has ended. It is said first that somebody is, as
@@ -170,7 +197,7 @@ std::shared_ptr<WaitingQuery> WaitingQueue::take(WaitingQuery& next) {
 WaitingQueue::First WaitingQueue::first_of(Level& level) {
   while (auto* const users = level.groups.least()) {
     Line* const line = users->least();
-    WaitingQuery* const next = line == nullptr ? nullptr : line->begin()->get();
+    WaitingQuery* const next = line == nullptr ? nullptr : line->queries.begin()->get();
     if (next == nullptr) {
       level.groups.leave_out(*level.groups.least_share());
       continue;
@@ -227,15 +254,6 @@ void WaitingQueue::rank_anew(Party& party) {
       level.groups.has_less(party.group());
     }
   }
-}
-
-std::shared_ptr<WaitingQuery> WaitingQueue::take_lowest(const Places* lane) {
-  const auto found = lanes_.find(lane);
-  if (found == lanes_.end()) return nullptr;
-  for (auto& level : found->second.levels) {
-    if (!level.in_order.empty()) return leave(*level.in_order.front());
-  }
-  return nullptr;
 }
 
 std::shared_ptr<WaitingQuery> WaitingQueue::take_lower_than(Priority priority) {

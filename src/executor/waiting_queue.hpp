@@ -7,13 +7,15 @@
 #include <set>
 
 #include "executor/by_share.hpp"
+#include "executor/queue_delay.hpp"
 #include "executor/waiting_query.hpp"
 
 namespace millrace::executor {
 
 /// Queries that wait, in the order in which they get their turns:
 ///
-/// 1. by priority; who has waited for `ageing` rises to the next one, so nothing starves;
+/// 1. by priority; who has waited for `ageing`, while nobody of the same user and priority got his turn, rises to the
+///    next one, so nothing starves;
 /// 2. then whose project (or user, who names none) has fewest queries running, and has used least where that is equal;
 ///    and in a project, likewise of its users;
 /// 3. then by when it came, and a query that is predicted to take long goes behind those that come shortly after it.
@@ -35,6 +37,7 @@ class WaitingQueue {
   bool empty() const { return arrived_.empty(); }
   std::array<std::size_t, priority_names.size()> sizes() const;  ///< by what they are at present
 
+  void set_delay(QueueDelay::Limits limits) { delay_ = limits; }
   void add(std::shared_ptr<WaitingQuery> query, std::int64_t now);
   struct Next {
     WaitingQuery* query = nullptr;  ///< null: nobody's
@@ -44,7 +47,7 @@ class WaitingQueue {
   /// waits for them only.
   Next next(std::int64_t now);
   /// It no longer waits, as it has its turn.
-  std::shared_ptr<WaitingQuery> take(WaitingQuery& next);
+  std::shared_ptr<WaitingQuery> take(WaitingQuery& next, std::int64_t now);
   /// It no longer waits. False: it didn't.
   bool remove(WaitingQuery& query);
   /// It has fewer running than it had.
@@ -52,9 +55,8 @@ class WaitingQueue {
   /// What quotas allow may have changed. This walks over all who wait.
   void quotas_are_others();
 
-  /// Of those who wait in the same lane, of the lowest priority that somebody waits at, who has waited longest; null:
-  /// nobody does.
-  std::shared_ptr<WaitingQuery> take_lowest(const Places* lane);
+  /// Whether one that waits would wait too long (`QueueDelay`): behind those of its priority, or of its user at that.
+  bool is_too_long(const WaitingQuery& query, std::int64_t now);
   /// Who came last of the lowest priority, if that is lower than this; null: nobody.
   std::shared_ptr<WaitingQuery> take_lower_than(Priority priority);
   /// Where one that waits stands, from 1: behind those that are further up and those that came up to its priority
@@ -73,10 +75,14 @@ class WaitingQueue {
       return is_before(*a, *b);
     }
   };
-  using Line = std::set<std::shared_ptr<WaitingQuery>, ByTurn>;
+  struct Line {
+    std::set<std::shared_ptr<WaitingQuery>, ByTurn> queries;
+    QueueDelay delay;
+  };
   struct Level {
     ByShare<ByShare<Line>> groups;      ///< and in each its users
-    std::list<WaitingQuery*> in_order;  ///< in which they came to this level
+    std::list<WaitingQuery*> in_order;  ///< in which they may rise
+    QueueDelay delay;
   };
   struct Lane {
     std::array<Level, priority_names.size()> levels;
@@ -93,6 +99,7 @@ class WaitingQueue {
   void put(std::shared_ptr<WaitingQuery> query, std::size_t level, std::int64_t now);
   std::shared_ptr<WaitingQuery> pull(WaitingQuery& query);
   std::shared_ptr<WaitingQuery> leave(WaitingQuery& query);
+  static Line& line_of(Level& level, const WaitingQuery& query);
   Lane& lane_of(const WaitingQuery& query) { return lanes_.find(query.wanted().places.get())->second; }
   void let_rise(Lane& lane, std::int64_t now);
   static First first_of(Lane& lane);
@@ -103,7 +110,8 @@ class WaitingQueue {
 
   std::map<const Places*, Lane> lanes_;  ///< in which somebody waits
   std::list<WaitingQuery*> arrived_;     ///< all, in the order in which they came
-  std::int64_t reached_ = 0;             ///< `used` of the group that has had a turn with most
+  QueueDelay::Limits delay_;
+  std::int64_t reached_ = 0;  ///< `used` of the group that has had a turn with most
   std::uint64_t next_number_ = 0;
 };
 

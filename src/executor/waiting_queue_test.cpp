@@ -22,7 +22,7 @@ struct Queue {
 
   std::shared_ptr<WaitingQuery> take(std::int64_t now) {
     auto* const next = queue.next(now).query;
-    return next == nullptr ? nullptr : queue.take(*next);
+    return next == nullptr ? nullptr : queue.take(*next, now);
   }
 
   Quotas quotas;
@@ -209,6 +209,17 @@ TEST(WaitingQueue, ManyRise) {
   EXPECT_EQ(queue.queue.size(), 100);
 }
 
+/// By waiting long for his own share.
+TEST(WaitingQueue, WhoAsksForMuchDoesNotRise) {
+  Queue queue;
+  for (int at = 0; at < 200; ++at) queue.add("greedy", Priority::normal, 0);
+  constexpr std::int64_t every = WaitingQueue::ageing / 10;
+  for (std::int64_t now = every; now < 4 * WaitingQueue::ageing; now += every) queue.take(now);
+  EXPECT_EQ(queue.queue.sizes()[index_of(Priority::high)], 0);
+  const auto modest = queue.add("ada", Priority::high, 4 * WaitingQueue::ageing);
+  EXPECT_EQ(queue.take(4 * WaitingQueue::ageing), modest);
+}
+
 TEST(WaitingQueue, TheLowestAreGivenUpFirst) {
   Queue queue;
   const auto high = queue.add("ada", Priority::high, 1);
@@ -216,8 +227,9 @@ TEST(WaitingQueue, TheLowestAreGivenUpFirst) {
   const auto last = queue.add("bob", Priority::low, 3);
   EXPECT_EQ(queue.queue.take_lower_than(Priority::low), nullptr);
   EXPECT_EQ(queue.queue.take_lower_than(Priority::normal), last);
-  EXPECT_EQ(queue.queue.take_lowest(nullptr), first);
-  EXPECT_EQ(queue.queue.take_lowest(nullptr), high);
+  EXPECT_EQ(queue.queue.take_lower_than(Priority::normal), first);
+  EXPECT_EQ(queue.queue.take_lower_than(Priority::high), nullptr);
+  EXPECT_EQ(queue.take(4), high);
   EXPECT_TRUE(queue.queue.empty());
 }
 

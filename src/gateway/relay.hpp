@@ -59,6 +59,7 @@ class Relay {
     std::shared_ptr<CircuitBreaker> breaker = {};  ///< of the server; null: it has none
     executor::TemplateTimes* times = nullptr;      ///< its core's, if there is an executor
     std::chrono::nanoseconds query_timeout{0};     ///< of queries whose client says nothing; 0: none
+    bool is_patient = false;                       ///< it waits for its turns however long that takes
     bool rewriting = false;                        ///< its statements may be rewritten, where the client doesn't say
   };
 

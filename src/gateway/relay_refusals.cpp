@@ -29,8 +29,7 @@ std::string_view name_of(TimeLimit::By by) {
   return names.at(static_cast<std::size_t>(by));
 }
 
-Error refusal_of(const executor::WaitingQuery& turn, const executor::AdaptiveQueryExecutor::Limits& limits,
-                 std::int64_t waited) {
+Error refusal_of(const executor::WaitingQuery& turn, const executor::AdaptiveQueryExecutor::Limits& limits) {
   using enum executor::Refused;
   switch (turn.why()) {
     case queue_full:
@@ -46,13 +45,12 @@ Error refusal_of(const executor::WaitingQuery& turn, const executor::AdaptiveQue
     case quota:  // it isn't queued
       break;
     case overload:
-      return {.message =
-                  fmt::format("the query was given up after it had waited {:.0f} ms for its turn{}",
-                              static_cast<double>(waited) / ms, turn.wanted().places ? " and a server connection" : ""),
+      return {.message = fmt::format("too many queries of this user, or priority, wait for their turns{}",
+                                     turn.wanted().places ? " and server connections" : ""),
               .sqlstate = "53000",
               .hint =
-                  "All queries have waited too long for a while, so those of the lowest priority are given up. Try "
-                  "again later, or with a higher millrace.priority."};
+                  "For some time more have come than get their turns, so it would have waited too long. Try again "
+                  "later, or with a higher millrace.priority."};
   }
   return {};
 }
@@ -65,7 +63,7 @@ Error Relay::why_not_let_in(Waited how, const executor::WaitingQuery& turn, std:
   const bool lacks_place = turn.wanted().places && !turn.wanted().places->any();
   switch (how) {
     case Waited::ended:
-      return refusal_of(turn, limits, waited);
+      return refusal_of(turn, limits);
     case Waited::too_long:
       if (lacks_place) {
         return {.message = fmt::format("all server connections are in use; waited {:.0f} ms for one",

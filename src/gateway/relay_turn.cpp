@@ -282,7 +282,8 @@ void Relay::wait_for_turn(std::function<void()> then, std::int64_t now) {
   turn_ = options_.executor->wait({.party = wanted_.party,
                                    .priority = priority,
                                    .predicted = predicted,
-                                   .places = writer_.attached() ? nullptr : options_.places},
+                                   .places = writer_.attached() ? nullptr : options_.places,
+                                   .is_patient = options_.is_patient},
                                   std::move(then), now);
 }
 
