@@ -4,8 +4,9 @@
 
 namespace millrace::optimizer {
 
-/// No row can make it fail, whatever the data: rules may let it be evaluated for more rows, or fewer. Literals and what
-/// depends on no row fail always or never.
+/// No row can make it fail, whatever the data: rules may let it be evaluated for more rows, or fewer, or none. Literals
+/// fail when they are parsed or never; what else depends on no row, but isn't evaluated before there is one, has to be
+/// known not to fail at all.
 bool cannot_fail(Analysis& analysis, const Node* node, Scope scope, const Cte* ctes);
 
 /// Of a simple SELECT from tables: its conditions. (Its list is the caller's to look at.)
