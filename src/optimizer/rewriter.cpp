@@ -301,11 +301,13 @@ Result<Rewrite> rewrite(std::string_view text, const catalog::Snapshot& snapshot
   while (result.steps.size() < max_steps) {
     result.near_misses.clear();
     Pass pass(**tree, snapshot, session, options, deadline, without);
-    const auto* was = parameters.empty() ? nullptr : (*tree)->copy(select);
+    const auto* was = parameters.numbers.empty() ? nullptr : (*tree)->copy(select);
     const auto* rule = pass.run(select, result.near_misses, result.out_of_time);
     if (rule == nullptr) break;
     auto now = parameters_of(select);
-    if (now != parameters && !(rule->joins_parameters && without_repetitions(now) == without_repetitions(parameters))) {
+    const bool are_joined =
+        rule->joins_parameters && without_repetitions(now.numbers) == without_repetitions(parameters.numbers);
+    if (!are_joined && (now.numbers != parameters.numbers || !have_the_same_firsts(now, parameters))) {
       *select = *was;
       without.push_back(rule);
       continue;

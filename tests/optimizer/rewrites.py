@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import psycopg
 
 CASES = Path(__file__).resolve().parents[2] / "src/optimizer/cases"
 SCHEMA = CASES / "schema.sql"
+PARAMETER = re.compile(r"\$(\d+)")
 TABLES = ["countries", "customers", "products", "orders", "items", "blocked", "blocked_maybe", "parent", "child", "late", "unchecked", "events", "odd", "nicks", "event_notes", "mixed"]  # fmt: skip
 
 
@@ -70,10 +72,17 @@ Outcome = tuple[str, Any]
 
 
 def outcome(connection: psycopg.Connection[Any], sql: str) -> Outcome:
-    """The rows as PostgreSQL writes them, in their order if the statement has ORDER BY at its end; or the SQLSTATE."""
+    """The parameters' types, and the rows as PostgreSQL writes them, in their order if the statement has ORDER BY at its end; or the SQLSTATE."""
+    types = None
     with connection.cursor() as cursor:
         try:
-            cursor.execute(sql)
+            if numbers := {int(number) for number in PARAMETER.findall(sql)}:
+                cursor.execute("DEALLOCATE ALL")
+                cursor.execute(f"PREPARE one AS {sql}")
+                types = cursor.execute("SELECT parameter_types::text FROM pg_prepared_statements").fetchone()
+                cursor.execute(f"EXECUTE one({', '.join(['2'] * max(numbers))})")
+            else:
+                cursor.execute(sql)
         except psycopg.Error as error:
             return "error", error.sqlstate
         result = cursor.pgresult
@@ -82,7 +91,7 @@ def outcome(connection: psycopg.Connection[Any], sql: str) -> Outcome:
         rows = [tuple(result.get_value(i, j) for j in range(result.nfields)) for i in range(result.ntuples)]
     # Which rows a LIMIT leaves, and in which order those come that are alike, is by ORDER BY: the cases order by a key then.
     ordered = "ORDER BY" in sql.rsplit(")", 1)[-1]
-    return "rows", (names, rows if ordered else Counter(rows))
+    return "rows", (types, names, rows if ordered else Counter(rows))
 
 
 # What is near the edges of the cases' literals, of the types, of days in zones that jump.
@@ -242,7 +251,15 @@ class RandomStatements:
         inner = self.condition(c, 2) if "{p}" in template and depth < 3 else f"{c}id = 1"
         return template.format(p=inner, **self.values(c))
 
+    def with_parameters(self, sql: str) -> str:
+        """Some numbers are parameters, of which some stand there twice."""
+        return re.sub(r"(?<=[=<>] )[1-9]\b(?![.:])", lambda one: f"${self.random.randint(1, 2)}" if self.random.random() < 0.7 else one[0], sql)
+
     def statement(self) -> str:
+        sql = self.without_parameters()
+        return self.with_parameters(sql) if self.random.random() < 0.15 else sql
+
+    def without_parameters(self) -> str:
         if self.random.random() < 0.1:
             return self.of_failing()
         template = self.random.choice(self.STATEMENTS)

@@ -34,7 +34,7 @@ def probe(database: str) -> Iterator[Probe]:
 
 @pytest.fixture(scope="module")
 def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(database, autocommit=True) as one:
+    with psycopg.connect(database, autocommit=True, prepare_threshold=None) as one:
         one.execute("SET jit TO off")  # which the costs of enable_seqscan would turn on
         yield one
 
