@@ -34,15 +34,19 @@ void CircuitBreaker::push(bool is_failure, std::int64_t now) {
     status_.failures_in_row = 0;
     ++status_.successes_in_row;
   }
-  listens_.store(status_.state != State::closed || failures() > 0, std::memory_order::relaxed);
+  note_listens();
 }
 
 std::size_t CircuitBreaker::failures() const { return static_cast<std::size_t>(std::ranges::count(window_, true)); }
 
+void CircuitBreaker::note_listens() {
+  listens_.store(status_.state != State::closed || failures() > 0, std::memory_order::relaxed);
+}
+
 void CircuitBreaker::become(State state) {
   status_.state = state;
   refuses_.store(state != State::closed, std::memory_order::relaxed);
-  listens_.store(state != State::closed || failures() > 0, std::memory_order::relaxed);
+  note_listens();
 }
 
 void CircuitBreaker::open(std::int64_t now, std::chrono::nanoseconds interval) {

@@ -88,6 +88,7 @@ class CircuitBreaker {
   void open(std::int64_t now, std::chrono::nanoseconds interval);
   void become(State state);
   void close();
+  void note_listens();
   void tell(bool is_closed);
 
   const Config config_{};

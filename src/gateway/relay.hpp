@@ -297,6 +297,7 @@ class Relay {
   void judge_for_server(const StatementPtr& statement, const pipeline::Effects& effects);
   void note_for_cache(const StatementPtr& statement);
   void want_server(pgwire::Bytes rest, const Item& item);
+  bool has_no_server() const;
   bool is_out_of_reach(const Item& item);
   bool needs_no_server(const Item& item);
   bool has_turn(pgwire::Bytes rest, const Item& item);

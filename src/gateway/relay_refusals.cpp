@@ -112,10 +112,14 @@ void Relay::refuse(Error error, const StatementPtr& statement) {
   refusal_ = Refusal{.error = std::move(error)};
 }
 
-/// The message at hand needs a server connection, and none can be had. `stop_`, if it must be parsed first.
+/// None can be had at present.
+bool Relay::has_no_server() const {
+  return !writer_.attached() && (no_server_ || (options_.breaker && options_.breaker->refuses()));
+}
+
+/// The message at hand needs a server connection, and there is none. `stop_`, if it must be parsed first.
 bool Relay::is_out_of_reach(const Item& item) {
-  const bool refuses = options_.breaker && options_.breaker->refuses();
-  if (!refuses && !no_server_) return false;
+  if (!has_no_server()) return false;
   StatementPtr statement;
   const std::string_view text = text_asked(item, statement);
   if (stop_ == Next::parse) return true;
@@ -128,8 +132,7 @@ bool Relay::is_out_of_reach(const Item& item) {
 /// No server connection can be had, nor is one needed: what belongs to a COPY that was refused is ignored, as
 /// PostgreSQL does, and a Sync by itself has its answer.
 bool Relay::needs_no_server(const Item& item) {
-  const bool refuses = options_.breaker && options_.breaker->refuses();
-  if (writer_.attached() || (!refuses && !no_server_)) return false;
+  if (!has_no_server()) return false;
   switch (item.type) {
     case frontend::copy_data:
     case frontend::copy_done:
