@@ -63,6 +63,22 @@ class Deadline {
   std::shared_ptr<State> state_;
 };
 
+/// A log-in to a database that is locked, by ALTER DATABASE say, waits without a word. Whether it has TLS the server
+/// says whatever database it is about.
+asio::awaitable<bool> says_anything(asio::io_context& context, std::shared_ptr<const ServerAddress> address) {
+  const auto limit = std::min(milliseconds(5000), address->connect_timeout);
+  auto stream = co_await net::connect(context, address->endpoint, limit);
+  if (!stream) co_return false;
+  const Deadline deadline(context, *stream, limit);
+  error_code error;
+  std::string ask;
+  pgwire::append_ssl_request(ask);
+  co_await stream->write_all(as_bytes(ask), error);
+  std::array<std::byte, 1> answer{};
+  if (!error) co_await stream->read_some(answer, error);
+  co_return !error;
+}
+
 }  // namespace
 
 std::shared_ptr<const ParameterList> with_parameter(const std::shared_ptr<const ParameterList>& list,
@@ -205,9 +221,9 @@ asio::awaitable<std::expected<std::shared_ptr<ServerConnection>, LoginError>> Se
   const auto& breaker = address->breaker;
   if (!breaker) co_return opened;
   const std::int64_t now = now_ns();
-  if (opened || (!opened.error().unavailable && opened.error().error.sqlstate != net::no_resources)) {
+  if (opened || !(opened.error().unavailable || opened.error().is_ours)) {
     breaker->answered(now, now - began);
-  } else if (opened.error().unavailable) {
+  } else if (!opened.error().is_ours) {
     breaker->failed(now, opened.error().error.message);
   }
   co_return opened;
@@ -217,8 +233,8 @@ asio::awaitable<std::expected<std::shared_ptr<ServerConnection>, LoginError>> Se
     asio::io_context& context, std::shared_ptr<const ServerAddress> address, LoginRequest request) {
   auto stream = co_await net::connect(context, address->endpoint, address->connect_timeout);
   if (!stream) {
-    const bool is_ours = stream.error().sqlstate == net::no_resources;
-    co_return std::unexpected(LoginError{stream.error(), {}, !is_ours});
+    const bool is_ours = stream.error().sqlstate == net::no_resources || stream.error().sqlstate == net::not_resolved;
+    co_return std::unexpected(LoginError{stream.error(), {}, true, is_ours});
   }
   auto connection = std::make_shared<ServerConnection>(context, std::move(*stream));
   connection->address_ = address;
@@ -227,6 +243,7 @@ asio::awaitable<std::expected<std::shared_ptr<ServerConnection>, LoginError>> Se
   if (!logged_in) {
     connection->close();
     // Who has begun to answer is there: what comes then may be about this user, such as a slow check of his password.
+    if (!connection->heard_) connection->heard_ = co_await says_anything(context, address);
     logged_in.error().unavailable = !connection->heard_ || is_not_ready(logged_in.error().error.sqlstate);
     co_return std::unexpected(std::move(logged_in.error()));
   }
@@ -271,7 +288,6 @@ asio::awaitable<std::expected<void, LoginError>> ServerConnection::log_in(LoginR
             LoginError{Error{.message = "the server sent a malformed message during log-in", .sqlstate = "08P01"}, {}});
       }
       if (held_ - at < header.total()) break;
-      heard_ = true;
       const auto body = std::span(buffer_).subspan(at + pgwire::header_size, header.length - 4);
       pgwire::ServerLogin::Step step;
       if (machine.is_slow(header.type)) {
@@ -295,6 +311,7 @@ asio::awaitable<std::expected<void, LoginError>> ServerConnection::log_in(LoginR
     std::memmove(buffer_.data(), buffer_.data() + at, held_ - at);
     held_ -= at;
     if (!error) held_ += co_await stream_.read_some(std::span(buffer_).subspan(held_), error);
+    heard_ = heard_ || held_ > 0;
   }
   co_return std::unexpected(broken(stream_.is_open() ? "the server closed the connection during log-in"
                                                      : "the server did not finish the log-in in time"));

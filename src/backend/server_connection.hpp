@@ -41,6 +41,7 @@ struct LoginError {
   Error error;
   std::string error_response;
   bool unavailable = false;  ///< whoever asks fails at present: the server can't be reached, or isn't ready
+  bool is_ours = false;      ///< its cause is on this side, and says nothing of the server: descriptors, ports, names
 };
 
 /// A logged-in connection to a PostgreSQL server.
@@ -150,7 +151,7 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
   std::size_t held_ = 0;  ///< bytes at the buffer's start that are not yet dealt with
   bool waiting_ = false;  ///< for the sink to take more
   bool lost_ = false;
-  bool heard_ = false;                 ///< the server has said something
+  bool heard_ = false;                 ///< the server has said something, and be it a byte
   std::shared_ptr<Farewell> parting_;  ///< null: it isn't
 };
 

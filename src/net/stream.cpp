@@ -377,7 +377,17 @@ std::string unix_path(const Endpoint& endpoint) { return fmt::format("{}/.s.PGSQ
 
 using Addresses = std::vector<asio::generic::stream_protocol::endpoint>;
 
-asio::awaitable<Result<Addresses>> resolve(asio::io_context& context, Endpoint endpoint) {
+/// It may go on, on a thread of Asio's, when nobody waits for it any more.
+struct Lookup {
+  explicit Lookup(asio::io_context& context) : resolver(context), done(context) {}
+  asio::ip::tcp::resolver resolver;
+  asio::ip::tcp::resolver::results_type found;
+  error_code error;
+  Signal done;
+};
+
+asio::awaitable<Result<Addresses>> resolve(asio::io_context& context, Endpoint endpoint,
+                                           std::chrono::milliseconds timeout) {
   Addresses addresses;
   error_code error;
   if (endpoint.host.starts_with('/')) {
@@ -391,14 +401,21 @@ asio::awaitable<Result<Addresses>> resolve(asio::io_context& context, Endpoint e
     addresses.emplace_back(asio::ip::tcp::endpoint(address, endpoint.port));
     co_return addresses;
   }
-  error.clear();
-  asio::ip::tcp::resolver resolver(context);
-  const auto found = co_await resolver.async_resolve(endpoint.host, std::to_string(endpoint.port),
-                                                     asio::redirect_error(asio::use_awaitable, error));
-  if (error) {
-    co_return fail(fmt::format("could not resolve \"{}\": {}", endpoint.host, error.message()), "08001");
+  const auto lookup = std::make_shared<Lookup>(context);
+  lookup->resolver.async_resolve(endpoint.host, std::to_string(endpoint.port), [lookup](error_code failed, auto found) {
+    lookup->error = failed;
+    lookup->found = std::move(found);
+    lookup->done.set();
+  });
+  if (!co_await lookup->done.wait(timeout)) {
+    lookup->resolver.cancel();
+    lookup->error = asio::error::timed_out;
   }
-  for (const auto& entry : found) addresses.emplace_back(entry.endpoint());
+  if (lookup->error) {
+    co_return fail(fmt::format("could not resolve \"{}\": {}", endpoint.host, lookup->error.message()),
+                   std::string(not_resolved));
+  }
+  for (const auto& entry : lookup->found) addresses.emplace_back(entry.endpoint());
   co_return addresses;
 }
 
@@ -416,14 +433,17 @@ bool is_lack_of_ours(error_code error) {
 
 asio::awaitable<Result<Stream>> connect(asio::io_context& context, Endpoint endpoint,
                                         std::chrono::milliseconds timeout) {
-  auto addresses = co_await resolve(context, endpoint);
+  const auto until = std::chrono::steady_clock::now() + timeout;
+  auto addresses = co_await resolve(context, endpoint, timeout);
   if (!addresses) co_return std::unexpected(addresses.error());
   error_code error = asio::error::host_not_found;
+  auto left = static_cast<int>(addresses->size());
   for (const auto& address : *addresses) {
+    const auto share = (until - std::chrono::steady_clock::now()) / left--;
     Socket socket(context);
     socket.open(address.protocol(), error);
     if (error) continue;
-    asio::steady_timer limit(context, timeout);
+    asio::steady_timer limit(context, share);
     limit.async_wait([&socket](error_code fired) {
       if (!fired) socket.close(fired);
     });

@@ -107,9 +107,12 @@ struct Endpoint {
 
 /// Of an error of `connect`: Millrace itself lacks descriptors, memory or ports.
 inline constexpr std::string_view no_resources = "53000";
+/// Likewise: the name of the host could not be resolved, which says nothing of the host.
+inline constexpr std::string_view not_resolved = "08000";
 
 /// Resolves (off the I/O thread) and connects within `timeout`; TCP_NODELAY and keep-alive are set. All addresses of a
-/// name are tried in turn. Runs on, and the stream belongs to, the caller's io_context.
+/// name are tried in turn, each for its share of the time that is left. Runs on, and the stream belongs to, the
+/// caller's io_context.
 asio::awaitable<Result<Stream>> connect(asio::io_context& context, Endpoint endpoint,
                                         std::chrono::milliseconds timeout);
 

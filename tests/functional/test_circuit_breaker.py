@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -153,6 +154,53 @@ def test_who_is_refused_by_the_server_doesnt_open_it(postgres: PostgreSQL, millr
     assert state(millrace) == "closed"
     assert millrace.metric("circuit_breaker_attempts_answered_total") >= answered + 16
     assert millrace.metric("circuit_breaker_attempts_failed_total") == failed
+
+
+USERS = [f"late_{number}" for number in range(6)]
+
+
+def log_ins_fail(millrace: Millrace, database: str) -> None:
+    """Each needs a connection of its own, and hears nothing there."""
+
+    def log_in(user: str) -> None:
+        with Client(millrace.host, millrace.port) as client:
+            refused.append(client.log_in(user=user, database=database)[-1])
+
+    refused: list[Message] = []
+    threads = [threading.Thread(target=log_in, args=(user,)) for user in USERS]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {(error.kind, error.sqlstate) for error in refused} == {("E", "08006")}
+
+
+def test_a_database_that_is_locked_doesnt_open_it(postgres: PostgreSQL, millrace: Millrace) -> None:
+    """Its log-ins wait, and hear nothing."""
+    postgres.admin("DROP DATABASE IF EXISTS locked")
+    postgres.admin("CREATE DATABASE locked")
+    for user in USERS:
+        postgres.admin(f"CREATE ROLE {user} LOGIN")
+    failed = millrace.metric("circuit_breaker_attempts_failed_total")
+    with connect(postgres) as holder:
+        holder.ask(query("BEGIN"), query("ALTER DATABASE locked RENAME TO renamed"), times=2)
+        log_ins_fail(millrace, "locked")
+        holder.ask(query("ROLLBACK"))
+    postgres.admin("DROP DATABASE locked")
+    for user in USERS:
+        postgres.admin(f"DROP ROLE {user}")
+    assert state(millrace) == "closed"
+    assert millrace.metric("circuit_breaker_attempts_failed_total") == failed
+
+
+def test_a_name_that_cant_be_resolved_doesnt_open_it() -> None:
+    settings = {**SETTINGS, "DATABASE_URL": "postgresql://postgres@nowhere.invalid:5432/postgres", "AUTH_TYPE": "trust"}
+    with Millrace(None, settings) as millrace:
+        for _ in range(8):
+            with Client(millrace.host, millrace.port) as client:
+                assert client.log_in()[-1].sqlstate == "08000"
+        assert state(millrace) == "closed"
+        assert millrace.metric("circuit_breaker_attempts_failed_total") == 0
 
 
 def test_connections_that_are_ended_dont_open_it(postgres: PostgreSQL, millrace: Millrace) -> None:
