@@ -76,7 +76,6 @@ Pool::Connection Pool::try_take(asio::io_context& core, const Startup& startup,
 
 asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io_context& core, Startup startup,
                                                                         Wanted wanted) {
-  if (auto refused = refusal()) co_return std::unexpected(std::move(*refused));
   if (wanted.queue == Queue::avoid && (places_->wanted() || !places_->any())) co_return Connection{};
   if (auto connection = try_take(core, startup, nullptr, wanted.known)) co_return connection;
   std::shared_ptr<Waiter> waiter;
@@ -84,6 +83,8 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   bool is_full = false;
   {
     const Change change(*this);
+    // With the lock, as `refuse_waiting` tells only those that are in the queue.
+    if (auto refused = refusal()) co_return std::unexpected(std::move(*refused));
     limits = limits_;
     if (open_ < limits.size && waiters_.empty()) {
       ++open_;
@@ -327,6 +328,14 @@ void Pool::give_back(Connection connection) {
   }
 }
 
+Pool::Connection Pool::take_idle() {
+  const Change change(*this);
+  if (idle_.empty()) return nullptr;
+  Connection taken = std::move(idle_.back());
+  idle_.pop_back();
+  return taken;
+}
+
 void Pool::cancel_done(const Connection& connection) {
   if (connection->cancels_under_way == 0 && std::exchange(connection->held_back, false)) give_back(connection);
 }
@@ -456,6 +465,14 @@ void Pools::sweep() {
   };
   std::erase_if(pools_, sweep);
   std::erase_if(former_, sweep);
+}
+
+std::pair<std::shared_ptr<Pool>, Pool::Connection> Pools::take_idle() {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [key, pool] : pools_) {
+    if (auto connection = pool->take_idle()) return {pool, std::move(connection)};
+  }
+  return {};
 }
 
 void Pools::close_idle() {

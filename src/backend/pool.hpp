@@ -73,6 +73,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   asio::awaitable<std::expected<Connection, LoginError>> open_apart(asio::io_context& core, Startup startup,
                                                                     pgwire::ServerCredential credential);
 
+  /// Any that is idle, on whichever core: for a question whether it still lives. Null: none is.
+  Connection take_idle();
+
   /// Gives a clean connection back; on its own thread. A closed one only frees its place.
   void give_back(Connection connection);
 
@@ -193,6 +196,8 @@ class Pools {
   /// `moved`: the address is another, so what is open isn't used again.
   void reconfigure(std::shared_ptr<const ServerAddress> address, bool moved, PoolLimits limits);
   void sweep();
+  /// `Pool::take_idle` of any of them, with whose it is.
+  std::pair<std::shared_ptr<Pool>, Pool::Connection> take_idle();
   /// Closes what is idle now.
   void close_idle();
   /// `Pool::refuse_waiting` for all.

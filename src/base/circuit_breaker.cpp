@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace millrace {
 namespace {
@@ -39,6 +40,12 @@ void CircuitBreaker::push(bool is_failure, std::int64_t now) {
 
 std::size_t CircuitBreaker::failures() const { return static_cast<std::size_t>(std::ranges::count(window_, true)); }
 
+/// It would open if one more attempt failed.
+bool CircuitBreaker::is_suspect(std::int64_t now) const {
+  return on_ && status_.state == State::closed && failures() >= config_.failure_threshold &&
+         (heard_at_ == 0 || now - heard_at_ > silence);
+}
+
 void CircuitBreaker::note_listens() {
   listens_.store(status_.state != State::closed || failures() > 0, std::memory_order::relaxed);
 }
@@ -63,18 +70,19 @@ void CircuitBreaker::close() {
   become(State::closed);
 }
 
-/// Without the lock.
-void CircuitBreaker::tell(bool is_closed) {
-  std::function<void(bool)> call;
+/// Without the lock. One after another, so that the last that is told is how it is.
+void CircuitBreaker::tell() {
+  const std::lock_guard telling(telling_);
+  bool is_closed = true;
   {
     const std::lock_guard lock(mutex_);
-    call = changed_;
+    is_closed = status_.state == State::closed;
   }
-  if (call) call(is_closed);
+  if (std::exchange(told_closed_, is_closed) != is_closed && changed_) changed_(is_closed);
 }
 
 void CircuitBreaker::on_change(std::function<void(bool)> changed) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard telling(telling_);
   changed_ = std::move(changed);
 }
 
@@ -85,7 +93,7 @@ void CircuitBreaker::turn(bool on) {
     if (on || status_.state == State::closed) return;
     close();
   }
-  tell(true);
+  tell();
 }
 
 void CircuitBreaker::answered(std::int64_t now, std::int64_t took) {
@@ -98,21 +106,14 @@ void CircuitBreaker::answered(std::int64_t now, std::int64_t took) {
     push(false, now);
     if (was_closed) return;
   }
-  tell(true);
+  tell();
 }
 
 void CircuitBreaker::failed(std::int64_t now, std::string_view why) {
-  {
-    const std::lock_guard lock(mutex_);
-    ++status_.failed;
-    status_.why = why;
-    push(true, now);
-    if (status_.state == State::half_open) open(now, interval_ * 2);
-    if (status_.state != State::closed || !on_ || failures() < config_.failure_threshold) return;
-    ++status_.opened;
-    open(now, config_.timeout);
-  }
-  tell(false);
+  const std::lock_guard lock(mutex_);
+  ++status_.failed;
+  status_.why = why;
+  push(true, now);
 }
 
 void CircuitBreaker::lost(std::int64_t now) {
@@ -122,15 +123,18 @@ void CircuitBreaker::lost(std::int64_t now) {
 }
 
 void CircuitBreaker::heard(std::int64_t now) {
-  const std::lock_guard lock(mutex_);
-  heard_at_ = now;
-  if (status_.state != State::closed) {
-    status_.next_attempt = std::min(status_.next_attempt, now);
-  } else if (failures() > 0) {
+  {
+    const std::lock_guard lock(mutex_);
+    heard_at_ = now;
+    if (status_.state == State::closed) {
+      if (failures() > 0) push(false, now);
+      note_listens();
+      return;
+    }
+    close();
     push(false, now);
-  } else {
-    listens_.store(false, std::memory_order::relaxed);
   }
+  tell();
 }
 
 bool CircuitBreaker::is_silent(std::int64_t now) {
@@ -142,28 +146,46 @@ bool CircuitBreaker::is_silent(std::int64_t now) {
 
 bool CircuitBreaker::begin_attempt(std::int64_t now) {
   const std::lock_guard lock(mutex_);
-  if (status_.state != State::open || now < status_.next_attempt) return false;
-  become(State::half_open);
-  return true;
+  const bool is_due = status_.state == State::open && now >= status_.next_attempt;
+  if (is_tried_ || !(is_due || is_suspect(now))) return false;
+  if (is_due) become(State::half_open);
+  return is_tried_ = true;
 }
 
-void CircuitBreaker::end_attempt(std::int64_t now) {
-  const std::lock_guard lock(mutex_);
-  if (status_.state == State::half_open) open(now, interval_);
+void CircuitBreaker::end_attempt(std::int64_t now, bool has_failed) {
+  {
+    const std::lock_guard lock(mutex_);
+    is_tried_ = false;
+    if (status_.state == State::half_open) open(now, has_failed ? interval_ * 2 : interval_);
+    if (!has_failed || !is_suspect(now)) return;
+    ++status_.opened;
+    open(now, config_.timeout);
+  }
+  tell();
 }
 
 Error CircuitBreaker::refuse(std::int64_t now) {
   refused_.fetch_add(1, std::memory_order::relaxed);
-  const std::lock_guard lock(mutex_);
-  const std::string next = status_.state == State::half_open
+  State state{};
+  std::int64_t failing_since = 0, next_attempt = 0;
+  std::string name, why;
+  {
+    const std::lock_guard lock(mutex_);
+    state = status_.state;
+    failing_since = status_.failing_since;
+    next_attempt = status_.next_attempt;
+    name = status_.name;
+    why = status_.why;
+  }
+  const std::string next = state == State::half_open
                                ? "is being tried now"
-                               : fmt::format("is tried next in {:.1f} s", seconds(status_.next_attempt - now));
-  return {.message = fmt::format("the server at {} can't be reached", status_.name),
+                               : fmt::format("is tried next in {:.1f} s", seconds(next_attempt - now));
+  return {.message = fmt::format("the server at {} can't be reached", name),
           .sqlstate = "57P03",
           .hint = fmt::format("It hasn't answered for {:.1f} s, and {}. Until then all that needs it is refused at "
                               "once.",
-                              seconds(status_.failing_since == 0 ? 0 : now - status_.failing_since), next),
-          .detail = status_.why};
+                              seconds(failing_since == 0 ? 0 : now - failing_since), next),
+          .detail = std::move(why)};
 }
 
 CircuitBreaker::Status CircuitBreaker::status() const {

@@ -19,10 +19,11 @@ namespace millrace {
 /// out by himself: all are refused at once, and one attempt now and then shows whether it is back.
 ///
 /// It is closed, and counts outcomes: attempts to connect that failed or didn't, and connections that were lost. When
-/// an attempt fails and `failure_threshold` of the last `sliding_window_size` outcomes were failures, it opens. After
+/// `failure_threshold` of the last `sliding_window_size` outcomes were failures, and nothing has come for a second on a
+/// connection that is open, its owner is to make an attempt of his own, and only if that fails as well it opens. After
 /// `timeout`, then twice that and so on up to `max_timeout`, each a quarter shorter or longer by chance, it is half
-/// open: one attempt may be made, which closes it or opens it anew. What a server answers, and be it a refusal, is no
-/// failure: only who tells of outcomes knows that one. Nor is a server down that answers on a connection that is open.
+/// open: one attempt is made, which closes it or opens it anew. What a server answers, and be it a refusal, is no
+/// failure: only who tells of outcomes knows that one. Whatever comes on a connection that is open closes it too.
 ///
 /// Moments are of now_ns(). Thread-safe.
 class CircuitBreaker {
@@ -51,7 +52,7 @@ class CircuitBreaker {
   void answered(std::int64_t now, std::int64_t took);
   /// Likewise: it hasn't, for this reason, which may hold the server's words.
   void failed(std::int64_t now, std::string_view why);
-  /// The server, or what lies between, has ended a connection. That alone doesn't open it.
+  /// The server, or what lies between, has ended a connection.
   void lost(std::int64_t now);
   /// Something has come on a connection that was open. To be told only while `listens`.
   void heard(std::int64_t now);
@@ -60,12 +61,14 @@ class CircuitBreaker {
   /// somebody waits it is time for an attempt: a server that takes what it is sent and never answers fails nobody.
   bool is_silent(std::int64_t now);
 
-  /// True: it is half open, and whoever asked makes the attempt, and says `end_attempt` behind its outcome.
+  /// True: whoever asked makes an attempt, and says `end_attempt` behind what else there is to say of its outcome. It
+  /// is half open, or closed and wouldn't stay so if that fails. To be asked now and then.
   bool begin_attempt(std::int64_t now);
-  /// Without an outcome it is as if it had never been made.
-  void end_attempt(std::int64_t now);
+  /// `has_failed`: false: it was answered, or had no outcome.
+  void end_attempt(std::int64_t now, bool has_failed);
 
-  /// It has opened, or is closed again; on the thread whose call made it so.
+  /// It has opened, or is closed again; on the thread whose call made it so, or on one that tells of an earlier change.
+  /// No call comes while another is under way.
   void on_change(std::function<void(bool is_closed)> changed);
 
   struct Status {
@@ -85,23 +88,27 @@ class CircuitBreaker {
  private:
   void push(bool is_failure, std::int64_t now);
   std::size_t failures() const;
+  bool is_suspect(std::int64_t now) const;
   void open(std::int64_t now, std::chrono::nanoseconds interval);
   void become(State state);
   void close();
   void note_listens();
-  void tell(bool is_closed);
+  void tell();
 
   const Config config_{};
   std::atomic<bool> refuses_ = false, listens_ = false;
   std::atomic<std::uint64_t> refused_ = 0;
 
   mutable std::mutex mutex_;
-  bool on_ = true;
+  bool on_ = true, is_tried_ = false;
   std::deque<bool> window_;  ///< of failures
   std::chrono::nanoseconds interval_;
   std::int64_t answered_ns_ = 0, heard_at_ = 0;
   Status status_;
   std::minstd_rand random_{std::random_device()()};
+
+  std::mutex telling_;  ///< taken before the other
+  bool told_closed_ = true;
   std::function<void(bool)> changed_;
 };
 

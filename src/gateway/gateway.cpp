@@ -25,6 +25,9 @@ constexpr auto tick_interval = std::chrono::milliseconds(500);
 constexpr std::size_t worth_trimming = std::size_t{1024} * 1024;
 constexpr auto longest_end_of_streams = std::chrono::seconds(3);
 constexpr auto probe_limit = std::chrono::seconds(5);
+constexpr auto ping_limit = std::chrono::seconds(2);
+/// Behind clients' attempts that have had their time.
+constexpr auto last_attempt_limit = std::chrono::seconds(5);
 
 backend::PoolLimits limits_of(const config::Settings& settings) {
   return {.size = static_cast<std::size_t>(settings.pool_size),
@@ -97,15 +100,31 @@ asio::awaitable<Result<>> probe_server(asio::io_context* io, std::shared_ptr<Sha
   co_return Result<>{};
 }
 
-/// No client has to wait for it.
-asio::awaitable<void> try_server(asio::io_context* io, std::shared_ptr<Shared> shared) {
+/// On the connection's thread.
+asio::awaitable<bool> lives(std::shared_ptr<backend::Pool> pool, backend::Pool::Connection connection) {
+  const auto answer = co_await connection->query("", {}, ping_limit);
+  pool->give_back(connection);
+  co_return answer.has_value();
+}
+
+/// No client has to wait for it. False: the server doesn't answer, on a connection that is open nor on a new one.
+asio::awaitable<bool> try_server(asio::io_context* io, std::shared_ptr<Shared> shared,
+                                 std::chrono::milliseconds limit) {
+  if (auto [owner, idle] = shared->pools.take_idle(); idle) {
+    asio::io_context& its_core = idle->context();
+    if (co_await asio::co_spawn(its_core, lives(std::move(owner), std::move(idle)), asio::use_awaitable))
+      co_return true;
+  }
   const auto url = shared->rules.load()->settings->database_url;
-  const auto pool = shared->pools.get(url.user, url.database, backend::Pools::Purpose::own);
-  const auto startup = pool->intern({{"user", url.user}, {"database", url.database}, {"application_name", "millrace"}});
-  pgwire::ServerCredential credential;
-  if (!url.password.empty()) credential = pgwire::PlainPassword{url.password};
-  const auto opened = co_await pool->open_apart(*io, startup, std::move(credential));
+  const auto address = std::make_shared<backend::ServerAddress>(*shared->pools.address());
+  address->connect_timeout = std::min(address->connect_timeout, limit);
+  backend::LoginRequest request;
+  request.startup = std::make_shared<const backend::ParameterList>(
+      backend::ParameterList{{"user", url.user}, {"database", url.database}, {"application_name", "millrace"}});
+  if (!url.password.empty()) request.credential = pgwire::PlainPassword{url.password};
+  const auto opened = co_await backend::ServerConnection::open(*io, address, std::move(request));
   if (opened) (*opened)->close();
+  co_return opened || !opened.error().unavailable || opened.error().is_ours;
 }
 
 }  // namespace
@@ -211,14 +230,16 @@ void Gateway::watch_server() {
 /// On the first core's thread.
 void Gateway::look_at_server(asio::io_context& io) {
   const auto breaker = shared_->pools.address()->breaker;
-  const bool is_half_open = breaker->begin_attempt(now_ns());
+  const bool is_due = breaker->begin_attempt(now_ns());
   const bool is_silent = breaker->is_silent(now_ns()) && attempts_ < breaker->status().config.failure_threshold &&
                          (shared_->pools.counts().waiting > 0 || shared_->executor->figures(now_ns()).oldest_wait > 0);
-  if (!is_half_open && !is_silent) return;
+  if (!is_due && !is_silent) return;
   ++attempts_;
-  asio::co_spawn(io, try_server(&io, shared_), [this, breaker, is_half_open](const std::exception_ptr&) {
+  const bool may_open = is_due && !breaker->refuses();
+  const auto limit = may_open ? std::chrono::milliseconds(last_attempt_limit) : std::chrono::milliseconds::max();
+  asio::co_spawn(io, try_server(&io, shared_, limit), [this, breaker](const std::exception_ptr& error, bool answers) {
     --attempts_;
-    if (is_half_open) breaker->end_attempt(now_ns());
+    breaker->end_attempt(now_ns(), !error && !answers);
   });
 }
 

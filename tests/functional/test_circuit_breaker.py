@@ -58,9 +58,10 @@ def failure(client: Client, sql: str) -> Message:
 
 @contextlib.contextmanager
 def killed(postgres: PostgreSQL, millrace: Millrace) -> Iterator[None]:
-    """At its end it is in reach again."""
+    """What was open is known to be gone. At its end it is in reach again."""
     postgres.kill()
     try:
+        eventually(lambda: millrace.metric("server_connections_idle") == 0)
         yield
     finally:
         postgres.start()
@@ -193,6 +194,24 @@ def test_a_database_that_is_locked_doesnt_open_it(postgres: PostgreSQL, millrace
     assert millrace.metric("circuit_breaker_attempts_failed_total") == failed
 
 
+def test_a_server_that_answers_on_a_connection_that_is_open_isnt_given_up(postgres: PostgreSQL, millrace: Millrace) -> None:
+    """Nobody can connect any more; who is connected goes on."""
+    opened = millrace.metric("circuit_breaker_opened_total")
+    failed = millrace.metric("circuit_breaker_attempts_failed_total")
+    with level(millrace, "none") as client:
+        assert client.one(UNCACHED) == "t"
+        os.kill(postgres.pid, signal.SIGSTOP)
+        try:
+            log_ins_fail(millrace, "postgres")
+            assert millrace.metric("circuit_breaker_attempts_failed_total") >= failed + 6
+            log_ins_fail(millrace, "postgres")
+            assert client.one(UNCACHED) == "t"
+        finally:
+            os.kill(postgres.pid, signal.SIGCONT)
+    assert state(millrace) == "closed"
+    assert millrace.metric("circuit_breaker_opened_total") == opened
+
+
 def test_a_name_that_cant_be_resolved_doesnt_open_it() -> None:
     settings = {**SETTINGS, "DATABASE_URL": "postgresql://postgres@nowhere.invalid:5432/postgres", "AUTH_TYPE": "trust"}
     with Millrace(None, settings) as millrace:
@@ -204,13 +223,14 @@ def test_a_name_that_cant_be_resolved_doesnt_open_it() -> None:
 
 
 def test_connections_that_are_ended_dont_open_it(postgres: PostgreSQL, millrace: Millrace) -> None:
-    lost = millrace.metric("circuit_breaker_lost_connections_total")
+    lost, opened = (millrace.metric(f"circuit_breaker_{name}_total") for name in ("lost_connections", "opened"))
     for _ in range(6):
         with level(millrace, "none") as client:
             client.ask(query("BEGIN"), query(UNCACHED), times=2)
             postgres.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'")
             client.until_closed()
     assert state(millrace) == "closed"
+    assert millrace.metric("circuit_breaker_opened_total") == opened
     assert millrace.metric("circuit_breaker_lost_connections_total") >= lost + 6
 
 
