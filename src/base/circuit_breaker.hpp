@@ -15,6 +15,10 @@
 
 namespace millrace {
 
+/// SQLSTATE of what is refused for want of a server while the client's session goes on. Clients' pools take 08xxx,
+/// 53xxx, 57P0x and 58xxx for the end of a connection that is as good as before.
+inline constexpr std::string_view server_out_of_reach = "55000";
+
 /// Whether a server that many use is worth asking. While it can't be reached nobody is made to wait until he finds that
 /// out by himself: all are refused at once, and one attempt now and then shows whether it is back.
 ///

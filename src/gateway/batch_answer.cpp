@@ -14,9 +14,13 @@ using pgwire::Bytes;
 using pgwire::header_size;
 using Question = pipeline::Question;
 
-bool steps_transaction(const StatementPtr& statement) { return statement && !statement->transaction_tag.empty(); }
-
 }  // namespace
+
+/// It begins or ends a transaction, or holds nothing: it is right anywhere, and gives no rows.
+bool BatchAnswer::is_plain(const StatementPtr& statement) const {
+  if (!statement) return false;
+  return !statement->transaction_tag.empty() || (answers_empty_ && statement->kind == sql::StatementKind::empty);
+}
 
 /// Once a portal is described, how many rows are wanted is to be said.
 bool BatchAnswer::may_follow(char type) const { return !portal_ || !portal_->owes_head || type == frontend::execute; }
@@ -55,8 +59,8 @@ bool BatchAnswer::parse(Bytes body) {
   for (std::size_t at = 0; at < message->type_oids.size(); ++at) {
     if (message->type_oids[at] >= catalog::first_normal_oid) return false;
   }
-  const bool known = steps_transaction(statement) && message->type_oids.size() == 0;
-  if (!known && !steps_transaction(statement) && !pipeline::may_only_read(*statement)) return false;
+  const bool known = is_plain(statement) && message->type_oids.size() == 0;
+  if (!known && !is_plain(statement) && !pipeline::may_only_read(*statement)) return false;
   parsed_.push_back({.name = message->name,
                      .query_and_types = pgwire::as_text(body.subspan(message->name.size() + 1)),
                      .statement = std::move(statement),
@@ -74,10 +78,10 @@ bool BatchAnswer::bind(const ClientReader::Item& item) {
   const Bytes parameters = item.body().subspan(names->length());
   portal_changed_ = true;
   portal_ = Bound{.statement = named->statement, .bytes_in = item.total, .labelled = named->labelled};
-  if (steps_transaction(named->statement)) {
+  if (is_plain(named->statement)) {
     const auto message = pgwire::decode_bind(item.body());
     if (!message || message->values.size() != 0) return false;
-    portal_->steps = true;
+    portal_->is_plain = true;
   } else {
     const std::string_view text = named->query_and_types;
     if (text.empty() || !pipeline::may_only_read(*named->statement)) return false;
@@ -118,7 +122,7 @@ bool BatchAnswer::describe(Bytes body) {
   if (!target) return false;
   if (target->what == 'P') {
     if (!target->name.empty() || !portal_) return false;
-    if (portal_->steps) {
+    if (portal_->is_plain) {
       pgwire::append_no_data(out());
       return true;
     }
@@ -128,7 +132,7 @@ bool BatchAnswer::describe(Bytes body) {
   }
   const auto named = find(target->name);
   if (!named || !named->statement) return false;
-  if (steps_transaction(named->statement)) {
+  if (is_plain(named->statement)) {
     pgwire::append_parameter_description(out(), {});
     pgwire::append_no_data(out());
     return named->parsed == nullptr || named->parsed->known;
@@ -159,7 +163,9 @@ bool BatchAnswer::execute(const ClientReader::Item& item) {
   exchange.bytes_in = portal_->bytes_in + item.total;
   exchange.labelled = portal_->labelled;
   const std::size_t before = out().size();
-  if (portal_->steps) {
+  if (portal_->statement->kind == sql::StatementKind::empty) {
+    pgwire::append_empty_query_response(out());
+  } else if (portal_->is_plain) {
     if (!step_transaction(*portal_->statement)) return false;
   } else {
     const auto most = static_cast<std::uint32_t>(std::max(message->max_rows, 0));
@@ -239,12 +245,13 @@ bool BatchAnswer::drop_parsed(std::string_view name) {
 bool BatchAnswer::step_transaction(const sql::Statement& statement) {
   const bool begins = statement.steps.front() == sql::TransactionStep::begin;
   if (begins ? status_ != 'I' : !begin_held_) return false;
+  const bool has_failed = status_ == 'E';
   begin_held_ = begins;
   read_in_begin_ = false;
   status_ = begins ? 'T' : 'I';
   begin_ = begins ? statement.begin_text() : "";
   ended_transaction_ |= !begins;
-  pgwire::append_command_complete(out(), statement.transaction_tag);
+  pgwire::append_command_complete(out(), has_failed ? "ROLLBACK" : statement.transaction_tag);
   return true;
 }
 

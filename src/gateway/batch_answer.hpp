@@ -30,7 +30,8 @@ class BatchAnswer final : public BatchWalk {
     std::function<std::optional<Wanted>(std::string_view text, std::int64_t shown)> wanted;
     char status;  ///< of its transaction, as ReadyForQuery says it
     std::int64_t now;
-    bool has_finished;  ///< the client's unnamed portal was answered here, to its end
+    bool has_finished;           ///< the client's unnamed portal was answered here, to its end
+    bool answers_empty = false;  ///< a text that holds nothing is answered too
   };
   BatchAnswer(pipeline::Pipeline& pipeline, SessionState& session, ServerWriter& writer, const Given& given)
       : BatchWalk(given.status),
@@ -41,6 +42,7 @@ class BatchAnswer final : public BatchWalk {
         wanted_(given.wanted),
         now_(given.now),
         has_finished_(given.has_finished),
+        answers_empty_(given.answers_empty),
         begin_held_(!session.held_begin.empty()),
         read_in_begin_(session.read_in_held_begin) {}
 
@@ -63,7 +65,7 @@ class BatchAnswer final : public BatchWalk {
   struct Bound {
     StatementPtr statement;
     std::size_t bytes_in = 0;
-    bool steps = false;                                      ///< it begins or ends a transaction; else:
+    bool is_plain = false;                                   ///< see `is_plain`; else:
     std::string_view query_and_types = {}, parameters = {};  ///< what it asks
     pipeline::Needed needed = {};
     pipeline::Payoff* payoff = nullptr;
@@ -98,6 +100,7 @@ class BatchAnswer final : public BatchWalk {
   bool have_whole();
   bool drop_parsed(std::string_view name);
   std::optional<Named> find(std::string_view name);
+  bool is_plain(const StatementPtr& statement) const;
   bool step_transaction(const sql::Statement& statement);
 
   pipeline::Pipeline& pipeline_;
@@ -106,7 +109,7 @@ class BatchAnswer final : public BatchWalk {
   const pipeline::Scope& scope_;
   const std::function<std::optional<Wanted>(std::string_view text, std::int64_t shown)> wanted_;
   const std::int64_t now_;
-  const bool has_finished_;
+  const bool has_finished_, answers_empty_;
   bool begin_held_, read_in_begin_;
   std::string begin_;  ///< the BEGIN that is held
   bool ended_transaction_ = false;

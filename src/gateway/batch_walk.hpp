@@ -26,6 +26,8 @@ class BatchWalk {
   std::size_t answer(pgwire::Bytes in, std::string& out);
   /// It was given up where its next message isn't all there.
   bool lacks_its_end() const { return lacks_its_end_; }
+  /// Of the transaction, behind it.
+  char status() const { return status_; }
   /// Whether the unnamed portal isn't the server's any more.
   bool changes_portal() const { return portal_changed_; }
   /// What it has executed.

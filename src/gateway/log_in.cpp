@@ -40,7 +40,10 @@ asio::awaitable<bool> Session::log_in() {
   const auto request = co_await negotiate();
   if (!request) co_return false;
   if (const auto breaker = core_.shared.pools.address()->breaker; breaker->refuses()) {
-    send_fatal(breaker->refuse(now_ns()));
+    breaker->refuse(now_ns());  // is counted; more isn't for anybody's ears
+    send_fatal(Error{.message = "the database system is not accepting connections",
+                     .sqlstate = "57P03",
+                     .hint = "It can't be reached at present. Try again in a moment."});
     core_.counters().logins_failed.add();
     co_return false;
   }

@@ -106,7 +106,10 @@ class Relay {
   /// No server connection could be had, for this reason: what the client asked for in `in` has ended.
   void refused(pgwire::Bytes in, std::string_view sqlstate, std::int64_t now);
   /// None can be had at present: the message at hand is refused with this by `from_client`, and the session goes on.
-  void lacks_server(Error why) { no_server_ = std::move(why); }
+  void lacks_server(Error why) {
+    why.sqlstate = server_out_of_reach;
+    no_server_ = std::move(why);
+  }
   /// After the client's last message: those that end what it left half done, with nothing of it done, as PostgreSQL
   /// does ("" if the server connection can't be saved).
   std::string ending();
@@ -297,8 +300,9 @@ class Relay {
   void judge_for_server(const StatementPtr& statement, const pipeline::Effects& effects);
   void note_for_cache(const StatementPtr& statement);
   void want_server(pgwire::Bytes rest, const Item& item);
-  bool has_no_server() const;
   bool is_out_of_reach(const Item& item);
+  bool has_no_server() const;
+  std::size_t answer_without_server(const Item& item, pgwire::Bytes rest);
   bool needs_no_server(const Item& item);
   bool has_turn(pgwire::Bytes rest, const Item& item);
   std::string_view text_asked(const Item& item, StatementPtr& statement);

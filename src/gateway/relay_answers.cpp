@@ -290,6 +290,27 @@ std::size_t Relay::answer_batch(const Item& item, Bytes rest) {
   return used;
 }
 
+/// So many bytes of the batch that the item begins, where there is no server connection or the server knows nothing of
+/// a transaction that has failed: the end of that transaction, and empty texts. 0: it holds anything else, or isn't all
+/// there.
+std::size_t Relay::answer_without_server(const Item& item, Bytes rest) {
+  if (!begins_batch(item.type) || !(failed_here_ || has_no_server())) return 0;
+  static const pipeline::Scope nowhere;
+  BatchAnswer batch(pipeline_, session_, writer_,
+                    {.scope = nowhere,
+                     .wanted = [](std::string_view, std::int64_t) { return std::nullopt; },
+                     .status = failed_here_ ? 'E' : status_here(),
+                     .now = now_,
+                     .has_finished = false,
+                     .answers_empty = true});
+  const std::size_t used = batch.answer(rest, answers_);
+  awaits_batch_ = batch.lacks_its_end() && rest.size() < pipeline_.limits().max_bytes;
+  if (used == 0) return 0;
+  failed_here_ = failed_here_ && batch.status() == 'E';
+  note_answered(batch);
+  return used;
+}
+
 void Relay::note_answered(BatchWalk& batch) {
   if (batch.changes_portal()) portal_is_here_ = true;
   for (auto& exchange : batch.exchanges()) {

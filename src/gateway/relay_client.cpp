@@ -59,7 +59,9 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       on_way();
       continue;
     }
-    if (const std::size_t answered = failed_here_ ? 0 : answer_batch(item, rest); answered > 0) {
+    std::size_t answered = failed_here_ ? 0 : answer_batch(item, rest);
+    if (answered == 0 && stop_ == Next::more && !awaits_batch_) answered = answer_without_server(item, rest);
+    if (answered > 0) {
       to_server_.leave_out(at, at + answered);
       at += answered;
       reader_.answered();
@@ -123,6 +125,7 @@ void Relay::on_way() {
   unused_ = {};
   asked_at_ = 0;
   had_turn_ = is_charged_ = false;
+  no_server_.reset();
   if (guarded_.looked) guarded_ = {};
 }
 

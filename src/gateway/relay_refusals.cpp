@@ -129,8 +129,8 @@ bool Relay::is_out_of_reach(const Item& item) {
   return true;
 }
 
-/// No server connection can be had, nor is one needed: what belongs to a COPY that was refused is ignored, as
-/// PostgreSQL does, and a Sync by itself has its answer.
+/// There is no server connection, nor is one needed: what belongs to a COPY that was refused is ignored, as PostgreSQL
+/// does, and an empty text, by which drivers see whether a connection is alive, has its answer.
 bool Relay::needs_no_server(const Item& item) {
   if (!has_no_server()) return false;
   switch (item.type) {
@@ -138,15 +138,16 @@ bool Relay::needs_no_server(const Item& item) {
     case frontend::copy_done:
     case frontend::copy_fail:
     case frontend::flush:
-      break;
-    case frontend::sync:
-      pgwire::append_ready_for_query(answers_, session_.held_begin.empty() ? 'I' : 'T');
-      break;
+      return true;
+    case frontend::query:
+      if (const auto statement = statement_of(item); !statement || statement->kind != sql::StatementKind::empty)
+        return false;
+      pgwire::append_empty_query_response(answers_);
+      pgwire::append_ready_for_query(answers_, status_here());
+      return true;
     default:
       return false;
   }
-  no_server_.reset();
-  return true;
 }
 
 /// The message at hand, or what follows one in the same batch.

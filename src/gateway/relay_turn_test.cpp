@@ -581,6 +581,15 @@ TEST_F(FailedTransaction, EndsWithoutTheServer) {
   }
 }
 
+TEST_F(FailedTransaction, EndsInABatchWithoutTheServer) {
+  for (const std::string_view end : {"ROLLBACK", "COMMIT", "END", "ABORT"}) {
+    EXPECT_EQ(all_of(parse("", end) + bind("") + execute() + sync()),
+              parsed() + bound() + complete("ROLLBACK") + ready('I'));
+    all_of(query("BEGIN"));
+    refuse(query("SELECT 1"));
+  }
+}
+
 TEST_F(FailedTransaction, WhatIsDoneBehindItsEndNeedsATurn) {
   const std::string more = query("COMMIT; SELECT 1");
   refuse(more);
@@ -593,7 +602,7 @@ TEST_F(FailedTransaction, WhatIsDoneBehindItsEndNeedsATurn) {
 
 /// What isn't plain is the server's to answer, for which it has to have such a transaction.
 TEST_F(FailedTransaction, IsMadeOneOfTheServersWhereThatMustAnswer) {
-  const std::string end = parse("", "COMMIT") + bind("") + execute() + sync();
+  const std::string end = parse("", "COMMIT") + bind("", "portal") + execute("portal") + sync();
   EXPECT_EQ(asker.says(end).next, Next::need_server);
   asker.relay.attach(server);
   auto step = asker.says(end);

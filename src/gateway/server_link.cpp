@@ -72,11 +72,14 @@ asio::awaitable<Taken> ServerLink::take(backend::Pool::Connection connection) {
   }
   if (!is_as_left(connection->state())) {
     if (const auto made = co_await make_as_left(*connection); !made) {
+      const bool is_gone = !connection->is_open();
       connection->close();  // some settings may have been applied
-      co_return std::unexpected(backend::LoginError{made.error(), {}});
+      co_return std::unexpected(backend::LoginError{made.error(), {}, is_gone});
     }
   }
-  if (!connection->is_open()) co_return std::unexpected(failure("08006", "the server closed the connection"));
+  if (!connection->is_open())
+    co_return std::unexpected(
+        backend::LoginError{{.message = "the server closed the connection", .sqlstate = "08006"}, {}, true});
   taken_ = std::move(connection);
   co_return Taken{};
 }

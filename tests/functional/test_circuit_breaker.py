@@ -92,7 +92,7 @@ def test_what_needs_the_server_is_refused_and_the_session_goes_on(postgres: Post
         with killed(postgres, millrace):
             opens(millrace, client)
             error = failure(client, UNCACHED)
-            assert (error.sqlstate, error.fields["S"]) == ("57P03", "ERROR")
+            assert (error.sqlstate, error.fields["S"]) == ("55000", "ERROR")
             assert f"{postgres.host}:{postgres.port}" in error.fields["M"]
             assert "hasn't answered for" in error.fields["H"] and "tried" in error.fields["H"]
             assert millrace.metric("circuit_breaker_opened_total") == opened + 1
@@ -106,10 +106,10 @@ def test_a_batch_and_a_transaction_are_refused_as_others_that_fail(postgres: Pos
             batch = (parse(UNCACHED), bind(), execute())
             answer = client.ask(*batch, *batch, SYNC, *batch, SYNC, times=2)
             assert [one.kind for one in answer] == list("EZEZ")
-            assert {one.sqlstate for one in answer if one.kind == "E"} == {"57P03"}
+            assert {one.sqlstate for one in answer if one.kind == "E"} == {"55000"}
             answer = client.ask(query("BEGIN"), query(UNCACHED), query("SELECT 1"), query("ROLLBACK"), times=4)
             assert [one.kind for one in answer] == list("CZEZEZCZ")
-            assert [one.sqlstate for one in answer if one.kind == "E"] == ["57P03", "25P02"]
+            assert [one.sqlstate for one in answer if one.kind == "E"] == ["55000", "25P02"]
         assert client.one(UNCACHED) == "t"
 
 
@@ -120,6 +120,7 @@ def test_log_ins_are_refused_at_once(postgres: PostgreSQL, millrace: Millrace) -
             with Client(millrace.host, millrace.port) as other:
                 error = other.log_in()[-1]
                 assert (error.kind, error.sqlstate, error.fields["S"]) == ("E", "57P03", "FATAL")
+                assert "D" not in error.fields and str(postgres.port) not in str(error.fields)
                 with pytest.raises(Gone):
                     other.receive()
     connect(millrace).close()
@@ -135,7 +136,7 @@ def test_who_waits_is_told_when_it_opens(postgres: PostgreSQL, millrace: Millrac
         with stopped(postgres):
             holds.send(query("SELECT 'late'"))
             error = waits.until("E")[-1]
-            assert (error.sqlstate, error.fields["S"]) == ("57P03", "ERROR")
+            assert (error.sqlstate, error.fields["S"]) == ("55000", "ERROR")
             waits.until("Z")
         # What was on its way is answered, and shows that the server is back.
         assert any(one.kind == "D" for one in holds.until("Z"))
@@ -222,6 +223,19 @@ def test_a_name_that_cant_be_resolved_doesnt_open_it() -> None:
         assert millrace.metric("circuit_breaker_attempts_failed_total") == 0
 
 
+def test_what_pools_do_to_a_connection_finds_it_alive(postgres: PostgreSQL, millrace: Millrace) -> None:
+    """They end a transaction that has failed, and ask nothing: so pgjdbc does, as batches, and pgx."""
+    with level(millrace, "none") as client:
+        with killed(postgres, millrace):
+            opens(millrace, client)
+            assert client.ask(query("BEGIN"), query(UNCACHED), times=2)[-1].body == b"E"
+            answer = client.ask(parse("ROLLBACK"), bind(), execute(), SYNC)
+            assert [one.kind for one in answer] == list("12CZ") and answer[-1].body == b"I"
+            assert [one.kind for one in client.ask(parse(""), bind(), execute(), SYNC)] == list("12IZ")
+            assert [one.kind for one in client.ask(query("-- ping"))] == list("IZ")
+        assert client.one(UNCACHED) == "t"
+
+
 def test_connections_that_are_ended_dont_open_it(postgres: PostgreSQL, millrace: Millrace) -> None:
     lost, opened = (millrace.metric(f"circuit_breaker_{name}_total") for name in ("lost_connections", "opened"))
     for _ in range(6):
@@ -275,7 +289,7 @@ def test_a_job_is_refused_too(postgres: PostgreSQL, millrace: Millrace) -> None:
             job = json.loads(connection.getresponse().read())["execution_id"]
             connection.close()
             eventually(lambda: answer(millrace, f"execution/queries/{job}")["status"] == "failed")
-            assert "57P03" in json.dumps(answer(millrace, f"execution/queries/{job}")["error"])
+            assert "55000" in json.dumps(answer(millrace, f"execution/queries/{job}")["error"])
 
 
 def test_switched_off_each_finds_out_by_itself(postgres: PostgreSQL) -> None:
@@ -283,7 +297,8 @@ def test_switched_off_each_finds_out_by_itself(postgres: PostgreSQL) -> None:
         assert client.one(UNCACHED) == "t"
         with killed(postgres, millrace):
             for _ in range(20):
-                assert failure(client, UNCACHED).sqlstate == "08001"
+                error = failure(client, UNCACHED)
+                assert error.sqlstate == "55000" and "could not connect" in error.fields["M"]
             assert state(millrace) == "closed"
         assert client.one(UNCACHED) == "t"
 
