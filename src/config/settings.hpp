@@ -148,7 +148,7 @@ struct Settings {
   bool enable_automatic_retry = true;
   int max_query_retries = 3;
   double retry_backoff_multiplier = 2;
-  bool enable_emergency_circuit_breaker = false;
+  bool enable_emergency_circuit_breaker = true;
   double system_memory_threshold_percent = 85;
   double system_cpu_threshold_percent = 80;
 

@@ -339,9 +339,8 @@ std::vector<Group> groups() {
            {"RETRY_BACKOFF_MULTIPLIER", Ratio{&Settings::retry_backoff_multiplier, 1, 10}, executor,
             "By what factor the pause between attempts grows."},
            {"ENABLE_EMERGENCY_CIRCUIT_BREAKER", Switch{&Settings::enable_emergency_circuit_breaker}, reload,
-            "While PostgreSQL can't be reached, refuse at once what needs it (SQLSTATE 57P03), and try it now and "
-            "then: "
-            "see docs/execution.md. It needs no ENABLE_ADAPTIVE_EXECUTOR."},
+            "While PostgreSQL can't be reached, refuse at once what needs it (SQLSTATE 55000), and try it now and "
+            "then: see docs/execution.md. It needs no ENABLE_ADAPTIVE_EXECUTOR."},
            {"SYSTEM_MEMORY_THRESHOLD_PERCENT", Ratio{&Settings::system_memory_threshold_percent, 1, 100}, executor,
             "From which use of memory on fewer queries run."},
            {"SYSTEM_CPU_THRESHOLD_PERCENT", Ratio{&Settings::system_cpu_threshold_percent, 1, 100}, executor,
