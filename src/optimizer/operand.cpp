@@ -67,7 +67,8 @@ class Operands {
   Operands(Analysis& analysis, const Cte* ctes) : analysis_(analysis), ctes_(ctes) {}
 
   Operand of(const Node* node, Scope scope) {
-    if (node == nullptr) return {};
+    if (node == nullptr || left_ == 0) return {};
+    --left_;
     switch (node->node_case) {
       case PG_QUERY__NODE__NODE_COLUMN_REF: {
         const auto column = analysis_.column(node, scope);
@@ -240,6 +241,8 @@ class Operands {
 
   Analysis& analysis_;
   const Cte* ctes_;
+  /// What sub-queries give each other twice can be more than there is time for.
+  std::size_t left_ = 1000;
 };
 
 }  // namespace

@@ -140,8 +140,9 @@ def test_text_that_cannot_be_parsed(probe: Probe) -> None:
         "SELECT id FROM orders WHERE id = 7.0 AND " + "(" * 2000 + "true" + ")" * 2000,
         "SELECT id FROM " + "(SELECT * FROM " * 200 + "orders" + ") o" * 200 + " WHERE id = 7.0",
         "WITH a0 AS (SELECT * FROM orders), " + ", ".join(f"a{i} AS (SELECT x.* FROM a{i - 1} x, a{i - 1} y)" for i in range(1, 60)) + " SELECT id FROM a59 WHERE id = 7.0",
+        "SELECT s.a FROM " + "(SELECT a + a AS a FROM " * 60 + "(SELECT quantity AS a FROM orders) s" + ") s" * 60 + " WHERE (SELECT count(*) FROM orders o WHERE o.id = s.a) > 0",
     ],
-    ids=["sum", "nots", "ors", "parentheses", "sub-queries", "doubling"],
+    ids=["sum", "nots", "ors", "parentheses", "sub-queries", "doubling", "doubled sums"],
 )
 def test_deep_and_long_texts(probe: Probe, sql: str) -> None:
     found = probe.rewrite(sql, budget_ms=2000)
