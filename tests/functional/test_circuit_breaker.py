@@ -15,7 +15,7 @@ from harness import Millrace, PostgreSQL, proc
 
 SETTINGS: dict[str, str | int] = {
     "POOL_MODE": "transaction", "POOL_SIZE": 1, "POOL_WAIT_TIMEOUT_SECONDS": 300, "SERVER_CONNECT_TIMEOUT_SECONDS": 1,
-    "CACHE_DEFAULT_TTL_SECONDS": 3600, "ENABLE_EMERGENCY_CIRCUIT_BREAKER": "true",
+    "CACHE_DEFAULT_TTL_SECONDS": 3600, "ENABLE_EMERGENCY_CIRCUIT_BREAKER": "true", "SERVER_TLS_MODE": "disable",
 }  # fmt: skip
 UNCACHED = "SELECT txid_current() > 0"
 
