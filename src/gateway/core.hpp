@@ -3,6 +3,7 @@
 #include <atomic>
 #include <boost/asio/thread_pool.hpp>
 #include <memory>
+#include <random>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/clock.hpp"
 #include "config/settings.hpp"
 #include "executor/adaptive_query_executor.hpp"
+#include "executor/retries.hpp"
 #include "executor/template_times.hpp"
 #include "gateway/cancel_keys.hpp"
 #include "gateway/cancel_turns.hpp"
@@ -83,6 +85,8 @@ struct Core {
   pipeline::Pipeline pipeline;
   CancelTurns cancel_turns;
   executor::TemplateTimes times;
+  executor::RetryBudget retries;
+  std::minstd_rand random{std::random_device()()};
   std::unordered_set<Session*> sessions;
   TimePoint coarse_now = Clock::now();  ///< of the last tick: for limits in seconds
   std::size_t given_back = 0;           ///< bytes that clients no longer need, and that the C library may still keep

@@ -34,9 +34,8 @@ class OutOfReach : public testing::Test {
 
   World world;
   std::shared_ptr<CircuitBreaker> breaker = std::make_shared<CircuitBreaker>("db:5432");
-  Relay relay{world.pipeline,
-              world.texts,
-              {.mode = Mode::transaction, .user = "ada", .database = "crawl", .breaker = breaker}};
+  Relay relay{
+      world.pipeline, world.texts, {.mode = Mode::transaction, .user = "ada", .database = "crawl", .breaker = breaker}};
   std::int64_t now = 0;
 };
 

@@ -48,6 +48,7 @@ asio::awaitable<Taken> ServerLink::take() {
     });
   }
   auto connection = std::exchange(taken_, nullptr);
+  int tried_again = 0;
   while (!connection || !connection->is_open()) {
     core_.counters().pool_waits.add();
     core_.counters().clients_waiting.add();
@@ -58,11 +59,31 @@ asio::awaitable<Taken> ServerLink::take() {
         {.known = relay_.settings().placeholders(), .patience = patience_, .when_waits = when_waits});
     core_.counters().clients_waiting.sub();
     relay_.count_wait(now_ns() - before);
+    if (!taken && co_await rest_before_retry(taken.error(), tried_again++)) continue;
     if (!taken) co_return std::unexpected(std::move(taken.error()));
     connection = std::move(*taken);
     relay_.has_place();
   }
   co_return co_await take(std::move(connection));
+}
+
+/// Nothing has been sent yet, so whatever it is for may be tried again, where the server may have a connection soon.
+/// False: it isn't.
+asio::awaitable<bool> ServerLink::rest_before_retry(const backend::LoginError& failure, int times) {
+  const auto settings = core_.shared.rules.load()->settings;
+  const bool is_full = failure.error.sqlstate == "53300" && !failure.error_response.empty();
+  if (!settings->enable_automatic_retry || times >= settings->max_query_retries) co_return false;
+  if (!(failure.unavailable || is_full) || (pool_->breaker() && pool_->breaker()->refuses())) co_return false;
+  if (!core_.retries.take(now_ns())) co_return false;
+  core_.counters().retries.add();
+  const executor::Backoff backoff(settings->retry_backoff_multiplier);
+  const std::int64_t before = now_ns();
+  const auto stopped = std::make_shared<net::Signal>(core_.io);
+  patience_->give_up = [stopped] { stopped->set(); };
+  const bool is_over = co_await stopped->wait(backoff.pause(times, core_.random));
+  patience_->give_up = nullptr;
+  relay_.count_wait(now_ns() - before);
+  co_return !is_over;
 }
 
 asio::awaitable<Taken> ServerLink::take(backend::Pool::Connection connection) {
@@ -158,6 +179,7 @@ void ServerLink::attach(std::shared_ptr<backend::ServerConnection::Sink> sink) {
   connection_->attach(std::move(sink));
   relay_.attach(connection_->state());
   core_.counters().clients_active.add();
+  core_.retries.sent();
 }
 
 bool ServerLink::write(pgwire::Bytes bytes) {

@@ -59,6 +59,7 @@ class ServerLink {
   std::size_t give_back_memory();
 
  private:
+  asio::awaitable<bool> rest_before_retry(const backend::LoginError& failure, int times);
   bool is_as_left(const backend::ServerState& server) const;
   bool has_foreign_sequences(const backend::ServerState& server) const;
   asio::awaitable<std::expected<void, Error>> make_as_left(backend::ServerConnection& connection);

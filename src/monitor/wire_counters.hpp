@@ -38,12 +38,13 @@ struct BasicWireCounters {
   Cell cache_hits;      ///< statements that were answered from memory
   Cell cache_misses;    ///< might have been, and weren't there
   Cell cache_bypasses;  ///< were asked for by who wants that, and may not be
+  Cell retries;         ///< a server connection could not be had for a query, and was tried again
 
   BOOST_DESCRIBE_CLASS(BasicWireCounters, (),
                        (clients_connected, clients_active, clients_waiting, servers_idle, servers_active, clients_total,
                         clients_refused, logins_failed, servers_opened, servers_closed, servers_failed, servers_moved,
                         pool_waits, pool_timeouts, cancels, protocol_errors, bytes_from_clients, bytes_to_clients,
-                        statements_parsed, memo_hits, memo_misses, cache_hits, cache_misses, cache_bypasses),
+                        statements_parsed, memo_hits, memo_misses, cache_hits, cache_misses, cache_bypasses, retries),
                        (), ())
 };
 
