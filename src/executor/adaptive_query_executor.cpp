@@ -16,9 +16,6 @@ constexpr std::uint64_t look_every = 8;
 /// most, it doesn't count at all any more.
 constexpr std::int64_t longest_standstill = 250'000'000, longest_at_most = 10'000'000'000;
 
-/// Of what is waited where one is refused: who waits longer rises to the next priority before.
-constexpr std::int64_t longest_target = WaitingQueue::ageing * 4 / 5;
-
 }  // namespace
 
 void Permit::give_back(std::int64_t now, End end) {
@@ -57,11 +54,8 @@ void AdaptiveQueryExecutor::set_limits(Limits limits) {
 }
 
 void AdaptiveQueryExecutor::apply_limits() {
-  constexpr int parts_of_target = 10, parts_of_interval = 5;
   limits_.most = std::max<std::size_t>(limits_.most, 1);
   best_.set_most(limits_.most);
-  queue_.set_delay({.target = std::min(limits_.wait.count() / parts_of_target, longest_target),
-                    .interval = limits_.wait.count() / parts_of_interval});
   apply_limit();
 }
 
@@ -151,19 +145,25 @@ std::shared_ptr<WaitingQuery> AdaptiveQueryExecutor::wait(WaitingQuery::Wanted w
       }
       refuse(woken, std::move(lower), limits_.most_waiting == 0 ? Refused::no_queue : Refused::queue_full);
       let_in(woken, now);
-    } else if (query->state() == WaitingQuery::State::waits && may_be_refused(*query) &&
-               queue_.is_too_long(*query, now)) {
+    } else if (query->state() == WaitingQuery::State::waits && is_too_late(*query)) {
       queue_.remove(*query);
       refuse(woken, query, Refused::overload);
+      let_in(woken, now);
     }
   }
   wake(woken);
   return query;
 }
 
-/// For how long it would wait.
-bool AdaptiveQueryExecutor::may_be_refused(const WaitingQuery& query) const {
-  return !query.wanted().is_patient && !(query.wanted().places && limits_.places_are_kept);
+/// With the lock held, of one that has just come: it couldn't be done in time. How long it will wait is an estimate, so
+/// where its client hasn't said that he will be gone it must be twice as long as it may.
+bool AdaptiveQueryExecutor::is_too_late(const WaitingQuery& query) {
+  const auto& wanted = query.wanted();
+  if (wanted.party->is_held_back() || (wanted.places && limits_.places_are_kept)) return false;
+  const double wait = queue_.wait_of(query);
+  if (wanted.time > 0 && wait > static_cast<double>(wanted.time - std::min(wanted.predicted, wanted.time)))
+    return wait > 0;
+  return !wanted.is_patient && limits_.wait.count() > 0 && wait > 2 * static_cast<double>(limits_.wait.count());
 }
 
 /// With the lock held; it isn't in the queue any more.

@@ -82,8 +82,7 @@ class AdaptiveQueryExecutor {
     std::size_t most = 100;            ///< queries that run at a time
     bool finds_best = true;            ///< false: `most` may run, whatever is fastest, and never more
     std::size_t most_waiting = 10000;  ///< 0: nobody waits, and `most` may run
-    /// How long a query is going to wait at most, which its owner sees to; who is refused in an overload follows from
-    /// it. 0: for ever.
+    /// How long a query is going to wait at most, which its owner sees to. 0: for ever.
     std::chrono::nanoseconds wait = std::chrono::seconds(30);
     /// Who has got a place keeps it as long as it likes: how long others wait for one tells of no overload.
     bool places_are_kept = false;
@@ -146,7 +145,7 @@ class AdaptiveQueryExecutor {
   void end_standstill(std::int64_t now);
   void let_in(Woken& woken, std::int64_t now);
   bool has_slots_to_spare() const;
-  bool may_be_refused(const WaitingQuery& query) const;
+  bool is_too_late(const WaitingQuery& query);
   void refuse(Woken& woken, std::shared_ptr<WaitingQuery> query, Refused why);
   static void wake(const Woken& woken);
   void apply_limits();

@@ -360,24 +360,29 @@ TEST(TakenSlots, AreCountedOnceHoweverRoundsEnd) {
 }
 
 /// A query ends each 10 ms.
-TEST(AdaptiveQueryExecutor, WhereMoreComeThanGetTurnsTheLowestAndTheGreedyAreRefused) {
+TEST(AdaptiveQueryExecutor, WhoWouldBeLateIsRefusedAsHeComes) {
   auto limits = fixed(1, 100'000);
-  limits.wait = std::chrono::seconds(10);
+  limits.wait = std::chrono::seconds(1);
   AdaptiveQueryExecutor executor(limits);
   struct Kind {
     WaitingQuery::Wanted wanted;
     int every;  ///< ms
     int refused = 0, answered = 0;
+    std::int64_t longest = 0;  ///< ms, of what was answered
   };
-  const auto ada = executor.party("ada", ""), bob = executor.party("bob", ""), greedy = executor.party("greedy", "");
-  std::vector<Kind> kinds = {{.wanted = {.party = ada}, .every = 50},
-                             {.wanted = {.party = greedy, .priority = Priority::high}, .every = 50},
-                             {.wanted = {.party = greedy}, .every = 2},
-                             {.wanted = {.party = bob, .priority = Priority::low}, .every = 50},
-                             {.wanted = {.party = bob, .priority = Priority::low, .is_patient = true}, .every = 1000}};
+  const auto ada = executor.party("ada", ""), rare = executor.party("rare", ""), greedy = executor.party("greedy", ""),
+             eager = executor.party("eager", "");
+  std::vector<Kind> kinds = {
+      {.wanted = {.party = ada, .time = 100 * ms}, .every = 50},
+      {.wanted = {.party = rare, .time = 100 * ms}, .every = 2000},
+      {.wanted = {.party = greedy, .priority = Priority::high, .time = 100 * ms}, .every = 50},
+      {.wanted = {.party = greedy, .predicted = 20 * ms, .time = 100 * ms}, .every = 2},
+      {.wanted = {.party = eager}, .every = 5},
+      {.wanted = {.party = eager, .priority = Priority::low, .is_patient = true}, .every = 500},
+  };
   auto running = executor.try_take(*ada, nullptr, 0);
   std::vector<std::pair<Kind*, std::shared_ptr<WaitingQuery>>> all;
-  for (std::int64_t now = 0; now < 20'000; ++now) {
+  for (std::int64_t now = 0; now < 30'000; ++now) {
     for (Kind& kind : kinds) {
       if (now % kind.every == 0) all.emplace_back(&kind, executor.wait(kind.wanted, {}, now * ms));
     }
@@ -388,6 +393,7 @@ TEST(AdaptiveQueryExecutor, WhereMoreComeThanGetTurnsTheLowestAndTheGreedyAreRef
       if (query->state() == State::let_in) {
         running = executor.take(*query, now * ms);
         ++kind->answered;
+        if (now > 10'000) kind->longest = std::max(kind->longest, now - query->since() / ms);
       } else {
         EXPECT_EQ(query->why(), Refused::overload);
         ++kind->refused;
@@ -396,44 +402,66 @@ TEST(AdaptiveQueryExecutor, WhereMoreComeThanGetTurnsTheLowestAndTheGreedyAreRef
     });
   }
   EXPECT_EQ(kinds[0].refused, 0) << "who asks for little";
-  EXPECT_EQ(kinds[1].refused, 0) << "what is urgent";
-  EXPECT_GT(kinds[2].answered, 500);
-  EXPECT_GT(kinds[2].refused, 5000);
-  EXPECT_GT(kinds[3].refused, 100);
-  EXPECT_EQ(kinds[4].refused, 0);
-  for (const auto& [kind, query] : all) executor.stop_waiting(*query, 20'000 * ms);
+  EXPECT_EQ(kinds[1].refused, 0) << "and seldom";
+  EXPECT_EQ(kinds[2].refused, 0) << "what is urgent";
+  EXPECT_GT(kinds[3].answered, 500);
+  EXPECT_GT(kinds[3].refused, 10'000);
+  EXPECT_LT(kinds[3].longest, 200);
+  EXPECT_GT(kinds[4].answered, 500);
+  EXPECT_GT(kinds[4].refused, 2000);
+  EXPECT_GT(kinds[4].longest, 1000) << "twice as long as it may";
+  EXPECT_EQ(kinds[5].refused, 0);
+  for (const auto& [kind, query] : all) executor.stop_waiting(*query, 30'000 * ms);
 }
 
-/// In session mode who waits for a connection waits for a client to go.
-TEST(AdaptiveQueryExecutor, WhoWaitsForWhatOthersKeepIsNotShed) {
-  constexpr std::int64_t second = 1'000'000'000;
+/// Not for how long the others take, but for his quota.
+TEST(AdaptiveQueryExecutor, WhoWaitsForHisQuotaIsNotRefused) {
+  AdaptiveQueryExecutor executor({.most = 100, .wait = std::chrono::seconds(1)});
+  executor.quotas().set_defaults(true, {.max_concurrent_queries = 1});
+  const auto ada = executor.party("ada", "");
+  auto running = executor.try_take(*ada, nullptr, 0);
+  std::vector<std::shared_ptr<WaitingQuery>> all;
+  for (std::int64_t now = 0; now < 60'000; now += 100) {
+    all.push_back(executor.wait({.party = ada}, {}, now * ms));
+    if (now % 1000 != 0) continue;
+    running.give_back(now * ms);
+    for (const auto& query : all) {
+      EXPECT_NE(query->state(), State::refused);
+      if (auto permit = executor.take(*query, now * ms)) running = std::move(permit);
+    }
+  }
+  for (const auto& query : all) executor.stop_waiting(*query, 60'000 * ms);
+}
+
+/// In session mode who waits for a connection waits for a client to go, and how long that takes tells of nothing.
+TEST(AdaptiveQueryExecutor, WhoWaitsForWhatOthersKeepIsNotRefused) {
   for (const bool kept : {false, true}) {
     auto limits = fixed(10);
-    limits.wait = std::chrono::seconds(30);
+    limits.wait = std::chrono::seconds(1);
     limits.places_are_kept = kept;
     AdaptiveQueryExecutor executor(limits);
     const auto ada = executor.party("ada", "");
     const auto places = std::make_shared<Places>();
     std::vector<std::shared_ptr<WaitingQuery>> all;
-    for (int many = 0; many < 40; ++many) all.push_back(executor.wait({.party = ada, .places = places}, {}, 1));
     std::size_t let_in = 0;
-    for (std::int64_t now = 10 * second; now < 25 * second; now += second) {
-      all.push_back(executor.wait({.party = ada, .places = places}, {}, now));
+    for (std::int64_t now = 0; now < 60'000; now += 100) {
+      all.push_back(executor.wait({.party = ada, .places = places}, {}, now * ms));
+      if (now % 500 != 0) continue;
       places->set_free(1);
-      executor.look_again(now);
+      executor.look_again(now * ms);
       places->set_free(0);
       for (const auto& query : all) {
-        auto permit = executor.take(*query, now);
+        auto permit = executor.take(*query, now * ms);
         if (!permit) continue;
         permit.has_place();
-        permit.give_back(now, 1);
+        permit.give_back(now * ms, 1);
         ++let_in;
       }
     }
-    EXPECT_EQ(let_in, 15);
-    const auto shed = executor.figures(25 * second).refused[1];
-    EXPECT_EQ(shed == 0, kept) << shed;
-    for (const auto& query : all) executor.stop_waiting(*query, 25 * second);
+    EXPECT_EQ(let_in, 120);
+    const auto refused = executor.figures(60'000 * ms).refused[1];
+    EXPECT_EQ(refused == 0, kept) << refused;
+    for (const auto& query : all) executor.stop_waiting(*query, 60'000 * ms);
   }
 }
 

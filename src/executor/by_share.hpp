@@ -25,6 +25,7 @@ template <typename Value>
 class ByShare {
  public:
   bool empty() const { return entries_.empty(); }
+  std::size_t size() const { return entries_.size(); }
 
   /// Null: it has none.
   Value* find(const Share& share) {

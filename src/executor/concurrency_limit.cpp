@@ -9,7 +9,7 @@ namespace millrace::executor {
 namespace {
 
 constexpr std::int64_t ms = 1'000'000;
-constexpr std::int64_t shortest_window = 100 * ms, longest_window = 1000 * ms;
+constexpr std::int64_t shortest_window = 200 * ms, longest_window = 1000 * ms;
 constexpr std::size_t enough = 200;
 
 constexpr std::array<std::size_t, 44> scale = {1,    2,    3,    4,    5,     6,     8,     10,    12,    16,    20,
@@ -22,7 +22,7 @@ constexpr int lowest = 1;
 /// Standard deviation of a comparison, where `enough` have ended.
 constexpr double uncertainty = 0.18;
 /// To move, so much more must get done, or no more than this less.
-constexpr double worth_more = 0.03, worth_less = -0.06;
+constexpr double worth_more = 0.02, worth_less = -0.04;
 /// Less than half as much is much less, where so many would usually have ended.
 constexpr double much_less = -1;
 constexpr std::size_t enough_to_tell = 32;
@@ -30,7 +30,11 @@ constexpr double not_worth_a_trial = -0.5;
 /// Twice as many, or half, in steps. Where the backend has something to spare twice as many gain 1, and where it has
 /// nothing half lose nothing; what is in between tells. Near to that up to so many trials decide.
 constexpr int coarse = 3;
-constexpr double worth_twice_as_many = 0.3, worth_half = -0.3, near = 0.2;
+constexpr double worth_twice_as_many = 0.3, worth_half = -0.2, near = 0.2;
+/// It is less than it should be.
+constexpr double too_little = -0.1;
+/// As much less as there is of the limit: a step would be as bad.
+constexpr double not_worth_a_step = -0.9;
 constexpr int most_trials_of_a_stride = 3;
 /// Windows between trials, at first and once it has settled; and before less is tried once more that was much less.
 constexpr int between = 2, between_settled = 8, settles_after = 12, between_much_less = 64;
@@ -45,12 +49,15 @@ int step_of(std::size_t limit) {
 
 }  // namespace
 
-void ConcurrencyLimit::Gain::add(double gain) {
+void ConcurrencyLimit::Gain::add(double gain, double in_trial) {
   tried = std::min(tried + 1, most_weight);
   mean += (gain - mean) / tried;
+  ended += (in_trial - ended) / tried;
 }
 
-double ConcurrencyLimit::Gain::sure() const { return mean - uncertainty / std::sqrt(std::max(tried, 1)); }
+double ConcurrencyLimit::Gain::sure() const {
+  return mean - uncertainty * std::sqrt(static_cast<double>(enough) / std::max(ended * tried, 1.0));
+}
 
 ConcurrencyLimit::ConcurrencyLimit(std::size_t most)
     : most_(std::max<std::size_t>(most, 1)), step_(step_of(at_first)), stride_(coarse) {}
@@ -75,8 +82,6 @@ std::size_t ConcurrencyLimit::limit() const {
 
 bool ConcurrencyLimit::is_due(const Window& window) const {
   const std::int64_t took = window.now - window.begun;
-  // What was begun with the limit as it was before has ended by then, or most of it.
-  if (settles_ && window.ended >= std::min(enough, 4 * limit())) return true;
   return took >= longest_window || (took >= shortest_window && (window.ended >= enough || is_clearly_less(window)));
 }
 
@@ -103,11 +108,12 @@ void ConcurrencyLimit::end(const Window& window) {
   const bool all_fails = window.ended == 0 && window.in_vain > 0;
   const auto took = static_cast<double>(window.now - window.begun);
   const auto ended = static_cast<double>(window.ended);
-  if (!window.saturated || all_fails) {
+  // That nobody waits any more with a higher limit tells how much more gets done with it all the same.
+  if ((!window.saturated && tries_ != Tries::more) || all_fails) {
     tries_ = Tries::nothing;
     windows_ = 0;
   } else if (is_clearly_less(window)) {
-    judge(usual_ + much_less);
+    judge(usual_ + much_less, static_cast<double>(enough));
   } else if (std::exchange(settles_, false) && window.ended > 0) {
     // With another limit there is at first more begun than ended, or less.
   } else if (window.ended == 0) {
@@ -116,21 +122,21 @@ void ConcurrencyLimit::end(const Window& window) {
     move(twice_as_many);
   } else {
     if (tries_ == Tries::nothing) usually_ended_ += (ended / took - usually_ended_) / std::min(windows_ + 1, usual_of);
-    judge(window.size + std::log2(ended / took));
+    judge(window.size + std::log2(ended / took), ended);
   }
 }
 
-void ConcurrencyLimit::judge(double done) {
+void ConcurrencyLimit::judge(double done, double ended) {
   if (tries_ == Tries::nothing) {
     ++windows_;
     usual_ += (done - usual_) / std::min(windows_, usual_of);
     if (shuns_less_ > 0) --shuns_less_;
     return choose_next();
   }
-  if (stride_ > 1) return judge_stride(done);
+  if (stride_ > 1) return judge_stride(done, ended);
   const bool more = tries_ == Tries::more;
   Gain& gain = more ? more_ : less_;
-  gain.add(done - usual_);
+  gain.add(done - usual_, ended);
   // What looks promising is tried again.
   if (gain.mean <= 0) next_ = more ? Tries::less : Tries::more;
   tries_ = Tries::nothing;
@@ -142,22 +148,28 @@ void ConcurrencyLimit::judge(double done) {
   if (!more && less_.sure() > worth_less) move(-1);
 }
 
-void ConcurrencyLimit::judge_stride(double done) {
+void ConcurrencyLimit::judge_stride(double done, double ended) {
   const bool more = tries_ == Tries::more;
   Gain& gain = more ? more_ : less_;
-  gain.add(done - usual_);
+  gain.add(done - usual_, ended);
   const double above = gain.mean - (more ? worth_twice_as_many : worth_half);
-  const bool is_sure = gain.tried >= most_trials_of_a_stride || std::abs(above) > near / gain.tried;
+  const bool is_sure = gain.tried >= most_trials_of_a_stride ||
+                       std::abs(above) > near * std::sqrt(static_cast<double>(enough) / gain.ended) / gain.tried;
   if (is_sure && above > 0) {
+    const bool is_too_little = !more && gain.mean < too_little;
     move(more ? stride_ : -stride_);
-    strides_ = true;
+    strides_ = !is_too_little;
+    if (is_too_little) {
+      stride_ = 1;
+      next_ = Tries::more;
+    }
     // With this limit it has just been.
     usual_ = done;
     windows_ = 1;
     return choose_next();
   }
   if (is_sure) {
-    if (!more && gain.mean < not_worth_a_trial) shuns_less_ = between_much_less;
+    if (!more && gain.mean < not_worth_a_step) shuns_less_ = between_much_less;
     if (more || strides_) stride_ = 1;
     if (stride_ == 1) strides_ = false;
     next_ = more ? Tries::less : Tries::more;

@@ -10,9 +10,9 @@ namespace millrace::executor {
 ///
 /// A search by trying: now and then a window of time is spent with a limit that is a step higher, or lower, and what
 /// got done in it is compared with the windows before. It moves where that is certain enough to be more, and down also
-/// where it is hardly less. Only windows in which somebody waited all the time count: in others the limit decided
-/// nothing; and what fails isn't done. A trial of less is over as soon as that is clearly much worse, as where the
-/// others' slots are held by what takes long.
+/// where it is hardly less. Only windows in which somebody waited all the time count, and trials of more: in others
+/// the limit decided nothing; and what fails isn't done. A trial of less is over as soon as that is clearly much worse,
+/// as where the others' slots are held by what takes long.
 ///
 /// It begins in strides, with half or twice as many, where one trial tells; and so it goes on where two moves in a row
 /// go the same way. Not thread-safe.
@@ -47,16 +47,17 @@ class ConcurrencyLimit {
   /// By how much more gets done (a logarithm to the base 2) with another limit.
   struct Gain {
     double mean = 0;
+    double ended = 0;  ///< in a trial, in the mean
     int tried = 0;
-    void add(double gain);
+    void add(double gain, double in_trial);
     double sure() const;  ///< it is probably no less
   };
 
   int step() const;  ///< `step_`, as far as is allowed
   void move(int steps);
   bool is_clearly_less(const Window& window) const;
-  void judge(double done);
-  void judge_stride(double done);
+  void judge(double done, double ended);
+  void judge_stride(double done, double ended);
   void choose_next();
 
   std::size_t most_;

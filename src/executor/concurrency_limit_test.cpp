@@ -108,6 +108,13 @@ TEST_P(AnyBackend, IsNearlyAsFastAsWithTheBestFixedLimit) {
   EXPECT_TRUE(thrashing == 0 || found > 1.2 * unlimited) << found << " " << unlimited;
 }
 
+/// With a few more nobody waits any longer.
+TEST(ConcurrencyLimit, FindsWhatIsBetweenTheLimitAndTwiceAsMany) {
+  Backend backend(16, 0, 7);
+  constexpr double mean_per_second = 16.0 * second / mean_duration;
+  EXPECT_GT(backend.answers({.most = 20, .finds_best = true, .wait = {}}, 17, 10), 0.85 * mean_per_second);
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, AnyBackend,
                          testing::Values(Case{2, 0, 20}, Case{2, 0.02, 60}, Case{8, 0, 10}, Case{8, 0.05, 20},
                                          Case{32, 0.02, 8}));
@@ -180,7 +187,7 @@ TEST(ConcurrencyLimit, ATrialOfLessEndsAsSoonAsThatIsClearlyWorse) {
       if (!is_less) window.ended += 20;
     }
     if (is_less) {
-      EXPECT_LE(window.now - window.begun, 100 * ms);
+      EXPECT_LE(window.now - window.begun, 200 * ms);
       ++trials;
     }
     now = window.now;

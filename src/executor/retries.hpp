@@ -7,8 +7,8 @@
 namespace millrace::executor {
 
 /// How much of what is asked may be asked again after it has failed: a tenth, so that a server in trouble gets no more
-/// than a tenth more to do (Google SRE, "Handling Overload"), and one a second where little is asked. What isn't used is
-/// saved up for a while. Not thread-safe.
+/// than a tenth more to do (Google SRE, "Handling Overload"), and one a second where little is asked. What isn't used
+/// is saved up for a while. Not thread-safe.
 class RetryBudget {
  public:
   static constexpr double a_query = 0.1, a_second = 1, most_saved = 100, at_first = 10;

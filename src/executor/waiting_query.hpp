@@ -16,7 +16,7 @@ namespace millrace::executor {
 /// Why a query isn't let in.
 enum class Refused : std::uint8_t {
   queue_full,  ///< as many wait as may
-  overload,    ///< more of its kind come than get their turns, and it would wait too long
+  overload,    ///< it would wait longer than it may
   no_queue,    ///< as many run as may, and nobody may wait
   quota,       ///< of its user or project it is used up
 };
@@ -30,7 +30,9 @@ class WaitingQuery {
     Priority priority = Priority::normal;
     std::int64_t predicted = 0;           ///< how long it will take, in ns; 0: nobody knows
     std::shared_ptr<Places> places = {};  ///< of these it needs one, too; null: none
-    bool is_patient = false;              ///< it isn't refused for how long it would wait
+    /// In ns, in which it is to be done, as its client says. 0: nobody said so.
+    std::int64_t time = 0;
+    bool is_patient = false;  ///< it waits for as long as it has to, but for `time`
   };
 
   enum class State : std::uint8_t { waits, let_in, refused };

@@ -79,12 +79,12 @@ void WaitingQueue::put(std::shared_ptr<WaitingQuery> query, std::size_t level, s
   Level& to = lane_of(*query).levels.at(level);
   query->level_ = level;
   query->rises_ = now + ageing;
-  if (to.in_order.empty()) to.delay.begin(now);
+  if (to.in_order.empty()) to.rate.begin(now);
   query->place_ = to.in_order.insert(to.in_order.end(), query.get());
   Party& party = *query->wanted().party;
   const auto came = query->number_;
   Line& line = to.groups.of(party.group(), came).of(party.user(), came);
-  if (line.queries.empty()) line.delay.begin(now);
+  if (line.queries.empty()) line.rate.begin(now);
   line.queries.insert(std::move(query));
   to.groups.has_less(party.group());  // it may have been left out for its other users' quotas
 }
@@ -131,7 +131,7 @@ void WaitingQueue::let_rise(Lane& lane, std::int64_t now) {
     auto& in_order = lane.levels.at(level).in_order;
     for (; left > 0 && !in_order.empty() && in_order.front()->rises_ <= now; --left) {
       WaitingQuery& first = *in_order.front();
-      if (now - line_of(lane.levels.at(level), first).delay.last_turn() >= ageing) {
+      if (now - line_of(lane.levels.at(level), first).rate.last_turn() >= ageing) {
         put(pull(first), level + 1, now);
       } else {
         first.rises_ = now + ageing;
@@ -179,17 +179,18 @@ WaitingQueue::Next WaitingQueue::next(std::int64_t now) {
 std::shared_ptr<WaitingQuery> WaitingQueue::take(WaitingQuery& next, std::int64_t now) {
   has_turn(*next.wanted().party);
   Level& level = lane_of(next).levels.at(next.level_);
-  const std::int64_t waited = now - next.since();
-  level.delay.on_turn(waited, delay_, now);
-  line_of(level, next).delay.on_turn(waited, delay_, now);
+  level.rate.on_turn(now);
+  line_of(level, next).rate.on_turn(now);
   return leave(next);
 }
 
-bool WaitingQueue::is_too_long(const WaitingQuery& query, std::int64_t now) {
+double WaitingQueue::wait_of(const WaitingQuery& query) {
   Level& level = lane_of(query).levels.at(query.level_);
   const Line& line = line_of(level, query);
-  return level.delay.is_too_long(level.in_order.size() - 1, delay_, now) ||
-         line.delay.is_too_long(line.queries.size() - 1, delay_, now);
+  // Each other user has had as many turns by then.
+  const std::size_t users = level.groups.find(query.wanted().party->group())->size();
+  const std::size_t turns = level.groups.size() * users * line.queries.size();
+  return std::max(level.rate.wait(std::min(turns, level.in_order.size()) - 1), line.rate.wait(line.queries.size() - 1));
 }
 
 /// Whose quotas allow no more at present is left out until one of them has ended. It is said first that somebody is, as

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "executor/by_share.hpp"
-#include "executor/queue_delay.hpp"
+#include "executor/turn_rate.hpp"
 #include "executor/waiting_query.hpp"
 
 namespace millrace::executor {
@@ -37,7 +37,6 @@ class WaitingQueue {
   bool empty() const { return arrived_.empty(); }
   std::array<std::size_t, priority_names.size()> sizes() const;  ///< by what they are at present
 
-  void set_delay(QueueDelay::Limits limits) { delay_ = limits; }
   void add(std::shared_ptr<WaitingQuery> query, std::int64_t now);
   struct Next {
     WaitingQuery* query = nullptr;  ///< null: nobody's
@@ -55,8 +54,9 @@ class WaitingQueue {
   /// What quotas allow may have changed. This walks over all who wait.
   void quotas_are_others();
 
-  /// Whether one that waits would wait too long (`QueueDelay`): behind those of its priority, or of its user at that.
-  bool is_too_long(const WaitingQuery& query, std::int64_t now);
+  /// In ns, how long one that has just come is going to wait behind those of its priority: as far as shares have them
+  /// go before it, and those of its user at the pace of his turns. 0: nobody knows.
+  double wait_of(const WaitingQuery& query);
   /// Who came last of the lowest priority, if that is lower than this; null: nobody.
   std::shared_ptr<WaitingQuery> take_lower_than(Priority priority);
   /// Where one that waits stands, from 1: behind those that are further up and those that came up to its priority
@@ -77,12 +77,12 @@ class WaitingQueue {
   };
   struct Line {
     std::set<std::shared_ptr<WaitingQuery>, ByTurn> queries;
-    QueueDelay delay;
+    TurnRate rate;
   };
   struct Level {
     ByShare<ByShare<Line>> groups;      ///< and in each its users
     std::list<WaitingQuery*> in_order;  ///< in which they may rise
-    QueueDelay delay;
+    TurnRate rate;
   };
   struct Lane {
     std::array<Level, priority_names.size()> levels;
@@ -110,8 +110,7 @@ class WaitingQueue {
 
   std::map<const Places*, Lane> lanes_;  ///< in which somebody waits
   std::list<WaitingQuery*> arrived_;     ///< all, in the order in which they came
-  QueueDelay::Limits delay_;
-  std::int64_t reached_ = 0;  ///< `used` of the group that has had a turn with most
+  std::int64_t reached_ = 0;             ///< `used` of the group that has had a turn with most
   std::uint64_t next_number_ = 0;
 };
 

@@ -45,12 +45,12 @@ Error refusal_of(const executor::WaitingQuery& turn, const executor::AdaptiveQue
     case quota:  // it isn't queued
       break;
     case overload:
-      return {.message = fmt::format("too many queries of this user, or priority, wait for their turns{}",
-                                     turn.wanted().places ? " and server connections" : ""),
+      return {.message = fmt::format("the query would wait too long for its turn{}",
+                                     turn.wanted().places ? " and a server connection" : ""),
               .sqlstate = "53000",
               .hint =
-                  "For some time more have come than get their turns, so it would have waited too long. Try again "
-                  "later, or with a higher millrace.priority."};
+                  "As many wait already as get their turns in the time that it has. Try again later, or with a higher "
+                  "millrace.priority."};
   }
   return {};
 }

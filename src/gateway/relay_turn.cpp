@@ -279,10 +279,13 @@ bool Relay::has_turn(pgwire::Bytes rest, const Item& item) {
 void Relay::wait_for_turn(std::function<void()> then, std::int64_t now) {
   const std::int64_t predicted = asked_for_turn_ ? options_.times->mean(asked_for_turn_->fingerprint) : 0;
   const auto priority = boosted(wanted_.priority, wanted_.party->boost());
+  const std::int64_t time =
+      wanted_limit_.ns == 0 ? 0 : std::max<std::int64_t>(wanted_limit_.ns - (asked_at_ != 0 ? now - asked_at_ : 0), 1);
   turn_ = options_.executor->wait({.party = wanted_.party,
                                    .priority = priority,
                                    .predicted = predicted,
                                    .places = writer_.attached() ? nullptr : options_.places,
+                                   .time = time,
                                    .is_patient = options_.is_patient},
                                   std::move(then), now);
 }
