@@ -123,10 +123,8 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   if (waiter->given) co_return std::move(waiter->given);
   if (waiter->open_one) co_return co_await open(core, std::move(startup));
   if (waiter->refused) {
-    co_return std::unexpected(refusal().value_or(LoginError{
-        {.message = "the server could not be reached for a moment", .sqlstate = std::string(server_out_of_reach)},
-        {},
-        true}));
+    co_return std::unexpected(refusal().value_or(
+        LoginError{{.message = "the server could not be reached for a moment", .sqlstate = "57P03"}, {}, true}));
   }
   co_return std::unexpected(
       LoginError{Error{.message = fmt::format("all {} server connections are in use; waited {} s for one", limits.size,

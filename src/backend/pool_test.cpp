@@ -38,6 +38,29 @@ TEST(Pool, TakesNewLimitsWhileClientsWait) {
   EXPECT_EQ(refusals, std::vector<std::string>(50, "53300"));
 }
 
+// What tries again by itself, such as the proof of a rewrite, tells by the SQLSTATE that this passes.
+TEST(Pool, RefusesAsAServerDoesThatIsNotReady) {
+  const auto address = std::make_shared<ServerAddress>();
+  address->breaker = std::make_shared<CircuitBreaker>("db:5432");
+  const auto pool = std::make_shared<Pool>("user", "database", address, PoolLimits{});
+  for (int i = 0; i < 5; ++i) address->breaker->failed(1, "refused");
+  ASSERT_TRUE(address->breaker->begin_attempt(1));
+  address->breaker->end_attempt(1, true);
+  asio::io_context core;
+  std::optional<LoginError> told;
+  asio::co_spawn(
+      core,
+      [](std::shared_ptr<Pool> from, asio::io_context* io, std::optional<LoginError>* why) -> asio::awaitable<void> {
+        const auto taken = co_await from->take(*io, from->intern({{"user", "user"}}), {});
+        if (!taken) *why = taken.error();
+      }(pool, &core, &told),
+      asio::detached);
+  core.run();
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->error.sqlstate, "57P03");
+  EXPECT_TRUE(told->unavailable);
+}
+
 // Of two log-ins at the same time, the one with the old password may be the last to end.
 TEST(Pool, KeepsTheCredentialThatIsRightAtTheLaterTime) {
   const auto pool = pool_of({});

@@ -181,7 +181,7 @@ Error CircuitBreaker::refuse(std::int64_t now) {
                                ? "is being tried now"
                                : fmt::format("is tried next in {:.1f} s", seconds(next_attempt - now));
   return {.message = fmt::format("the server at {} can't be reached", name),
-          .sqlstate = std::string(server_out_of_reach),
+          .sqlstate = "57P03",
           .hint = fmt::format("It hasn't answered for {:.1f} s, and {}. Until then all that needs it is refused at "
                               "once.",
                               seconds(failing_since == 0 ? 0 : now - failing_since), next),

@@ -15,10 +15,6 @@
 
 namespace millrace {
 
-/// SQLSTATE of what is refused for want of a server while the client's session goes on. Clients' pools take 08xxx,
-/// 53xxx, 57P0x and 58xxx for the end of a connection that is as good as before.
-inline constexpr std::string_view server_out_of_reach = "55000";
-
 /// Whether a server that many use is worth asking. While it can't be reached nobody is made to wait until he finds that
 /// out by himself: all are refused at once, and one attempt now and then shows whether it is back.
 ///
@@ -49,7 +45,7 @@ class CircuitBreaker {
 
   /// Whether nothing that needs a connection is to be tried.
   bool refuses() const { return refuses_.load(std::memory_order::relaxed); }
-  /// What that is refused with. Counts it.
+  /// What that is refused with, as by a server that isn't ready (57P03). Counts it.
   Error refuse(std::int64_t now);
 
   /// Of an attempt: the server has answered, `took` ns after it began.

@@ -220,7 +220,7 @@ TEST(CircuitBreaker, TheRefusalSaysSinceWhenAndWhatIsNext) {
   Watched watched;
   watched.open(second);
   const Error error = watched.breaker.refuse(4 * second);
-  EXPECT_EQ(error.sqlstate, "55000");
+  EXPECT_EQ(error.sqlstate, "57P03");
   EXPECT_EQ(error.message, "the server at db:5432 can't be reached");
   EXPECT_TRUE(error.hint.starts_with("It hasn't answered for 3.0 s, and is tried next in 0.0 s.")) << error.hint;
   EXPECT_EQ(error.detail, "refused");

@@ -231,7 +231,9 @@ asio::awaitable<bool> QueryRun::take_server() {
     if (link_.is_late(failure)) co_return true;
     if (failure.error.sqlstate == "53300") core_.counters().pool_timeouts.add();
     const auto response = pgwire::as_bytes(failure.error_response);
-    stop(response.empty() ? failure.error : error_of(response.subspan(pgwire::header_size)));
+    Error why = response.empty() ? failure.error : error_of(response.subspan(pgwire::header_size));
+    if (failure.unavailable) why.sqlstate = server_out_of_reach;
+    stop(std::move(why));
     co_return false;
   }
   if (relay_.settings().parameters) link_.changed_parameters();

@@ -30,6 +30,10 @@
 
 namespace millrace::gateway {
 
+/// SQLSTATE of what is refused for want of a server while the client's session goes on. Clients' pools take 08xxx,
+/// 53xxx, 57P0x and 58xxx for the end of a connection that is as good as before.
+inline constexpr std::string_view server_out_of_reach = "55000";
+
 /// What lies between a client and a server connection, without a socket. It puts the parts together:
 ///
 ///     client ─► ClientReader ─► Pipeline::decide ─► ServerWriter ─► server
@@ -331,6 +335,7 @@ class Relay {
   void go_on_with_lent_turn();
   void take_turn_again();
   executor::Party& keep(const std::shared_ptr<executor::Party>& party);
+  Error out_of_reach() const;
   Error why_not_let_in(Waited how, const executor::WaitingQuery& turn, std::int64_t waited) const;
   void refuse(Error error, const StatementPtr& statement);
   void answer_refused(const Item& item);

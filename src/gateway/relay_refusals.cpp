@@ -57,6 +57,13 @@ Error refusal_of(const executor::WaitingQuery& turn, const executor::AdaptiveQue
 
 }  // namespace
 
+/// By the circuit breaker.
+Error Relay::out_of_reach() const {
+  Error why = options_.breaker->refuse(now_);
+  why.sqlstate = server_out_of_reach;
+  return why;
+}
+
 Error Relay::why_not_let_in(Waited how, const executor::WaitingQuery& turn, std::int64_t waited) const {
   const auto& executor = *options_.executor;
   const auto limits = executor.limits();
@@ -85,7 +92,7 @@ Error Relay::why_not_let_in(Waited how, const executor::WaitingQuery& turn, std:
     case Waited::cancelled:
       return {.message = "canceling statement due to user request", .sqlstate = "57014"};
     case Waited::no_server:
-      return options_.breaker->refuse(now_);
+      return out_of_reach();
     case Waited::long_enough:
     case Waited::in_vain:
       break;
@@ -123,7 +130,7 @@ bool Relay::is_out_of_reach(const Item& item) {
   StatementPtr statement;
   const std::string_view text = text_asked(item, statement);
   if (stop_ == Next::parse) return true;
-  Error error = no_server_ ? *std::exchange(no_server_, std::nullopt) : options_.breaker->refuse(now_);
+  Error error = no_server_ ? *std::exchange(no_server_, std::nullopt) : out_of_reach();
   if (is_charged_) options_.executor->take_back(*wishes_of(text).party);
   refuse(std::move(error), statement);
   return true;
