@@ -123,7 +123,9 @@ class Relay {
   /// Nothing is under way: no answer is owed, no transaction is open, no message is half sent.
   bool idle() const;
   /// The server has been sent a part of a message, whose rest the client still has.
-  bool client_mid_message() const { return reader_.mid_message(); }
+  bool client_mid_message() const { return reader_.mid_message() && !drops_rest_; }
+  /// The client has the rest of a message of which a part was taken: sent, or left out.
+  bool client_owes_rest() const { return reader_.mid_message(); }
   /// Of the input that `from_client` left: so much are whole messages that wait for one that needs the server. What the
   /// client has begun to say comes after them.
   std::size_t waiting() const { return reader_.waiting(); }

@@ -32,12 +32,22 @@ class OutOfReach : public testing::Test {
     EXPECT_TRUE(answer.ends_with(ready(status))) << answer;
   }
 
+  void is_refused_with(std::string_view messages, std::string_view why) {
+    const std::string answer = all_of(messages);
+    EXPECT_TRUE(answer.contains("55000") && answer.contains(why)) << answer;
+  }
+
   World world;
   std::shared_ptr<CircuitBreaker> breaker = std::make_shared<CircuitBreaker>("db:5432");
   Relay relay{
       world.pipeline, world.texts, {.mode = Mode::transaction, .user = "ada", .database = "crawl", .breaker = breaker}};
   std::int64_t now = 0;
 };
+
+/// What belongs to a COPY, as clients send it ahead.
+std::string copied() {
+  return message<pgwire::append_copy_data>(std::string_view("1\n")) + message<pgwire::append_copy_done>();
+}
 
 std::string asked(std::string_view sql) { return parse("", sql) + bind("") + execute() + sync(); }
 
@@ -110,6 +120,26 @@ TEST_F(OutOfReach, BeforeItIsKnownTheReasonIsTold) {
     relay.lacks_server({.message = "connection refused", .sqlstate = "08001"});
     const std::string answer = all_of(query("SELECT now()"));
     EXPECT_TRUE(answer.contains("connection refused") && answer.contains("55000")) << answer;
+  }
+}
+
+TEST_F(OutOfReach, CopyDataThatWasSentAheadNeedsNoServer) {
+  breaker->answered(2, 1);
+  EXPECT_EQ(says(query("COPY t FROM STDIN")).next, Next::need_server);
+  relay.lacks_server({.message = "connection refused", .sqlstate = "08001"});
+  is_refused_with(query("COPY t FROM STDIN"), "connection refused");
+  for (int time = 0; time < 3; ++time) {
+    EXPECT_EQ(all_of(copied() + copy_fail() + flush()), "");
+  }
+  EXPECT_EQ(says(query("SELECT now()")).next, Next::need_server);
+}
+
+// A part of it has come: the rest is left out as well.
+TEST_F(OutOfReach, NorDoesAPartOfIt) {
+  breaker->answered(2, 1);
+  const std::string data = message<pgwire::append_copy_data>(std::string_view("1\n2\n"));
+  for (std::size_t some = pgwire::header_size; some < data.size(); ++some) {
+    EXPECT_EQ(all_of(data.substr(0, some)) + all_of(data.substr(some)), "");
   }
 }
 

@@ -136,10 +136,11 @@ bool Relay::is_out_of_reach(const Item& item) {
   return true;
 }
 
-/// There is no server connection, nor is one needed: what belongs to a COPY that was refused is ignored, as PostgreSQL
-/// does, and an empty text, by which drivers see whether a connection is alive, has its answer.
+/// There is no server connection, nor is one needed: what belongs to a COPY that was refused, or has failed, is
+/// ignored, as PostgreSQL does, and an empty text, by which drivers see whether a connection is alive, has its answer
+/// while none can be had.
 bool Relay::needs_no_server(const Item& item) {
-  if (!has_no_server()) return false;
+  if (writer_.attached()) return false;
   switch (item.type) {
     case frontend::copy_data:
     case frontend::copy_done:
@@ -147,6 +148,7 @@ bool Relay::needs_no_server(const Item& item) {
     case frontend::flush:
       return true;
     case frontend::query:
+      if (!has_no_server()) return false;
       if (const auto statement = statement_of(item); !statement || statement->kind != sql::StatementKind::empty)
         return false;
       pgwire::append_empty_query_response(answers_);

@@ -412,7 +412,7 @@ void Session::on_tick(TimePoint now) {
   const auto silence_limit = settings.client_message_timeout_seconds;
   // What waits for a server connection, a parser or a slow server isn't the client's to finish.
   const bool owes_the_rest =
-      !waits_ && !ahead_ && (relay_->client_mid_message() || input_.bytes().size() > relay_->waiting());
+      !waits_ && !ahead_ && (relay_->client_owes_rest() || input_.bytes().size() > relay_->waiting());
   if (owes_the_rest && silence_limit.count() > 0 && now - last_heard_ > silence_limit) {
     log::info("client stopped in the middle of a message", {{"client", client_.peer()}, {"user", user_}});
     if (!relay_->server_mid_message()) {
