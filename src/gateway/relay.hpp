@@ -310,6 +310,7 @@ class Relay {
   bool has_no_server() const;
   std::size_t answer_without_server(const Item& item, pgwire::Bytes rest);
   bool needs_no_server(const Item& item);
+  bool answer_idle_query(const Item& item);
   bool has_turn(pgwire::Bytes rest, const Item& item);
   std::string_view text_asked(const Item& item, StatementPtr& statement);
   static std::string_view text_of_prepared(const Prepared* prepared);

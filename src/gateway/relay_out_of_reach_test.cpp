@@ -48,6 +48,13 @@ class OutOfReach : public testing::Test {
 std::string copied() {
   return message<pgwire::append_copy_data>(std::string_view("1\n")) + message<pgwire::append_copy_done>();
 }
+/// As PostgreSQL answers SELECT pg_advisory_unlock_all().
+std::string unlocked() {
+  std::string out;
+  pgwire::append_row_description(
+      out, std::array{pgwire::FieldDescription{.name = "pg_advisory_unlock_all", .type_oid = 2278, .type_size = 4}});
+  return out + row("") + complete("SELECT 1");
+}
 
 std::string asked(std::string_view sql) { return parse("", sql) + bind("") + execute() + sync(); }
 
@@ -141,6 +148,52 @@ TEST_F(OutOfReach, NorDoesAPartOfIt) {
   for (std::size_t some = pgwire::header_size; some < data.size(); ++some) {
     EXPECT_EQ(all_of(data.substr(0, some)) + all_of(data.substr(some)), "");
   }
+}
+
+// As asyncpg's pool says it of a connection that it gets back, and Npgsql's before somebody else's first query.
+TEST_F(OutOfReach, WhatTidiesUpIsAnsweredWhereThereIsNothingToTidy) {
+  EXPECT_EQ(all_of(query("SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;")),
+            unlocked() + complete("CLOSE CURSOR ALL") + complete("UNLISTEN") + complete("RESET") + ready());
+  EXPECT_EQ(all_of(query("SET SESSION AUTHORIZATION DEFAULT;RESET ALL;CLOSE ALL;UNLISTEN *;"
+                         "SELECT pg_advisory_unlock_all();DISCARD SEQUENCES;DISCARD TEMP")),
+            complete("SET") + complete("RESET") + complete("CLOSE CURSOR ALL") + complete("UNLISTEN") + unlocked() +
+                complete("DISCARD SEQUENCES") + complete("DISCARD TEMP") + ready());
+  EXPECT_EQ(all_of(query("DISCARD ALL")), complete("DISCARD ALL") + ready());
+  EXPECT_EQ(all_of(query(" reset  all ; ")), complete("RESET") + ready());
+  EXPECT_EQ(breaker->status().refused, 0);
+}
+
+TEST_F(OutOfReach, WhatDoesMoreThanTidyIsRefused) {
+  for (const std::string_view more :
+       {"RESET ALL; SELECT 1", "SELECT pg_advisory_unlock_all(), 1", "RESET ALL; 'RESET ALL", "RESET work_mem",
+        "UNLISTEN a", "DISCARD ALL; RESET ALL", "RESET ALL; DISCARD ALL", "RESETALL"}) {
+    is_refused(query(more), 'I');
+  }
+}
+
+TEST_F(OutOfReach, WhatTidiesUpIsRefusedWhereThereIsSomethingToTidy) {
+  all_of(query("BEGIN"));
+  is_refused(query("RESET ALL"), 'E');
+  all_of(query("ROLLBACK"));
+  EXPECT_EQ(all_of(parse("kept", "ROLLBACK") + sync()), parsed() + ready());
+  is_refused(query("DISCARD ALL"), 'I');
+  EXPECT_EQ(all_of(query("RESET ALL")), complete("RESET") + ready());
+
+  Server server;
+  breaker->answered(2, 1);
+  relay.attach(server);
+  says(query("SET work_mem = '2MB'"));
+  relay.from_server(bytes_of(complete("SET") + ready()), ++now);
+  relay.detach();
+  for (int i = 0; i < 5; ++i) breaker->failed(3'000'000'000, "refused");
+  ASSERT_TRUE(breaker->begin_attempt(3'000'000'000));
+  breaker->end_attempt(3'000'000'000, true);
+  is_refused(query("RESET ALL"), 'I');
+}
+
+TEST_F(OutOfReach, WhatTidiesUpIsTheServersWhereThereIsOne) {
+  breaker->answered(2, 1);
+  EXPECT_EQ(says(query("RESET ALL")).next, Next::need_server);
 }
 
 }  // namespace

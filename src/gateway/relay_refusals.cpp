@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "gateway/relay.hpp"
+#include "gateway/tidying_answer.hpp"
 #include "pgwire/protocol/decode.hpp"
 #include "pgwire/protocol/encode.hpp"
 
@@ -10,6 +11,7 @@ namespace {
 
 namespace frontend = pgwire::frontend;
 using Step = sql::TransactionStep;
+using What = sql::SessionChange::What;
 
 constexpr double ms = 1'000'000;
 /// A server that has been told to cancel may take so long to do it.
@@ -137,8 +139,8 @@ bool Relay::is_out_of_reach(const Item& item) {
 }
 
 /// There is no server connection, nor is one needed: what belongs to a COPY that was refused, or has failed, is
-/// ignored, as PostgreSQL does, and an empty text, by which drivers see whether a connection is alive, has its answer
-/// while none can be had.
+/// ignored, as PostgreSQL does. While none can be had an empty text, by which drivers see whether a connection is
+/// alive, has its answer, and so has one by which pools tidy up a connection, if there is nothing to tidy.
 bool Relay::needs_no_server(const Item& item) {
   if (writer_.attached()) return false;
   switch (item.type) {
@@ -148,15 +150,35 @@ bool Relay::needs_no_server(const Item& item) {
     case frontend::flush:
       return true;
     case frontend::query:
-      if (!has_no_server()) return false;
-      if (const auto statement = statement_of(item); !statement || statement->kind != sql::StatementKind::empty)
-        return false;
-      pgwire::append_empty_query_response(answers_);
-      pgwire::append_ready_for_query(answers_, status_here());
-      return true;
+      return has_no_server() && answer_idle_query(item);
     default:
       return false;
   }
+}
+
+/// It is empty, or only tidies up where there is nothing to tidy.
+bool Relay::answer_idle_query(const Item& item) {
+  auto statement = statement_of(item);
+  if (!statement || !item.whole()) return false;
+  const std::size_t before = answers_.size();
+  if (statement->kind == sql::StatementKind::empty) {
+    pgwire::append_empty_query_response(answers_);
+  } else {
+    const bool forgets =
+        std::ranges::find(statement->changes, What::discard_all, &sql::SessionChange::what) != statement->changes.end();
+    if ((forgets && !session_.names.statements.empty()) || !is_untouched() ||
+        !append_tidying_answer(answers_, pgwire::decode_query(item.body()).value_or("")))
+      return false;
+  }
+  session_.names.unnamed.reset();
+  session_.names.unnamed_portal.reset();
+  pgwire::append_ready_for_query(answers_, status_here());
+  ended({.statement = std::move(statement),
+         .started = now_,
+         .first_byte = now_,
+         .bytes_in = item.total,
+         .bytes_out = answers_.size() - before});
+  return true;
 }
 
 /// The message at hand, or what follows one in the same batch.
