@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <barrier>
 #include <boost/asio/co_spawn.hpp>
 #include <thread>
 
@@ -59,6 +61,40 @@ TEST(Pool, RefusesAsAServerDoesThatIsNotReady) {
   ASSERT_TRUE(told);
   EXPECT_EQ(told->error.sqlstate, "57P03");
   EXPECT_TRUE(told->unavailable);
+}
+
+// Who came just as the breaker opened, and had seen it closed, waited for ever: once in some thousand rounds.
+TEST(Pool, RefusesWhoComesWhileTheBreakerOpens) {
+  for (int round = 0; round < 2000; ++round) {
+    ServerAddress address;
+    const auto breaker = address.breaker = std::make_shared<CircuitBreaker>("db:5432");
+    const auto pool = std::make_shared<Pool>("user", "database", std::make_shared<const ServerAddress>(address),
+                                             PoolLimits{.size = 0, .wait = std::chrono::seconds(20)});
+    for (int i = 0; i < 5; ++i) breaker->failed(1, "refused");
+    ASSERT_TRUE(breaker->begin_attempt(1));
+    std::string refusal;
+    std::barrier both(2);
+    asio::io_context core;
+    asio::co_spawn(
+        core,
+        [](std::shared_ptr<Pool> from, asio::io_context* io, std::barrier<>* begin, int later,
+           std::string* told) -> asio::awaitable<void> {
+          const auto startup = from->intern({{"user", "user"}});
+          begin->arrive_and_wait();
+          for (std::atomic<int> spun = 0; spun < later; ++spun) {
+          }
+          *told = (co_await from->take(*io, startup, {})).error().error.sqlstate;
+        }(pool, &core, &both, round % 200, &refusal),
+        asio::detached);
+    std::thread opens([&] {
+      both.arrive_and_wait();
+      breaker->end_attempt(1, true);
+      pool->refuse_waiting();
+    });
+    core.run();
+    opens.join();
+    ASSERT_EQ(refusal, "57P03");
+  }
 }
 
 // Of two log-ins at the same time, the one with the old password may be the last to end.
