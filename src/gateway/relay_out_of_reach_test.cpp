@@ -150,6 +150,14 @@ TEST_F(OutOfReach, NorDoesAPartOfIt) {
   }
 }
 
+TEST_F(OutOfReach, AnEmptyTextIsAnsweredInAFailedTransactionToo) {
+  all_of(query("BEGIN"));
+  is_refused(query("SELECT now()"), 'E');
+  EXPECT_EQ(all_of(query("-- ping")), empty_query() + ready('E'));
+  EXPECT_TRUE(all_of(query("SELECT 1")).contains("25P02"));
+  EXPECT_EQ(all_of(query("ROLLBACK")), complete("ROLLBACK") + ready());
+}
+
 // As asyncpg's pool says it of a connection that it gets back, and Npgsql's before somebody else's first query.
 TEST_F(OutOfReach, WhatTidiesUpIsAnsweredWhereThereIsNothingToTidy) {
   EXPECT_EQ(all_of(query("SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;")),

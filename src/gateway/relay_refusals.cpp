@@ -210,6 +210,11 @@ Relay::Decided Relay::answer_failed(const Item& item) {
   }
   if (stop_ == Next::parse) return Decided::wait;
   if (!statement || statement->kind == sql::StatementKind::unparsed) return Decided::send;
+  if (is_query && statement->kind == sql::StatementKind::empty) {
+    pgwire::append_empty_query_response(answers_);
+    pgwire::append_ready_for_query(answers_, 'E');
+    return Decided::answered;
+  }
   if (statement->steps.empty()) {
     refuse({.message = "current transaction is aborted, commands ignored until end of transaction block",
             .sqlstate = "25P02"},
