@@ -302,7 +302,7 @@ std::size_t Relay::answer_without_server(const Item& item, Bytes rest) {
                      .status = failed_here_ ? 'E' : status_here(),
                      .now = now_,
                      .has_finished = false,
-                     .answers_empty = true});
+                     .answers_empty = failed_here_ || (options_.breaker && options_.breaker->refuses())});
   const std::size_t used = batch.answer(rest, answers_);
   awaits_batch_ = batch.lacks_its_end() && rest.size() < pipeline_.limits().max_bytes;
   if (used == 0) return 0;

@@ -130,6 +130,15 @@ TEST_F(OutOfReach, BeforeItIsKnownTheReasonIsTold) {
   }
 }
 
+TEST_F(OutOfReach, BeforeItIsKnownAnEmptyTextIsRefusedToo) {
+  breaker->answered(2, 1);
+  for (const std::string& empty : {query(""), asked("")}) {
+    EXPECT_EQ(says(empty).next, Next::need_server);
+    relay.lacks_server({.message = "connection refused", .sqlstate = "08001"});
+    is_refused_with(empty, "connection refused");
+  }
+}
+
 TEST_F(OutOfReach, CopyDataThatWasSentAheadNeedsNoServer) {
   breaker->answered(2, 1);
   EXPECT_EQ(says(query("COPY t FROM STDIN")).next, Next::need_server);

@@ -139,8 +139,9 @@ bool Relay::is_out_of_reach(const Item& item) {
 }
 
 /// There is no server connection, nor is one needed: what belongs to a COPY that was refused, or has failed, is
-/// ignored, as PostgreSQL does. While none can be had an empty text, by which drivers see whether a connection is
-/// alive, has its answer, and so has one by which pools tidy up a connection, if there is nothing to tidy.
+/// ignored, as PostgreSQL does. Nor for a text by which pools tidy up a connection, if there is nothing to tidy and
+/// none can be had; while the circuit breaker is open for an empty one, too, by which drivers see whether a connection
+/// is alive.
 bool Relay::needs_no_server(const Item& item) {
   if (writer_.attached()) return false;
   switch (item.type) {
@@ -162,6 +163,7 @@ bool Relay::answer_idle_query(const Item& item) {
   if (!statement || !item.whole()) return false;
   const std::size_t before = answers_.size();
   if (statement->kind == sql::StatementKind::empty) {
+    if (!options_.breaker || !options_.breaker->refuses()) return false;
     pgwire::append_empty_query_response(answers_);
   } else {
     const bool forgets =
