@@ -237,9 +237,10 @@ void Gateway::look_at_server(asio::io_context& io) {
   ++attempts_;
   const bool may_open = is_due && !breaker->refuses();
   const auto limit = may_open ? std::chrono::milliseconds(last_attempt_limit) : std::chrono::milliseconds::max();
-  asio::co_spawn(io, try_server(&io, shared_, limit), [this, breaker](const std::exception_ptr& error, bool answers) {
+  asio::co_spawn(io, try_server(&io, shared_, limit), [=, this](const std::exception_ptr& error, bool answers) {
     --attempts_;
-    breaker->end_attempt(now_ns(), !error && !answers);
+    // Else one that is due may be under way, and what this one has found was told.
+    if (is_due) breaker->end_attempt(now_ns(), !error && !answers);
   });
 }
 
