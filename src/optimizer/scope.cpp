@@ -271,7 +271,10 @@ std::optional<Resolved> Analysis::resolve(const PgQuery__ColumnRef* reference, S
         if (fields.size() == 2) return std::nullopt;
         continue;
       }
-      if (found || i < scope.begin || i >= scope.end) return std::nullopt;
+      // A sub-query may have given two columns one name.
+      const bool is_twice =
+          std::ranges::find(at + 1, source.columns.end(), fields.back(), &SourceColumn::name) != source.columns.end();
+      if (found || is_twice || i < scope.begin || i >= scope.end) return std::nullopt;
       found = Resolved{.level = scope.level, .source = &source, .column = &*at};
     }
     if (found) return found;
