@@ -139,20 +139,40 @@ class CannotFail {
     return (type == type::date || type == type::timestamp) && constant && moment_of(*constant).has_value();
   }
 
-  /// Of no row: a literal that is cast, which fails when it is parsed or never; small literals' sums; and what is
-  /// reckoned from the clock, so little that it stays in the calendar. What is stable, or of parameters, isn't
-  /// evaluated before there is a row that asks for it.
+  /// Of no row: a literal that is cast, which fails when it is parsed or never, or is known not to; small literals'
+  /// sums; and what is reckoned from the clock, so little that it stays in the calendar. What is stable, or of
+  /// parameters, isn't evaluated before there is a row that asks for it.
   bool of_no_row(const Node* node) const {
     if (gone_) return false;
     if (node->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
       const bool is_null = is_null_constant(node) && analysis_.plain_type(node->type_cast->type_name) != 0;
-      return is_null || constant_of(analysis_, node) || is_clock(node);
+      return is_null || is_sure_literal(node) || is_clock(node);
     }
     if (node->node_case != PG_QUERY__NODE__NODE_A_EXPR) return is_clock(node);
     const bool sums = operator_of(analysis_, node, "+") != nullptr || operator_of(analysis_, node, "-") != nullptr ||
                       operator_of(analysis_, node, "*") != nullptr;
     if (!sums) return false;
     return (is_little(node->a_expr->lexpr, 10'000) && is_little(node->a_expr->rexpr, 10'000)) || is_clock(node);
+  }
+
+  /// The parser reads a string as a value of the type. Numbers it casts when it makes the plan, where what stands
+  /// beside them doesn't make them go: of those only what the type certainly holds.
+  bool is_sure_literal(const Node* node) const {
+    const auto constant = constant_of(analysis_, node);
+    if (!constant) return false;
+    const Oid to = constant->type;
+    if (constant->kind == Constant::Kind::string || type::is_text(to)) return true;
+    const bool is_float = to == type::float4 || to == type::float8;
+    switch (constant->kind) {
+      case Constant::Kind::boolean:
+        return to == type::boolean || to == type::int4;
+      case Constant::Kind::integer:
+        if (to == type::int2) return constant->value >= INT16_MIN && constant->value <= INT16_MAX;
+        return type::is_integer(to) || to == type::numeric || is_float;
+      default:
+        if (is_float) return constant->text.size() <= 30 && constant->text.find_first_of("eE") == std::string::npos;
+        return to == type::numeric || to == type_of(analysis_, node->type_cast->arg, {});
+    }
   }
 
   bool is_little(const Node* node, std::int64_t most) const {
