@@ -1,5 +1,6 @@
 #include "http/optimize_api.hpp"
 
+#include <span>
 #include <utility>
 
 #include "base/clock.hpp"
@@ -15,6 +16,7 @@ using Problems = std::vector<ValidationProblem>;
 constexpr int usual_level = 3, highest_level = 5;
 /// What is estimated to save less isn't worth another text.
 constexpr double least_improvement_percent = 10;
+constexpr std::size_t most_plans = 8;
 
 Problems problems_of(const QueryToOptimize& asked) {
   const bool is_for_postgresql = asked.database_type.value_or(DatabaseType::postgresql) == DatabaseType::postgresql;
@@ -66,7 +68,17 @@ Rewritten rewritten(pipeline::ReadCache* reads, const UnderstoodQuery& query, co
   return done;
 }
 
-/// Chooses by what the server estimates of both.
+/// How many of the steps may be done: a step that can be slower needn't be, nor what comes after it. The last first.
+std::vector<std::size_t> places_to_stop(const std::vector<optimizer::Step>& steps) {
+  std::vector<std::size_t> places;
+  if (!steps.empty()) places.push_back(steps.size());
+  for (std::size_t i = steps.size(); i-- > 1 && places.size() < most_plans;) {
+    if (steps[i].by_cost) places.push_back(i);
+  }
+  return places;
+}
+
+/// Chooses by what the server estimates of the original and of what its steps come to.
 asio::awaitable<void> compare(std::shared_ptr<QueryAnalysts> shared, const pipeline::Scope& scope,
                               const Rewritten& found, OptimizedQuery& answer) {
   const auto before = co_await plan_of(shared, scope, found.search_path, answer.original_query);
@@ -76,13 +88,21 @@ asio::awaitable<void> compare(std::shared_ptr<QueryAnalysts> shared, const pipel
   }
   answer.estimated_cost_before = answer.estimated_cost_after = costs_of(*before);
   answer.estimated_improvement_percent = 0;
-  if (found.rewrite.steps.empty()) co_return;
-  const auto after = co_await plan_of(shared, scope, found.search_path, found.rewrite.text);
-  if (!after) {
-    answer.warnings.push_back("the rewritten text isn't used: " + why_no_plan(after.error()));
-    co_return;
+  const auto& steps = found.rewrite.steps;
+  std::optional<std::size_t> best;
+  QueryCosts costs;
+  for (const auto place : places_to_stop(steps)) {
+    const auto after = co_await plan_of(shared, scope, found.search_path, steps[place - 1].after);
+    if (!after) {
+      answer.warnings.push_back("the rewritten text isn't used: " + why_no_plan(after.error()));
+      co_return;
+    }
+    const auto estimated = costs_of(*after);
+    if (best && estimated.total_cost >= costs.total_cost) continue;
+    best = place;
+    costs = estimated;
   }
-  const auto costs = costs_of(*after);
+  if (!best) co_return;
   const double was = answer.estimated_cost_before->total_cost;
   const double improvement = was > 0 ? 100 * (was - costs.total_cost) / was : 0;
   if (improvement < least_improvement_percent) {
@@ -91,8 +111,8 @@ asio::awaitable<void> compare(std::shared_ptr<QueryAnalysts> shared, const pipel
         costs.total_cost, was));
     co_return;
   }
-  answer.optimized_query = found.rewrite.text;
-  for (const auto& step : found.rewrite.steps) answer.optimization_types.push_back(step.rule);
+  answer.optimized_query = steps[*best - 1].after;
+  for (const auto& step : std::span(steps).first(*best)) answer.optimization_types.push_back(step.rule);
   answer.estimated_improvement_percent = improvement;
   answer.estimated_cost_after = costs;
 }

@@ -21,6 +21,17 @@ std::string output_name(const PgQuery__ResTarget* target) {
       const auto names = strings({value->func_call->funcname, value->func_call->n_funcname});
       return names.empty() ? "" : std::string(names.back());
     }
+    case PG_QUERY__NODE__NODE_COALESCE_EXPR:
+      return "coalesce";
+    case PG_QUERY__NODE__NODE_SUB_LINK: {
+      // As the first column of the sub-query.
+      if (value->sub_link->sub_link_type != PG_QUERY__SUB_LINK_TYPE__EXPR_SUBLINK) return "";
+      const auto* select = value->sub_link->subselect->select_stmt;
+      const bool is_plain = select->op == PG_QUERY__SET_OPERATION__SETOP_NONE && select->n_target_list != 0;
+      return is_plain && select->target_list[0]->res_target->val != nullptr
+                 ? output_name(select->target_list[0]->res_target)
+                 : "";
+    }
     case PG_QUERY__NODE__NODE_NULL_TEST:
     case PG_QUERY__NODE__NODE_BOOLEAN_TEST:
     case PG_QUERY__NODE__NODE_BOOL_EXPR:

@@ -99,7 +99,8 @@ void Analysis::fill_table(Source& source, const PgQuery__RangeVar* range, const 
     source.columns.push_back({.name = column.name,
                               .type = column.type,
                               .collation = column.collation,
-                              .not_null = declared && column.not_null});
+                              .not_null = declared && column.not_null,
+                              .has_modifier = column.has_modifier});
   }
   source.known = true;
   if (declared) source.table = relation;
@@ -197,6 +198,7 @@ std::optional<std::vector<SourceColumn>> Analysis::output_of(const Select* selec
       if (column.type != other.type) column.type = 0;
       if (column.collation != other.collation) column.type = 0;
       column.not_null = column.not_null && other.not_null;
+      column.has_modifier = false;
     }
     return left;
   }

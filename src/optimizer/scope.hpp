@@ -34,7 +34,8 @@ struct SourceColumn {
   std::string name = {};
   Oid type = 0;  ///< 0: not known
   Oid collation = 0;
-  bool not_null = false;  ///< in the source itself; its level may be one that adds rows of NULLs
+  bool not_null = false;      ///< in the source itself; its level may be one that adds rows of NULLs
+  bool has_modifier = false;  ///< see catalog::Column
 };
 
 /// An item of FROM.

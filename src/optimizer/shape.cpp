@@ -263,15 +263,19 @@ Node* qualified(Tree& tree, const Analysis& analysis, const Resolved& column, Sc
 
 void remove_source(Tree& tree, Select* select, const Node* source, std::span<const Node* const> conjuncts) {
   std::vector<Node*> items, conditions;
-  drop(tree, &select->where_clause, conjuncts);
+  remove_conjuncts(tree, select, conjuncts);
   for (std::size_t i = 0; i < select->n_from_clause; ++i) {
-    drop_in_joins(tree, select->from_clause[i], conjuncts);
     if (auto* item = without(select->from_clause[i], source, conditions)) items.push_back(item);
   }
   select->n_from_clause = items.size();
   select->from_clause = tree.nodes(items);
   if (select->where_clause != nullptr) conditions.push_back(select->where_clause);
   select->where_clause = and_of(tree, conditions);
+}
+
+void remove_conjuncts(Tree& tree, Select* select, std::span<const Node* const> conjuncts) {
+  drop(tree, &select->where_clause, conjuncts);
+  for (std::size_t i = 0; i < select->n_from_clause; ++i) drop_in_joins(tree, select->from_clause[i], conjuncts);
 }
 
 std::optional<std::vector<std::pair<const Source*, Node**>>> uses_of(const Site& site, Select* select) {

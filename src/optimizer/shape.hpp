@@ -33,6 +33,9 @@ Node* qualified(Tree& tree, const Analysis& analysis, const Resolved& column, Sc
 /// joins say goes to WHERE.
 void remove_source(Tree& tree, Select* select, const Node* source, std::span<const Node* const> conjuncts);
 
+/// Takes conjuncts of its level out of WHERE and of the conditions of inner joins.
+void remove_conjuncts(Tree& tree, Select* select, std::span<const Node* const> conjuncts);
+
 /// How often a SELECT names each source of its level in it, also in sub-queries; nullopt: not certain, by what isn't.
 std::optional<std::vector<std::pair<const Source*, Node**>>> uses_of(const Site& site, Select* select);
 

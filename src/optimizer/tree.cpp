@@ -209,6 +209,8 @@ std::optional<std::string> Tree::printed(const PgQuery__ParseResult* root) {
 
 std::optional<std::string> Tree::text() const { return printed(root_); }
 
+bool Tree::mentions(std::string_view name) const { return pack(&root_->base).contains(name); }
+
 std::optional<std::string> Tree::text_of(Node* expression) {
   constexpr std::string_view before = "SELECT ";
   Error error;

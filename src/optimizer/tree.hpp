@@ -56,6 +56,8 @@ class Tree {
   std::optional<std::string> text() const;
   /// The same of an expression.
   std::optional<std::string> text_of(Node* expression);
+  /// Whether a name in it, or any other text, is this or holds it.
+  bool mentions(std::string_view name) const;
 
   /// An expression as it would be written, `$1`, `$2` in it standing for copies of `parts`. The text is a rule's own:
   /// it parses.

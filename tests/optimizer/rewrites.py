@@ -16,7 +16,7 @@ import psycopg
 CASES = Path(__file__).resolve().parents[2] / "src/optimizer/cases"
 SCHEMA = CASES / "schema.sql"
 PARAMETER = re.compile(r"\$(\d+)")
-TABLES = ["countries", "customers", "products", "orders", "items", "blocked", "blocked_maybe", "parent", "child", "late", "unchecked", "events", "odd", "nicks", "event_notes", "mixed"]  # fmt: skip
+TABLES = ["countries", "customers", "products", "orders", "items", "blocked", "blocked_maybe", "parent", "child", "late", "unchecked", "events", "odd", "nicks", "event_notes", "lines", "mixed"]  # fmt: skip
 
 
 @dataclass
@@ -175,6 +175,11 @@ class Rows:
             for i, (amount, ratio, small_int) in enumerate(self.random.sample(odd, self.random.randint(0, len(odd))))
         ])  # fmt: skip
         insert("mixed", [[i, one(TEXTS), one(TEXTS), one(small), one(["1", "2", "-1"]), one(["1", "2", "1e400"]), one(["1", "2", "1e308"])] for i in self.ids()])
+        codes = self.random.choice([["a", "b", "de"], ["1", "2", "2", "a"]])
+        prices = [number for number in NUMBERS if "Inf" not in number]
+        insert("lines", [
+            [str(i), self.random.choice(small), one(small), one(["1", "2", "3", "7"]), one(prices), one(codes), one(self.times)] for i in range(self.random.randint(0, 3 * self.most))
+        ])  # fmt: skip
         insert("nicks", [[f"'{name}'"] for name in self.random.sample(["ann", "ANN", "x"], self.random.randint(0, 3))])
         return ";".join(statements)
 
@@ -223,11 +228,52 @@ class RandomStatements:
     ]  # fmt: skip
     OF_FAILING = ["SELECT c.id FROM customers c WHERE {f}", "SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id WHERE {f}", "SELECT DISTINCT c.id FROM customers c JOIN orders o ON o.customer_id = c.id WHERE {f}"]
 
+    # Sub-queries for aggregates and for groups, the latest of each, and joins with groups.
+    AGGREGATES = ["count(*)", "count(l.quantity)", "sum(l.quantity)", "avg(l.quantity)", "max(l.quantity)", "min(l.price)", "avg(l.price)", "sum(l.price)", "sum(l.price * l.quantity)",
+        "coalesce(sum(l.price), 0)", "0.5 * avg(l.price)", "coalesce(max(l.quantity), 2)", "sum(l.price) / nullif(count(*), 0)", "10 / count(*)", "sum(l.quantity * l.quantity)", "greatest(count(*), 2)"]  # fmt: skip
+    BY = ["l.product_id = x.id", "l.product_id = x.id", "l.product_id = x.loose", "x.loose = l.quantity", "l.order_id = x.id AND l.product_id = x.loose", "l.product_id = x.id AND l.quantity > {small}",
+        "l.product_id = x.id AND l.sent >= {time}", "l.product_id = x.id AND l.code IN ({text}, 'a')", "l.quantity > x.id", "l.product_id = x.loose AND l.quantity > x.id"]  # fmt: skip
+    GROUPS = ["SELECT l.product_id AS k, count(*) AS n FROM lines l GROUP BY l.product_id", "SELECT l.product_id AS k, sum(l.quantity) AS n FROM lines l WHERE l.quantity > {small} GROUP BY 1 HAVING count(*) > {bit}",
+        "SELECT l.order_id AS k, l.product_id AS j, max(l.quantity) AS n FROM lines l GROUP BY l.order_id, l.product_id", "SELECT o.loose_customer_id AS k, count(o.note) AS n FROM orders o GROUP BY o.loose_customer_id",
+        "SELECT l.product_id AS k, count(*) AS n FROM lines l GROUP BY l.product_id LIMIT 100", "SELECT l.product_id AS k, count(*) AS n FROM lines l GROUP BY ROLLUP (l.product_id)", "SELECT c.country AS k, max(c.id) AS n FROM customers c GROUP BY c.country"]  # fmt: skip
+    OF_GROUPS = [
+        # What may fail in the list, beside LIMIT and in what is read; and what may be a parameter that is there twice.
+        "SELECT x.id, 10 / x.quantity AS f, (SELECT {agg} FROM lines l WHERE l.product_id = x.id) AS n FROM orders x ORDER BY x.id LIMIT {bit}", "SELECT x.id, 10 / x.quantity AS f FROM orders x WHERE x.id > (SELECT {agg} FROM lines l WHERE l.product_id = x.id) ORDER BY x.id LIMIT 1",
+        "SELECT x.id, 10 / x.quantity AS f FROM orders x WHERE x.loose_customer_id = {small} OR x.id IN (SELECT l.product_id FROM lines l) ORDER BY x.id LIMIT 1", "SELECT v.id FROM (SELECT id, product_id, code::int AS q FROM lines) v WHERE {not}EXISTS (SELECT 1 FROM orders n WHERE n.product_id = v.product_id AND n.quantity {order} v.q)",
+        "SELECT v.id, CASE WHEN v.id > {small} THEN (SELECT {agg} FROM lines l WHERE l.product_id = v.q) END AS n FROM (SELECT id, code::int AS q FROM lines) v", "SELECT x.rank = {small} AS a, (SELECT {agg} FROM lines l WHERE l.product_id = x.id AND l.quantity > {small}) AS n FROM customers x",
+        "SELECT x.id FROM customers x WHERE x.id IN (SELECT l.product_id FROM lines l WHERE l.quantity = {small}) OR x.stars = 2 OR x.rank = {small} OR x.id IN (SELECT p.id FROM products p WHERE p.category > {small})",
+        "SELECT p.id, g.n FROM products p JOIN (SELECT o.product_id AS k, count(*) AS n FROM orders o WHERE 10 / o.quantity > 1 GROUP BY o.product_id) g ON g.k = p.id WHERE p.id < {small}", "SELECT p.id, g.n FROM products p JOIN ({group}) g ON g.k = p.id WHERE p.name IS NOT NULL AND 10 / (g.n - 1) <> 0",
+        "SELECT x.id, x.name FROM customers x WHERE x.{number} {op} (SELECT {agg} FROM lines l WHERE {by})", "SELECT x.id, (SELECT {agg} FROM lines l WHERE {by}) AS n FROM customers x WHERE {w}", "SELECT *, (SELECT {agg} FROM lines l WHERE {by}) AS n, (SELECT {agg2} FROM lines l WHERE {by2}) AS m FROM products x",
+        "SELECT x.id, (SELECT count(*) FROM lines l WHERE {by}) FROM orders x ORDER BY 2, 1", "SELECT x.id FROM orders x JOIN customers c ON c.id = x.loose_customer_id WHERE x.quantity {op} (SELECT {agg} FROM lines l WHERE {by}) AND ({w_c})",
+        "SELECT x.id, c.id AS c FROM orders c LEFT JOIN customers x ON x.id = c.loose_customer_id WHERE (SELECT {agg} FROM lines l WHERE {by}) {op} c.quantity OR c.id = {small}", "SELECT x.country, count(*) FROM customers x WHERE NOT (x.rank {op} (SELECT {agg} FROM lines l WHERE {by})) GROUP BY x.country",
+        "SELECT x.id FROM lines x WHERE x.sent = (SELECT max(l.sent) FROM lines l WHERE {by})", "SELECT x.id FROM lines x WHERE {not}EXISTS (SELECT 1 FROM lines l WHERE l.product_id = x.product_id AND l.{ordered} {order} x.{ordered})",
+        "SELECT x.id FROM orders x WHERE {not}EXISTS (SELECT 1 FROM lines l WHERE {by} AND x.quantity {order} l.quantity)", "SELECT x.id FROM customers x, products p WHERE p.id = x.referred_by AND p.category {op} (SELECT {agg} FROM lines l WHERE l.product_id = p.id AND l.order_id = x.id)",
+        "SELECT x.id, g.n FROM customers x JOIN ({group}) g ON g.k = x.{key} WHERE {w}", "SELECT x.id, g.n FROM customers x LEFT JOIN ({group}) g ON g.k = x.{key} WHERE {w}", "SELECT x.id, g.n FROM ({group}) g RIGHT JOIN customers x ON x.{key} = g.k AND g.n > {bit} WHERE {w}",
+        "SELECT x.id, g.n FROM customers x FULL JOIN ({group}) g ON g.k = x.{key} WHERE {w}", "SELECT g.k, g.n FROM ({group}) g WHERE g.k IN (SELECT x.{key} FROM customers x WHERE {w})", "SELECT x.id, g.n FROM customers x, ({group}) g WHERE x.{key} = g.k AND x.{key} {op} {small} AND g.n <> {small}",
+        "SELECT x.id, g.n FROM customers x LEFT JOIN ({group}) g ON x.{key} = g.k WHERE x.{key} IN (1, {small}) OR x.id = 4", "SELECT x.id, g.n FROM customers x LEFT JOIN ({group}) g ON x.{key} = g.k WHERE x.{key} BETWEEN {bit} AND {small}",
+        "SELECT x.id FROM customers x WHERE {not}(x.{key} IN (SELECT l.product_id FROM lines l WHERE l.quantity = {small}) OR x.{key} IN (SELECT b.customer_id FROM blocked_maybe b WHERE b.reason = 'x'))",
+        "SELECT x.id FROM customers x LEFT JOIN orders o ON x.id = o.customer_id AND (x.{key} IN (SELECT l.product_id FROM lines l WHERE l.quantity = {small}) OR x.id = {small} OR x.{key} IN (SELECT id FROM products))",
+        "SELECT x.id, o.id AS o FROM customers x JOIN orders o ON o.{joined} = x.id WHERE {not}(x.{number} {op} {small} OR o.quantity = {small} OR x.name = {text}) AND {w}", "SELECT x.id, i.line FROM orders x, items i WHERE i.order_id = x.id AND (x.quantity = {small} OR i.returned OR i.line = {bit})",
+        "SELECT x.id, o.id AS o FROM customers x LEFT JOIN orders o ON o.{joined} = x.id WHERE {not}(x.{key} IN (SELECT l.product_id FROM lines l WHERE l.quantity = {small}) OR x.id = {small} OR {w_c0})",
+    ]  # fmt: skip
+
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
 
     def of_failing(self) -> str:
         return self.random.choice(self.OF_FAILING).format(f=self.random.choice(self.FAILING).format(**self.values("c.")))
+
+    def own_condition(self, values: dict[str, str]) -> str:
+        """More often one that leaves rows, and can't fail."""
+        return self.random.choice([self.condition("x."), "x.id {op} {small}", "x.name IS NOT NULL", "x.id IN (1, 2, {small}, 7)", "true"]).format(**values)
+
+    def of_groups(self) -> str:
+        pick, values = self.random.choice, self.values("x.")
+        template = pick(self.OF_GROUPS)
+        values |= {"by": pick(self.BY).format(**values), "by2": pick(self.BY).format(**values), "agg": pick(self.AGGREGATES), "agg2": pick(self.AGGREGATES), "w": self.own_condition(values), "w_c": self.condition("c."), "w_c0": self.condition("x.", 2), "joined": pick(["customer_id", "loose_customer_id"])}
+        values |= {"group": pick(self.GROUPS).format(**values), "key": pick(["id", "id", "referred_by", "referred_by", "rank", "country"]), "not": pick(["", "NOT "]), "number": pick(["id", "score", "referred_by", "rank"])}
+        loose = next((column for table, column in [("customers x", "referred_by"), ("products x", "category")] if table in template), "quantity")
+        return template.format(ordered=pick(["sent", "quantity", "id", "code"]), **values).replace("x.loose", f"x.{loose}")
 
     def values(self, c: str) -> dict[str, str]:
         pick = self.random.choice
@@ -257,10 +303,12 @@ class RandomStatements:
 
     def statement(self) -> str:
         sql = self.without_parameters()
-        return self.with_parameters(sql) if self.random.random() < 0.15 else sql
+        return self.with_parameters(sql) if self.random.random() < 0.2 else sql
 
     def without_parameters(self) -> str:
         if self.random.random() < 0.1:
             return self.of_failing()
+        if self.random.random() < 0.4:
+            return self.of_groups()
         template = self.random.choice(self.STATEMENTS)
         return template.format(w=self.condition("c."), w0=self.condition(""), small=self.random.choice(["1", "3"]))

@@ -141,11 +141,12 @@ def test_text_that_cannot_be_parsed(probe: Probe) -> None:
         "SELECT id FROM " + "(SELECT * FROM " * 200 + "orders" + ") o" * 200 + " WHERE id = 7.0",
         "WITH a0 AS (SELECT * FROM orders), " + ", ".join(f"a{i} AS (SELECT x.* FROM a{i - 1} x, a{i - 1} y)" for i in range(1, 60)) + " SELECT id FROM a59 WHERE id = 7.0",
         "SELECT s.a FROM " + "(SELECT a + a AS a FROM " * 60 + "(SELECT quantity AS a FROM orders) s" + ") s" * 60 + " WHERE (SELECT count(*) FROM orders o WHERE o.id = s.a) > 0",
+        "SELECT s.k FROM " + "(SELECT s.k, sum(s.a + s.a) AS a FROM " * 40 + "(SELECT l.product_id AS k, sum(l.price) AS a FROM lines l GROUP BY l.product_id) s" + " GROUP BY s.k) s" * 40 + " WHERE s.k IN (SELECT id FROM products)",
     ],
-    ids=["sum", "nots", "ors", "parentheses", "sub-queries", "doubling", "doubled sums"],
+    ids=["sum", "nots", "ors", "parentheses", "sub-queries", "doubling", "doubled sums", "doubled groups"],
 )
 def test_deep_and_long_texts(probe: Probe, sql: str) -> None:
-    found = probe.rewrite(sql, budget_ms=2000)
+    found = probe.rewrite(sql, level=5, budget_ms=2000)
     assert "error" in found or "text" in found
 
 

@@ -43,6 +43,7 @@ CREATE VIEW recent AS SELECT id, customer_id, placed FROM orders WHERE placed > 
 CREATE TABLE mixed (id int PRIMARY KEY, c text COLLATE "C", p text COLLATE "POSIX", number oid, rank bigint, exact numeric, ratio float8);
 CREATE FUNCTION same_pair(pair, pair) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN 1 / ($1).a = 1 / ($2).a; END';
 CREATE OPERATOR = (LEFTARG = pair, RIGHTARG = pair, FUNCTION = same_pair);
+CREATE TABLE lines (id int PRIMARY KEY, order_id int NOT NULL, product_id int, quantity int, price numeric(10, 2), code varchar(5), sent timestamp);
 CREATE INDEX ON customers (created);
 CREATE INDEX ON customers (seen);
 CREATE INDEX ON customers (born);
@@ -58,3 +59,4 @@ CREATE INDEX ON orders (placed, id);
 CREATE INDEX ON orders (shipped);
 CREATE INDEX ON orders (quantity);
 CREATE INDEX ON orders (amount);
+CREATE INDEX ON lines (order_id);

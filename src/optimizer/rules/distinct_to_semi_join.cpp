@@ -2,12 +2,13 @@
 // ...).
 //
 // The join gives each row of a as often as it meets rows of b; DISTINCT makes that once, as the key tells them apart.
-// What the conditions say of b goes into EXISTS; none may fail. A join and a DISTINCT can be quicker where few rows
-// meet many: so it is by cost.
+// What the conditions say of b goes into EXISTS; nothing in the statement may fail. A join and a DISTINCT can be
+// quicker where few rows meet many: so it is by cost.
 #include <algorithm>
 
 #include "optimizer/rules/rules.hpp"
 #include "optimizer/shape.hpp"
+#include "optimizer/sure.hpp"
 
 namespace millrace::optimizer {
 
@@ -86,6 +87,7 @@ bool apply(const Site& site, Select* select) {
     moved.push_back(conjunct.node);
     conditions.push_back(node);
   }
+  if (!nothing_fails(site)) return false;
   auto* semi = site.tree.expression("EXISTS (SELECT 1 FROM a)");
   auto* inner = semi->sub_link->subselect->select_stmt;
   inner->from_clause[0] = const_cast<Node*>(gone->node);

@@ -34,5 +34,6 @@ extern const Rule foreign_key_join;
 extern const Rule self_join;
 extern const Rule distinct_to_semi_join;
 extern const Rule union_to_union_all;
+extern const Rule aggregate_to_grouped_join;
 
 }  // namespace millrace::optimizer::rules
