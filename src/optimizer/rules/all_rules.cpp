@@ -35,6 +35,9 @@ std::span<const Rule* const> all_rules() {
       &rules::distinct_to_semi_join,
       &rules::union_to_union_all,
       &rules::aggregate_to_grouped_join,
+      &rules::in_into_grouped,
+      &rules::range_into_grouped,
+      &rules::keys_into_grouped,
   };
   return all;
 }
