@@ -172,6 +172,19 @@ def test_names_that_a_search_path_gives_another_meaning(probe: Probe, connection
         probe.say(reload=True)
 
 
+def test_aggregates_of_a_user(probe: Probe, connection: psycopg.Connection[Any]) -> None:
+    sql = "SELECT a.id FROM lines a WHERE NOT EXISTS (SELECT 1 FROM lines b WHERE b.product_id = a.product_id AND b.code > a.code)"
+    assert probe.rewrite(sql, level=4)["steps"]
+    connection.execute("CREATE FUNCTION first_of(varchar, varchar) RETURNS varchar IMMUTABLE LANGUAGE sql AS 'SELECT $1'")
+    connection.execute("CREATE AGGREGATE max(varchar) (sfunc = first_of, stype = varchar)")
+    try:
+        probe.say(reload=True)
+        assert not probe.rewrite(sql, level=4)["steps"]
+    finally:
+        connection.execute("DROP FUNCTION first_of CASCADE")
+        probe.say(reload=True)
+
+
 def test_comments_before_the_statement_stay(probe: Probe) -> None:
     found = probe.rewrite("/*+ SeqScan(orders) */ -- here\nSELECT id FROM orders WHERE id = 7.0")
     assert found["text"].startswith("/*+ SeqScan(orders) */ -- here\nSELECT")

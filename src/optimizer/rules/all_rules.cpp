@@ -34,6 +34,7 @@ std::span<const Rule* const> all_rules() {
       &rules::self_join,
       &rules::distinct_to_semi_join,
       &rules::union_to_union_all,
+      &rules::exists_to_extreme,
       &rules::aggregate_to_grouped_join,
       &rules::in_into_grouped,
       &rules::range_into_grouped,

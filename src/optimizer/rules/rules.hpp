@@ -38,5 +38,6 @@ extern const Rule aggregate_to_grouped_join;
 extern const Rule in_into_grouped;
 extern const Rule range_into_grouped;
 extern const Rule keys_into_grouped;
+extern const Rule exists_to_extreme;
 
 }  // namespace millrace::optimizer::rules
