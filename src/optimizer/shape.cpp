@@ -289,6 +289,27 @@ std::optional<std::vector<std::pair<const Source*, Node**>>> uses_of(const Site&
   return certain ? std::optional(std::move(uses)) : std::nullopt;
 }
 
+bool is_named(const Site& site, const Source& source, const SourceColumn& column) {
+  bool found = false;
+  Walk walk{.analysis = site.analysis, .expression = [&](Node** slot, const Place& place, bool&) {
+              if ((*slot)->node_case != PG_QUERY__NODE__NODE_COLUMN_REF) return true;
+              if (const auto named = site.analysis.column(*slot, place.scope)) {
+                found = found || (named->source->table == source.table && named->column->name == column.name);
+                return !found;
+              }
+              const auto* reference = (*slot)->column_ref;
+              if (reference->fields[reference->n_fields - 1]->node_case != PG_QUERY__NODE__NODE_A_STAR ||
+                  reference->n_fields > 2 || place.scope.level == nullptr)
+                return true;
+              const auto alias = strings({reference->fields, reference->n_fields - 1});
+              for (const auto& each : place.scope.level->sources)
+                found = found || (each.table == source.table && (alias.empty() || each.alias == alias[0]));
+              return !found;
+            }};
+  if (auto* top = site.tree.select(); top != nullptr) walk.statement(top, {});
+  return found;
+}
+
 bool are_unique(Analysis& analysis, const Level& level, std::span<const Resolved> columns, std::string& missing) {
   return Unique(analysis, level).of(columns, missing);
 }

@@ -39,6 +39,9 @@ void remove_conjuncts(Tree& tree, Select* select, std::span<const Node* const> c
 /// How often a SELECT names each source of its level in it, also in sub-queries; nullopt: not certain, by what isn't.
 std::optional<std::vector<std::pair<const Source*, Node**>>> uses_of(const Site& site, Select* select);
 
+/// Whether the statement names the column of that table somewhere, `*` too: then whoever runs it may read it.
+bool is_named(const Site& site, const Source& source, const SourceColumn& column);
+
 /// Whether no two rows of the SELECT's FROM and WHERE are equal in all of `columns`: each source has a key of NOT NULL
 /// columns that they determine, directly, or by what the conditions say is equal. If not: `missing` says what.
 bool are_unique(Analysis& analysis, const Level& level, std::span<const Resolved> columns, std::string& missing);

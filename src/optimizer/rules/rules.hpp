@@ -39,5 +39,8 @@ extern const Rule in_into_grouped;
 extern const Rule range_into_grouped;
 extern const Rule keys_into_grouped;
 extern const Rule exists_to_extreme;
+extern const Rule in_or_in;
+extern const Rule or_to_union_of_keys;
+extern const Rule or_across_tables;
 
 }  // namespace millrace::optimizer::rules
