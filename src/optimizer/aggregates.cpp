@@ -184,9 +184,7 @@ bool sum_is_sure(Analysis& analysis, const Node* argument, const Level& level, s
 
 bool least_is_sure(Analysis& analysis, const Node* argument, const Level& level, std::string& missing) {
   const auto column = analysis.column(argument, {.level = &level});
-  if (column && column->level == &level &&
-      (equal_is_same(*column) || (column->column->type == type::numeric && column->column->has_modifier)))
-    return true;
+  if (column && column->level == &level && one_of_equals(*column)) return true;
   missing = column ? "values of " + name_of(*column) + " may be equal and not the same, or its type isn't certain"
                    : "it isn't certain what min and max are of";
   return false;

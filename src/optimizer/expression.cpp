@@ -226,6 +226,16 @@ bool is_simple(const Select* select) {
          select->n_locking_clause == 0 && select->with_clause == nullptr;
 }
 
+bool is_scalar_call(const Analysis& analysis, const Node* node) {
+  constexpr std::string_view known[] = {"lower",      "upper",     "length",  "char_length", "now",     "btrim",
+                                        "ltrim",      "rtrim",     "left",    "right",       "substr",  "substring",
+                                        "date_trunc", "date_part", "extract", "to_char",     "abs",     "round",
+                                        "concat",     "md5",       "floor",   "ceil",        "replace", "date"};
+  const auto names = strings({node->func_call->funcname, node->func_call->n_funcname});
+  return !names.empty() && std::ranges::find(known, names.back()) != std::end(known) &&
+         call_of(analysis, node, names.back(), node->func_call->n_args) != nullptr;
+}
+
 namespace {
 
 /// `*`, `t.*`
@@ -249,16 +259,9 @@ bool is_scalar(const Analysis& analysis, const Node* node, Scope scope) {
       return true;
     case PG_QUERY__NODE__NODE_TYPE_CAST:
       return is_scalar(analysis, node->type_cast->arg, scope);
-    case PG_QUERY__NODE__NODE_FUNC_CALL: {
-      constexpr std::string_view known[] = {"lower",      "upper",     "length",  "char_length", "now",     "btrim",
-                                            "ltrim",      "rtrim",     "left",    "right",       "substr",  "substring",
-                                            "date_trunc", "date_part", "extract", "to_char",     "abs",     "round",
-                                            "concat",     "md5",       "floor",   "ceil",        "replace", "date"};
-      const auto names = strings({node->func_call->funcname, node->func_call->n_funcname});
-      if (names.empty() || std::ranges::find(known, names.back()) == std::end(known)) return false;
-      if (call_of(analysis, node, names.back(), node->func_call->n_args) == nullptr) return false;
+    case PG_QUERY__NODE__NODE_FUNC_CALL:
+      if (!is_scalar_call(analysis, node)) return false;
       break;
-    }
     case PG_QUERY__NODE__NODE_A_EXPR:
       // One of a user's may make rows.
       if (node->a_expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_BETWEEN) {
@@ -328,6 +331,10 @@ bool equal_is_same(const Resolved& column) {
   // default, C and POSIX
   const Oid collation = column.column->collation;
   return type::is_text(type) && (collation == 100 || collation == 950 || collation == 951);
+}
+
+bool one_of_equals(const Resolved& column) {
+  return equal_is_same(column) || (column.column->type == type::numeric && column.column->has_modifier);
 }
 
 bool has_default_order(const Resolved& column) { return equal_is_same(column) || column.column->type == type::numeric; }

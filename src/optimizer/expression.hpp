@@ -57,6 +57,8 @@ const PgQuery__BoolExpr* bool_of(const Node* node, PgQuery__BoolExprType kind);
 std::string output_name(const PgQuery__ResTarget* target);
 /// A SELECT from FROM with WHERE and a list, and nothing else: no grouping, DISTINCT, LIMIT, ORDER BY, WITH, ...
 bool is_simple(const Select* select);
+/// A call of one of PostgreSQL's own functions that are known to make one value of one row.
+bool is_scalar_call(const Analysis& analysis, const Node* node);
 /// Each item of its list is one value of one row, as far as is certain: no aggregate, no function that makes rows.
 bool has_only_scalars(const Analysis& analysis, const Select* select, Scope scope);
 /// ROLLUP and its kin: they put NULLs in columns' place.
@@ -67,6 +69,10 @@ bool not_null(const Analysis& analysis, const Node* node, Scope scope, bool by_c
 
 /// Equal by `=` means the same bytes: for text, that its collation is a deterministic one that every database has.
 bool equal_is_same(const Resolved& column);
+
+/// Equal values of the column are the same, so it doesn't matter which of them is given for all: numerics, too, if they
+/// have one scale.
+bool one_of_equals(const Resolved& column);
 
 /// Of a type that has an order by `<`, in which what is equal is so by all of its operators.
 bool has_default_order(const Resolved& column);

@@ -20,14 +20,6 @@ bool having_cannot_fail(Analysis& analysis, Node* node, const Level& level) {
   return bound && sure_aggregate(analysis, bound->value, level, missing) != nullptr;
 }
 
-/// As GROUP BY has it: a column, or a place in the list.
-const Node* grouped_by(const Select* select, const Node* item) {
-  if (item->node_case != PG_QUERY__NODE__NODE_A_CONST) return item;
-  const auto place = item->a_const->val_case == PG_QUERY__A__CONST__VAL_IVAL ? item->a_const->ival->ival : 0;
-  if (place < 1 || static_cast<std::size_t>(place) > select->n_target_list) return nullptr;
-  return select->target_list[place - 1]->res_target->val;
-}
-
 std::optional<std::vector<Grouped::Key>> keys_of(const Site& site, const Source& source, Select* select,
                                                  const Level& level) {
   const bool plain = select->op == PG_QUERY__SET_OPERATION__SETOP_NONE && select->n_distinct_clause == 0 &&
@@ -50,7 +42,7 @@ std::optional<std::vector<Grouped::Key>> keys_of(const Site& site, const Source&
     const auto column = site.analysis.column(value, {.level = &level});
     if (column && column->level == &level) {
       // Which of the equal ones it gives is by the order of rows.
-      if (!equal_is_same(*column) && !(column->column->type == type::numeric && column->column->has_modifier)) {
+      if (!one_of_equals(*column)) {
         site.missed("values of " + name_of(*column) + " may be equal and not the same");
         return std::nullopt;
       }

@@ -218,6 +218,13 @@ bool is_plain_distinct(const Select* select) {
   return select->n_distinct_clause == 1 && select->distinct_clause[0]->node_case == PG_QUERY__NODE__NODE__NOT_SET;
 }
 
+const Node* grouped_by(const Select* select, const Node* item) {
+  if (item->node_case != PG_QUERY__NODE__NODE_A_CONST) return item;
+  const auto place = item->a_const->val_case == PG_QUERY__A__CONST__VAL_IVAL ? item->a_const->ival->ival : 0;
+  if (place < 1 || static_cast<std::size_t>(place) > select->n_target_list) return nullptr;
+  return select->target_list[place - 1]->res_target->val;
+}
+
 Node* and_of(Tree& tree, std::span<Node* const> conditions) {
   if (conditions.empty()) return nullptr;
   if (conditions.size() == 1) return conditions[0];

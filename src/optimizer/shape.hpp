@@ -16,6 +16,9 @@ bool is_plain_distinct(const Select* select);
 /// Whether DISTINCT and UNION can compare what is in its list: of json they can't, and that is an error.
 bool can_be_distinct(const Analysis& analysis, const Select* select, const Level& level);
 
+/// An item of GROUP BY: itself, or what stands at that place in the list. Null: there is none.
+const Node* grouped_by(const Select* select, const Node* item);
+
 /// AND of all; null: of none.
 Node* and_of(Tree& tree, std::span<Node* const> conditions);
 Node* and_of(Tree& tree, Node* first, Node* second);

@@ -5,6 +5,7 @@
 
 #include "optimizer/aggregates.hpp"
 #include "optimizer/operand.hpp"
+#include "optimizer/order_of_rows.hpp"
 
 namespace millrace::optimizer {
 
@@ -201,10 +202,14 @@ class Sure {
 
 }  // namespace
 
-bool nothing_fails(const Site& site) {
+bool is_sure_in_any_order(const Site& site) {
   auto* top = site.tree.select();
-  if (top != nullptr && Sure(site.analysis, top).all()) return true;
-  site.missed("something in the statement may fail, or what it reads isn't a table");
+  if (top == nullptr || !Sure(site.analysis, top).all()) {
+    site.missed("something in the statement may fail, or what it reads isn't a table");
+    return false;
+  }
+  if (is_in_any_order(site.analysis, top)) return true;
+  site.missed("what the statement gives may depend on the order in which rows come");
   return false;
 }
 

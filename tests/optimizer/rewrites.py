@@ -257,8 +257,25 @@ class RandomStatements:
         "SELECT x.id, o.id AS o FROM customers x LEFT JOIN orders o ON o.{joined} = x.id WHERE {not}(x.{key} IN (SELECT l.product_id FROM lines l WHERE l.quantity = {small}) OR x.id = {small} OR {w_c0})",
     ]  # fmt: skip
 
+    # What the order of rows shows in, over conditions that other joins are made of; a name that is there twice; numbers that their type doesn't hold.
+    SHOWN = ["x.nickname, count(*) AS n", "x.score, count(*) AS n", "DISTINCT x.score", "DISTINCT x.nickname, x.rank", "max(x.score), min(x.score)", "sum(x.weight)", "avg(x.weight)", "array_agg(x.id)",
+        "x.id, row_number() OVER () AS n", "x.name, count(*) AS n, max(x.id) AS m", "DISTINCT x.name, x.rank", "sum(x.rank), avg(x.score), max(x.created)", "sum(x.score)", "string_agg(x.name, ',')"]  # fmt: skip
+    SHOWN_OF = ["FROM customers x JOIN orders o ON o.customer_id = x.id WHERE (x.rank {op} 9 OR o.quantity {op} {small}) AND x.id > 0 AND o.id > 0", "FROM customers x WHERE x.rank > (SELECT count(*) FROM lines l WHERE l.product_id = x.referred_by)",
+        "FROM customers x WHERE NOT EXISTS (SELECT 1 FROM customers d WHERE d.referred_by = x.referred_by AND d.rank {order} x.rank)", "FROM customers x WHERE x.id = {small} OR x.referred_by IN (SELECT l.product_id FROM lines l WHERE l.quantity {op} {small})",
+        "FROM customers x JOIN (SELECT l.product_id AS k, count(*) AS n FROM lines l GROUP BY 1) g ON g.k = x.id WHERE g.k IN (SELECT p.id FROM products p WHERE p.category {op} {small})",
+        "FROM customers x WHERE x.id IS NOT NULL AND ({bool} OR x.rank = {cast} OR x.id IN (SELECT l.order_id FROM lines l WHERE l.quantity {op} {cast}))", "FROM (SELECT c.*, c.{twice} FROM customers c) x WHERE x.id IN (SELECT l.product_id FROM lines l) OR x.id = {small}",
+        "FROM customers x JOIN orders o ON o.customer_id = x.id WHERE (x.rank {op} 9 OR o.quantity {op} {small}) AND (x.rank {op} 10 OR o.quantity {op} 3) AND x.id > 0 AND o.id > 0"]  # fmt: skip
+
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
+
+    def of_order(self) -> str:
+        pick = self.random.choice
+        listed = pick(self.SHOWN)
+        by = f" GROUP BY {pick([listed.split(',')[0], '1'])}" if "AS n" in listed and "OVER" not in listed else ""
+        sql = pick(self.SHOWN_OF).format(cast=pick(["2::int2", "99999::int2", "3000000000::int"]), twice=pick(["id", "rank", "email"]), **self.values("x."))
+        inner, tail = pick([("", ""), ("", ""), ("", " UNION SELECT 1.0, 2"), ("SELECT s.n FROM (", ") s")])
+        return f"{inner}SELECT {listed} {sql}{by}{tail}" if not inner or "AS n" in listed else f"SELECT {listed} {sql}{by}"
 
     def of_failing(self) -> str:
         return self.random.choice(self.OF_FAILING).format(f=self.random.choice(self.FAILING).format(**self.values("c.")))
@@ -308,6 +325,8 @@ class RandomStatements:
     def without_parameters(self) -> str:
         if self.random.random() < 0.1:
             return self.of_failing()
+        if self.random.random() < 0.1:
+            return self.of_order()
         if self.random.random() < 0.4:
             return self.of_groups()
         template = self.random.choice(self.STATEMENTS)

@@ -230,7 +230,7 @@ bool apply(const Site& site, Select* select) {
   }
   std::string missing;
   const auto correlations = correlations_of(site, all.front().select, missing);
-  if (!correlations || !nothing_fails(site)) return false;
+  if (!correlations || !is_sure_in_any_order(site)) return false;
   select->n_target_list = list->size();
   select->target_list = site.tree.nodes(*list);
   decorrelate(site, select, *correlations, all);

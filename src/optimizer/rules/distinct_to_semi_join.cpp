@@ -87,7 +87,7 @@ bool apply(const Site& site, Select* select) {
     moved.push_back(conjunct.node);
     conditions.push_back(node);
   }
-  if (!nothing_fails(site)) return false;
+  if (!is_sure_in_any_order(site)) return false;
   auto* semi = site.tree.expression("EXISTS (SELECT 1 FROM a)");
   auto* inner = semi->sub_link->subselect->select_stmt;
   inner->from_clause[0] = const_cast<Node*>(gone->node);

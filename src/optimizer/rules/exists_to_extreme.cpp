@@ -49,7 +49,7 @@ Node* apply(const Site& site, Node* node) {
   }
   auto& tree = site.tree;
   const bool asks_for_max = greater.name.starts_with(">");
-  if (!site.analysis.plain_function(asks_for_max ? "max" : "min") || !nothing_fails(site)) return nullptr;
+  if (!site.analysis.plain_function(asks_for_max ? "max" : "min") || !is_sure_in_any_order(site)) return nullptr;
   std::vector<Node*> conditions;
   for (const auto* conjunct : conjuncts_of(select->where_clause)) {
     const auto comparison = comparison_of(site.analysis, conjunct);

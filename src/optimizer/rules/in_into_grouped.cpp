@@ -46,7 +46,7 @@ bool apply(const Site& site, Select* select) {
     for (const auto& conjunct : site.scope().level->conjuncts) {
       const auto* key = key_of(site, grouped, conjunct);
       if (key == nullptr) continue;
-      if (!nothing_fails(site)) return false;
+      if (!is_sure_in_any_order(site)) return false;
       auto* moved = site.tree.copy(conjunct.node);
       moved->sub_link->testexpr = site.tree.copy(key->node);
       if (!grouped.narrow(site.tree, moved)) continue;

@@ -72,7 +72,7 @@ Node* apply(const Site& site, Node* node) {
     both->rarg = tree.copy(link->subselect->select_stmt);
     in->sub_link->subselect->select_stmt = both;
   }
-  if (branches < 2 || !nothing_fails(site)) return nullptr;
+  if (branches < 2 || !is_sure_in_any_order(site)) return nullptr;
   if (arms.size() == 1) return in;
   auto* rest = tree.expression("true OR true");
   rest->bool_expr->n_args = arms.size();

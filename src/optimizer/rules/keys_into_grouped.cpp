@@ -91,7 +91,7 @@ bool push(const Site& site, const Grouped& grouped, const Meeting& meeting) {
   auto& tree = site.tree;
   if (std::ranges::find(meeting.outside, nullptr) != meeting.outside.end()) return false;
   const auto conditions = own_conditions(site, meeting);
-  if (conditions.empty() || !nothing_fails(site)) return false;
+  if (conditions.empty() || !is_sure_in_any_order(site)) return false;
   auto* in = tree.expression("a IN (SELECT b FROM c)");
   in->sub_link->testexpr = row_of(tree, meeting.inside);
   auto* keys = in->sub_link->subselect->select_stmt;

@@ -97,7 +97,7 @@ bool split(const Site& site, Select* select, const Conjunct& conjunct) {
     site.missed("a condition may fail, or names what is around the statement");
     return false;
   }
-  if (!nothing_fails(site)) return false;
+  if (!is_sure_in_any_order(site)) return false;
   std::vector<Node*> given;
   for (const auto* column : list) {
     given.push_back(tree.copy(keys->target_list[0]));

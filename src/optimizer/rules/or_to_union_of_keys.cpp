@@ -70,7 +70,7 @@ Node* apply(const Site& site, Node* node) {
     site.missed(table->alias + "." + key->name + " isn't named, which not everybody need be allowed to read");
     return nullptr;
   }
-  if (!nothing_fails(site)) return nullptr;
+  if (!is_sure_in_any_order(site)) return nullptr;
   auto& tree = site.tree;
   auto* id = qualified(tree, site.analysis, {.level = site.scope().level, .source = table, .column = key}, site.scope(),
                        nullptr);

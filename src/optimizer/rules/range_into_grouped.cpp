@@ -57,7 +57,7 @@ bool push(const Site& site, const Grouped& grouped, const Conjunct& equality) {
       if (!column || column->column != other->column || !cannot_fail(site.analysis, conjunct.node, at, site.place.ctes))
         continue;
       *value = site.tree.copy(key->node);
-      if (!nothing_fails(site)) return false;
+      if (!is_sure_in_any_order(site)) return false;
       if (grouped.narrow(site.tree, condition)) return true;
     }
   }
