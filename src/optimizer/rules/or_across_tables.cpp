@@ -61,6 +61,32 @@ bool inner_joins_of_tables(const Node* item) {
          inner_joins_of_tables(item->join_expr->rarg);
 }
 
+/// `(a.id, b.id) IN (SELECT ... UNION ALL SELECT ...)`, as the rule makes it.
+const Select* union_of_keys(const Conjunct& conjunct) {
+  if (conjunct.node->node_case != PG_QUERY__NODE__NODE_SUB_LINK) return nullptr;
+  const auto* link = conjunct.node->sub_link;
+  const auto* select = link->subselect->select_stmt;
+  const bool is = link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK &&
+                  link->testexpr->node_case == PG_QUERY__NODE__NODE_ROW_EXPR &&
+                  select->op == PG_QUERY__SET_OPERATION__SETOP_UNION;
+  return is ? select : nullptr;
+}
+
+bool holds(const Select* all, const Select* select) {
+  return all == select ||
+         (all->op != PG_QUERY__SET_OPERATION__SETOP_NONE && (holds(all->larg, select) || holds(all->rarg, select)));
+}
+
+/// Each branch has the other conditions, too: a second union would be made anew in each, and a third in each of those.
+bool is_made_a_union(const Level& level) {
+  if (std::ranges::any_of(level.conjuncts, union_of_keys)) return true;
+  const auto* around = level.parent.level;
+  return around != nullptr && std::ranges::any_of(around->conjuncts, [&](const Conjunct& each) {
+           const auto* all = union_of_keys(each);
+           return all != nullptr && holds(all, level.select);
+         });
+}
+
 bool split(const Site& site, Select* select, const Conjunct& conjunct) {
   auto& tree = site.tree;
   const auto* level = site.scope().level;
@@ -147,6 +173,7 @@ bool apply(const Site& site, Select* select) {
     return false;
   if (!std::all_of(select->from_clause, select->from_clause + select->n_from_clause, inner_joins_of_tables))
     return false;
+  if (is_made_a_union(*level)) return false;
   return std::ranges::any_of(level->conjuncts, [&](const Conjunct& each) {
     const bool in_where = each.begin == 0 && each.end == SIZE_MAX;
     return in_where && is_across(site, each) && split(site, select, each);
