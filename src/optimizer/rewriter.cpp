@@ -299,6 +299,10 @@ Result<Rewrite> rewrite(std::string_view text, const catalog::Snapshot& snapshot
   auto parameters = parameters_of(select);
   std::vector<const Rule*> without;
   while (result.steps.size() < max_steps) {
+    if (now_ns() > deadline) {
+      result.out_of_time = true;
+      break;
+    }
     result.near_misses.clear();
     Pass pass(**tree, snapshot, session, options, deadline, without);
     const auto* was = parameters.numbers.empty() ? nullptr : (*tree)->copy(select);
