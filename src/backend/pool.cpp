@@ -378,10 +378,10 @@ void Pool::sweep(bool all) {
   });
 }
 
-void Pool::retire() {
+void Pool::retire(TimePoint opened_before) {
   {
     const std::scoped_lock lock(mutex_);
-    epoch_ = Clock::now();
+    epoch_ = std::max(epoch_, opened_before);
     welcomes_.clear();
   }
   sweep(true);
@@ -432,6 +432,7 @@ std::shared_ptr<Pool> Pools::get(const std::string& user, const std::string& dat
   if (!pool) {
     auto places = std::make_shared<Places>(purpose == Purpose::clients ? on_free_place_ : std::function<void()>());
     pool = std::make_shared<Pool>(user, database, address_, limits_for(purpose), std::move(places));
+    if (closed_) pool->retire(TimePoint::max());
   }
   return pool;
 }
@@ -511,6 +512,12 @@ bool Pools::own_unused(const std::string& database) const {
 void Pools::retire() {
   const std::scoped_lock lock(mutex_);
   for (const auto& [key, pool] : pools_) pool->retire();
+}
+
+void Pools::close() {
+  const std::scoped_lock lock(mutex_);
+  closed_ = true;
+  for (const auto& [key, pool] : pools_) pool->retire(TimePoint::max());
 }
 
 Pool::Counts Pools::counts() const {

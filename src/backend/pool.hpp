@@ -96,8 +96,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// Closes what was idle too long, or is too old. `all`: every idle connection.
   void sweep(bool all = false);
 
-  /// Closes idle connections now, and the ones in use when they come back.
-  void retire();
+  /// Closes idle connections now, and of those in use the ones that were opened before when they come back.
+  void retire(TimePoint opened_before = Clock::now());
   /// Who the user and database are by the server's catalog. If that isn't as before, `retire`.
   void identify(const std::string& identity);
 
@@ -209,6 +209,8 @@ class Pools {
   bool own_unused(const std::string& database) const;
   /// `Pool::retire` for all: a statement like DROP DATABASE or ALTER ROLE makes what is open stale, or wants it gone.
   void retire();
+  /// At the end: no connection is kept any more.
+  void close();
   /// Of the clients' pools, those that are gone among them; `failed` also of Millrace's own.
   Pool::Counts counts() const;
   /// Of the clients' pools, how many there are.
@@ -228,6 +230,7 @@ class Pools {
   std::map<Key, std::shared_ptr<Pool>> pools_;
   std::vector<std::pair<Key, std::shared_ptr<Pool>>> former_;  ///< of an earlier address; clients may still have them
   Pool::Counts gone_;                                          ///< what the pools that are no more have counted
+  bool closed_ = false;
 };
 
 }  // namespace millrace::backend

@@ -363,7 +363,7 @@ void Gateway::stop() {
       for (Session* session : sessions) session->shut_down(true);
     });
   }
-  shared_->pools.retire();
+  shared_->pools.close();
 }
 
 /// Where the server doesn't answer, the end isn't waited for any longer.
