@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "base/published.hpp"
 #include "catalog/read_snapshot.hpp"
 #include "net/signal.hpp"
 
@@ -51,7 +52,7 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
                                         Pace pace = {});
 
   /// Null while it isn't known, or out of date. Thread-safe.
-  std::shared_ptr<const Snapshot> current() const { return current_.load(std::memory_order_acquire); }
+  std::shared_ptr<const Snapshot> current() const { return current_.load(); }
   /// Grows whenever `current` becomes another: who asks often may keep what it was. Thread-safe; a load.
   std::uint64_t changes() const { return changes_.load(std::memory_order_acquire); }
 
@@ -111,7 +112,7 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
   const std::string name_;
   const Pace pace_;
 
-  std::atomic<std::shared_ptr<const Snapshot>> current_;
+  Published<Snapshot> current_;
   std::atomic<std::uint64_t> changes_ = 0;
   std::atomic<bool> stopped_ = false;
   std::atomic<bool> paused_ = false;

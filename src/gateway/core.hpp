@@ -10,6 +10,7 @@
 
 #include "backend/pool.hpp"
 #include "base/clock.hpp"
+#include "base/published.hpp"
 #include "config/settings.hpp"
 #include "executor/adaptive_query_executor.hpp"
 #include "executor/retries.hpp"
@@ -47,10 +48,10 @@ struct Shared {
 
   void follow(std::shared_ptr<const Rules> latest) {
     held.most = static_cast<std::size_t>(latest->settings->max_held_messages_mb) << 20;
-    rules = std::move(latest);
+    rules.store(std::move(latest));
   }
 
-  std::atomic<std::shared_ptr<const Rules>> rules;
+  Published<Rules> rules;
   /// Shared by who holds a slot, and may be the last to go.
   const std::shared_ptr<executor::AdaptiveQueryExecutor> executor =
       std::make_shared<executor::AdaptiveQueryExecutor>(executor::AdaptiveQueryExecutor::Limits());

@@ -125,7 +125,7 @@ void Freshness::follow(std::shared_ptr<const Tables> tables) {
       unseen_others_.reset();
       unseen_count_.store(0, std::memory_order_seq_cst);
     }
-    followed_.store(follows ? std::move(tables) : std::make_shared<const Tables>(), std::memory_order_release);
+    followed_.store(follows ? std::move(tables) : std::make_shared<const Tables>());
     followed_now_.store(follows, std::memory_order_release);
   }
   release(released);

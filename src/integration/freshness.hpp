@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/published.hpp"
 #include "cache/versions.hpp"
 #include "integration/transactions.hpp"
 
@@ -93,7 +94,7 @@ class Freshness {
   // Of answers that are to be kept.
 
   /// The tables all of whose changes are told; never null. To be asked for after the versions were looked at.
-  std::shared_ptr<const Tables> followed() const { return followed_.load(std::memory_order_acquire); }
+  std::shared_ptr<const Tables> followed() const { return followed_.load(); }
   /// Of an answer that is to be kept: what a change of any row of its tables has changed, and what it depends on
   /// itself, which may be less, by columns that are tracked up to the number `columns`.
   struct Parts {
@@ -169,7 +170,7 @@ class Freshness {
   mutable std::atomic<bool> looked_ = false;  ///< since that was asked last
   std::atomic<std::int64_t> last_left_ = 0;
   std::array<std::atomic<std::int64_t>, 4096> left_ = {};
-  std::atomic<std::shared_ptr<const Tables>> followed_;
+  Published<Tables> followed_;
 
   mutable std::mutex mutex_;
   std::vector<Waiting> waiting_;
