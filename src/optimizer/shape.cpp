@@ -218,6 +218,25 @@ bool is_plain_distinct(const Select* select) {
   return select->n_distinct_clause == 1 && select->distinct_clause[0]->node_case == PG_QUERY__NODE__NODE__NOT_SET;
 }
 
+bool holds_sub_query(const Node* node) {
+  if (node->node_case == PG_QUERY__NODE__NODE_SUB_LINK) return true;
+  bool holds = false;
+  for_each_child(message_of(node),
+                 [&](ProtobufCMessage*, Node** slot) { holds = holds || (slot != nullptr && holds_sub_query(*slot)); });
+  return holds;
+}
+
+Select* union_all(Tree& tree, std::span<Select* const> branches) {
+  auto* all = branches[0];
+  for (auto* branch : branches.subspan(1)) {
+    auto* both = tree.expression("(SELECT 1 UNION ALL SELECT 2)")->sub_link->subselect->select_stmt;
+    both->larg = all;
+    both->rarg = branch;
+    all = both;
+  }
+  return all;
+}
+
 const Node* grouped_by(const Select* select, const Node* item) {
   if (item->node_case != PG_QUERY__NODE__NODE_A_CONST) return item;
   const auto place = item->a_const->val_case == PG_QUERY__A__CONST__VAL_IVAL ? item->a_const->ival->ival : 0;

@@ -16,6 +16,11 @@ bool is_plain_distinct(const Select* select);
 /// Whether DISTINCT and UNION can compare what is in its list: of json they can't, and that is an error.
 bool can_be_distinct(const Analysis& analysis, const Select* select, const Level& level);
 
+bool holds_sub_query(const Node* node);
+
+/// All under UNION ALL, which makes one SELECT of them; they are at least one.
+Select* union_all(Tree& tree, std::span<Select* const> branches);
+
 /// An item of GROUP BY: itself, or what stands at that place in the list. Null: there is none.
 const Node* grouped_by(const Select* select, const Node* item);
 

@@ -6,6 +6,7 @@
 #include "optimizer/aggregates.hpp"
 #include "optimizer/operand.hpp"
 #include "optimizer/order_of_rows.hpp"
+#include "optimizer/shape.hpp"
 
 namespace millrace::optimizer {
 
@@ -14,14 +15,6 @@ namespace {
 bool is_star(const Node* node) {
   return node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF && node->column_ref->n_fields <= 2 &&
          node->column_ref->fields[node->column_ref->n_fields - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR;
-}
-
-bool holds_sub_query(const Node* node) {
-  if (node->node_case == PG_QUERY__NODE__NODE_SUB_LINK) return true;
-  bool holds = false;
-  for_each_child(message_of(node),
-                 [&](ProtobufCMessage*, Node** slot) { holds = holds || (slot != nullptr && holds_sub_query(*slot)); });
-  return holds;
 }
 
 class Sure {

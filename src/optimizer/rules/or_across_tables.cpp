@@ -137,10 +137,9 @@ bool split(const Site& site, Select* select, const Conjunct& conjunct) {
   keys->from_clause = select->from_clause;
   // What the OR is in becomes each of its branches in turn.
   const auto* either = conjunct.node->bool_expr;
-  Select* all = nullptr;
+  std::vector<Select*> branches;
   const Node* const gone[] = {conjunct.node};
   for (std::size_t i = 0; i < either->n_args; ++i) {
-    auto* one = tree.copy(keys);
     std::vector<Node*> conditions;
     for (const auto& each : level->conjuncts) {
       const bool in_where = each.begin == 0 && each.end == SIZE_MAX;
@@ -150,17 +149,9 @@ bool split(const Site& site, Select* select, const Conjunct& conjunct) {
         conditions.push_back(tree.copy(each.node));
       }
     }
-    one->where_clause = and_of(tree, conditions);
-    if (all == nullptr) {
-      all = one;
-      continue;
-    }
-    auto* both = tree.expression("(SELECT 1 UNION ALL SELECT 2)")->sub_link->subselect->select_stmt;
-    both->larg = all;
-    both->rarg = one;
-    all = both;
+    branches.emplace_back(tree.copy(keys))->where_clause = and_of(tree, conditions);
   }
-  in->sub_link->subselect->select_stmt = all;
+  in->sub_link->subselect->select_stmt = union_all(tree, branches);
   remove_conjuncts(tree, select, gone);
   select->where_clause = and_of(tree, select->where_clause, in);
   return true;

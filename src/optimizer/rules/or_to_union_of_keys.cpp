@@ -32,14 +32,6 @@ const Source* only_table(const Site& site, Node* node) {
   return names_only(site, node, site.scope(), level, only) ? only : nullptr;
 }
 
-bool holds_sub_query(const Node* node) {
-  if (node->node_case == PG_QUERY__NODE__NODE_SUB_LINK) return true;
-  bool holds = false;
-  for_each_child(message_of(node),
-                 [&](ProtobufCMessage*, Node** slot) { holds = holds || (slot != nullptr && holds_sub_query(*slot)); });
-  return holds;
-}
-
 /// A key of one column of a type in which equal is the same.
 const SourceColumn* key_of(const Source& table) {
   for (const auto& key : table.table->keys) {
@@ -80,20 +72,12 @@ Node* apply(const Site& site, Node* node) {
   auto* branch = in->sub_link->subselect->select_stmt;
   branch->target_list[0]->res_target->val = tree.copy(id);
   branch->from_clause[0] = tree.copy(table->node);
-  Select* all = nullptr;
+  std::vector<Select*> branches;
   for (std::size_t i = 0; i < either->n_args; ++i) {
-    auto* one = tree.copy(branch);
+    auto* one = branches.emplace_back(tree.copy(branch));
     one->where_clause = tree.copy(either->args[i]);
-    if (all == nullptr) {
-      all = one;
-      continue;
-    }
-    auto* both = tree.expression("(SELECT 1 UNION ALL SELECT 2)")->sub_link->subselect->select_stmt;
-    both->larg = all;
-    both->rarg = one;
-    all = both;
   }
-  in->sub_link->subselect->select_stmt = all;
+  in->sub_link->subselect->select_stmt = union_all(tree, branches);
   return in;
 }
 

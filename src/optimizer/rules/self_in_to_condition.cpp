@@ -11,14 +11,6 @@ namespace millrace::optimizer {
 
 namespace {
 
-bool holds_sub_query(const Node* node) {
-  if (node->node_case == PG_QUERY__NODE__NODE_SUB_LINK) return true;
-  bool holds = false;
-  for_each_child(message_of(node),
-                 [&](ProtobufCMessage*, Node** slot) { holds = holds || (slot != nullptr && holds_sub_query(*slot)); });
-  return holds;
-}
-
 Node* apply(const Site& site, Node* node) {
   if (!site.place.truth || node->node_case != PG_QUERY__NODE__NODE_SUB_LINK) return nullptr;
   const auto* link = node->sub_link;
