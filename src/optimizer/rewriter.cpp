@@ -171,17 +171,27 @@ void normalize_conditions(Tree& tree, ProtobufCMessage* message) {
   }
 }
 
-bool enabled(const Rule& rule, const Options& options) {
-  if (rule.level > options.level || (rule.trusts_foreign_keys && !options.trusts_foreign_keys)) return false;
+/// Rules above it change what is read and joined: what they make no longer has the shape that those below look for, so
+/// they come when none of those fires any more.
+constexpr int last_of_forms = 3;
+
+bool enabled(const Rule& rule, const Options& options, int level) {
+  if (rule.level > level || (rule.trusts_foreign_keys && !options.trusts_foreign_keys)) return false;
   if (rule.family == Family::pushdown) return options.predicate_pushdown;
   return rule.family != Family::join || options.join_optimization;
 }
 
 class Pass {
  public:
-  Pass(Tree& tree, const catalog::Snapshot& snapshot, const Session& session, const Options& options,
-       std::int64_t deadline, std::span<const Rule* const> without)
-      : tree_(tree), analysis_(snapshot, session), options_(options), deadline_(deadline), without_(without) {}
+  Pass(Tree& tree, const catalog::Snapshot& snapshot, const Session& session, const Options& options, int level,
+       std::int64_t deadline, std::span<const Rule* const> without, Done& done)
+      : tree_(tree),
+        analysis_(snapshot, session),
+        options_(options),
+        level_(level),
+        deadline_(deadline),
+        without_(without),
+        done_(done) {}
 
   /// The first rule that fires, in the order of the statement. Null: none does.
   const Rule* run(Select* select, std::vector<NearMiss>& misses, bool& out_of_time) {
@@ -196,7 +206,7 @@ class Pass {
                     if (place.fixed) return true;
                     for (const auto* rule : all_rules()) {
                       if (rule->expression == nullptr || !may_use(*rule)) continue;
-                      auto* instead = rule->expression({tree_, analysis_, place, rule->name, misses}, *slot);
+                      auto* instead = rule->expression({tree_, analysis_, place, rule->name, misses, done_}, *slot);
                       if (instead == nullptr) continue;
                       // A constant makes what stands beside it go: nothing that fails.
                       if (boolean_constant(instead) && !cannot_fail(analysis_, place.root, place.scope, place.ctes)) {
@@ -216,7 +226,7 @@ class Pass {
                     if (place.fixed) return may_go_on();
                     for (const auto* rule : all_rules()) {
                       if (rule->query == nullptr || !may_use(*rule)) continue;
-                      if (!rule->query({tree_, analysis_, place, rule->name, misses}, each)) continue;
+                      if (!rule->query({tree_, analysis_, place, rule->name, misses, done_}, each)) continue;
                       fired = rule;
                       return false;
                     }
@@ -229,14 +239,16 @@ class Pass {
 
  private:
   bool may_use(const Rule& rule) const {
-    return enabled(rule, options_) && std::ranges::find(without_, &rule) == without_.end();
+    return enabled(rule, options_, level_) && std::ranges::find(without_, &rule) == without_.end();
   }
 
   Tree& tree_;
   Analysis analysis_;
   const Options& options_;
+  const int level_;
   std::int64_t deadline_;
   std::span<const Rule* const> without_;
+  Done& done_;
 };
 
 std::vector<std::int32_t> without_repetitions(std::vector<std::int32_t> numbers) {
@@ -298,16 +310,23 @@ Result<Rewrite> rewrite(std::string_view text, const catalog::Snapshot& snapshot
   const auto before = comments_before(text);
   auto parameters = parameters_of(select);
   std::vector<const Rule*> without;
+  Done done;
+  const int first_level = std::min(options.level, last_of_forms);
+  int level = first_level;
   while (result.steps.size() < max_steps) {
     if (now_ns() > deadline) {
       result.out_of_time = true;
       break;
     }
     result.near_misses.clear();
-    Pass pass(**tree, snapshot, session, options, deadline, without);
+    Pass pass(**tree, snapshot, session, options, level, deadline, without, done);
     const auto* was = parameters.numbers.empty() ? nullptr : (*tree)->copy(select);
     const auto* rule = pass.run(select, result.near_misses, result.out_of_time);
-    if (rule == nullptr) break;
+    if (rule == nullptr) {
+      if (result.out_of_time || level == options.level) break;
+      level = options.level;
+      continue;
+    }
     auto now = parameters_of(select);
     const bool are_joined =
         rule->joins_parameters && without_repetitions(now.numbers) == without_repetitions(parameters.numbers);
@@ -317,6 +336,7 @@ Result<Rewrite> rewrite(std::string_view text, const catalog::Snapshot& snapshot
       continue;
     }
     parameters = std::move(now);
+    level = first_level;
     auto printed = (*tree)->text();
     if (!printed) {
       // What came before is good; nothing is built on what can't be said.

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "optimizer/cannot_fail.hpp"
@@ -18,6 +20,10 @@ enum class Family : std::uint8_t { rewriting, pushdown, join };
 
 struct Rule;
 
+/// What was done to a SELECT, and with what, where it can't be seen in it for sure, as other rules change what was put
+/// there. It holds for one rewriting.
+using Done = std::set<std::pair<const Select*, std::string>>;
+
 /// Where a rule is tried: what it may ask and use.
 struct Site {
   Tree& tree;
@@ -25,6 +31,7 @@ struct Site {
   const Place& place;
   std::string_view rule;
   std::vector<NearMiss>& misses;
+  Done& done;
 
   /// It would have fired, but for this. In words for people.
   void missed(std::string what) const { misses.push_back({.rule = std::string(rule), .missing = std::move(what)}); }

@@ -105,7 +105,7 @@ bool push(const Site& site, const Grouped& grouped, const Meeting& meeting) {
   keys->target_list = tree.nodes(list);
   keys->from_clause[0] = tree.copy(meeting.met->node);
   keys->where_clause = tree.copy(and_of(tree, conditions));
-  return grouped.narrow(tree, in);
+  return site.done.emplace(grouped.select, meeting.met->alias).second && grouped.narrow(tree, in);
 }
 
 bool apply(const Site& site, Select* select) {
