@@ -72,7 +72,7 @@ class Query:
     project_id: str | None = None
     priority: Priority = Priority.NORMAL
     timeout_seconds: float | None = None  # None: Millrace's QUERY_TIMEOUT_SECONDS
-    memory_limit_mb: int | None = None  # has no effect in this version
+    memory_limit_mb: int | None = None  # of PostgreSQL's process, if that is on Millrace's machine
     enable_optimization: bool = True
     enable_caching: bool = True
     metadata: dict[str, Any] = field(default_factory=dict)  # of the program's own; it isn't sent

@@ -489,6 +489,12 @@ asio::awaitable<bool> ServerConnection::parted(std::chrono::milliseconds limit) 
   co_return co_await parting->gone.wait(limit);
 }
 
+const std::optional<ServerProcess>& ServerConnection::process() {
+  if (!std::exchange(looked_for_process_, true))
+    process_ = ServerProcess::find(stream_.native_handle(), session_.process_id);
+  return process_;
+}
+
 void ServerConnection::close() {
   if (!stream_.is_open() || parting_) return;
   if (!sink_ || !sink_->half_sent()) {

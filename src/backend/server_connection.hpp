@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/server_process.hpp"
 #include "backend/server_state.hpp"
 #include "base/circuit_breaker.hpp"
 #include "base/clock.hpp"
@@ -118,6 +119,9 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
   const LoginRequest& login() const { return login_; }
   const std::shared_ptr<const ServerAddress>& address() const { return address_; }
 
+  /// Looked for when it is asked for first. Nothing: it isn't known to be of this machine.
+  const std::optional<ServerProcess>& process();
+
   TimePoint opened_at;
   TimePoint idle_since;
   int cancels_under_way = 0;                         ///< while there are any, no other client may get it
@@ -151,6 +155,8 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
   std::size_t held_ = 0;  ///< bytes at the buffer's start that are not yet dealt with
   bool waiting_ = false;  ///< for the sink to take more
   bool lost_ = false;
+  bool looked_for_process_ = false;
+  std::optional<ServerProcess> process_;
   bool heard_ = false;                 ///< the server has said something, and be it a byte
   std::shared_ptr<Farewell> parting_;  ///< null: it isn't
 };

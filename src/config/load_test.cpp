@@ -286,7 +286,11 @@ TEST(Reload, KeepsWhatNeedsARestart) {
 }
 
 /// As with PostgreSQL.
-TEST(Defaults, EndNoStatement) { EXPECT_EQ(Settings().query_timeout_seconds, std::chrono::seconds::zero()); }
+TEST(Defaults, EndNoStatement) {
+  EXPECT_EQ(Settings().query_timeout_seconds, std::chrono::seconds::zero());
+  EXPECT_EQ(Settings().memory_limit_per_query_mb, 0);
+  EXPECT_EQ(Settings().default_user_memory_limit_mb, 0);
+}
 
 TEST(Table, NamesAreFoundInEitherCase) {
   EXPECT_EQ(find_setting("listen_port"), find_setting("LISTEN_PORT"));

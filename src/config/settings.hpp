@@ -139,7 +139,7 @@ struct Settings {
   bool enable_adaptive_executor = true;
   int max_concurrent_queries = 100;
   std::chrono::seconds query_timeout_seconds{0};
-  int memory_limit_per_query_mb = 1024;
+  int memory_limit_per_query_mb = 0;
   bool enable_query_queueing = true;
   int max_queued_queries = 10000;
   bool enable_adaptive_concurrency = true;
@@ -155,7 +155,7 @@ struct Settings {
   // Resource management
   bool enable_resource_quotas = true;
   int default_user_query_limit_per_hour = 0;
-  int default_user_memory_limit_mb = 512;
+  int default_user_memory_limit_mb = 0;
   int default_user_concurrent_queries = 10;
 
   // Embedded analytics and synchronization

@@ -320,8 +320,10 @@ std::vector<Group> groups() {
             "say (`millrace.timeout`): then it is cancelled (SQLSTATE 57014); 0 means for ever, as by default with "
             "PostgreSQL's statement_timeout. Other statements, such as "
             "COPY and CREATE INDEX, may take as long as they want."},
-           {"MEMORY_LIMIT_PER_QUERY_MB", Count{&Settings::memory_limit_per_query_mb, 1, 1048576}, executor,
-            "How much memory one query may use."},
+           {"MEMORY_LIMIT_PER_QUERY_MB", Count{&Settings::memory_limit_per_query_mb, 0, 1048576}, reload,
+            "How much memory of its own PostgreSQL's process may have, if it is on this machine, in a SELECT, INSERT, "
+            "UPDATE, DELETE or MERGE: then that is cancelled (SQLSTATE 53200); 0 means any amount, as with "
+            "PostgreSQL."},
            {"ENABLE_QUERY_QUEUEING", Switch{&Settings::enable_query_queueing}, reload,
             "Let queries wait for their turns when as many run as may, for POOL_WAIT_TIMEOUT_SECONDS at most; if not, "
             "they are refused (SQLSTATE 53400), and ENABLE_ADAPTIVE_CONCURRENCY has no effect."},
@@ -356,8 +358,9 @@ std::vector<Group> groups() {
             reload,
             "Queries an hour for each such user for whom nothing else is set, but for answers from memory; 0 means no "
             "limit, as whoever is named for a fair share only isn't to be refused."},
-           {"DEFAULT_USER_MEMORY_LIMIT_MB", Count{&Settings::default_user_memory_limit_mb, 1, 1048576}, executor,
-            "Memory for each user's queries."},
+           {"DEFAULT_USER_MEMORY_LIMIT_MB", Count{&Settings::default_user_memory_limit_mb, 0, 1048576}, reload,
+            "As MEMORY_LIMIT_PER_QUERY_MB, for queries of each user whom clients name and for whom nothing else is "
+            "set; 0 means no limit."},
            {"DEFAULT_USER_CONCURRENT_QUERIES", Count{&Settings::default_user_concurrent_queries, 1, 100000}, reload,
             "Queries at a time for each such user for whom nothing else is set; more of them wait."},
        }},

@@ -49,12 +49,9 @@ class Party {
   const std::shared_ptr<Account>& user_account() const { return user_account_; }
   const std::shared_ptr<Account>& project_account() const { return project_account_; }
   bool has_account() const { return user_account_ || project_account_; }
-  /// Of its quotas: the lower of its time limits, in seconds, 0: none; and what is added to its priorities.
-  std::uint32_t most_seconds() const {
-    const std::uint32_t users = user_account_ ? user_account_->most_seconds() : 0;
-    const std::uint32_t projects = project_account_ ? project_account_->most_seconds() : 0;
-    return users == 0 || projects == 0 ? std::max(users, projects) : std::min(users, projects);
-  }
+  /// Of its quotas: the lower of its limits, 0: none; and what is added to its priorities.
+  std::uint32_t most_seconds() const { return lower(&Account::most_seconds); }
+  std::uint32_t most_memory_mb() const { return lower(&Account::most_memory_mb); }
   int boost() const {
     return (user_account_ ? user_account_->boost() : 0) + (project_account_ ? project_account_->boost() : 0);
   }
@@ -86,6 +83,12 @@ class Party {
   }
 
  private:
+  std::uint32_t lower(std::uint32_t (Account::*limit)() const) const {
+    const std::uint32_t users = user_account_ ? (*user_account_.*limit)() : 0;
+    const std::uint32_t projects = project_account_ ? (*project_account_.*limit)() : 0;
+    return users == 0 || projects == 0 ? std::max(users, projects) : std::min(users, projects);
+  }
+
   const std::shared_ptr<Share> group_;
   Share user_;
   const bool is_of_project_;

@@ -31,6 +31,7 @@ struct JobRequest {
   std::string user_id = {}, project_id = {};                ///< "": nobody is named
   Priority priority = Priority::normal;
   std::chrono::milliseconds timeout{0};  ///< from when it is scheduled to its last row; 0: none
+  std::size_t memory_limit_mb = 0;       ///< of PostgreSQL's process; 0: none of its own
 };
 
 /// A query that runs while nobody waits for it, and its result. Thread-safe, but for what is said otherwise.

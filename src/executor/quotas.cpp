@@ -21,6 +21,7 @@ void Account::set(const Quota& quota, bool holds) {
   quota_ = quota;
   most_running_ = holds ? quota.max_concurrent_queries.value_or(UINT32_MAX) : UINT32_MAX;
   most_seconds_ = holds ? quota.max_execution_time_seconds.value_or(0) : 0;
+  most_memory_mb_ = holds ? quota.max_memory_mb.value_or(0) : 0;
   boost_ = holds ? quota.priority_boost : 0;
 }
 

@@ -21,6 +21,7 @@ struct Quota {
   std::optional<std::uint64_t> hourly_query_limit = {};          ///< more of them are refused
   std::optional<std::uint64_t> daily_query_limit = {};           ///< likewise
   std::optional<std::uint32_t> max_execution_time_seconds = {};  ///< of one statement
+  std::optional<std::uint32_t> max_memory_mb = {};               ///< of PostgreSQL's process in one query
   std::int32_t priority_boost = 0;                               ///< is added to its queries' priorities
 
   bool operator==(const Quota&) const = default;
@@ -51,6 +52,7 @@ class Account {
   Quota quota() const;
   /// Of it, without a lock; 0: none.
   std::uint32_t most_seconds() const { return most_seconds_.load(std::memory_order::relaxed); }
+  std::uint32_t most_memory_mb() const { return most_memory_mb_.load(std::memory_order::relaxed); }
   std::int32_t boost() const { return boost_.load(std::memory_order::relaxed); }
   /// `holds`: false: it is only remembered.
   void set(const Quota& quota, bool holds);
@@ -82,7 +84,7 @@ class Account {
   Quota quota_;
   Counted hour_, day_;
   std::atomic<std::uint32_t> most_running_ = UINT32_MAX;
-  std::atomic<std::uint32_t> most_seconds_ = 0;
+  std::atomic<std::uint32_t> most_seconds_ = 0, most_memory_mb_ = 0;
   std::atomic<std::int32_t> boost_ = 0;
 };
 

@@ -50,6 +50,8 @@ executor::Quota usual_quota(const config::Settings& settings) {
   executor::Quota quota{.max_concurrent_queries = static_cast<std::uint32_t>(settings.default_user_concurrent_queries)};
   if (settings.default_user_query_limit_per_hour > 0)
     quota.hourly_query_limit = static_cast<std::uint64_t>(settings.default_user_query_limit_per_hour);
+  if (settings.default_user_memory_limit_mb > 0)
+    quota.max_memory_mb = static_cast<std::uint32_t>(settings.default_user_memory_limit_mb);
   return quota;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/log.hpp"
 #include "gateway/application_name.hpp"
+#include "gateway/memory_limit.hpp"
 #include "gateway/parse_elsewhere.hpp"
 #include "gateway/server_link.hpp"
 #include "gateway/statement_answer.hpp"
@@ -15,6 +16,7 @@ using boost::system::error_code;
 constexpr auto cancel_again_after = std::chrono::seconds(1);
 /// How long a cancelled statement may take to end, before its server connection is given up.
 constexpr auto cancelled_statement_limit = std::chrono::seconds(10);
+constexpr auto memory_looked_at_each = std::chrono::milliseconds(500);
 constexpr auto for_ever = std::chrono::hours(24);
 /// A Bind counts them in 16 bits.
 constexpr std::size_t most_parameters = 65535;
@@ -339,14 +341,17 @@ asio::awaitable<void> QueryRun::hear_out() {
       co_await cancel();
     }
     if (is_under_way()) co_await progress_.wait(stop_ ? Clock::duration(cancel_again_after) : time_left());
-    if (!stop_ && relay_.time_out(now_ns()) != Relay::Late::no) stop(relay_.timed_out());
+    if (!stop_ && link_)
+      note_memory(relay_, *link_.connection(), *rules_->settings, request_.memory_limit_mb, now_ns());
+    if (!stop_ && relay_.exceeds(now_ns()) != Relay::Late::no) stop(relay_.exceeded());
   }
 }
 
-/// Of what runs.
+/// Of what runs; or until its memory is looked at.
 Clock::duration QueryRun::time_left() const {
   const std::int64_t ends_at = relay_.limit_at();
-  return ends_at == 0 ? Clock::duration(for_ever) : std::chrono::nanoseconds(ends_at - now_ns());
+  const Clock::duration left = ends_at == 0 ? Clock::duration(for_ever) : std::chrono::nanoseconds(ends_at - now_ns());
+  return std::min<Clock::duration>(left, memory_looked_at_each);
 }
 
 /// It came to that although the text didn't show it. The server has ignored the Sync, whether COPY goes on or has

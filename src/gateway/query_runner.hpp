@@ -34,6 +34,9 @@ struct RunRequest {
   /// From the call to the last row, waits included; then the statement is cancelled on the server, and has failed with
   /// 57014. Zero: no limit.
   std::chrono::milliseconds timeout{0};
+  /// Of the server's process, where that is on this machine; the statement is cancelled, and has failed with 53200.
+  /// MEMORY_LIMIT_PER_QUERY_MB, if that is less. 0: no limit of its own.
+  std::size_t memory_limit_mb = 0;
   /// `millrace.priority` and the like (`SessionWishes`); a comment in the text wins. Null: nothing is said.
   std::shared_ptr<const backend::ParameterList> wishes = {};
   /// For its turn, at most, within the timeout. Null: POOL_WAIT_TIMEOUT_SECONDS, where 0 is for ever.

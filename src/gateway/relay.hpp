@@ -185,15 +185,21 @@ class Relay {
     no,
     late,          ///< the server is to be told to cancel it, once more if it was before
     too_late,      ///< it was told so long ago
-    ends_session,  ///< more was sent behind it, which a cancel might hit: `late_error`
+    ends_session,  ///< more was sent behind it, which a cancel might hit: `ended_for_exceeding`
   };
-  /// Whether what runs has taken longer than it may.
-  Late time_out(std::int64_t now);
-  /// What `time_out` has found late last still runs. Nothing was sent behind its batch.
-  bool is_still_late() const;
-  Error late_error() const;
+  /// Whether what runs has taken longer than it may, or `uses_too_much`.
+  Late exceeds(std::int64_t now);
+  /// Since when a query runs that may use so much memory only, in ns of `now_ns()`; 0: none does, or it has used more.
+  std::int64_t query_runs_since() const;
+  /// What the quotas of whose it is allow it, 0: any amount.
+  std::size_t quota_memory_mb() const { return permit_ ? permit_.party().most_memory_mb() : 0; }
+  /// It has. `limit`: whose `megabytes` these are.
+  void uses_too_much(std::size_t megabytes, std::string_view limit, std::int64_t now);
+  /// What has exceeded its limit last still runs. Nothing was sent behind its batch.
+  bool still_exceeds() const;
   /// What its client is told then.
-  Error timed_out() const { return timed_out(timed_out_.limit); }
+  Error exceeded() const;
+  Error ended_for_exceeding() const;
   /// When what runs has taken as long as it may, in ns of `now_ns()`; 0: it may take for ever.
   std::int64_t limit_at() const;
   /// Likewise, as long as its client wants.
@@ -368,9 +374,10 @@ class Relay {
   bool break_off(std::string message, std::string sqlstate = "08P01");
 
   // from_server
+  static std::string took_longer(const TimeLimit& limit);
   static Error timed_out(const TimeLimit& limit);
   static Error exceeds(const executor::Exceeded& exceeded);
-  void say_that_it_timed_out(const Reply& reply);
+  void say_that_it_exceeded(Reply& reply);
   void add_to_fill(pipeline::Fill& fill, const Reply& reply, char type, pgwire::Bytes part);
   void complete_fill(Reply& reply);
   void apply_changes(bool all_done);
@@ -480,13 +487,14 @@ class Relay {
   };
   FirstEnded first_ended_;
   /// What was found to take too long last.
-  struct TimedOut {
+  struct Exceeded {
     std::uint64_t number = 0;  ///< of its Reply; 0: nothing
     std::uint64_t batch = 0;
     std::int64_t since = 0;
-    TimeLimit limit = {};
+    std::string how = {};
+    std::string sqlstate = "57014";
   };
-  TimedOut timed_out_;
+  Exceeded exceeded_;
   /// The message at hand isn't sent, nor is what depends on it.
   struct Refusal {
     Error error;

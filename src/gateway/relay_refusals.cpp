@@ -17,7 +17,8 @@ constexpr double ms = 1'000'000;
 /// A server that has been told to cancel may take so long to do it.
 constexpr std::int64_t longest_cancel = 10'000'000'000;
 
-/// What QUERY_TIMEOUT_SECONDS is about: not what takes long by its nature, such as COPY, CREATE INDEX or VACUUM.
+/// What QUERY_TIMEOUT_SECONDS and MEMORY_LIMIT_PER_QUERY_MB are about: not what takes long, or much memory, by its
+/// nature, such as COPY, CREATE INDEX or VACUUM.
 bool is_query(sql::StatementKind kind) {
   using enum sql::StatementKind;
   constexpr std::uint32_t kinds = sql::bit(select) | sql::bit(insert) | sql::bit(update) | sql::bit(delete_) |
@@ -245,14 +246,18 @@ Relay::Decided Relay::answer_failed(const Item& item) {
 
 /// `statement`: null: not known.
 TimeLimit Relay::limit_of(const Wishes& wishes, const StatementPtr& statement) const {
-  TimeLimit limit;
+  TimeLimit limit{.of_query = statement && is_query(statement->kind)};
   if (wishes.timeout.count() > 0) {
-    limit = {.ns = std::chrono::nanoseconds(wishes.timeout).count(), .by = TimeLimit::By::client};
-  } else if (statement && is_query(statement->kind)) {
-    limit = {.ns = options_.query_timeout.count()};
+    limit.ns = std::chrono::nanoseconds(wishes.timeout).count();
+    limit.by = TimeLimit::By::client;
+  } else if (limit.of_query) {
+    limit.ns = options_.query_timeout.count();
   }
   const auto most = std::chrono::nanoseconds(std::chrono::seconds(wishes.party->most_seconds())).count();
-  if (most != 0 && (limit.ns == 0 || most < limit.ns)) limit = {.ns = most, .by = TimeLimit::By::quota};
+  if (most != 0 && (limit.ns == 0 || most < limit.ns)) {
+    limit.ns = most;
+    limit.by = TimeLimit::By::quota;
+  }
   return limit;
 }
 
@@ -260,10 +265,12 @@ TimeLimit Relay::limit_of(std::string_view text, const StatementPtr& statement) 
   return wishes_ ? limit_of(wishes_of(text), statement) : TimeLimit();
 }
 
+std::string Relay::took_longer(const TimeLimit& limit) {
+  return fmt::format("took longer than the {:.0f} ms of {}", static_cast<double>(limit.ns) / ms, name_of(limit.by));
+}
+
 Error Relay::timed_out(const TimeLimit& limit) {
-  return {.message = fmt::format("canceling statement as it took longer than the {:.0f} ms of {}",
-                                 static_cast<double>(limit.ns) / ms, name_of(limit.by)),
-          .sqlstate = "57014"};
+  return {.message = "canceling statement as it " + took_longer(limit), .sqlstate = "57014"};
 }
 
 /// Behind others it has been waiting for them.
@@ -279,34 +286,54 @@ const Reply* Relay::runs_now() const {
   return found == owed.end() ? nullptr : &*found;
 }
 
-Relay::Late Relay::time_out(std::int64_t now) {
+Relay::Late Relay::exceeds(std::int64_t now) {
   const Reply* const reply = runs_now();
-  if (reply == nullptr || reply->limit.ns == 0 || now - runs_since(*reply) < reply->limit.ns) return Late::no;
-  if (timed_out_.number != reply->number) {
-    timed_out_ = {.number = reply->number, .batch = reply->batch, .since = now, .limit = reply->limit};
+  if (reply == nullptr) return Late::no;
+  if (exceeded_.number != reply->number) {
+    if (reply->limit.ns == 0 || now - runs_since(*reply) < reply->limit.ns) return Late::no;
+    exceeded_ = {.number = reply->number, .batch = reply->batch, .since = now, .how = took_longer(reply->limit)};
   }
   const auto owed = replies_.all();
   const auto last = std::find_if_not(owed.rbegin(), owed.rend(), std::mem_fn(&Reply::own));
   if (last != owed.rend() && last->batch != reply->batch) return Late::ends_session;
-  return now - timed_out_.since > longest_cancel ? Late::too_late : Late::late;
+  return now - exceeded_.since > longest_cancel ? Late::too_late : Late::late;
 }
 
-Error Relay::late_error() const {
-  return {.message = fmt::format("terminating connection as a statement took longer than the {:.0f} ms of {}",
-                                 static_cast<double>(timed_out_.limit.ns) / ms, name_of(timed_out_.limit.by)),
-          .sqlstate = "57014",
+std::int64_t Relay::query_runs_since() const {
+  const Reply* const reply = runs_now();
+  return reply == nullptr || !reply->limit.of_query || exceeded_.number == reply->number ? 0 : runs_since(*reply);
+}
+
+void Relay::uses_too_much(std::size_t megabytes, std::string_view limit, std::int64_t now) {
+  const Reply& reply = *runs_now();
+  exceeded_ = {.number = reply.number,
+               .batch = reply.batch,
+               .since = now,
+               .how = fmt::format("used more than the {} MB of memory that {} allows", megabytes, limit),
+               .sqlstate = "53200"};
+  server().tainted = true;  // who has it next isn't to answer for what its process has kept
+}
+
+Error Relay::exceeded() const {
+  return {.message = "canceling statement as it " + exceeded_.how, .sqlstate = exceeded_.sqlstate};
+}
+
+Error Relay::ended_for_exceeding() const {
+  return {.message = "terminating connection as a statement " + exceeded_.how,
+          .sqlstate = exceeded_.sqlstate,
           .hint = "More was sent behind it, whose outcome is not known."};
 }
 
-bool Relay::is_still_late() const {
+bool Relay::still_exceeds() const {
   const Reply* const reply = runs_now();
-  return reply != nullptr && reply->number == timed_out_.number;
+  return reply != nullptr && reply->number == exceeded_.number;
 }
 
-/// An error of a cancelled statement: of the one that took too long, or of one that the same batch holds behind it.
-void Relay::say_that_it_timed_out(const Reply& reply) {
-  if (timed_out_.number == 0 || timed_out_.batch != reply.batch) return;
-  pgwire::append_error_response(instead_, "ERROR", timed_out(timed_out_.limit));
+/// An error of a cancelled statement: of the one that took too much, or of one that the same batch holds behind it.
+void Relay::say_that_it_exceeded(Reply& reply) {
+  if (exceeded_.number == 0 || exceeded_.batch != reply.batch) return;
+  pgwire::append_error_response(instead_, "ERROR", exceeded());
+  reply.exchange.fail(exceeded_.sqlstate);
 }
 
 std::int64_t Relay::limit_at() const {

@@ -64,7 +64,7 @@ TEST(RelayTurn, WhereNobodyWaitsMuchIsSentWithOneTurn) {
   EXPECT_LT(step.used, all.size()) << "but not all";
   EXPECT_EQ(step.next, Next::answer);
   EXPECT_EQ(turns.running(), 1);
-  EXPECT_EQ(asker.relay.time_out(asker.now + 301 * second), Relay::Late::ends_session);
+  EXPECT_EQ(asker.relay.exceeds(asker.now + 301 * second), Relay::Late::ends_session);
 }
 
 TEST(RelayTurn, WhereSomebodyWaitsNothingIsSentBehindABatchThatIsNotAnswered) {
@@ -462,14 +462,14 @@ TEST(RelayTurn, WhatTakesTooLongIsToldFromWhatFollows) {
   asker.relay.attach(server);
   using Late = Relay::Late;
   asker.says(query("/* millrace: timeout=100ms */ SELECT 1"));
-  EXPECT_EQ(asker.relay.time_out(asker.now + 99 * ms), Late::no);
-  EXPECT_EQ(asker.relay.time_out(asker.now + 100 * ms), Late::late);
-  EXPECT_TRUE(asker.relay.is_still_late());
+  EXPECT_EQ(asker.relay.exceeds(asker.now + 99 * ms), Late::no);
+  EXPECT_EQ(asker.relay.exceeds(asker.now + 100 * ms), Late::late);
+  EXPECT_TRUE(asker.relay.still_exceeds());
   asker.hears(complete("SELECT 0") + ready());
-  EXPECT_FALSE(asker.relay.is_still_late());
+  EXPECT_FALSE(asker.relay.still_exceeds());
   asker.says(query("SELECT 2"));
-  EXPECT_FALSE(asker.relay.is_still_late());
-  EXPECT_EQ(asker.relay.time_out(asker.now + second), Late::no);
+  EXPECT_FALSE(asker.relay.still_exceeds());
+  EXPECT_EQ(asker.relay.exceeds(asker.now + second), Late::no);
 }
 
 /// What Millrace sends behind it isn't the client's.
@@ -484,7 +484,7 @@ TEST(RelayTurn, WhatTakesTooLongIsCancelledThoughItNamesAStatement) {
   const auto step = asker.says(work);
   EXPECT_EQ(step.used, work.size());
   EXPECT_TRUE(string_of(step.forward).ends_with(sync()));
-  EXPECT_EQ(asker.relay.time_out(asker.now + second), Relay::Late::late);
+  EXPECT_EQ(asker.relay.exceeds(asker.now + second), Relay::Late::late);
 }
 
 /// It may have waited before it was sent.
@@ -495,9 +495,9 @@ TEST(RelayTurn, AServerHasTimeToCancelFromWhenItIsTold) {
   asker.relay.attach(server);
   using Late = Relay::Late;
   asker.says(query("/* millrace: timeout=100ms */ SELECT 1"));
-  EXPECT_EQ(asker.relay.time_out(asker.now + 60 * second), Late::late);
-  EXPECT_EQ(asker.relay.time_out(asker.now + 69 * second), Late::late);
-  EXPECT_EQ(asker.relay.time_out(asker.now + 71 * second), Late::too_late);
+  EXPECT_EQ(asker.relay.exceeds(asker.now + 60 * second), Late::late);
+  EXPECT_EQ(asker.relay.exceeds(asker.now + 69 * second), Late::late);
+  EXPECT_EQ(asker.relay.exceeds(asker.now + 71 * second), Late::too_late);
 }
 
 TEST(RelayTurn, InABatchAStatementWithALimitIsAnsweredBeforeTheNextIsSent) {
@@ -522,11 +522,34 @@ TEST(RelayTurn, AnErrorOfWhatTookTooLongSaysSo) {
   Asker asker(turns);
   asker.relay.attach(server);
   asker.says(query("/* millrace: timeout=100ms */ SELECT 1"));
-  asker.relay.time_out(asker.now + second);
+  asker.relay.exceeds(asker.now + second);
   EXPECT_NE(asker.hears(error("57014", "canceling statement due to user request") + ready()).find("millrace.timeout"),
             std::string::npos);
   asker.says(query("SELECT 1"));
   EXPECT_EQ(asker.hears(error("57014", "by somebody else") + ready()).find("millrace.timeout"), std::string::npos);
+}
+
+TEST(RelayTurn, WhatUsesTooMuchMemoryIsCancelledAndItsErrorSaysSo) {
+  Turns turns;
+  Server server;
+  Asker asker(turns);
+  asker.relay.attach(server);
+  using Late = Relay::Late;
+  asker.says(query("VACUUM"));
+  EXPECT_EQ(asker.relay.query_runs_since(), 0) << "it may use what it wants";
+  asker.hears(complete("VACUUM") + ready());
+  asker.says(query("SELECT 1"));
+  EXPECT_EQ(asker.relay.query_runs_since(), asker.now);
+  EXPECT_EQ(asker.relay.exceeds(asker.now + second), Late::no);
+  asker.relay.uses_too_much(512, "LIMIT", asker.now + second);
+  EXPECT_EQ(asker.relay.query_runs_since(), 0) << "it needn't be looked at any more";
+  EXPECT_EQ(asker.relay.exceeds(asker.now + second), Late::late);
+  EXPECT_EQ(asker.relay.exceeds(asker.now + 20 * second), Late::too_late);
+  const std::string heard = asker.hears(error("57014", "canceling statement due to user request") + ready());
+  EXPECT_NE(heard.find("C53200"), std::string::npos) << heard;
+  EXPECT_NE(heard.find("512 MB of memory that LIMIT allows"), std::string::npos) << heard;
+  asker.says(query("SELECT 1"));
+  EXPECT_EQ(asker.relay.exceeds(asker.now + second), Late::no);
 }
 
 /// Its BEGIN was answered, and the server knows nothing of it.

@@ -41,6 +41,7 @@ struct TimeLimit {
   };
   std::int64_t ns = 0;
   By by = By::setting;
+  bool of_query = false;  ///< not of what takes long, or much memory, by its nature
 };
 
 /// What the server owes for a message that it was sent.

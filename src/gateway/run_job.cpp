@@ -63,6 +63,7 @@ asio::awaitable<void> run(Core* core, std::shared_ptr<QueryJob> job) {
       .sql = asked.sql,
       .parameters = asked.parameters,
       .timeout = time_for(*job),
+      .memory_limit_mb = asked.memory_limit_mb,
       .wishes = wishes_of(asked),
       .wait_for_turn = for_ever,
       .on_wait = [job](std::shared_ptr<const executor::WaitingQuery> turn) { job->waits(std::move(turn)); },

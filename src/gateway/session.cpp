@@ -390,7 +390,10 @@ void Session::on_server_gone() {
 }
 
 void Session::on_tick(TimePoint now) {
-  if (phase_ == Phase::ending) return look_at_time();  // of what it asked for before it said goodbye
+  if (phase_ == Phase::ending) {  // of what it asked for before it said goodbye
+    look_at_memory();
+    return look_at_time();
+  }
   if (client_gone_ || phase_ == Phase::replicating) return;
   const auto& settings = *rules_->settings;
   if (phase_ != Phase::relaying) {
@@ -429,6 +432,7 @@ void Session::on_tick(TimePoint now) {
     pgwire::append_flush(flush);
     link_->write(as_bytes(flush));
   }
+  look_at_memory();
   look_at_time();
   if (now - last_heard_ > resting_after) give_back_memory();
   const auto idle_limit = settings.client_idle_timeout_seconds;

@@ -98,6 +98,7 @@ class Session final : public backend::ServerConnection::Sink,
   asio::awaitable<void> carry_cancel();
   void look_at_time();
   void look_at_time_when_due();
+  void look_at_memory();
   void call_at(std::int64_t at, std::unique_ptr<asio::steady_timer>& timer, void (*call)(Session&));
   void lend_turn_soon();
   static asio::awaitable<void> cancel_and_give_up(std::shared_ptr<Session> self);

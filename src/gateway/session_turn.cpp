@@ -1,5 +1,6 @@
-// What of a session waits for its turn and for a server connection, and what it does about time limits.
+// What of a session waits for its turn and for a server connection, and what it does about limits of time and memory.
 #include "gateway/comes_elsewhere.hpp"
+#include "gateway/memory_limit.hpp"
 #include "gateway/session.hpp"
 
 namespace millrace::gateway {
@@ -86,7 +87,7 @@ void Session::call_at(std::int64_t at, std::unique_ptr<asio::steady_timer>& time
 /// What takes too long is cancelled; a server that doesn't end it all the same is given up.
 void Session::look_at_time() {
   if (cancels_late_ || !link_ || !*link_) return;
-  switch (relay_->time_out(now_ns())) {
+  switch (relay_->exceeds(now_ns())) {
     case Relay::Late::no:
       return;
     case Relay::Late::too_late:
@@ -97,12 +98,17 @@ void Session::look_at_time() {
         asio::co_spawn(core_.io, cancel_and_give_up(shared_from_this()), asio::detached);
         return;
       }
-      if (!relay_->server_mid_message()) send_fatal(relay_->late_error());
+      if (!relay_->server_mid_message()) send_fatal(relay_->ended_for_exceeding());
       return close_client();
     case Relay::Late::late:
       cancels_late_ = true;
       asio::co_spawn(core_.io, cancel_late(shared_from_this()), asio::detached);
   }
+}
+
+void Session::look_at_memory() {
+  if (cancels_late_ || !link_ || !*link_) return;
+  note_memory(*relay_, *link_->connection(), *rules_->settings, 0, now_ns());
 }
 
 /// For limits of the client's own, which may be shorter than it is between two ticks.
@@ -116,7 +122,7 @@ void Session::look_at_time_when_due() {
 /// Nobody waits for what was sent behind it. A server that isn't told goes on though its connection is gone.
 asio::awaitable<void> Session::cancel_and_give_up(std::shared_ptr<Session> self) {
   co_await self->core_.cancel_turns.take();
-  co_await self->link_->cancel([&relay = *self->relay_] { return relay.is_still_late(); });
+  co_await self->link_->cancel([&relay = *self->relay_] { return relay.still_exceeds(); });
   self->core_.cancel_turns.give();
   if (*self->link_) self->link_->connection()->close();
   self->cancels_late_ = false;
@@ -125,7 +131,7 @@ asio::awaitable<void> Session::cancel_and_give_up(std::shared_ptr<Session> self)
 /// Nothing is sent to the server meanwhile, and nothing was behind what it is about.
 asio::awaitable<void> Session::cancel_late(std::shared_ptr<Session> self) {
   co_await self->core_.cancel_turns.take();
-  co_await self->link_->cancel([&relay = *self->relay_] { return relay.is_still_late(); });
+  co_await self->link_->cancel([&relay = *self->relay_] { return relay.still_exceeds(); });
   self->core_.cancel_turns.give();
   self->cancels_late_ = false;
   self->answered_.set();

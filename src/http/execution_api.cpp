@@ -104,6 +104,7 @@ ResourceQuota quota_of(Quotas& quotas, const Subject& subject) {
   ResourceQuota answer;
   (subject.of == Quotas::Of::user ? answer.user_id : answer.project_id) = subject.name;
   answer.max_concurrent_queries = quota.max_concurrent_queries;
+  answer.max_memory_mb = quota.max_memory_mb;
   answer.max_execution_time_seconds = quota.max_execution_time_seconds;
   answer.hourly_query_limit = quota.hourly_query_limit;
   answer.daily_query_limit = quota.daily_query_limit;
@@ -133,6 +134,7 @@ asio::awaitable<Reply<ResourceQuota>> put_quota(Shared shared, Subject subject, 
     if (value == 0U) problems.push_back({{"body", std::move(name)}, "must be 1 or more", "greater_than_equal"});
   };
   at_least_1("max_concurrent_queries", wanted.max_concurrent_queries);
+  at_least_1("max_memory_mb", wanted.max_memory_mb);
   at_least_1("max_execution_time_seconds", wanted.max_execution_time_seconds);
   if (wanted.max_execution_time_seconds.value_or(0) > longest) {
     problems.push_back({{"body", "max_execution_time_seconds"}, "must be 604800 or less", "less_than_equal"});
@@ -148,6 +150,7 @@ asio::awaitable<Reply<ResourceQuota>> put_quota(Shared shared, Subject subject, 
                              .hourly_query_limit = wanted.hourly_query_limit,
                              .daily_query_limit = wanted.daily_query_limit,
                              .max_execution_time_seconds = wanted.max_execution_time_seconds,
+                             .max_memory_mb = wanted.max_memory_mb,
                              .priority_boost = boost},
              now_ns());
   shared->executor->follow_quotas(now_ns());

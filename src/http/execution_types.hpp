@@ -122,12 +122,13 @@ struct NewResourceQuota {
   std::optional<std::uint32_t> max_concurrent_queries = {};
   std::optional<std::uint64_t> hourly_query_limit = {};
   std::optional<std::uint64_t> daily_query_limit = {};
+  std::optional<std::uint32_t> max_memory_mb = {};
   std::optional<std::uint32_t> max_execution_time_seconds = {};
   std::optional<std::int32_t> priority_boost = {};
 };
 BOOST_DESCRIBE_STRUCT(NewResourceQuota, (),
-                      (max_concurrent_queries, hourly_query_limit, daily_query_limit, max_execution_time_seconds,
-                       priority_boost))
+                      (max_concurrent_queries, hourly_query_limit, daily_query_limit, max_memory_mb,
+                       max_execution_time_seconds, priority_boost))
 
 /// What is used of a quota in a window. Null: there is no limit, or nothing was used.
 struct QuotaWindow {

@@ -20,6 +20,7 @@ using Problems = std::vector<ValidationProblem>;
 constexpr std::string_view path = "/api/v1/execution/queries";
 constexpr double ns_a_ms = 1e6;
 constexpr double longest_seconds = 7 * 24 * 3600;
+constexpr std::uint64_t most_memory_mb = 1048576;
 constexpr std::size_t shown_bytes = 500;  // of a query's text
 constexpr std::size_t name_bytes = 128;
 constexpr std::size_t most_parameters = 65535;
@@ -173,10 +174,14 @@ JobRequest request_of(const Jobs& jobs, QueryToSchedule asked, Problems& problem
   if (asked.timeout_seconds && !(*asked.timeout_seconds >= 1e-3 && *asked.timeout_seconds <= longest_seconds)) {
     problems.push_back({{"body", "timeout_seconds"}, "must be from 0.001 to 604800", "value_error"});
   }
+  if (asked.memory_limit_mb && (*asked.memory_limit_mb < 1 || *asked.memory_limit_mb > most_memory_mb)) {
+    problems.push_back({{"body", "memory_limit_mb"}, "must be from 1 to 1048576", "value_error"});
+  }
   read_parameters(asked.parameters, request, problems);
   read_priority(asked.priority, request, problems);
   if (!problems.empty()) return request;
   request.timeout = timeout_of(jobs, asked);
+  request.memory_limit_mb = asked.memory_limit_mb.value_or(0);
   request.sql = std::move(asked.sql);
   request.query_id = std::move(asked.query_id).value_or("");
   request.user_id = std::move(asked.user_id).value_or("");
@@ -186,7 +191,8 @@ JobRequest request_of(const Jobs& jobs, QueryToSchedule asked, Problems& problem
 
 std::vector<std::string> warnings_of(const QueryToSchedule& asked) {
   std::vector<std::string> warnings;
-  if (asked.memory_limit_mb) warnings.emplace_back("memory_limit_mb isn't enforced in this version");
+  if (asked.memory_limit_mb)
+    warnings.emplace_back("memory_limit_mb holds if PostgreSQL is on the same machine as Millrace");
   return warnings;
 }
 

@@ -109,6 +109,7 @@ TEST_F(JobsApi, WhatIsAskedForReachesTheJob) {
   EXPECT_EQ(request.project_id, "7");
   EXPECT_EQ(request.priority, executor::Priority::high);
   EXPECT_EQ(request.timeout, std::chrono::milliseconds(1500));
+  EXPECT_EQ(request.memory_limit_mb, 512);
   const std::vector<std::optional<std::string>> parameters{
       "a\u00e9\"", std::nullopt, "true", "12345678901234567890.50", R"({"a": [1, "]"]})", "[1, 2]"};
   EXPECT_EQ(request.parameters, parameters);
@@ -139,6 +140,7 @@ TEST_F(JobsApi, WhatIsWrongIsNamed) {
   EXPECT_EQ(wrong(R"({"sql": "x", "priority": 0, "timeout_seconds": 0})"),
             R"([["body","timeout_seconds"],["body","priority"]])");
   EXPECT_EQ(wrong(R"({"sql": "x", "timeout_seconds": 1e300})"), R"([["body","timeout_seconds"]])");
+  EXPECT_EQ(wrong(R"({"sql": "x", "memory_limit_mb": 0})"), R"([["body","memory_limit_mb"]])");
   EXPECT_EQ(wrong(R"({"sql": "x", "parameters": {"a": 1}})"), R"([["body","parameters"]])");
   EXPECT_EQ(wrong(R"({"sql": "x", "parameters": ["a", "b\u0000"]})"), R"([["body","parameters",1]])");
   EXPECT_EQ(wrong(R"({"sql": "x", "database_type": "duckdb", "user_id": "", "query_id": ")" + std::string(129, 'q') +

@@ -76,7 +76,7 @@ struct QueryExecution {
   std::optional<std::string> command_tag;
   std::vector<ResultColumn> columns;
   std::optional<ExecutionError> error;
-  std::vector<std::string> warnings;  ///< what of the request has no effect in this version
+  std::vector<std::string> warnings;  ///< what of the request may have no effect
 };
 BOOST_DESCRIBE_STRUCT(QueryExecution, (),
                       (execution_id, query_id, query, user_id, project_id, priority, timeout_seconds, status,

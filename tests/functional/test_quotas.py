@@ -82,6 +82,16 @@ def test_a_quota_of_time_is_a_time_limit(millrace: Millrace) -> None:
         assert "max_execution_time_seconds" in late["M"]
 
 
+def test_a_quota_of_memory_is_a_memory_limit(millrace: Millrace) -> None:
+    assert millrace.api("PUT", f"{QUOTA}/users/small", {"max_memory_mb": 60})["max_memory_mb"] == 60
+    with connect(millrace, options="-c millrace.user_id=small") as client:
+        # An array of 100 MB, while the last of its elements sleeps.
+        large = "SELECT array_length(array_agg(repeat('x', 1000) || CASE WHEN i = 100000 THEN pg_sleep(600)::text ELSE '' END), 1) FROM generate_series(1, 100000) i"
+        late = error_of(client.ask(query(large)))
+        assert late["C"] == "53200"
+        assert "the quota's max_memory_mb" in late["M"]
+
+
 @pytest.mark.parametrize(
     ("user", "body", "field"),
     [
@@ -90,6 +100,7 @@ def test_a_quota_of_time_is_a_time_limit(millrace: Millrace) -> None:
         ("a", {"max_concurrent_queries": 0}, "max_concurrent_queries"),
         ("a", {"hourly_query_limit": -1}, "hourly_query_limit"),
         ("a", {"max_execution_time_seconds": 10**9}, "max_execution_time_seconds"),
+        ("a", {"max_memory_mb": 0}, "max_memory_mb"),
         ("a", {"priority_boost": 9}, "priority_boost"),
     ],
 )
