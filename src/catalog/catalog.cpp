@@ -44,15 +44,17 @@ struct Catalog::Doubt {
 };
 
 std::shared_ptr<Catalog> Catalog::start(asio::io_context& io, asio::any_io_executor workers, Query query,
-                                        std::function<void()> changed, OnWritten written, std::string name, Pace pace) {
+                                        std::function<void()> changed, OnWritten written, std::string name, Pace pace,
+                                        std::function<bool()> out_of_reach) {
+  if (!out_of_reach) out_of_reach = [] { return false; };
   std::shared_ptr<Catalog> catalog(new Catalog(io, std::move(workers), std::move(query), std::move(changed),
-                                               std::move(written), std::move(name), pace));
+                                               std::move(written), std::move(name), pace, std::move(out_of_reach)));
   asio::co_spawn(io, catalog->run(), [catalog](const std::exception_ptr&) {});
   return catalog;
 }
 
 Catalog::Catalog(asio::io_context& io, asio::any_io_executor workers, Query query, std::function<void()> changed,
-                 OnWritten written, std::string name, Pace pace)
+                 OnWritten written, std::string name, Pace pace, std::function<bool()> out_of_reach)
     : io_(io),
       workers_(std::move(workers)),
       query_(std::move(query)),
@@ -60,6 +62,7 @@ Catalog::Catalog(asio::io_context& io, asio::any_io_executor workers, Query quer
       written_(std::move(written)),
       name_(std::move(name)),
       pace_(pace),
+      out_of_reach_(std::move(out_of_reach)),
       wake_(io),
       expiry_(io),
       interval_(pace.poll),
@@ -195,7 +198,7 @@ asio::awaitable<milliseconds> Catalog::step() {
   if (outcome.error().message == changed_meanwhile) {
     co_return std::max(pace_.settle, since(began) * rest_of_readings);
   }
-  if (++failures_ == 2) {
+  if (++failures_ == 2 && !out_of_reach_()) {
     log::warn("catalog not known", {{"database", name_}, {"reason", outcome.error().message}});
     forget();
   }
@@ -299,7 +302,9 @@ void Catalog::expire_later() {
   expiry_.expires_after(interval_ * pace_.expires);
   expiry_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
     const auto self = weak.lock();
-    if (!error && self) self->forget();
+    if (error || !self) return;
+    if (self->out_of_reach_()) return self->expire_later();
+    self->forget();
   });
 }
 

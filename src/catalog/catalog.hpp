@@ -46,10 +46,11 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
   /// time. `changed` is called whenever something may have changed, after `current` has become null: on `io`'s thread,
   /// or on that of `ddl_passed`. `written` is called with those tables and views that may have been otherwise for a
   /// while (other rights, another name), and are as they were; or nothing of the kind: TRUNCATE, say, shows the same.
-  /// On `io`'s thread. Neither must call back. `name`: the database's, for the log.
+  /// On `io`'s thread. Neither must call back. `name`: the database's, for the log. `out_of_reach`: whether the server
+  /// is known not to be there: until it is, what is known stays known; then `ddl_passed` is to be called.
   static std::shared_ptr<Catalog> start(boost::asio::io_context& io, boost::asio::any_io_executor workers, Query query,
                                         std::function<void()> changed, OnWritten written, std::string name,
-                                        Pace pace = {});
+                                        Pace pace = {}, std::function<bool()> out_of_reach = {});
 
   /// Null while it isn't known, or out of date. Thread-safe.
   std::shared_ptr<const Snapshot> current() const { return current_.load(); }
@@ -84,7 +85,7 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
   struct Doubt;
 
   Catalog(boost::asio::io_context& io, boost::asio::any_io_executor workers, Query query, std::function<void()> changed,
-          OnWritten written, std::string name, Pace pace);
+          OnWritten written, std::string name, Pace pace, std::function<bool()> out_of_reach);
 
   boost::asio::awaitable<void> run();
   /// Answers how long to wait until the next.
@@ -111,6 +112,7 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
   const OnWritten written_;
   const std::string name_;
   const Pace pace_;
+  const std::function<bool()> out_of_reach_;  ///< never empty
 
   Published<Snapshot> current_;
   std::atomic<std::uint64_t> changes_ = 0;

@@ -100,8 +100,9 @@ std::shared_ptr<catalog::Catalog> Catalogs::start(const std::string& database) {
   auto written = [this, database](std::span<const catalog::Oid> relations, const catalog::Snapshot& known) {
     shared_.read_cache->apply(changed_by_written(relations, known), database, pipeline::InvalidationReason::catalog);
   };
+  auto out_of_reach = [this] { return shared_.pools.address()->breaker->refuses(); };
   return catalog::Catalog::start(io_, workers_.get_executor(), std::move(query), std::move(changed), std::move(written),
-                                 database);
+                                 database, {}, std::move(out_of_reach));
 }
 
 void Catalogs::open(const std::string& name, Database& database) {
@@ -297,6 +298,18 @@ std::vector<cache::Dependency> Catalogs::tables_of(std::string_view name) {
 asio::awaitable<bool> Catalogs::confirm(std::string database) {
   const auto known = find(database);
   co_return known&& co_await known->confirm();
+}
+
+void Catalogs::read_again() {
+  std::vector<std::shared_ptr<catalog::Catalog>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, known] : databases_) {
+      if (known.catalog) all.push_back(known.catalog);
+    }
+  }
+  for (const auto& one : all) one->ddl_passed();
+  streams_.retry();
 }
 
 void Catalogs::stop() {

@@ -162,6 +162,11 @@ void ChangeStreams::look(const std::string& database) {
   if (const auto found = streams_.find(database); found != streams_.end()) found->second.stream->look();
 }
 
+void ChangeStreams::retry() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, one] : streams_) one.stream->retry();
+}
+
 void ChangeStreams::reconnect() {
   const std::lock_guard lock(mutex_);
   for (const auto& [name, one] : streams_) one.stream->reconnect();

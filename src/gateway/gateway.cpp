@@ -248,6 +248,8 @@ void Gateway::look_at_server(asio::io_context& io) {
 
 void Gateway::on_server_change(bool is_in_reach) {
   const auto status = shared_->pools.address()->breaker->status();
+  // Nobody has looked meanwhile.
+  if (is_in_reach && catalogs_) asio::post(cores_.front()->io, [this] { catalogs_->read_again(); });
   if (is_in_reach)
     return log::info("the server is in reach again: the circuit breaker is closed", {{"server", status.name}});
   log::warn("the server can't be reached: the circuit breaker is open",

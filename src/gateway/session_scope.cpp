@@ -39,8 +39,8 @@ bool is_of_transactions(std::string_view setting) {
 
 const pipeline::Scope* SessionScope::of(const std::shared_ptr<const backend::Settings>& settings) {
   if (cache_ == nullptr) return nullptr;
-  if (!known_ || known_for_ != settings || known_followed_ != freshness_->is_followed()) {
-    known_followed_ = freshness_->is_followed();
+  if (!known_ || known_for_ != settings || known_followed_ != is_followed()) {
+    known_followed_ = is_followed();
     known_ = cache_->share(make(settings.get()));
     known_for_ = settings;
   }

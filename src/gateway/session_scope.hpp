@@ -47,7 +47,9 @@ class SessionScope {
 
  private:
   pipeline::Scope make(const backend::Settings* settings);
-  bool can_be_met(const Consistency& level) const { return !level.needs_stream() || freshness_->is_followed(); }
+  /// What was proved before the server was lost still is.
+  bool is_followed() const { return freshness_->is_followed() || freshness_->is_frozen(); }
+  bool can_be_met(const Consistency& level) const { return !level.needs_stream() || is_followed(); }
 
   pipeline::ReadCache* cache_;
   const std::string_view database_, user_;

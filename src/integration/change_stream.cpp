@@ -34,7 +34,7 @@ Obstacle obstacle_of(const Error& error) {
   if (error.sqlstate == "28000") return {.reason = "pg_hba.conf doesn't let Millrace's role in"};
   if (error.sqlstate == "42501") return {.reason = "Millrace's role may not use the publications"};
   if (error.sqlstate.empty() || error.sqlstate.starts_with("08") || error.sqlstate.starts_with("57P")) {
-    return {.reason = "the connection to PostgreSQL was lost, or can't be had"};
+    return {.reason = "the connection to PostgreSQL was lost, or can't be had", .lost = true};
   }
   return {.reason = "PostgreSQL refused, with SQLSTATE " + error.sqlstate};
 }
@@ -100,6 +100,15 @@ void ChangeStream::look() {
   });
 }
 
+void ChangeStream::retry() {
+  asio::post(io_, [self = shared_from_this()] {
+    if (self->live_since_) return;
+    self->retry_ = self->pace_.first_retry;
+    self->retries_soon_ = true;
+    self->wake_.set();
+  });
+}
+
 void ChangeStream::reconnect() {
   asio::post(io_, [self = shared_from_this()] {
     if (self->connection_) self->connection_->close();
@@ -123,7 +132,7 @@ asio::awaitable<void> ChangeStream::run() {
     const auto live_since = std::exchange(live_since_, std::nullopt);
     const auto connection = connection_;
     if (stopped_ && connection) connection->part();
-    disconnect();
+    disconnect(obstacle.lost && !stopped_);
     if (stopped_ && connection) co_await leave(connection);
     if (stopped_) break;
     set_unavailable(obstacle);
@@ -132,8 +141,10 @@ asio::awaitable<void> ChangeStream::run() {
     if (obstacle.remedy) co_await keeper_.drop_unneeded(process_id_);
     if (live_since && Clock::now() - *live_since > pace_.steady) retry_ = pace_.first_retry;
     const auto until = Clock::now() + std::exchange(retry_, std::min(retry_ * 2, pace_.last_retry));
-    while (!stopped_ && Clock::now() < until) co_await wake_.wait(until - Clock::now());
+    while (!stopped_ && !retries_soon_ && Clock::now() < until) co_await wake_.wait(until - Clock::now());
+    retries_soon_ = false;
   }
+  thaw();
   while (guarding_) co_await wake_.wait(patience);
   co_await keeper_.drop_unneeded(process_id_);
   ended_ = true;
@@ -166,6 +177,7 @@ asio::awaitable<Obstacle> ChangeStream::follow() {
 
 asio::awaitable<std::optional<Obstacle>> ChangeStream::prepare() {
   const auto answer = co_await parts_.query(requirements_sql());
+  if (answer || !obstacle_of(answer.error()).lost) thaw();
   if (!answer) co_return obstacle_of(answer.error());
   const auto missing = read_requirements(*answer);
   if (!missing) co_return obstacle_of(missing.error());
@@ -273,7 +285,7 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::keep_up() {
     if (!link_->is_open()) co_return obstacle_of(link_->error());
     const auto now = Clock::now();
     if (now - link_->heard_at() > pace_.lost) {
-      co_return Obstacle{.reason = "the server has given no sign of life"};
+      co_return Obstacle{.reason = "the server has given no sign of life", .lost = true};
     }
     if (now >= next_look || look_asked_) {
       look_asked_ = false;
@@ -492,13 +504,23 @@ void ChangeStream::received(Lsn end) {
   status_.lag_bytes = overview_.written > received_ ? overview_.written - received_ : 0;
 }
 
-void ChangeStream::disconnect() {
+/// What is kept isn't as of a moment any more of which all is told.
+void ChangeStream::thaw() {
+  if (!parts_.freshness->is_frozen()) return;
+  parts_.everything_may_have_changed();
+  parts_.freshness->freeze(false);
+}
+
+/// `freezes`: the server can't be asked. Until it can, nobody knows of anything later than what was told.
+void ChangeStream::disconnect(bool freezes) {
   if (prober_) {
     prober_->stop();
     prober_.reset();
     looked_once_.set();
+    const bool followed = parts_.freshness->is_followed();
+    parts_.freshness->freeze(freezes && followed);
     parts_.freshness->follow(nullptr);
-    parts_.everything_may_have_changed();  // what was left to it to tell
+    if (!freezes || !followed) parts_.everything_may_have_changed();  // what was left to it to tell
   }
   if (link_) {
     link_->on_end({});

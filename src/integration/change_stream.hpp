@@ -85,6 +85,8 @@ class ChangeStream : public std::enable_shared_from_this<ChangeStream> {
   void look();
   /// Begins anew on a new connection: the server may be another. Thread-safe.
   void reconnect();
+  /// If it waits before it connects again, it needn't. Thread-safe.
+  void retry();
   /// Ends it, and drops the publications if nobody else needs them; `done` is called once, on its thread, when nothing
   /// of it is left in PostgreSQL, or after some seconds. Thread-safe.
   void stop(std::function<void()> done);
@@ -118,7 +120,8 @@ class ChangeStream : public std::enable_shared_from_this<ChangeStream> {
   Result<> on_data(const XLogData& data, bool whole);
   void on_keep_alive(const KeepAlive& alive);
   void received(Lsn end);
-  void disconnect();
+  void thaw();
+  void disconnect(bool freezes);
   void set_unavailable(const Obstacle& obstacle);
   void set_waiting();
 
@@ -139,6 +142,7 @@ class ChangeStream : public std::enable_shared_from_this<ChangeStream> {
   Transactions transactions_;
   Lsn received_ = 0;
   std::chrono::milliseconds retry_;
+  bool retries_soon_ = false;
   TimePoint asked_at_;
   bool look_asked_ = false;
   std::uint64_t looks_ = 0;   ///< that have begun

@@ -63,6 +63,9 @@ class Freshness {
 
   /// Whether changes are told at present.
   bool is_followed() const { return followed_now_.load(std::memory_order_acquire); }
+  /// Whether they were, up to when the server was lost, which can't be asked since. What was proved still is: an answer
+  /// is as old as that, and isn't made stale for what the server was still to tell, as nobody can tell that now.
+  bool is_frozen() const { return frozen_.load(std::memory_order_acquire); }
   /// Whether they may soon be: nothing is known that keeps them from it.
   bool is_expected() const { return expected_.load(std::memory_order_relaxed); }
   /// All rows that anybody could see then are told. To be read before an answer's versions are compared.
@@ -119,6 +122,8 @@ class Freshness {
 
   /// Null: changes aren't told any more; whoever waits needn't.
   void follow(std::shared_ptr<const Tables> tables);
+  /// Before they aren't followed any more; or after everything was made stale.
+  void freeze(bool frozen) { frozen_.store(frozen, std::memory_order_release); }
   /// Whether the server allows it.
   void expect(bool may_come) { expected_.store(may_come, std::memory_order_relaxed); }
   /// A transaction that has changed these tables is committed. Before it is looked which of their columns are tracked.
@@ -162,7 +167,7 @@ class Freshness {
   }
   std::vector<Waiting> take_proved(std::int64_t now);
 
-  std::atomic<bool> followed_now_ = false, expected_ = true;
+  std::atomic<bool> followed_now_ = false, frozen_ = false, expected_ = true;
   std::atomic<std::int64_t> proved_until_ = 0, certain_until_ = 0;
   std::array<std::atomic<std::int64_t>, 2> usual_wait_ns_;          ///< of rows; of the catalogs too
   std::atomic<std::int64_t> asked_in_passing_ = 0, lacked_ns_ = 0;  ///< when; what it took since that there was none

@@ -24,6 +24,7 @@ inline constexpr std::string_view changes_publication = "millrace_changes", inse
 struct Obstacle {
   std::string reason;
   std::optional<std::string> remedy = {};
+  bool lost = false;  ///< the server can't be asked
 };
 
 /// What the server and the role allow.

@@ -162,9 +162,11 @@ Pipeline::Found Pipeline::look_up(const Scope& scope, const Question& question, 
   // Of what was written through Millrace the catalogs must be as new: they say whether the stream tells it.
   auto needed = wanted.all;
   const auto least = std::min(proved, certain);
-  if (entry && wanted.written > least && scope.freshness->last_left() > least) {
+  // What the stream was still to tell when the server was lost it doesn't tell any more, whoever has written it.
+  const auto written = scope.freshness->is_frozen() ? now : wanted.written;
+  if (entry && written > least && scope.freshness->last_left() > least) {
     for (const auto& seen : entry->seen()) {
-      const auto left = std::min(scope.freshness->left(seen.dependency), wanted.written);
+      const auto left = std::min(scope.freshness->left(seen.dependency), written);
       needed = {.rows = std::max(needed.rows, left), .catalogs = std::max(needed.catalogs, left)};
     }
   }
