@@ -92,7 +92,7 @@ def test_what_the_bench_leaves_out_is_still_there(name: str, tmp_path: Path) -> 
 
 
 def test_every_level_keeps_its_promise() -> None:
-    faults = ("commits_are_hidden", "stream_is_delayed", "millrace_pauses", "stream_is_cut", "millrace_is_killed")
+    faults = ("commits_are_hidden", "stream_is_delayed", "millrace_pauses", "stream_is_cut", "network_is_cut", "millrace_is_killed")
     plan = Plan(reads=0, least_seconds=8, most_seconds=20, calm_seconds=1, between=0.3, recovery=2, faults=faults, seed=7)
     verdict = run(plan, millrace_binary())
     assert not verdict.judge.violations, "\n".join(shortest(verdict.judge.violations))

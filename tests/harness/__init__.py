@@ -17,6 +17,7 @@ from .postgresql import PostgreSQL
 from .ports import free_port
 from .redis import Redis
 from .server import Server, ServerError
+from .way import Way
 from .wire import Wire
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Redis",
     "Server",
     "ServerError",
+    "Way",
     "Wire",
     "free_port",
     "millrace_binary",

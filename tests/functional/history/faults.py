@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from wire import eventually
 
-from harness import Millrace, PostgreSQL, ServerError
+from harness import Millrace, PostgreSQL, ServerError, Way
 
 
 @dataclass
@@ -17,6 +17,7 @@ class Scene:
     postgres: PostgreSQL
     millrace: Millrace
     chance: random.Random
+    way: Way  # of Millrace to PostgreSQL; who writes directly has another
     hits_before: int = 0  # answered from memory by those that were killed
 
     def hits(self) -> int:
@@ -59,6 +60,26 @@ def postgres_restarts(scene: Scene) -> None:
     scene.postgres.restart()
 
 
+def postgres_is_killed(scene: Scene) -> None:
+    """And isn't there for long enough to be given up."""
+    scene.postgres.kill()
+    time.sleep(1 + 3 * scene.chance.random())
+    scene.postgres.start()
+
+
+def network_is_cut(scene: Scene) -> None:
+    """Between Millrace and PostgreSQL, which others still write to."""
+    scene.way.cut()
+    time.sleep(0.2 + 4 * scene.chance.random())
+    scene.way.let_through()
+
+
+def network_is_cut_for_a_moment(scene: Scene) -> None:
+    scene.way.cut()
+    time.sleep(0.3 * scene.chance.random())
+    scene.way.let_through()
+
+
 def commits_are_hidden(scene: Scene) -> None:
     """They are in the log, and nobody sees them yet: they wait for a standby that isn't there."""
     set_standbys(scene.postgres, "nobody")
@@ -91,6 +112,6 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
     fault.__name__: fault
     for fault in (
         commits_are_hidden, stream_is_delayed, stream_is_cut, millrace_pauses, millrace_is_killed, cache_is_emptied,
-        postgres_restarts,
+        postgres_restarts, postgres_is_killed, network_is_cut, network_is_cut_for_a_moment,
     )
 }  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from wire import query
 
-from .connection import Connection, Lost
+from .connection import Connection, Lost, Refused
 from .record import History, Read, Reads, Session
 from .registers import QUESTIONS, REGISTERS, ask, prepare, read
 
@@ -41,7 +41,7 @@ class Reader:
         while not self.ends():
             try:
                 await self.session()
-            except Lost:
+            except (Lost, Refused):
                 await asyncio.sleep(0.05)
             except TimeoutError:
                 self.history.problems.append(f"{self.level}, {self.style}: no answer within {STATEMENT_TIMEOUT:g} s")

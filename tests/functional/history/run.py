@@ -16,7 +16,7 @@ from typing import Any
 
 from wire import connect, eventually, query
 
-from harness import Millrace, PostgreSQL
+from harness import Millrace, PostgreSQL, Way
 
 from .faults import FAULTS, Scene
 from .judge import Judge
@@ -37,7 +37,7 @@ SETTINGS = {
 # s between two writes of a register, about: what is written all the time is hardly ever answered from memory.
 PAUSES = (0.02, 0.1, 0.3, 0.7, 1.5, 3.0)
 NOBODY, EVERYBODY = -1, len(LEVELS)  # who may read; else the number of a level
-TAKE_LONG = ("postgres_restarts", "millrace_is_killed")
+TAKE_LONG = ("postgres_restarts", "postgres_is_killed", "network_is_cut", "millrace_is_killed")
 WARM_UP = 60.0
 ALL_HAVE_READ = 1000
 LONGEST_CALM = 10.0
@@ -90,12 +90,13 @@ class Shared:
 
 
 def run(plan: Plan, binary: Path, note: Callable[[str], None] = lambda text: None) -> Verdict:
-    with PostgreSQL(config=CONFIG) as postgres:
+    with PostgreSQL(config=CONFIG) as postgres, Way(postgres) as way:
         postgres.admin(SCHEMA)
         postgres.admin("ANALYZE")
-        with Millrace(postgres, {**SETTINGS, "POOL_MODE": plan.mode}, binary=binary) as millrace:
+        settings = {**SETTINGS, "DATABASE_URL": way.url, "AUTH_TYPE": "trust", "POOL_MODE": plan.mode}
+        with Millrace(None, settings, binary=binary) as millrace:
             answers(millrace)
-            return Run(plan, Scene(postgres, millrace, random.Random(plan.seed)), note).all()
+            return Run(plan, Scene(postgres, millrace, random.Random(plan.seed), way), note).all()
 
 
 def answers(millrace: Millrace) -> None:

@@ -97,7 +97,8 @@ class Writer:
             outcome = Outcome.aborted if way.aborts else Outcome.committed
         except Refused as refused:
             outcome = Outcome.unknown if self.sent else Outcome.aborted
-            self.history.problems.append(f"register {self.register}, {how}: {refused}")
+            if not refused.args[0].startswith("55000"):  # PostgreSQL is out of reach
+                self.history.problems.append(f"register {self.register}, {how}: {refused}")
             raise Lost(str(refused)) from refused
         except (Lost, TimeoutError):
             if not self.sent:
