@@ -35,8 +35,8 @@ OMISSIONS = {
     # What a session writes makes nothing stale, and nothing of it is remembered.
     "own_writes": Omission(
         "gateway/relay_server.cpp",
-        "  pipeline_.apply(changes_, scope, now_);\n",
-        "  (void)scope;\n",
+        "  pipeline_.apply(changes_, scope, now_, is_certain);\n",
+        "  (void)scope, (void)is_certain;\n",
         ("eventual", "bounded"), ("stream_is_delayed",),
     ),
     # Whatever was shown is not remembered: time may run backwards.

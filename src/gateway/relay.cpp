@@ -77,7 +77,7 @@ void Relay::ended(const pipeline::Exchange& exchange) {
 
 void Relay::lost(std::int64_t now) {
   now_ = now;
-  apply_changes(true);
+  apply_changes(true, false);
   for (; replies_.front() != nullptr; replies_.pop()) {
     Reply& reply = *replies_.front();
     if (!reply.runs() || reply.hidden()) continue;

@@ -380,7 +380,7 @@ class Relay {
   void say_that_it_exceeded(Reply& reply);
   void add_to_fill(pipeline::Fill& fill, const Reply& reply, char type, pgwire::Bytes part);
   void complete_fill(Reply& reply);
-  void apply_changes(bool all_done);
+  void apply_changes(bool all_done, bool is_certain = true);
   bool may_pass_in_parts(char type, std::size_t there, std::size_t total);
   bool on_message(char type, pgwire::Bytes body, std::size_t total);
   bool on_error(pgwire::Bytes body, std::size_t total);

@@ -375,11 +375,11 @@ void Relay::complete_fill(Reply& reply) {
     scope_.shared()->freshness->want_in_passing({.rows = now_}, 0, now_);
 }
 
-/// They are committed, or nobody knows. `all_done`: nothing more of them is under way.
-void Relay::apply_changes(bool all_done) {
+/// They are committed; or, not `is_certain`, nobody knows. `all_done`: nothing more of them is under way.
+void Relay::apply_changes(bool all_done, bool is_certain) {
   if (!changes_.any()) return;
   const auto& scope = *scope_.of(session_.settings.current());
-  pipeline_.apply(changes_, scope, now_);
+  pipeline_.apply(changes_, scope, now_, is_certain);
   raise_to(*scope.wrote, now_);
   wrote_ = now_;
   if (all_done) changes_.clear();

@@ -368,7 +368,9 @@ void Pipeline::add_changes(Changes& changes, const Scope& scope, const Effects& 
 }
 
 /// What isn't known to be nothing but rows of tables may be DDL, which isn't told.
-void Pipeline::apply(const Changes& changes, const Scope& scope, std::int64_t now) {
+void Pipeline::apply(const Changes& changes, const Scope& scope, std::int64_t now, bool is_certain) {
+  // A proof of this moment wouldn't show them, and whether there will be another isn't known.
+  if (!is_certain) cache_->apply(changes, scope.database, InvalidationReason::write);
   const bool are_rows = !changes.unseen && !changes.catalog;
   const auto catalog = are_rows && scope.freshness->is_followed() ? scope.source->current() : nullptr;
   if (!catalog) return cache_->apply(changes, scope.database, InvalidationReason::write);

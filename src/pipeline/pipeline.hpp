@@ -74,8 +74,9 @@ class Pipeline {
   void add_changes(Changes& changes, const Scope& scope, const Effects& effects, bool names_are_clear);
 
   /// They are committed, or nobody knows: from now on nothing is answered that they may have made stale. What the
-  /// change stream will tell of, which knows more exactly, isn't made stale: who reads it needs a proof of this moment.
-  void apply(const Changes& changes, const Scope& scope, std::int64_t now);
+  /// change stream will tell of, which knows more exactly, isn't made stale if it `is_certain` that they are committed:
+  /// who reads it needs a proof of this moment.
+  void apply(const Changes& changes, const Scope& scope, std::int64_t now, bool is_certain);
 
   /// Whether what is asked is kept in records, beside being counted.
   bool records() const { return monitor_.records(); }
