@@ -100,7 +100,9 @@ std::shared_ptr<catalog::Catalog> Catalogs::start(const std::string& database) {
   auto written = [this, database](std::span<const catalog::Oid> relations, const catalog::Snapshot& known) {
     shared_.read_cache->apply(changed_by_written(relations, known), database, pipeline::InvalidationReason::catalog);
   };
-  auto out_of_reach = [this] { return shared_.pools.address()->breaker->refuses(); };
+  auto out_of_reach = [this, freshness = shared_.read_cache->freshness(database)] {
+    return shared_.pools.address()->breaker->refuses() || freshness->is_frozen();
+  };
   return catalog::Catalog::start(io_, workers_.get_executor(), std::move(query), std::move(changed), std::move(written),
                                  database, {}, std::move(out_of_reach));
 }
@@ -309,7 +311,7 @@ void Catalogs::read_again() {
     }
   }
   for (const auto& one : all) one->ddl_passed();
-  streams_.retry();
+  streams_.reconnect();
 }
 
 void Catalogs::stop() {

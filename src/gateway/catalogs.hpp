@@ -45,7 +45,8 @@ class Catalogs {
   /// `catalog::Catalog::confirm` of the database's; on `io`'s thread.
   boost::asio::awaitable<bool> confirm(std::string database);
   ChangeStreams& streams() { return streams_; }
-  /// The server is in reach again: what was known is forgotten, and read at once. The streams begin anew.
+  /// The server is in reach again, or another one: what was known is forgotten, and read at once. The streams begin
+  /// anew.
   void read_again();
   /// Nothing is known from then on.
   void stop();

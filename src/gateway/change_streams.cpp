@@ -115,6 +115,7 @@ void ChangeStreams::start(const std::string& database, CatalogOf catalog) {
             return static_cast<std::uint64_t>(shared->rules.load()->settings->change_stream_max_retained_mb) << 20;
           },
       .confirm_catalogs = [catalog] { return confirm(catalog()); },
+      .out_of_reach = [shared = &shared_] { return shared->pools.address()->breaker->refuses(); },
       .freshness = freshness,
       .committed =
           [reads, freshness, catalog, rows, database](const integration::Transaction& done) {
@@ -160,11 +161,6 @@ void ChangeStreams::end(const std::string& database, std::function<void()> done)
 void ChangeStreams::look(const std::string& database) {
   const std::lock_guard lock(mutex_);
   if (const auto found = streams_.find(database); found != streams_.end()) found->second.stream->look();
-}
-
-void ChangeStreams::retry() {
-  const std::lock_guard lock(mutex_);
-  for (const auto& [name, one] : streams_) one.stream->retry();
 }
 
 void ChangeStreams::reconnect() {

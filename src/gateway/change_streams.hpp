@@ -38,8 +38,6 @@ class ChangeStreams {
   void look(const std::string& database);
   /// The server may be another.
   void reconnect();
-  /// Those that wait before they connect again needn't.
-  void retry();
   std::vector<integration::StreamStatus> status() const;
   /// Ends all, and leaves nothing of them in PostgreSQL; then calls `done`, on any thread.
   void stop(std::function<void()> done);

@@ -76,6 +76,7 @@ ChangeStream::ChangeStream(asio::io_context& io, ChangeStreamParts parts, std::s
       wake_guard_(io),
       keeper_([this](std::string sql) { return parts_.query(std::move(sql)); }),
       retry_(pace.first_retry),
+      thaws_(io),
       looked_once_(io) {
   status_.database = std::move(database);
 }
@@ -100,18 +101,15 @@ void ChangeStream::look() {
   });
 }
 
-void ChangeStream::retry() {
-  asio::post(io_, [self = shared_from_this()] {
-    if (self->live_since_) return;
-    self->retry_ = self->pace_.first_retry;
-    self->retries_soon_ = true;
-    self->wake_.set();
-  });
-}
-
+/// The prober ends at once: what another server says of its log is no proof of what this stream has told.
 void ChangeStream::reconnect() {
   asio::post(io_, [self = shared_from_this()] {
+    self->server_may_be_another_ = true;
+    self->retry_ = self->pace_.first_retry;
+    if (self->prober_) self->prober_->stop();
     if (self->connection_) self->connection_->close();
+    self->thaw();
+    self->wake_.set();
   });
 }
 
@@ -132,7 +130,7 @@ asio::awaitable<void> ChangeStream::run() {
     const auto live_since = std::exchange(live_since_, std::nullopt);
     const auto connection = connection_;
     if (stopped_ && connection) connection->part();
-    disconnect(obstacle.lost && !stopped_);
+    disconnect(obstacle.lost && !stopped_ && !server_may_be_another_);
     if (stopped_ && connection) co_await leave(connection);
     if (stopped_) break;
     set_unavailable(obstacle);
@@ -140,15 +138,25 @@ asio::awaitable<void> ChangeStream::run() {
     // Somebody has to do something first: until then nobody needs them.
     if (obstacle.remedy) co_await keeper_.drop_unneeded(process_id_);
     if (live_since && Clock::now() - *live_since > pace_.steady) retry_ = pace_.first_retry;
-    const auto until = Clock::now() + std::exchange(retry_, std::min(retry_ * 2, pace_.last_retry));
-    while (!stopped_ && !retries_soon_ && Clock::now() < until) co_await wake_.wait(until - Clock::now());
-    retries_soon_ = false;
+    co_await pause(Clock::now() + std::exchange(retry_, std::min(retry_ * 2, pace_.last_retry)));
+    server_may_be_another_ = false;
   }
   thaw();
   while (guarding_) co_await wake_.wait(patience);
   co_await keeper_.drop_unneeded(process_id_);
   ended_ = true;
   for (const auto& done : std::exchange(on_stopped_, {})) done();
+}
+
+asio::awaitable<void> ChangeStream::pause(TimePoint until) {
+  const auto goes_on = [&] { return !stopped_ && !server_may_be_another_ && Clock::now() < until; };
+  while (goes_on()) {
+    const auto soon = Clock::now() + pace_.first_retry;
+    co_await wake_.wait((parts_.freshness->is_frozen() ? std::min(until, soon) : until) - Clock::now());
+    if (!goes_on() || !parts_.freshness->is_frozen()) continue;
+    const auto answer = co_await parts_.query("SELECT 1");
+    if (answer || !obstacle_of(answer.error()).lost) thaw();
+  }
 }
 
 asio::awaitable<void> ChangeStream::leave(std::shared_ptr<backend::ServerConnection> connection) {
@@ -506,9 +514,21 @@ void ChangeStream::received(Lsn end) {
 
 /// What is kept isn't as of a moment any more of which all is told.
 void ChangeStream::thaw() {
+  thaws_.cancel();
   if (!parts_.freshness->is_frozen()) return;
   parts_.everything_may_have_changed();
   parts_.freshness->freeze(false);
+}
+
+/// Where only Millrace itself can't ask, its clients can, and nobody would tell them what is old.
+void ChangeStream::thaw_later() {
+  thaws_.expires_after(pace_.frozen);
+  thaws_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+    const auto self = weak.lock();
+    if (error || !self || !self->parts_.freshness->is_frozen()) return;
+    if (self->parts_.out_of_reach()) return self->thaw_later();
+    self->thaw();
+  });
 }
 
 /// `freezes`: the server can't be asked. Until it can, nobody knows of anything later than what was told.
@@ -518,9 +538,11 @@ void ChangeStream::disconnect(bool freezes) {
     prober_.reset();
     looked_once_.set();
     const bool followed = parts_.freshness->is_followed();
-    parts_.freshness->freeze(freezes && followed);
+    const bool freezes_now = freezes && followed;
+    parts_.freshness->freeze(freezes_now);
     parts_.freshness->follow(nullptr);
-    if (!freezes || !followed) parts_.everything_may_have_changed();  // what was left to it to tell
+    if (freezes_now) thaw_later();
+    if (!freezes_now) parts_.everything_may_have_changed();  // what was left to it to tell
   }
   if (link_) {
     link_->on_end({});

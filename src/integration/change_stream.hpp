@@ -2,6 +2,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -41,6 +42,9 @@ struct ChangeStreamParts {
   /// Looks at the catalogs that what is told is understood by: as `Prober::Confirm`. Null: there are none.
   std::function<boost::asio::awaitable<bool>()> confirm_catalogs;
 
+  /// Whether it is known that nobody can reach the server.
+  std::function<bool()> out_of_reach = [] { return false; };
+
   /// What of it is proved, for who reads; never null.
   std::shared_ptr<Freshness> freshness;
 
@@ -64,6 +68,8 @@ struct StreamPace {
   int rest = 50;
   /// The server is asked for a sign of life, and taken for lost without one.
   std::chrono::milliseconds ask{10000}, lost{30000};
+  /// What was proved when the server was lost is kept for so long where nobody knows that it is out of reach.
+  std::chrono::milliseconds frozen{10000};
 };
 
 /// Tells what is committed in one database, by whomever, within milliseconds: PostgreSQL's logical decoding, in a slot
@@ -83,10 +89,9 @@ class ChangeStream : public std::enable_shared_from_this<ChangeStream> {
   StreamStatus status() const;
   /// A table may have come, or have become another: looks soon. Thread-safe.
   void look();
-  /// Begins anew on a new connection: the server may be another. Thread-safe.
+  /// Begins anew on a new connection, at once: the server may be another. Nothing of what was proved holds.
+  /// Thread-safe.
   void reconnect();
-  /// If it waits before it connects again, it needn't. Thread-safe.
-  void retry();
   /// Ends it, and drops the publications if nobody else needs them; `done` is called once, on its thread, when nothing
   /// of it is left in PostgreSQL, or after some seconds. Thread-safe.
   void stop(std::function<void()> done);
@@ -121,6 +126,9 @@ class ChangeStream : public std::enable_shared_from_this<ChangeStream> {
   void on_keep_alive(const KeepAlive& alive);
   void received(Lsn end);
   void thaw();
+  void thaw_later();
+  /// Before it connects again. Finds out meanwhile whether the server is lost or only the connection was.
+  boost::asio::awaitable<void> pause(TimePoint until);
   void disconnect(bool freezes);
   void set_unavailable(const Obstacle& obstacle);
   void set_waiting();
@@ -142,7 +150,8 @@ class ChangeStream : public std::enable_shared_from_this<ChangeStream> {
   Transactions transactions_;
   Lsn received_ = 0;
   std::chrono::milliseconds retry_;
-  bool retries_soon_ = false;
+  bool server_may_be_another_ = false;
+  boost::asio::steady_timer thaws_;
   TimePoint asked_at_;
   bool look_asked_ = false;
   std::uint64_t looks_ = 0;   ///< that have begun
