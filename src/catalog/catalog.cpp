@@ -198,7 +198,7 @@ asio::awaitable<milliseconds> Catalog::step() {
   if (outcome.error().message == changed_meanwhile) {
     co_return std::max(pace_.settle, since(began) * rest_of_readings);
   }
-  if (++failures_ == 2 && !out_of_reach_()) {
+  if (++failures_ >= 2 && current() && !out_of_reach_()) {
     log::warn("catalog not known", {{"database", name_}, {"reason", outcome.error().message}});
     forget();
   }

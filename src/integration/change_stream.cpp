@@ -267,6 +267,8 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::begin() {
   overview_.next = 0;
   if (auto obstacle = co_await look_once()) co_return obstacle;
   if (overview_.next == 0) co_return Obstacle{.reason = "PostgreSQL has no connection to spare"};
+  // Which of them this one is isn't known. Else it would be taken for another at its end.
+  if (server_may_be_another_) co_return Obstacle{.reason = "the server may be another"};
   new_ = {{.before = overview_.next, .everything = true, .tables = {}}};
   parts_.everything_may_have_changed();
   parts_.freshness->expect(true);

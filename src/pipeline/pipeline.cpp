@@ -154,6 +154,8 @@ Pipeline::Found Pipeline::look_up(const Scope& scope, const Question& question, 
                                   const Needed& wanted) {
   const auto certain = scope.freshness->certain_until();
   const auto proved = scope.freshness->proved_until();
+  // What the stream was still to tell when the server was lost it doesn't tell any more, whoever has written it.
+  const auto written = scope.freshness->is_frozen() ? now : wanted.written;
   const bool is_measured = ++lookups_ % measured_of == 0;
   looked_ = {.since = is_measured ? now_ns() : 0};
   const std::string_view key = make_key(scope, question);
@@ -162,8 +164,6 @@ Pipeline::Found Pipeline::look_up(const Scope& scope, const Question& question, 
   // Of what was written through Millrace the catalogs must be as new: they say whether the stream tells it.
   auto needed = wanted.all;
   const auto least = std::min(proved, certain);
-  // What the stream was still to tell when the server was lost it doesn't tell any more, whoever has written it.
-  const auto written = scope.freshness->is_frozen() ? now : wanted.written;
   if (entry && written > least && scope.freshness->last_left() > least) {
     for (const auto& seen : entry->seen()) {
       const auto left = std::min(scope.freshness->left(seen.dependency), written);
