@@ -6,7 +6,8 @@ namespace millrace::gateway {
 
 namespace {
 
-/// What is over sooner isn't worth a look: a thousand sessions, each of whose queries takes a millisecond, cost nothing.
+/// What is over sooner isn't worth a look: a thousand sessions, each of whose queries takes a millisecond, cost
+/// nothing.
 constexpr std::int64_t least_ns = 200'000'000;
 
 struct Limit {
@@ -22,8 +23,8 @@ void note_memory(Relay& relay, backend::ServerConnection& connection, const conf
   if (since == 0 || now - since < least_ns) return;
   Limit lowest{.megabytes = static_cast<std::size_t>(settings.memory_limit_per_query_mb),
                .whose = "MEMORY_LIMIT_PER_QUERY_MB"};
-  for (const Limit& each : {Limit{relay.quota_memory_mb(), "the quota's max_memory_mb"},
-                            Limit{own_limit_mb, "memory_limit_mb"}}) {
+  for (const Limit& each :
+       {Limit{relay.quota_memory_mb(), "the quota's max_memory_mb"}, Limit{own_limit_mb, "memory_limit_mb"}}) {
     if (each.megabytes != 0 && (lowest.megabytes == 0 || each.megabytes < lowest.megabytes)) lowest = each;
   }
   if (lowest.megabytes == 0 || !connection.process()) return;

@@ -7,6 +7,7 @@ from wire import Client, Gone, connect, eventually, query
 
 from harness import Millrace, PostgreSQL
 
+POSTGRESQL = {"synchronous_commit": "on"}  # what was there before it is killed is there afterwards
 # Each finds out by itself that the server is down.
 SETTINGS: dict[str, str | int] = {
     "POOL_MODE": "transaction", "MAX_QUERY_RETRIES": 10, "RETRY_BACKOFF_MULTIPLIER": 3, "ENABLE_EMERGENCY_CIRCUIT_BREAKER": "false",
