@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -61,10 +61,14 @@ std::optional<ServerProcess> ServerProcess::find(int socket, std::uint32_t proce
 }
 
 std::optional<std::size_t> ServerProcess::own_memory() const {
-  std::ifstream file(fmt::format("/proc/{}/statm", id_));
-  std::size_t size = 0, resident = 0, shared = 0;  // pages
-  if (!(file >> size >> resident >> shared) || resident < shared) return std::nullopt;
-  return (resident - shared) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  std::ifstream file(fmt::format("/proc/{}/status", id_));
+  std::optional<std::size_t> kilobytes;
+  for (std::string name, rest; file >> name && std::getline(file, rest);) {
+    if (name != "RssAnon:" && name != "VmSwap:") continue;
+    kilobytes = kilobytes.value_or(0) + std::strtoull(rest.c_str(), nullptr, 10);
+  }
+  if (!kilobytes) return std::nullopt;
+  return *kilobytes << 10U;
 }
 
 }  // namespace millrace::backend

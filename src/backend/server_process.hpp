@@ -16,8 +16,8 @@ class ServerProcess {
   /// process of this machine is the one, as the server is elsewhere, in a container, or behind another proxy.
   static std::optional<ServerProcess> find(int socket, std::uint32_t process_id);
 
-  /// Bytes in memory that are its own: not shared buffers, nor what it maps of files. Its parallel workers are others.
-  /// Nothing: it is gone.
+  /// Bytes that are its own, in memory or swapped out: not shared buffers, nor what it maps of files. Its parallel
+  /// workers are others. Nothing: it is gone.
   std::optional<std::size_t> own_memory() const;
 
  private:

@@ -10,21 +10,21 @@ namespace {
 /// nothing.
 constexpr std::int64_t least_ns = 200'000'000;
 
-struct Limit {
+struct MemoryLimit {
   std::size_t megabytes;  ///< 0: none
   std::string_view whose;
 };
 
 }  // namespace
 
-void note_memory(Relay& relay, backend::ServerConnection& connection, const config::Settings& settings,
-                 std::size_t own_limit_mb, std::int64_t now) {
-  const std::int64_t since = relay.query_runs_since();
-  if (since == 0 || now - since < least_ns) return;
-  Limit lowest{.megabytes = static_cast<std::size_t>(settings.memory_limit_per_query_mb),
-               .whose = "MEMORY_LIMIT_PER_QUERY_MB"};
-  for (const Limit& each :
-       {Limit{relay.quota_memory_mb(), "the quota's max_memory_mb"}, Limit{own_limit_mb, "memory_limit_mb"}}) {
+void note_memory(Relay& relay, backend::ServerConnection& connection, const Shared& shared, std::size_t own_limit_mb,
+                 std::int64_t now) {
+  const auto watched = relay.watched();
+  if (!watched || now - watched->since < least_ns) return;
+  const int by_setting = watched->is_query ? shared.rules.load()->settings->memory_limit_per_query_mb : 0;
+  MemoryLimit lowest{.megabytes = static_cast<std::size_t>(by_setting), .whose = "MEMORY_LIMIT_PER_QUERY_MB"};
+  for (const MemoryLimit& each :
+       {MemoryLimit{watched->quota_mb, "the quota's max_memory_mb"}, MemoryLimit{own_limit_mb, "memory_limit_mb"}}) {
     if (each.megabytes != 0 && (lowest.megabytes == 0 || each.megabytes < lowest.megabytes)) lowest = each;
   }
   if (lowest.megabytes == 0 || !connection.process()) return;

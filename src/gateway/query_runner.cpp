@@ -341,8 +341,7 @@ asio::awaitable<void> QueryRun::hear_out() {
       co_await cancel();
     }
     if (is_under_way()) co_await progress_.wait(stop_ ? Clock::duration(cancel_again_after) : time_left());
-    if (!stop_ && link_)
-      note_memory(relay_, *link_.connection(), *rules_->settings, request_.memory_limit_mb, now_ns());
+    if (!stop_ && link_) note_memory(relay_, *link_.connection(), core_.shared, request_.memory_limit_mb, now_ns());
     if (!stop_ && relay_.exceeds(now_ns()) != Relay::Late::no) stop(relay_.exceeded());
   }
 }

@@ -62,7 +62,7 @@ void Relay::ended(Reply& reply) {
   last_ended_ = now_;
   if (permit_ && first_ended_.at == 0 && reply.exchange.statement && !reply.exchange.failed()) {
     first_ended_ = {.fingerprint = reply.exchange.statement->fingerprint, .at = now_};
-  } else if (reply.exchange.failed() && reply.exchange.error_code() != "57014") {
+  } else if (reply.exchange.failed() && reply.exchange.error_code() != "57014" && exceeded_.batch != reply.batch) {
     first_ended_.failed = true;
   }
   reply.exchange.text = reply.asked;

@@ -189,10 +189,13 @@ class Relay {
   };
   /// Whether what runs has taken longer than it may, or `uses_too_much`.
   Late exceeds(std::int64_t now);
-  /// Since when a query runs that may use so much memory only, in ns of `now_ns()`; 0: none does, or it has used more.
-  std::int64_t query_runs_since() const;
-  /// What the quotas of whose it is allow it, 0: any amount.
-  std::size_t quota_memory_mb() const { return permit_ ? permit_.party().most_memory_mb() : 0; }
+  /// What runs, and may use so much memory only. Nothing: nothing does, or it has exceeded a limit already.
+  struct Watched {
+    std::int64_t since = 0;    ///< of `now_ns()`: since when the server has been at it
+    bool is_query = false;     ///< a SELECT or the like
+    std::size_t quota_mb = 0;  ///< by the quotas of whose it is; 0: any amount
+  };
+  std::optional<Watched> watched() const;
   /// It has. `limit`: whose `megabytes` these are.
   void uses_too_much(std::size_t megabytes, std::string_view limit, std::int64_t now);
   /// What has exceeded its limit last still runs. Nothing was sent behind its batch.
@@ -321,8 +324,8 @@ class Relay {
   std::string_view text_asked(const Item& item, StatementPtr& statement);
   static std::string_view text_of_prepared(const Prepared* prepared);
   const Wishes& wishes_of(std::string_view text);
-  TimeLimit limit_of(const Wishes& wishes, const StatementPtr& statement) const;
-  TimeLimit limit_of(std::string_view text, const StatementPtr& statement);
+  Limit limit_of(const Wishes& wishes, const StatementPtr& statement) const;
+  Limit limit_of(std::string_view text, const StatementPtr& statement);
   const Reply* runs_now() const;
   std::int64_t runs_since(const Reply& reply) const;
   void note_wishes(const sql::Statement& statement);
@@ -336,7 +339,7 @@ class Relay {
   bool follows_a_batch() const;
   bool must_be_answered_before() const;
   bool follows_a_limited_one(char type) const;
-  void set_limit(Reply& reply, const TimeLimit& limit);
+  void set_limit(Reply& reply, const Limit& limit);
   void end_turn();
   void lend(std::int64_t now);
   bool is_idle_with_turn() const;
@@ -374,8 +377,8 @@ class Relay {
   bool break_off(std::string message, std::string sqlstate = "08P01");
 
   // from_server
-  static std::string took_longer(const TimeLimit& limit);
-  static Error timed_out(const TimeLimit& limit);
+  static std::string took_longer(const Limit& limit);
+  static Error timed_out(const Limit& limit);
   static Error exceeds(const executor::Exceeded& exceeded);
   void say_that_it_exceeded(Reply& reply);
   void add_to_fill(pipeline::Fill& fill, const Reply& reply, char type, pgwire::Bytes part);
@@ -476,8 +479,8 @@ class Relay {
   bool is_charged_ = false;                        ///< likewise: to its quotas
   StatementPtr asked_for_turn_;                    ///< likewise; null: not known
   Wishes wanted_;                                  ///< likewise
-  TimeLimit wanted_limit_;                         ///< likewise
-  TimeLimit bound_limit_;                          ///< of the unnamed portal that this batch has bound
+  Limit wanted_limit_;                             ///< likewise
+  Limit bound_limit_;                              ///< of the unnamed portal that this batch has bound
   std::int64_t last_ended_ = 0;                    ///< when a statement has ended last
   /// With its permit, the first statement that has come to a good end.
   struct FirstEnded {

@@ -26,7 +26,7 @@ bool is_query(sql::StatementKind kind) {
   return (kinds & sql::bit(kind)) != 0;
 }
 
-std::string_view name_of(TimeLimit::By by) {
+std::string_view name_of(Limit::By by) {
   constexpr std::array<std::string_view, 3> names = {"QUERY_TIMEOUT_SECONDS", "millrace.timeout",
                                                      "the quota's max_execution_time_seconds"};
   return names.at(static_cast<std::size_t>(by));
@@ -245,31 +245,32 @@ Relay::Decided Relay::answer_failed(const Item& item) {
 }
 
 /// `statement`: null: not known.
-TimeLimit Relay::limit_of(const Wishes& wishes, const StatementPtr& statement) const {
-  TimeLimit limit{.of_query = statement && is_query(statement->kind)};
+Limit Relay::limit_of(const Wishes& wishes, const StatementPtr& statement) const {
+  Limit limit{.of_query = statement && is_query(statement->kind), .quota_mb = wishes.party->most_memory_mb()};
   if (wishes.timeout.count() > 0) {
     limit.ns = std::chrono::nanoseconds(wishes.timeout).count();
-    limit.by = TimeLimit::By::client;
+    limit.by = Limit::By::client;
   } else if (limit.of_query) {
     limit.ns = options_.query_timeout.count();
   }
   const auto most = std::chrono::nanoseconds(std::chrono::seconds(wishes.party->most_seconds())).count();
   if (most != 0 && (limit.ns == 0 || most < limit.ns)) {
     limit.ns = most;
-    limit.by = TimeLimit::By::quota;
+    limit.by = Limit::By::quota;
   }
   return limit;
 }
 
-TimeLimit Relay::limit_of(std::string_view text, const StatementPtr& statement) {
-  return wishes_ ? limit_of(wishes_of(text), statement) : TimeLimit();
+Limit Relay::limit_of(std::string_view text, const StatementPtr& statement) {
+  if (wishes_) return limit_of(wishes_of(text), statement);
+  return {.of_query = statement && is_query(statement->kind)};
 }
 
-std::string Relay::took_longer(const TimeLimit& limit) {
+std::string Relay::took_longer(const Limit& limit) {
   return fmt::format("took longer than the {:.0f} ms of {}", static_cast<double>(limit.ns) / ms, name_of(limit.by));
 }
 
-Error Relay::timed_out(const TimeLimit& limit) {
+Error Relay::timed_out(const Limit& limit) {
   return {.message = "canceling statement as it " + took_longer(limit), .sqlstate = "57014"};
 }
 
@@ -299,9 +300,12 @@ Relay::Late Relay::exceeds(std::int64_t now) {
   return now - exceeded_.since > longest_cancel ? Late::too_late : Late::late;
 }
 
-std::int64_t Relay::query_runs_since() const {
+std::optional<Relay::Watched> Relay::watched() const {
   const Reply* const reply = runs_now();
-  return reply == nullptr || !reply->limit.of_query || exceeded_.number == reply->number ? 0 : runs_since(*reply);
+  if (reply == nullptr || exceeded_.number == reply->number) return std::nullopt;
+  return Watched{.since = std::max(reply->exchange.started, last_ended_),
+                 .is_query = reply->limit.of_query,
+                 .quota_mb = reply->limit.quota_mb};
 }
 
 void Relay::uses_too_much(std::size_t megabytes, std::string_view limit, std::int64_t now) {
@@ -343,7 +347,7 @@ std::int64_t Relay::limit_at() const {
 
 std::int64_t Relay::clients_limit_at() const {
   const Reply* const reply = runs_now();
-  return reply != nullptr && reply->limit.by == TimeLimit::By::client ? limit_at() : 0;
+  return reply != nullptr && reply->limit.by == Limit::By::client ? limit_at() : 0;
 }
 
 }  // namespace millrace::gateway

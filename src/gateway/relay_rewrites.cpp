@@ -83,7 +83,7 @@ Relay::Rewriting Relay::rewrite(const Question& question, const StatementPtr& st
   guarded_.name = name;
   guarded_.in_transaction = guarded_.errors_are_told = replies_.status != 'I';
   const std::size_t sent = replies_.size();
-  const TimeLimit limit = limit_of(query, statement);
+  const Limit limit = limit_of(query, statement);
   if (guarded_.in_transaction) {
     writer_.execute_own(guarded_.rewrite->lock);
   } else {

@@ -219,13 +219,12 @@ bool Relay::must_be_answered_before() const {
   if (!follows_a_batch()) return false;
   const bool is_counted = permit_ && permit_.party().has_account();  // each by itself
   if (!permit_ || is_counted || others_wait() || replies_.size() >= most_ahead) return true;
-  return std::ranges::any_of(replies_.all(),
-                             [](const Reply& reply) { return reply.limit.by != TimeLimit::By::setting; });
+  return std::ranges::any_of(replies_.all(), [](const Reply& reply) { return reply.limit.by != Limit::By::setting; });
 }
 
-void Relay::set_limit(Reply& reply, const TimeLimit& limit) {
+void Relay::set_limit(Reply& reply, const Limit& limit) {
   reply.limit = limit;
-  if (limit.by == TimeLimit::By::client) last_limited_ = reply.number;
+  if (limit.by == Limit::By::client) last_limited_ = reply.number;
 }
 
 /// Likewise in a batch: a statement that its client has limited is to be told from what follows it.

@@ -536,13 +536,14 @@ TEST(RelayTurn, WhatUsesTooMuchMemoryIsCancelledAndItsErrorSaysSo) {
   asker.relay.attach(server);
   using Late = Relay::Late;
   asker.says(query("VACUUM"));
-  EXPECT_EQ(asker.relay.query_runs_since(), 0) << "it may use what it wants";
+  EXPECT_FALSE(asker.relay.watched()->is_query) << "it may use what it wants";
   asker.hears(complete("VACUUM") + ready());
   asker.says(query("SELECT 1"));
-  EXPECT_EQ(asker.relay.query_runs_since(), asker.now);
+  EXPECT_TRUE(asker.relay.watched()->is_query);
+  EXPECT_EQ(asker.relay.watched()->since, asker.now);
   EXPECT_EQ(asker.relay.exceeds(asker.now + second), Late::no);
   asker.relay.uses_too_much(512, "LIMIT", asker.now + second);
-  EXPECT_EQ(asker.relay.query_runs_since(), 0) << "it needn't be looked at any more";
+  EXPECT_FALSE(asker.relay.watched()) << "it needn't be looked at any more";
   EXPECT_EQ(asker.relay.exceeds(asker.now + second), Late::late);
   EXPECT_EQ(asker.relay.exceeds(asker.now + 20 * second), Late::too_late);
   const std::string heard = asker.hears(error("57014", "canceling statement due to user request") + ready());

@@ -32,16 +32,17 @@ struct Touch {
   bool at_answer = false;  ///< it isn't done before, for its own batch either
 };
 
-/// From when a statement comes to when it has ended; in ns, 0: there is none.
-struct TimeLimit {
+/// On what a statement may take.
+struct Limit {
   enum class By : std::uint8_t {
     setting,  ///< QUERY_TIMEOUT_SECONDS
     client,
     quota,
   };
-  std::int64_t ns = 0;
-  By by = By::setting;
-  bool of_query = false;  ///< not of what takes long, or much memory, by its nature
+  std::int64_t ns = 0;         ///< from when it comes to when it has ended; 0: there is none
+  By by = By::setting;         ///< who limits its time
+  bool of_query = false;       ///< not of what takes long, or much memory, by its nature
+  std::uint32_t quota_mb = 0;  ///< of PostgreSQL's process, by the quotas of whose it is; 0: there is none
 };
 
 /// What the server owes for a message that it was sent.
@@ -100,7 +101,7 @@ struct Reply {
 
   std::shared_ptr<const void> unused;  ///< of `ReadCache::let_go`, for what it runs
 
-  TimeLimit limit = {};  ///< on what it runs
+  Limit limit = {};  ///< on what it runs
 
   bool hidden() const { return shown != Shown::all; }
   bool own() const { return purpose != Purpose::clients; }

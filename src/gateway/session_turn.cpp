@@ -108,7 +108,7 @@ void Session::look_at_time() {
 
 void Session::look_at_memory() {
   if (cancels_late_ || !link_ || !*link_) return;
-  note_memory(*relay_, *link_->connection(), *rules_->settings, 0, now_ns());
+  note_memory(*relay_, *link_->connection(), core_.shared, 0, now_ns());
 }
 
 /// For limits of the client's own, which may be shorter than it is between two ticks.

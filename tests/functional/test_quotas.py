@@ -90,6 +90,12 @@ def test_a_quota_of_memory_is_a_memory_limit(millrace: Millrace) -> None:
         late = error_of(client.ask(query(large)))
         assert late["C"] == "53200"
         assert "the quota's max_memory_mb" in late["M"]
+    with connect(millrace) as client:
+        client.ask(query("BEGIN"))
+        client.ask(query("/* millrace: user_id=small */ SELECT 1"))
+        assert client.one(large.replace("600", "0.9")) == "100000", "nobody is named"
+        assert error_of(client.ask(query("/* millrace: user_id=small */ " + large)))["C"] == "53200"
+        client.ask(query("ROLLBACK"))
 
 
 @pytest.mark.parametrize(
