@@ -240,5 +240,6 @@ int main(int argc, char** argv) {
     probe.io.stop();
   });
   core.join();
+  backend::join_slow_logins();
   return 0;
 }

@@ -12,6 +12,7 @@
 #include <limits>
 #include <thread>
 
+#include "backend/server_connection.hpp"
 #include "base/log.hpp"
 #include "config/load.hpp"
 #include "gateway/gateway.hpp"
@@ -87,5 +88,6 @@ int main() {
     });
   });
   core.join();
+  backend::join_slow_logins();
   return 0;
 }

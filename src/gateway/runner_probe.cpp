@@ -17,6 +17,7 @@
 #include <map>
 #include <thread>
 
+#include "backend/server_connection.hpp"
 #include "config/database_url.hpp"
 #include "gateway/query_runner.hpp"
 
@@ -194,5 +195,6 @@ int main(int argc, char** argv) {
   }
   asio::co_spawn(probe.io, end(&probe), asio::detached);
   core.join();
+  backend::join_slow_logins();
   return 0;
 }
