@@ -1,54 +1,12 @@
 // The relay lets in what has its turn, and nothing else; what isn't let in is answered as PostgreSQL would.
+#include "gateway/relay_turn_test.hpp"
 #include "base/clock.hpp"
-#include "gateway/relay_test.hpp"
 
 namespace millrace::gateway {
 namespace {
 
 using namespace wire;
 using Next = Relay::Next;
-
-constexpr std::int64_t ms = 1'000'000, second = 1000 * ms;
-
-/// One query may run at a time.
-struct Turns {
-  World world;
-  executor::TemplateTimes times;
-  std::shared_ptr<executor::AdaptiveQueryExecutor> executor = std::make_shared<executor::AdaptiveQueryExecutor>(
-      executor::AdaptiveQueryExecutor::Limits{.most = 1, .finds_best = false, .most_waiting = 10, .wait = {}});
-  std::shared_ptr<executor::Party> eve = executor->party("eve", "");
-  executor::Permit others = {};  ///< the only slot, while somebody else has it
-
-  void take() { others = executor->try_take(*eve, nullptr, 1); }
-  std::size_t running() const { return executor->figures(1).running; }
-};
-
-struct Asker {
-  explicit Asker(Turns& turns, Mode mode = Mode::transaction, std::shared_ptr<Places> places = {})
-      : relay(turns.world.pipeline, turns.world.texts,
-              {.mode = mode,
-               .user = "ada",
-               .database = "crawl",
-               .executor = turns.executor,
-               .places = std::move(places),
-               .times = &turns.times,
-               .query_timeout = std::chrono::seconds(300)}) {
-    relay.settings().parameters = Server().parameters;
-  }
-
-  Relay::FromClient says(std::string_view bytes) { return relay.from_client(bytes_of(bytes), now += ms); }
-  std::string hears(std::string_view bytes) { return string_of(relay.from_server(bytes_of(bytes), now += ms).forward); }
-  void asks(std::string_view sql, std::string_view tag, char status = 'I') {
-    const std::string message = query(sql);
-    const auto step = says(message);
-    EXPECT_EQ(step.used, message.size()) << sql;
-    EXPECT_EQ(step.next, Next::more) << sql;
-    hears(complete(tag) + ready(status));
-  }
-
-  Relay relay;
-  std::int64_t now = second;
-};
 
 TEST(RelayTurn, WhereNobodyWaitsMuchIsSentWithOneTurn) {
   Turns turns;
@@ -453,104 +411,6 @@ TEST(RelayTurn, OfABatchThatIsNotEndedTheServerIsAskedHowFarItIs) {
   asker.says(sync());
   asker.hears(ready());
   EXPECT_TRUE(asker.relay.releasable());
-}
-
-TEST(RelayTurn, WhatTakesTooLongIsToldFromWhatFollows) {
-  Turns turns;
-  Server server;
-  Asker asker(turns);
-  asker.relay.attach(server);
-  using Late = Relay::Late;
-  asker.says(query("/* millrace: timeout=100ms */ SELECT 1"));
-  EXPECT_EQ(asker.relay.exceeds(asker.now + 99 * ms), Late::no);
-  EXPECT_EQ(asker.relay.exceeds(asker.now + 100 * ms), Late::late);
-  EXPECT_TRUE(asker.relay.still_exceeds());
-  asker.hears(complete("SELECT 0") + ready());
-  EXPECT_FALSE(asker.relay.still_exceeds());
-  asker.says(query("SELECT 2"));
-  EXPECT_FALSE(asker.relay.still_exceeds());
-  EXPECT_EQ(asker.relay.exceeds(asker.now + second), Late::no);
-}
-
-/// What Millrace sends behind it isn't the client's.
-TEST(RelayTurn, WhatTakesTooLongIsCancelledThoughItNamesAStatement) {
-  Turns turns;
-  Server server;
-  Asker asker(turns);
-  asker.relay.attach(server);
-  asker.says(parse("s", "SELECT 1") + sync());
-  asker.hears(parsed() + ready());
-  const std::string work = query("/* millrace: timeout=100ms */ EXECUTE s");
-  const auto step = asker.says(work);
-  EXPECT_EQ(step.used, work.size());
-  EXPECT_TRUE(string_of(step.forward).ends_with(sync()));
-  EXPECT_EQ(asker.relay.exceeds(asker.now + second), Relay::Late::late);
-}
-
-/// It may have waited before it was sent.
-TEST(RelayTurn, AServerHasTimeToCancelFromWhenItIsTold) {
-  Turns turns;
-  Server server;
-  Asker asker(turns);
-  asker.relay.attach(server);
-  using Late = Relay::Late;
-  asker.says(query("/* millrace: timeout=100ms */ SELECT 1"));
-  EXPECT_EQ(asker.relay.exceeds(asker.now + 60 * second), Late::late);
-  EXPECT_EQ(asker.relay.exceeds(asker.now + 69 * second), Late::late);
-  EXPECT_EQ(asker.relay.exceeds(asker.now + 71 * second), Late::too_late);
-}
-
-TEST(RelayTurn, InABatchAStatementWithALimitIsAnsweredBeforeTheNextIsSent) {
-  Turns turns;
-  Server server;
-  Asker asker(turns);
-  asker.relay.attach(server);
-  const std::string first = parse("", "/* millrace: timeout=1s */ SELECT 1") + bind("") + execute();
-  const std::string rest = parse("", "SELECT 2") + bind("") + execute() + sync();
-  const std::string both = first + rest;
-  auto step = asker.says(both);
-  EXPECT_EQ(step.used, first.size());
-  EXPECT_EQ(string_of(step.forward), first + flush());
-  EXPECT_EQ(step.next, Next::answer);
-  asker.hears(parsed() + bound() + complete("SELECT 1"));
-  EXPECT_EQ(string_of(asker.says(rest).forward), rest);
-}
-
-TEST(RelayTurn, AnErrorOfWhatTookTooLongSaysSo) {
-  Turns turns;
-  Server server;
-  Asker asker(turns);
-  asker.relay.attach(server);
-  asker.says(query("/* millrace: timeout=100ms */ SELECT 1"));
-  asker.relay.exceeds(asker.now + second);
-  EXPECT_NE(asker.hears(error("57014", "canceling statement due to user request") + ready()).find("millrace.timeout"),
-            std::string::npos);
-  asker.says(query("SELECT 1"));
-  EXPECT_EQ(asker.hears(error("57014", "by somebody else") + ready()).find("millrace.timeout"), std::string::npos);
-}
-
-TEST(RelayTurn, WhatUsesTooMuchMemoryIsCancelledAndItsErrorSaysSo) {
-  Turns turns;
-  Server server;
-  Asker asker(turns);
-  asker.relay.attach(server);
-  using Late = Relay::Late;
-  asker.says(query("VACUUM"));
-  EXPECT_FALSE(asker.relay.watched()->is_query) << "it may use what it wants";
-  asker.hears(complete("VACUUM") + ready());
-  asker.says(query("SELECT 1"));
-  EXPECT_TRUE(asker.relay.watched()->is_query);
-  EXPECT_EQ(asker.relay.watched()->since, asker.now);
-  EXPECT_EQ(asker.relay.exceeds(asker.now + second), Late::no);
-  asker.relay.uses_too_much(512, "LIMIT", asker.now + second);
-  EXPECT_FALSE(asker.relay.watched()) << "it needn't be looked at any more";
-  EXPECT_EQ(asker.relay.exceeds(asker.now + second), Late::late);
-  EXPECT_EQ(asker.relay.exceeds(asker.now + 20 * second), Late::too_late);
-  const std::string heard = asker.hears(error("57014", "canceling statement due to user request") + ready());
-  EXPECT_NE(heard.find("C53200"), std::string::npos) << heard;
-  EXPECT_NE(heard.find("512 MB of memory that LIMIT allows"), std::string::npos) << heard;
-  asker.says(query("SELECT 1"));
-  EXPECT_EQ(asker.relay.exceeds(asker.now + second), Late::no);
 }
 
 /// Its BEGIN was answered, and the server knows nothing of it.

@@ -1,6 +1,7 @@
 """Where no server connection can be had for a query, that is tried again; what was sent never is."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from wire import Client, Gone, connect, eventually, query
@@ -28,10 +29,16 @@ def retries(millrace: Millrace) -> float:
     return millrace.metric("retries_total")
 
 
-def kill(postgres: PostgreSQL, millrace: Millrace) -> None:
-    """What was open is known to be gone."""
+@contextmanager
+def down(postgres: PostgreSQL, millrace: Millrace, client: Client) -> Iterator[None]:
+    """What was open is known to be gone; afterwards PostgreSQL runs again."""
+    client.one(UNCACHED)
     postgres.kill()
-    eventually(lambda: millrace.metric("server_connections_idle") == 0)
+    try:
+        eventually(lambda: millrace.metric("server_connections_idle") == 0)
+        yield
+    finally:
+        postgres.start()
 
 
 def asks_while_it_is_down(client: Client, millrace: Millrace, *messages: bytes) -> None:
@@ -42,25 +49,17 @@ def asks_while_it_is_down(client: Client, millrace: Millrace, *messages: bytes) 
 
 def test_a_write_that_wasnt_sent_is_done_once(postgres: PostgreSQL, millrace: Millrace) -> None:
     with connect(millrace) as client:
-        client.one(UNCACHED)
-        kill(postgres, millrace)
-        try:
+        with down(postgres, millrace, client):
             asks_while_it_is_down(client, millrace, query("INSERT INTO ledger VALUES ('a')"))
-        finally:
-            postgres.start()
         assert [one.kind for one in client.until("Z")] == ["C", "Z"]
     assert postgres.admin("SELECT count(*) FROM ledger") == "1"
 
 
 def test_a_transaction_that_wasnt_sent_is_done_once(postgres: PostgreSQL, millrace: Millrace) -> None:
     with connect(millrace) as client:
-        client.one(UNCACHED)
-        kill(postgres, millrace)
-        try:
+        with down(postgres, millrace, client):
             assert client.ask(query("BEGIN"))[-1].body == b"T"
             asks_while_it_is_down(client, millrace, query("INSERT INTO ledger VALUES ('a')"))
-        finally:
-            postgres.start()
         assert client.until("Z")[-1].body == b"T"
         client.ask(query("INSERT INTO ledger VALUES ('b')"), query("COMMIT"), times=2)
     assert postgres.admin("SELECT string_agg(who, '' ORDER BY who) FROM ledger") == "ab"
@@ -99,15 +98,10 @@ def test_a_server_that_has_no_connection_left_is_asked_again(postgres: PostgreSQ
 
 
 def test_the_client_may_go_meanwhile(postgres: PostgreSQL, millrace: Millrace) -> None:
-    with connect(millrace) as client:
-        client.one(UNCACHED)
-        kill(postgres, millrace)
-        try:
-            asks_while_it_is_down(client, millrace, query("INSERT INTO ledger VALUES ('a')"))
-            client.close()
-            eventually(lambda: millrace.metric("clients_connected") == 0)
-        finally:
-            postgres.start()
+    with connect(millrace) as client, down(postgres, millrace, client):
+        asks_while_it_is_down(client, millrace, query("INSERT INTO ledger VALUES ('a')"))
+        client.close()
+        eventually(lambda: millrace.metric("clients_connected") == 0)
     with connect(millrace) as client:
         client.one(UNCACHED)
     assert postgres.admin("SELECT count(*) FROM ledger") == "0"
@@ -116,11 +110,7 @@ def test_the_client_may_go_meanwhile(postgres: PostgreSQL, millrace: Millrace) -
 @pytest.mark.parametrize("setting", [{"ENABLE_AUTOMATIC_RETRY": "false"}, {"MAX_QUERY_RETRIES": 0}], ids=["off", "none"])
 def test_switched_off_it_isnt(postgres: PostgreSQL, setting: dict[str, str | int]) -> None:
     with Millrace(postgres, {**SETTINGS, **setting}) as millrace, connect(millrace) as client:
-        client.one(UNCACHED)
-        kill(postgres, millrace)
-        try:
+        with down(postgres, millrace, client):
             assert client.ask(query(UNCACHED))[0].sqlstate == "55000"
-        finally:
-            postgres.start()
         assert client.one(UNCACHED) == "t"
         assert retries(millrace) == 0
