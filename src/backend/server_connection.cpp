@@ -17,6 +17,8 @@ constexpr std::size_t buffer_size = 64 * 1024;
 /// An answer that Millrace reads itself, such as an error or a parameter, is never larger; a server that claims so is
 /// broken.
 constexpr std::size_t max_own_message = 1024 * 1024;
+/// Between looks at whether the server that is to answer can still be reached.
+constexpr std::chrono::seconds between_looks(1);
 
 net::Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
@@ -141,8 +143,11 @@ class ServerConnection::InternalQuery final : public Sink {
   }
 
   asio::awaitable<Result<>> answer(milliseconds timeout) {
-    if (!co_await done_.wait(timeout)) {
-      co_return fail("the server did not answer in time", "08006");
+    const auto until = Clock::now() + timeout;
+    while (!co_await done_.wait(std::min<Clock::duration>(until - Clock::now(), between_looks))) {
+      if (Clock::now() >= until) co_return fail("the server did not answer in time", "08006");
+      if (connection_.address_->breaker && connection_.address_->breaker->refuses())
+        co_return fail("the server can't be reached", "08006");
     }
     if (error_) co_return std::unexpected(*error_);
     co_return Result<>{};

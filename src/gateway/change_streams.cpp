@@ -168,6 +168,11 @@ void ChangeStreams::reconnect() {
   for (const auto& [name, one] : streams_) one.stream->reconnect();
 }
 
+void ChangeStreams::lose() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, one] : streams_) one.stream->lose();
+}
+
 std::vector<integration::StreamStatus> ChangeStreams::status() const {
   const std::lock_guard lock(mutex_);
   std::vector<integration::StreamStatus> all;

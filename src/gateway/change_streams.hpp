@@ -38,6 +38,8 @@ class ChangeStreams {
   void look(const std::string& database);
   /// The server may be another.
   void reconnect();
+  /// Nobody can reach the server.
+  void lose();
   std::vector<integration::StreamStatus> status() const;
   /// Ends all, and leaves nothing of them in PostgreSQL; then calls `done`, on any thread.
   void stop(std::function<void()> done);

@@ -255,6 +255,7 @@ void Gateway::on_server_change(bool is_in_reach) {
   log::warn("the server can't be reached: the circuit breaker is open",
             {{"server", status.name}, {"reason", status.why}});
   asio::post(cores_.front()->io, [this] {
+    if (catalogs_) catalogs_->streams().lose();
     shared_->pools.refuse_waiting();
     shared_->pools.close_idle();  // what is silent isn't worth asking
   });

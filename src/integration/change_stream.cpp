@@ -113,6 +113,16 @@ void ChangeStream::reconnect() {
   });
 }
 
+void ChangeStream::lose() {
+  asio::post(io_, [self = shared_from_this()] {
+    if (self->stopped_ || self->server_may_be_another_ || !self->prober_) return;
+    self->stop_proving(true);
+    self->set_unavailable({.reason = "the server can't be reached", .lost = true});
+    if (self->connection_) self->connection_->close();
+    self->wake_.set();
+  });
+}
+
 void ChangeStream::stop(std::function<void()> done) {
   asio::post(io_, [self = shared_from_this(), done = std::move(done)]() mutable {
     if (self->ended_) return done();
@@ -198,6 +208,9 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::prepare() {
   connection_->start_reading();
   const auto registered = co_await connection_->query(register_sql(), {}, patience);
   if (!registered) co_return obstacle_of(registered.error());
+  const auto server = co_await connection_->query(fmt::format("SELECT {}", Prober::server_sql), {}, patience);
+  if (!server) co_return obstacle_of(server.error());
+  server_ = server->empty() || server->front().empty() ? "" : server->front().front().value_or("");
   // Before the slot: what a publication is when a slot begins, it must be for the whole of the slot.
   identity_.clear();
   members_.clear();
@@ -272,8 +285,14 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::begin() {
   new_ = {{.before = overview_.next, .everything = true, .tables = {}}};
   parts_.everything_may_have_changed();
   parts_.freshness->expect(true);
-  auto confirms = [weak = weak_from_this()] { return confirm(weak.lock()); };
-  prober_ = Prober::start(io_, parts_.query, std::move(confirms), parts_.freshness);
+  prober_ = Prober::start(io_, server_,
+                          {.query = parts_.query,
+                           .confirm = [weak = weak_from_this()] { return confirm(weak.lock()); },
+                           .on_another =
+                               [weak = weak_from_this()] {
+                                 if (const auto self = weak.lock()) self->reconnect();
+                               }},
+                          parts_.freshness);
   live_since_ = Clock::now();
   std::uint64_t starts = 0;
   {
@@ -534,18 +553,19 @@ void ChangeStream::thaw_later() {
 }
 
 /// `freezes`: the server can't be asked. Until it can, nobody knows of anything later than what was told.
+void ChangeStream::stop_proving(bool freezes) {
+  prober_->stop();
+  prober_.reset();
+  looked_once_.set();
+  const bool freezes_now = freezes && parts_.freshness->is_followed();
+  parts_.freshness->freeze(freezes_now);
+  parts_.freshness->follow(nullptr);
+  if (freezes_now) thaw_later();
+  if (!freezes_now) parts_.everything_may_have_changed();  // what was left to it to tell
+}
+
 void ChangeStream::disconnect(bool freezes) {
-  if (prober_) {
-    prober_->stop();
-    prober_.reset();
-    looked_once_.set();
-    const bool followed = parts_.freshness->is_followed();
-    const bool freezes_now = freezes && followed;
-    parts_.freshness->freeze(freezes_now);
-    parts_.freshness->follow(nullptr);
-    if (freezes_now) thaw_later();
-    if (!freezes_now) parts_.everything_may_have_changed();  // what was left to it to tell
-  }
+  if (prober_) stop_proving(freezes);
   if (link_) {
     link_->on_end({});
     link_->close();

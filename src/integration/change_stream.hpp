@@ -92,6 +92,9 @@ class ChangeStream : public std::enable_shared_from_this<ChangeStream> {
   /// Begins anew on a new connection, at once: the server may be another. Nothing of what was proved holds.
   /// Thread-safe.
   void reconnect();
+  /// Nobody can reach the server, though this connection may still seem to be there: what was proved is kept, and no
+  /// more is. Thread-safe.
+  void lose();
   /// Ends it, and drops the publications if nobody else needs them; `done` is called once, on its thread, when nothing
   /// of it is left in PostgreSQL, or after some seconds. Thread-safe.
   void stop(std::function<void()> done);
@@ -129,6 +132,7 @@ class ChangeStream : public std::enable_shared_from_this<ChangeStream> {
   void thaw_later();
   /// Before it connects again. Finds out meanwhile whether the server is lost or only the connection was.
   boost::asio::awaitable<void> pause(TimePoint until);
+  void stop_proving(bool freezes);
   void disconnect(bool freezes);
   void set_unavailable(const Obstacle& obstacle);
   void set_waiting();
@@ -145,6 +149,7 @@ class ChangeStream : public std::enable_shared_from_this<ChangeStream> {
 
   std::shared_ptr<backend::ServerConnection> connection_;
   std::uint32_t process_id_ = 0;  ///< of the last connection, in PostgreSQL
+  std::string server_;            ///< by Prober::server_sql
   std::shared_ptr<ReplicationLink> link_;
   std::shared_ptr<Prober> prober_;
   Transactions transactions_;

@@ -18,7 +18,8 @@ namespace {
 /// What is on disk is told; what commits without waiting for the disk is seen by others before.
 constexpr std::string_view question =
     "SELECT pg_catalog.pg_current_wal_insert_lsn(), pg_catalog.pg_current_wal_flush_lsn(),"
-    " pg_catalog.pg_current_snapshot()";
+    " pg_catalog.pg_current_snapshot()"
+    " WHERE {}";
 /// Where what isn't on disk may matter: mostly the next commit brings it there; where none comes, this one does.
 constexpr std::string_view flush =
     "SELECT pg_catalog.set_config('synchronous_commit', 'local', true),"
@@ -27,7 +28,7 @@ constexpr std::string_view flush =
 /// the server doesn't remember any more isn't among them.
 constexpr std::string_view rolled_back =
     "SELECT xid FROM pg_catalog.unnest('{{{}}}'::pg_catalog.xid8[]) xid WHERE pg_catalog.pg_xact_status(xid) = "
-    "'aborted'";
+    "'aborted' AND {}";
 constexpr std::size_t most_looked_up = 1000;
 constexpr std::int64_t us = 1000, ms = 1000 * us;
 /// Before it is asked whether what isn't told was rolled back: mostly the stream is only on its way.
@@ -63,9 +64,9 @@ std::optional<Lsn> parse_lsn(std::string_view text) {
 
 }  // namespace
 
-std::shared_ptr<Prober> Prober::start(asio::io_context& io, Query query, Confirm confirm,
+std::shared_ptr<Prober> Prober::start(asio::io_context& io, std::string server, Parts parts,
                                       std::shared_ptr<Freshness> freshness) {
-  std::shared_ptr<Prober> prober(new Prober(io, std::move(query), std::move(confirm), std::move(freshness)));
+  std::shared_ptr<Prober> prober(new Prober(io, std::move(server), std::move(parts), std::move(freshness)));
   prober->freshness_->on_wanted([weak = std::weak_ptr(prober), &io, posted = std::make_shared<std::atomic<bool>>()] {
     if (posted->exchange(true)) return;
     asio::post(io, [weak, posted] {
@@ -77,8 +78,12 @@ std::shared_ptr<Prober> Prober::start(asio::io_context& io, Query query, Confirm
   return prober;
 }
 
-Prober::Prober(asio::io_context& io, Query query, Confirm confirm, std::shared_ptr<Freshness> freshness)
-    : io_(io), query_(std::move(query)), confirm_(std::move(confirm)), freshness_(std::move(freshness)), wake_(io) {}
+Prober::Prober(asio::io_context& io, std::string server, Parts parts, std::shared_ptr<Freshness> freshness)
+    : io_(io),
+      is_the_same_(fmt::format("{} = '{}'", server_sql, server)),
+      parts_(std::move(parts)),
+      freshness_(std::move(freshness)),
+      wake_(io) {}
 
 void Prober::stop() {
   stopped_ = true;
@@ -181,7 +186,7 @@ asio::awaitable<void> Prober::look_up_rolled_back(XidSnapshot seen) {
     if (asked.seen.xmax <= seen.xmax) asked.is_looked_up = true;
   }
   if (xids.empty()) co_return;
-  const auto rows = co_await query_(fmt::format(rolled_back, fmt::join(xids, ",")));
+  const auto rows = co_await parts_.query(fmt::format(rolled_back, fmt::join(xids, ","), is_the_same_));
   if (!rows) co_return;
   for (const auto& row : *rows) {
     std::uint64_t xid = 0;
@@ -195,7 +200,7 @@ asio::awaitable<void> Prober::look_up_rolled_back(XidSnapshot seen) {
 
 asio::awaitable<void> Prober::bring_to_disk() {
   for (auto& asked : asked_) asked.is_brought_to_disk = true;  // where it fails, somebody will commit some time
-  const auto rows = co_await query_(std::string(flush));
+  const auto rows = co_await parts_.query(std::string(flush));
   if (!rows || rows->size() != 1 || rows->front().size() != 3) co_return;
   // Its own transaction has changed nothing, and isn't told.
   std::uint64_t xid = 0;
@@ -208,7 +213,7 @@ asio::awaitable<void> Prober::bring_to_disk() {
 /// Beside the questions, as it takes longer.
 asio::awaitable<void> Prober::confirm(Asked asked) {
   const auto began = now_ns();
-  const bool sure = co_await confirm_();
+  const bool sure = co_await parts_.confirm();
   confirming_ = 0;
   if (stopped_) co_return;
   const auto now = now_ns();
@@ -227,7 +232,7 @@ asio::awaitable<void> Prober::confirm(Asked asked) {
 
 asio::awaitable<void> Prober::ask() {
   const auto at = now_ns();
-  const auto rows = co_await query_(std::string(question));
+  const auto rows = co_await parts_.query(fmt::format(question, is_the_same_));
   if (stopped_) co_return;
   std::optional<Lsn> end, on_disk;
   std::optional<XidSnapshot> snapshot;
@@ -238,6 +243,7 @@ asio::awaitable<void> Prober::ask() {
     snapshot = XidSnapshot::parse(row[2].value_or(""));
   }
   if (!end || !on_disk || !snapshot) {
+    if (rows && rows->empty()) parts_.on_another();
     freshness_->fail_to_prove();
     ask_after_ = look_after_ = now_ns() + rest_after_failure;
     co_return;

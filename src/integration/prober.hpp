@@ -29,8 +29,19 @@ class Prober : public std::enable_shared_from_this<Prober> {
   /// that depends on it is stale, and what is known from then on is of later moments. False: that can't be had.
   using Confirm = std::function<boost::asio::awaitable<bool>()>;
 
-  /// Begins at once. `freshness` must outlive `stop`.
-  static std::shared_ptr<Prober> start(boost::asio::io_context& io, Query query, Confirm confirm,
+  struct Parts {
+    Query query;
+    Confirm confirm;
+    /// Who is asked isn't the stream's server.
+    std::function<void()> on_another;
+  };
+
+  /// What tells one server's run from all others: an expression for text.
+  static constexpr std::string_view server_sql =
+      "extract(epoch from pg_catalog.pg_postmaster_start_time())::pg_catalog.text";
+
+  /// Begins at once. `server`: that of the stream, by `server_sql`. `freshness` must outlive `stop`.
+  static std::shared_ptr<Prober> start(boost::asio::io_context& io, std::string server, Parts parts,
                                        std::shared_ptr<Freshness> freshness);
   /// The stream has told of this transaction, and of the record of its commit. Before `told` of its end.
   void committed(Xid xid, Lsn commit_lsn, Lsn end_lsn);
@@ -39,7 +50,7 @@ class Prober : public std::enable_shared_from_this<Prober> {
   void stop();
 
  private:
-  Prober(boost::asio::io_context& io, Query query, Confirm confirm, std::shared_ptr<Freshness> freshness);
+  Prober(boost::asio::io_context& io, std::string server, Parts parts, std::shared_ptr<Freshness> freshness);
 
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<void> ask();
@@ -50,8 +61,8 @@ class Prober : public std::enable_shared_from_this<Prober> {
   bool is_asked(const Moments& wanted) const;
 
   boost::asio::io_context& io_;
-  const Query query_;
-  const Confirm confirm_;
+  const std::string is_the_same_;  ///< SQL
+  const Parts parts_;
   const std::shared_ptr<Freshness> freshness_;
   net::Signal wake_;
   bool stopped_ = false;

@@ -24,6 +24,7 @@ struct Server {
   std::set<std::uint64_t> rolled_back = {};
   int looks = 0;
   bool can_be_looked_at = true;
+  std::string name = "this one";
 };
 
 asio::awaitable<Prober::Rows> answer(Server* server, std::string sql) {
@@ -35,6 +36,7 @@ asio::awaitable<Prober::Rows> answer(Server* server, std::string sql) {
     co_return rows;
   }
   if (!sql.starts_with("SELECT pg_catalog.pg_current_wal_insert_lsn()")) co_return fail("another question");
+  if (!sql.ends_with(fmt::format(" WHERE {} = '{}'", Prober::server_sql, server->name))) co_return Prober::Rows();
   const auto end = fmt::format("0/{:X}", server->end);
   const auto on_disk = server->on_disk == 0 ? end : fmt::format("0/{:X}", server->on_disk);
   co_return std::vector<backend::ServerConnection::Row>{{end, on_disk, fmt::format("{0}:{0}:", server->next_xid)}};
@@ -49,9 +51,11 @@ class ProberTest : public testing::Test {
  protected:
   ProberTest() {
     freshness_->follow(std::make_shared<const Freshness::Tables>());
-    prober_ = Prober::start(
-        server_.io, [this](std::string sql) { return answer(&server_, std::move(sql)); },
-        [this] { return look(&server_); }, freshness_);
+    prober_ = Prober::start(server_.io, "this one",
+                            {.query = [this](std::string sql) { return answer(&server_, std::move(sql)); },
+                             .confirm = [this] { return look(&server_); },
+                             .on_another = [this] { ++others_; }},
+                            freshness_);
   }
   ~ProberTest() override {
     prober_->stop();
@@ -76,6 +80,7 @@ class ProberTest : public testing::Test {
   }
 
   Server server_;
+  int others_ = 0;  ///< times that another server was noticed
   std::shared_ptr<Freshness> freshness_ = std::make_shared<Freshness>();
   std::shared_ptr<Prober> prober_;
 };
@@ -91,6 +96,14 @@ TEST_F(ProberTest, RowsAreProvedWithoutALookAtTheCatalogs) {
   EXPECT_LT(freshness_->certain_until(), freshness_->proved_until());
   EXPECT_TRUE(prove_all());
   EXPECT_EQ(server_.looks, looks + 1) << "one, and of a moment that helps";
+}
+
+TEST_F(ProberTest, WhatAnotherServerSaysOfItsLogProvesNothing) {
+  ASSERT_TRUE(prove_all());
+  EXPECT_EQ(others_, 0);
+  server_.name = "its standby, which is the primary now";
+  EXPECT_FALSE(prove_rows());
+  EXPECT_GT(others_, 0);
 }
 
 TEST_F(ProberTest, NoLookIsNeededWhereAllThatIsOverIsTold) {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from test_change_stream import LOGICAL
-from test_circuit_breaker import SETTINGS, closes, failure, is_kept, level, opens
+from test_circuit_breaker import SETTINGS, UNCACHED, closes, failure, is_kept, is_open, level, opens
 from wire import Client, Gone, connect, eventually, query
 
 from harness import Millrace, PostgreSQL, Way
@@ -75,6 +75,28 @@ def test_what_was_written_just_before_is_seen_or_nothing(postgres: PostgreSQL, w
         way.let_through()
         closes(millrace)
         assert {client.one(READ) for client in (*clients, writer)} == {"11"}
+
+
+def test_a_network_that_swallows_all_hides_nothing_that_was_written(postgres: PostgreSQL, way: Way) -> None:
+    """The stream's connection still seems to be there, but nobody can be asked: then it is as lost as if it were not."""
+    with behind(way, IO_THREADS="1") as millrace, contextlib.ExitStack() as stack:
+        writer, other, third = (stack.enter_context(level(millrace, "eventual")) for _ in range(3))
+        for sql in (READ, ELSEWHERE):
+            is_kept(millrace, other, sql)
+        with nothing_is_told(postgres):
+            assert [one.kind for one in writer.ask(query("UPDATE t SET v = 11 WHERE id = 1"))] == ["C", "Z"]
+            assert other.one(READ) == "10", "it was expected not to be told yet"
+            way.swallow()
+            writer.send(query(UNCACHED))
+            assert failure(third, UNCACHED).sqlstate == "55000"
+            assert is_open(millrace)
+            assert millrace.change_stream("postgres").get("state") != "live"
+            assert failure(other, READ).sqlstate == "55000"
+            assert other.one(ELSEWHERE) == "10"
+        way.cut()
+        way.let_through()
+        closes(millrace)
+        eventually(lambda: other.one(READ) == "11")
 
 
 def test_what_was_under_way_is_not_answered(postgres: PostgreSQL, way: Way) -> None:

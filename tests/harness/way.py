@@ -18,6 +18,7 @@ class Way:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
+        self._swallows = False
         self.let_through()
 
     def __enter__(self) -> "Way":
@@ -30,7 +31,12 @@ class Way:
         """Whoever connects from now on."""
         self._to = (postgres.host, postgres.port)
 
+    def swallow(self) -> None:
+        """Whatever is sent is lost, and nobody is told."""
+        self._swallows = True
+
     def let_through(self) -> None:
+        self._swallows = False
         self._listener = socket.create_server((self.host, self.port), backlog=500)
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
@@ -70,6 +76,7 @@ class Way:
     def _copy(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                target.sendall(data)
+                if not self._swallows:
+                    target.sendall(data)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
