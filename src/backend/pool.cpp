@@ -27,8 +27,9 @@ Pool::Pool(std::string user, std::string database, std::shared_ptr<const ServerA
            std::shared_ptr<Places> places)
     : user_(std::move(user)),
       database_(std::move(database)),
-      address_(std::move(address)),
+      breaker_(address->breaker),
       places_(std::move(places)),
+      address_(std::move(address)),
       limits_(limits) {
   places_->set_free(free());
 }
@@ -135,9 +136,8 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
 }
 
 std::optional<LoginError> Pool::refusal() const {
-  const auto& breaker = address_->breaker;
-  if (!breaker || !breaker->refuses()) return std::nullopt;
-  return LoginError{breaker->refuse(now_ns()), {}, true};
+  if (!breaker_ || !breaker_->refuses()) return std::nullopt;
+  return LoginError{breaker_->refuse(now_ns()), {}, true};
 }
 
 void Pool::refuse_waiting() {
@@ -149,6 +149,21 @@ void Pool::refuse_waiting() {
   }
 }
 
+/// Not to where the server was when it began.
+asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::connect(asio::io_context& core, Startup startup,
+                                                                           pgwire::ServerCredential credential) {
+  const auto address = [this] {
+    const std::scoped_lock lock(mutex_);
+    return address_;
+  };
+  for (;;) {
+    const auto to = address();
+    auto opened = co_await ServerConnection::open(core, to, {.startup = startup, .credential = credential});
+    if (to == address()) co_return opened;
+    if (opened) (*opened)->close();
+  }
+}
+
 asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io_context& core, Startup startup) {
   const auto self = shared_from_this();
   if (auto refused = refusal()) {
@@ -157,7 +172,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io
     place_freed();
     co_return std::unexpected(std::move(*refused));
   }
-  auto opened = co_await ServerConnection::open(core, address_, {.startup = startup, .credential = credential()});
+  auto opened = co_await connect(core, startup, credential());
   if (!opened) {
     const Change change(*this);
     ++failed_;
@@ -192,7 +207,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io
 asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open_apart(asio::io_context& core, Startup startup,
                                                                               pgwire::ServerCredential credential) {
   const auto self = shared_from_this();
-  auto opened = co_await ServerConnection::open(core, address_, {.startup = startup, .credential = credential});
+  auto opened = co_await connect(core, startup, std::move(credential));
   if (!opened) {
     const std::scoped_lock lock(mutex_);
     ++failed_;
@@ -387,6 +402,14 @@ void Pool::retire(TimePoint opened_before) {
   sweep(true);
 }
 
+void Pool::redirect(std::shared_ptr<const ServerAddress> address) {
+  {
+    const std::scoped_lock lock(mutex_);
+    address_ = std::move(address);
+  }
+  retire();
+}
+
 void Pool::identify(const std::string& identity) {
   {
     const std::scoped_lock lock(mutex_);
@@ -441,6 +464,12 @@ PoolLimits Pools::limits_for(Purpose purpose) const {
   if (purpose == Purpose::clients) return limits_;
   return {
       .size = own_connections, .wait = address_->connect_timeout, .idle = limits_.idle, .lifetime = limits_.lifetime};
+}
+
+void Pools::redirect(std::shared_ptr<const ServerAddress> address) {
+  const std::scoped_lock lock(mutex_);
+  address_ = std::move(address);
+  for (const auto& [key, pool] : pools_) pool->redirect(address_);
 }
 
 void Pools::reconfigure(std::shared_ptr<const ServerAddress> address, bool moved, PoolLimits limits) {

@@ -40,7 +40,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   const std::string& user() const { return user_; }
   const std::string& database() const { return database_; }
   /// Of its server; null: it has none.
-  const std::shared_ptr<CircuitBreaker>& breaker() const { return address_->breaker; }
+  const std::shared_ptr<CircuitBreaker>& breaker() const { return breaker_; }
   /// Its connections that nobody has, and that nobody in its own queue waits for.
   const std::shared_ptr<Places>& places() const { return places_; }
 
@@ -96,6 +96,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// Closes what was idle too long, or is too old. `all`: every idle connection.
   void sweep(bool all = false);
 
+  /// The server is elsewhere from now on, with the same breaker: what is open isn't used again.
+  void redirect(std::shared_ptr<const ServerAddress> address);
   /// Closes idle connections now, and of those in use the ones that were opened before when they come back.
   void retire(TimePoint opened_before = Clock::now());
   /// Who the user and database are by the server's catalog. If that isn't as before, `retire`.
@@ -152,6 +154,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// new one.
   static bool fits(ServerConnection& connection, const Startup& startup, const PlaceholderNames& known);
   asio::awaitable<std::expected<Connection, LoginError>> open(asio::io_context& core, Startup startup);
+  asio::awaitable<std::expected<Connection, LoginError>> connect(asio::io_context& core, Startup startup,
+                                                                 pgwire::ServerCredential credential);
   std::optional<LoginError> refusal() const;
   bool place_freed();  ///< lets a waiter open one, if there is place for it; with the lock held
   void hand_over(const std::shared_ptr<Waiter>& waiter, Connection connection);
@@ -161,10 +165,11 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   const std::string user_;
   const std::string database_;
-  const std::shared_ptr<const ServerAddress> address_;
+  const std::shared_ptr<CircuitBreaker> breaker_;
   const std::shared_ptr<Places> places_;
 
   mutable std::mutex mutex_;
+  std::shared_ptr<const ServerAddress> address_;
   PoolLimits limits_;
   pgwire::ServerCredential credential_;
   TimePoint credential_as_of_;
@@ -193,6 +198,8 @@ class Pools {
     own,  ///< Millrace's own queries: a few connections, kept, that no client waits for or is given
   };
   std::shared_ptr<Pool> get(const std::string& user, const std::string& database, Purpose purpose = Purpose::clients);
+  /// `Pool::redirect` for all.
+  void redirect(std::shared_ptr<const ServerAddress> address);
   /// `moved`: the address is another, so what is open isn't used again.
   void reconfigure(std::shared_ptr<const ServerAddress> address, bool moved, PoolLimits limits);
   void sweep();

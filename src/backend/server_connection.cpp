@@ -252,7 +252,17 @@ asio::awaitable<std::expected<std::shared_ptr<ServerConnection>, LoginError>> Se
     logged_in.error().unavailable = !connection->heard_ || is_not_ready(logged_in.error().error.sqlstate);
     co_return std::unexpected(std::move(logged_in.error()));
   }
+  if (address->must_be_primary && connection->says_on("in_hot_standby")) {
+    connection->close();
+    co_return std::unexpected(LoginError{
+        Error{.message = "the server is a standby, and a primary is asked for", .sqlstate = "57P03"}, {}, true});
+  }
   co_return connection;
+}
+
+bool ServerConnection::says_on(std::string_view parameter) const {
+  return std::ranges::any_of(session_.parameter_statuses,
+                             [&](const auto& status) { return status.first == parameter && status.second == "on"; });
 }
 
 asio::awaitable<std::expected<void, LoginError>> ServerConnection::log_in(LoginRequest request) {

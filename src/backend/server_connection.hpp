@@ -25,6 +25,10 @@ namespace asio = boost::asio;
 /// Where a PostgreSQL server is and how to speak with it.
 struct ServerAddress {
   net::Endpoint endpoint;
+  /// Where it may be, the endpoint among them. Not more than one: it is nowhere else.
+  std::vector<net::Endpoint> hosts = {};
+  /// A standby is no better than a server that can't be reached.
+  bool must_be_primary = false;
   std::shared_ptr<const net::TlsContext> tls;  ///< null: never TLS
   bool tls_required = false;
   std::chrono::milliseconds connect_timeout{15000};
@@ -116,6 +120,8 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
   ServerState& state() { return state_; }
   const ServerState& state() const { return state_; }
   const pgwire::ServerLogin::Session& session() const { return session_; }
+  /// Whether the server has told at log-in that this parameter is on.
+  bool says_on(std::string_view parameter) const;
   const LoginRequest& login() const { return login_; }
   const std::shared_ptr<const ServerAddress>& address() const { return address_; }
 

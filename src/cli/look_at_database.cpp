@@ -3,6 +3,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
+#include "gateway/find_server.hpp"
 #include "gateway/server_address.hpp"
 
 namespace millrace::cli {
@@ -58,6 +59,11 @@ asio::awaitable<Result<integration::Seen>> read(Connection connection) {
 asio::awaitable<Result<integration::Seen>> look(asio::io_context* io,
                                                 std::shared_ptr<const backend::ServerAddress> address,
                                                 const config::DatabaseUrl* url) {
+  if (address->hosts.size() > 1) {
+    auto found = co_await gateway::find_server(io, address, *url);
+    if (!found) co_return std::unexpected(found.error().error);
+    address = *std::move(found);
+  }
   const auto connection = co_await open(io, address, url, false);
   if (!connection) co_return std::unexpected(connection.error().error);
   auto seen = co_await read(*connection);

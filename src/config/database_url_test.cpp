@@ -41,12 +41,54 @@ TEST(DatabaseUrl, UnixSockets) {
 }
 
 TEST(DatabaseUrl, WhatCannotBe) {
-  for (const char* bad :
-       {"", "localhost:5432", "postgresql:/x", "http://localhost/", "postgresql://h:0/", "postgresql://h:x/",
-        "postgresql://a,b/d", "postgresql://h/d#f", "postgresql://h/d?sslmode=on",
-        "postgresql://h/d?application_name=x", "postgresql://h:5432,h2:5432/d", "postgresql://h/d?host="}) {
+  for (const char* bad : {"",
+                          "localhost:5432",
+                          "postgresql:/x",
+                          "http://localhost/",
+                          "postgresql://h:0/",
+                          "postgresql://h:x/",
+                          "postgresql://h/d#f",
+                          "postgresql://h/d?sslmode=on",
+                          "postgresql://h/d?application_name=x",
+                          "postgresql://h/d?host=",
+                          "postgresql://a,/d",
+                          "postgresql://,b/d",
+                          "postgresql://a:1,b:0/d",
+                          "postgresql://a:1x,b/d",
+                          "postgresql://a,b/d?host=c,d",
+                          "postgresql://u@a,v@b/d?port=1,2,3",
+                          "postgresql://h/d?host=a,,b",
+                          "postgresql://h/d?host=a,b,c&port=1,2",
+                          "postgresql://h/d?port=1,2",
+                          "postgresql://h/d?target_session_attrs=standby",
+                          "postgresql://a,b/d/e,f:x,/?x=y"}) {
     EXPECT_FALSE(parse_database_url(bad)) << bad;
   }
+  EXPECT_FALSE(parse_database_url("postgresql://a" + [] {
+    std::string more;
+    for (int i = 0; i < 16; ++i) more += ",a";
+    return more;
+  }()));
+}
+
+TEST(DatabaseUrl, SeveralHosts) {
+  const DatabaseUrl expected{.host = "a",
+                             .port = 5433,
+                             .more_hosts = {{.host = "::1", .port = 5432}, {.host = "10.0.0.3", .port = 6543}},
+                             .target = TargetSessionAttrs::read_write,
+                             .user = "u@v",
+                             .password = "p,/@",
+                             .database = "d,e"};
+  EXPECT_EQ(parsed("postgresql://u%40v:p,%2F%40@a:5433,[::1],10.0.0.3:6543/d,e?target_session_attrs=read-write"),
+            expected);
+  EXPECT_EQ(parsed("postgresql://u%40v:p,%2F%40@/d,e?port=5433,5432,6543&host=a,::1,10.0.0.3&"
+                   "target_session_attrs=read-write"),
+            expected);
+  EXPECT_EQ(expected.hosts(), (std::vector<ServerHost>{{"a", 5433}, {"::1", 5432}, {"10.0.0.3", 6543}}));
+  EXPECT_EQ(DatabaseUrl{}.hosts(), (std::vector<ServerHost>{{"127.0.0.1", 5432}}));
+  EXPECT_EQ(
+      parsed("postgresql:///d?host=/run/a,/run/b&port=6000"),
+      (DatabaseUrl{.host = "/run/a", .port = 6000, .more_hosts = {{.host = "/run/b", .port = 6000}}, .database = "d"}));
 }
 
 TEST(DatabaseUrl, AsDriversHaveThem) {
@@ -73,6 +115,13 @@ TEST(DatabaseUrl, WrittenAndReadAgain) {
   for (const DatabaseUrl& url :
        {DatabaseUrl{},
         DatabaseUrl{.host = "h", .user = "a@b:c/d", .password = "p@:/?#%[]&= \"\\\x01ä", .database = "x y/z?"},
+        DatabaseUrl{.host = "a",
+                    .port = 1,
+                    .more_hosts = {{.host = "/run/p g", .port = 2}, {.host = "::1", .port = 3}},
+                    .target = TargetSessionAttrs::primary,
+                    .user = "u",
+                    .password = ",",
+                    .database = ","},
         DatabaseUrl{.host = "/run/p g", .port = 5433, .password = "***", .database = "d"},
         DatabaseUrl{.host = "::1", .sslmode = ServerTlsMode::verify_full, .sslrootcert = "/a&b"}}) {
     EXPECT_EQ(parsed(with_password(url)), url) << with_password(url);

@@ -66,21 +66,24 @@ Result<std::optional<FoundDatabase>> by_libpq(const Sources& sources, const Vari
   const auto refuse = [&](std::string_view name, std::string_view reason) {
     return fail(fmt::format("{}{}: {}", name, where, reason));
   };
-  if (const auto* host = take("PGHOST")) url.host = *host;
-  if (const auto* port = take("PGPORT")) {
-    const auto [end, error] = std::from_chars(port->data(), port->data() + port->size(), url.port);
-    if (error != std::errc() || end != port->data() + port->size() || url.port == 0) {
-      return refuse("PGPORT", "not a number from 1 to 65535");
-    }
+  const auto* const hosts = take("PGHOST");
+  const auto* const ports = take("PGPORT");
+  if (hosts != nullptr || ports != nullptr) {
+    const auto set = set_hosts(url, hosts != nullptr ? *hosts : url.host, ports != nullptr ? *ports : "");
+    if (!set) return refuse(ports != nullptr ? "PGPORT" : "PGHOST", set.error().message);
   }
   if (const auto* user = take("PGUSER")) url.user = url.database = *user;
   if (const auto* database = take("PGDATABASE")) url.database = *database;
   if (const auto* password = take("PGPASSWORD")) url.password = *password;
   if (names.empty()) return std::nullopt;
-  if (url.host.contains(',')) return refuse("PGHOST", "must name one host");
   if (const auto* mode = find(variables, "PGSSLMODE")) {
     url.sslmode = parse_tls_mode(*mode);
     if (!url.sslmode) left_out.emplace_back("PGSSLMODE");
+  }
+  if (const auto* target = find(variables, "PGTARGETSESSIONATTRS")) {
+    const auto known = parse_target_session_attrs(*target);
+    if (!known) left_out.emplace_back("PGTARGETSESSIONATTRS");
+    url.target = known.value_or(url.target);
   }
   if (const auto* authorities = find(variables, "PGSSLROOTCERT")) url.sslrootcert = *authorities;
   for (const auto* name : {"PGSERVICE", "PGHOSTADDR", "PGPASSFILE"}) {

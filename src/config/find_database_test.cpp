@@ -80,6 +80,11 @@ TEST_F(FindDatabase, LibpqsVariables) {
             "PGPORT, PGUSER, PGDATABASE, PGPASSWORD");
   EXPECT_EQ(password_, "p@/");
   EXPECT_EQ(left_out_, std::vector<std::string>{"PGSERVICE"});
+  sources_.environment = {{"PGHOST", "a,b"}, {"PGPORT", "1,2"}, {"PGUSER", "u"}, {"PGTARGETSESSIONATTRS", "primary"}};
+  EXPECT_EQ(found(), "postgresql://u@/u?host=a,b&port=1,2&target_session_attrs=primary by PGHOST, PGPORT, PGUSER");
+  sources_.environment = {{"PGHOST", "a"}, {"PGUSER", "u"}, {"PGTARGETSESSIONATTRS", "standby"}};
+  EXPECT_EQ(found(), "postgresql://u@a:5432/u by PGHOST, PGUSER");
+  EXPECT_EQ(left_out_, std::vector<std::string>{"PGTARGETSESSIONATTRS"});
   sources_.environment = {{"PGSSLMODE", "require"}};
   EXPECT_TRUE(found().ends_with(" by default")) << found();
 }
@@ -93,7 +98,7 @@ TEST_F(FindDatabase, ErrorsNameTheirPlaceAndNoPassword) {
   EXPECT_TRUE(found().starts_with("error: environment variable DATABASE_URL: ")) << found();
   EXPECT_FALSE(found().contains("hunter2"));
   for (const auto& [name, value] :
-       {std::pair("PGPORT", "0"), {"PGPORT", "x"}, {"PGPORT", "70000"}, {"PGHOST", "a,b"}}) {
+       {std::pair("PGPORT", "0"), {"PGPORT", "x"}, {"PGPORT", "70000"}, {"PGHOST", "a,,b"}, {"PGPORT", "1,2"}}) {
     std::filesystem::remove(dotenv_);
     sources_.environment = {{name, value}};
     EXPECT_TRUE(found().starts_with(std::string("error: ") + name + ": ")) << found();

@@ -122,6 +122,10 @@ Result<> check_together(const Loaded& loaded) {
   if (settings.auth_type != AuthType::trust && settings.auth_file.empty() && settings.auth_query.empty()) {
     return because("AUTH_QUERY", "without AUTH_FILE and AUTH_QUERY nobody could log in");
   }
+  if (!settings.database_url.more_hosts.empty() && !settings.enable_emergency_circuit_breaker) {
+    return because("ENABLE_EMERGENCY_CIRCUIT_BREAKER",
+                   "DATABASE_URL names several hosts, and it is what finds the one that is there");
+  }
   if (settings.listen_port != 0 && settings.listen_port == settings.http_port &&
       settings.listen_host == settings.http_host) {
     return because("HTTP_PORT", fmt::format("{} is LISTEN_PORT already", settings.http_port));

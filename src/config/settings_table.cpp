@@ -76,8 +76,11 @@ std::vector<Group> groups() {
        {
            {"DATABASE_URL", Url{&Settings::database_url}, reload,
             "The PostgreSQL server, and the user and database that Millrace itself logs in with; `?host=/directory` "
-            "means a Unix socket, and `sslmode` and `sslrootcert` are understood. A missing user is the operating "
-            "system's, a missing database is `postgres`."},
+            "means a Unix socket, and `sslmode` and `sslrootcert` are understood. Several hosts, "
+            "`one:5432,other:5432`, "
+            "are tried in turn; `target_session_attrs` says which is wanted: `any`, `read-write` or `primary`. A "
+            "missing "
+            "user is the operating system's, a missing database is `postgres`."},
        }},
       {"Where Millrace listens",
        {

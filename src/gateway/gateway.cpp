@@ -9,6 +9,7 @@
 #include "gateway/ask_plan.hpp"
 #include "gateway/catalogs.hpp"
 #include "gateway/core.hpp"
+#include "gateway/find_server.hpp"
 #include "gateway/own_query.hpp"
 #include "gateway/rewrite_prover.hpp"
 #include "gateway/run_job.hpp"
@@ -109,24 +110,33 @@ asio::awaitable<bool> lives(std::shared_ptr<backend::Pool> pool, backend::Pool::
   co_return answer.has_value();
 }
 
-/// No client has to wait for it. False: the server doesn't answer, on a connection that is open nor on a new one.
-asio::awaitable<bool> try_server(asio::io_context* io, std::shared_ptr<Shared> shared,
-                                 std::chrono::milliseconds limit) {
+/// No client has to wait for it. Null: the server doesn't answer, on a connection that is open nor on a new one, at any
+/// of its hosts; else where it does.
+asio::awaitable<std::shared_ptr<const backend::ServerAddress>> try_server(asio::io_context* io,
+                                                                          std::shared_ptr<Shared> shared,
+                                                                          std::chrono::milliseconds limit) {
+  const auto used = shared->pools.address();
   if (auto [owner, idle] = shared->pools.take_idle(); idle) {
     asio::io_context& its_core = idle->context();
     if (co_await asio::co_spawn(its_core, lives(std::move(owner), std::move(idle)), asio::use_awaitable))
-      co_return true;
+      co_return used;
   }
-  const auto url = shared->rules.load()->settings->database_url;
-  const auto address = std::make_shared<backend::ServerAddress>(*shared->pools.address());
-  address->connect_timeout = std::min(address->connect_timeout, limit);
-  backend::LoginRequest request;
-  request.startup = std::make_shared<const backend::ParameterList>(
-      backend::ParameterList{{"user", url.user}, {"database", url.database}, {"application_name", "millrace"}});
-  if (!url.password.empty()) request.credential = pgwire::PlainPassword{url.password};
-  const auto opened = co_await backend::ServerConnection::open(*io, address, std::move(request));
-  if (opened) (*opened)->close();
-  co_return opened || !opened.error().unavailable || opened.error().is_ours;
+  const auto hurried = std::make_shared<backend::ServerAddress>(*used);
+  hurried->connect_timeout = std::min(used->connect_timeout, limit);
+  const std::int64_t began = now_ns();
+  const auto found = co_await find_server(io, hurried, shared->rules.load()->settings->database_url);
+  const std::int64_t now = now_ns();
+  if (!found) {
+    used->breaker->failed(now, found.error().error.message);
+    co_return nullptr;
+  }
+  if ((*found)->endpoint == used->endpoint) {
+    used->breaker->answered(now, now - began);
+    co_return used;
+  }
+  const auto other = std::make_shared<backend::ServerAddress>(*used);
+  other->endpoint = (*found)->endpoint;
+  co_return other;
 }
 
 }  // namespace
@@ -235,15 +245,43 @@ void Gateway::look_at_server(asio::io_context& io) {
   const bool is_due = breaker->begin_attempt(now_ns());
   const bool is_silent = breaker->is_silent(now_ns()) && attempts_ < breaker->status().config.failure_threshold &&
                          (shared_->pools.counts().waiting > 0 || shared_->executor->figures(now_ns()).oldest_wait > 0);
-  if (!is_due && !is_silent) return;
+  // Which of the hosts it is, isn't known before the first.
+  const bool is_first = !has_found_server_ && attempts_ == 0 && shared_->pools.address()->hosts.size() > 1;
+  if (!is_due && !is_silent && !is_first) return;
   ++attempts_;
   const bool may_open = is_due && !breaker->refuses();
   const auto limit = may_open ? std::chrono::milliseconds(last_attempt_limit) : std::chrono::milliseconds::max();
-  asio::co_spawn(io, try_server(&io, shared_, limit), [=, this](const std::exception_ptr& error, bool answers) {
+  using Found = std::shared_ptr<const backend::ServerAddress>;
+  asio::co_spawn(io, try_server(&io, shared_, limit), [=, this](const std::exception_ptr& error, const Found& found) {
     --attempts_;
+    if (found) {
+      has_found_server_ = true;
+      if (found->endpoint != shared_->pools.address()->endpoint) go_to(found);
+    }
     // Else one that is due may be under way, and what this one has found was told.
-    if (is_due) breaker->end_attempt(now_ns(), !error && !answers);
+    if (is_due) breaker->end_attempt(now_ns(), !error && !found);
   });
+}
+
+/// On the first core's thread. What is known of the server before is worth nothing.
+void Gateway::go_to(const std::shared_ptr<const backend::ServerAddress>& address) {
+  const std::scoped_lock lock(moving_);
+  const auto before = shared_->pools.address();
+  if (before->hosts != address->hosts) return;  // the settings are others now
+  log::warn("the server is at another host now", {{"host", address->endpoint.host},
+                                                  {"port", address->endpoint.port},
+                                                  {"before", before->endpoint.host},
+                                                  {"port_before", before->endpoint.port}});
+  shared_->pools.redirect(address);
+  forget_server();
+  address->breaker->answered(now_ns(), 0);
+}
+
+void Gateway::forget_server() {
+  if (!shared_->read_cache) return;
+  shared_->read_cache->begin_epoch();
+  shared_->read_cache->forget_all();
+  catalogs_->read_again();
 }
 
 void Gateway::on_server_change(bool is_in_reach) {
@@ -307,16 +345,18 @@ void Gateway::tick(Core& core) {
 Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
   auto rules = rules_of(settings);
   if (!rules) return std::unexpected(rules.error());
+  const std::scoped_lock lock(moving_);
   const auto former = shared_->pools.address();
   auto address = server_address(*settings, former);
   if (!address) return std::unexpected(address.error());
   const auto before = shared_->rules.load()->settings;
   const auto way = [](const config::Settings& s) {
-    return std::tie(s.database_url.host, s.database_url.port, s.server_tls_mode, s.server_tls_ca_file,
-                    s.server_connect_timeout_seconds);
+    return std::tie(s.server_tls_mode, s.server_tls_ca_file, s.server_connect_timeout_seconds);
   };
+  const bool is_other = former->hosts != (*address)->hosts || former->must_be_primary != (*address)->must_be_primary ||
+                        way(*before) != way(*settings);
   shared_->follow(std::move(*rules));
-  shared_->pools.reconfigure(std::move(*address), way(*before) != way(*settings), limits_of(*settings));
+  shared_->pools.reconfigure(std::move(*address), is_other, limits_of(*settings));
   // Nobody would try whether an address that isn't used any more is in reach again.
   if (former->breaker != shared_->pools.address()->breaker) {
     former->breaker->on_change({});
@@ -328,11 +368,7 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
     shared_->rewrites.turn(settings->enable_automatic_query_rewriting && settings->enable_traffic_rewriting);
     shared_->read_cache->set_ttl(settings->cache_default_ttl_seconds);
     shared_->read_cache->set_bound(settings->cache_bounded_staleness_ms);
-    if (way(*before) != way(*settings)) {
-      shared_->read_cache->begin_epoch();
-      shared_->read_cache->forget_all();
-      catalogs_->streams().reconnect();
-    }
+    if (is_other) forget_server();
   }
   for (const auto& core : cores_) {
     asio::post(core->io, [core = core.get(), threshold = settings->slow_query_threshold_ms] {

@@ -6,10 +6,10 @@ namespace millrace::gateway {
 
 namespace {
 
-std::shared_ptr<CircuitBreaker> breaker_of(const net::Endpoint& endpoint,
-                                           const std::shared_ptr<const backend::ServerAddress>& former) {
-  if (former && former->endpoint == endpoint) return former->breaker;
-  return std::make_shared<CircuitBreaker>(fmt::format("{}:{}", endpoint.host, endpoint.port));
+std::string name_of(const std::vector<net::Endpoint>& hosts) {
+  std::string name;
+  for (const auto& [host, port] : hosts) name += fmt::format("{}{}:{}", name.empty() ? "" : ", ", host, port);
+  return name;
 }
 
 }  // namespace
@@ -18,9 +18,12 @@ Result<std::shared_ptr<const backend::ServerAddress>> server_address(
     const config::Settings& settings, const std::shared_ptr<const backend::ServerAddress>& former) {
   using config::ServerTlsMode;
   auto address = std::make_shared<backend::ServerAddress>();
-  address->endpoint = {settings.database_url.host, settings.database_url.port};
+  for (const auto& [host, port] : settings.database_url.hosts()) address->hosts.push_back({host, port});
+  const bool is_the_same = former && former->hosts == address->hosts;
+  address->endpoint = is_the_same ? former->endpoint : address->hosts.front();
+  address->must_be_primary = settings.database_url.target != config::TargetSessionAttrs::any;
   address->connect_timeout = settings.server_connect_timeout_seconds;
-  address->breaker = breaker_of(address->endpoint, former);
+  address->breaker = is_the_same ? former->breaker : std::make_shared<CircuitBreaker>(name_of(address->hosts));
   const auto mode = settings.server_tls_mode;
   if (mode == ServerTlsMode::disable) return address;
   // As libpq: with a root certificate at hand, "require" checks it too.

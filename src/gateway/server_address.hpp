@@ -8,8 +8,9 @@
 
 namespace millrace::gateway {
 
-/// Where the settings say that PostgreSQL is, and how it is spoken with. `former`: the address before, whose breaker it
-/// keeps if it is the same server; null: there was none. Error: the authorities' file can't be used.
+/// Where the settings say that PostgreSQL is, and how it is spoken with; of several hosts the first. `former`: the
+/// address before, whose breaker and host it keeps if the hosts are the same; null: there was none. Error: the
+/// authorities' file can't be used.
 Result<std::shared_ptr<const backend::ServerAddress>> server_address(
     const config::Settings& settings, const std::shared_ptr<const backend::ServerAddress>& former = {});
 

@@ -320,7 +320,7 @@ def connect(server: object, **log_in: str) -> Client:
 
 def cancel_request(host: str, port: int, key: tuple[int, int]) -> None:
     """As libpq does: returns when the server has closed the connection."""
-    with socket.create_connection((host, port), timeout=10) as connection:
+    with socket.create_connection((host, port), timeout=60) as connection:
         connection.sendall(cancel(*key))
         connection.recv(1)
 

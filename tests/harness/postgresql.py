@@ -79,6 +79,15 @@ class PostgreSQL(Wire, Server):
             self.settle_statistics()
         return self
 
+    def standby(self) -> "PostgreSQL":
+        """Another server that follows this one, not started yet; `SELECT pg_promote()` makes it the primary."""
+        other = PostgreSQL(auth=self.auth, config=self._config, hba=self._hba, programs=self._programs)
+        other.run_tool(
+            [f"{self._programs}/pg_basebackup", "-D", other.data, "-h", self.socket_folder, "-p", str(self.port), "-U", self.user,
+             "--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+        )  # fmt: skip
+        return other
+
     def stop(self) -> int:
         self._forget_session()
         return super().stop()
