@@ -42,4 +42,10 @@ std::optional<std::vector<catalog::Oid>> changed_by(const sql::Statement& statem
 bool lacks_only_relations(const sql::Statement& statement, const catalog::Snapshot& snapshot,
                           std::span<const std::string> search_path);
 
+/// Whether it is a read that may be run twice: by the tree and the catalog it changes and locks no row, and calls
+/// nothing volatile, also in views. In doubt it isn't. As in `changed_by`, functions of users that are declared
+/// immutable are, and standard_conforming_strings is on.
+bool changes_nothing(const sql::Statement& statement, const catalog::Snapshot& snapshot,
+                     std::span<const std::string> search_path);
+
 }  // namespace millrace::pipeline

@@ -29,6 +29,11 @@ class Calls {
       : snapshot_(snapshot), search_path_(search_path) {}
 
   bool are_harmless(const References& references) { return names(references, search_path_, 0); }
+  /// And none is volatile, and no view locks rows.
+  bool only_read(const References& references) {
+    only_reads_ = true;
+    return are_harmless(references);
+  }
   /// But for relations that it reads itself and that aren't known: there is one at least.
   bool are_harmless_but_for_relations(const References& references) {
     passes_unknown_ = true;
@@ -37,7 +42,8 @@ class Calls {
 
  private:
   bool names(const References& references, std::span<const std::string> path, int depth) {
-    if (!references.not_known.empty() && !references.only_clock) return false;
+    // In a view, a lock may be hidden behind what else isn't known.
+    if (!references.not_known.empty() && (!references.only_clock || (only_reads_ && depth > 0))) return false;
     return std::ranges::all_of(references.functions, [&](const Name& name) { return function(name.name); }) &&
            std::ranges::all_of(references.operators, [&](const Name& name) { return operator_(name.name); }) &&
            std::ranges::all_of(references.types, [&](const Name& name) { return type(name.name); }) &&
@@ -47,7 +53,7 @@ class Calls {
 
   bool function(std::string_view name) const {
     const auto* functions = snapshot_.functions(name);
-    if (functions == nullptr) return false;
+    if (functions == nullptr || (only_reads_ && functions->volatility == 'v')) return false;
     // What is built in and isn't volatile can't change rows itself; but what runs a query may call others.
     if (functions->built_in && functions->volatility != 'v' && !name.contains("_to_xml")) return true;
     return functions->volatility == 'i' || (functions->all_immutable_or_built_in && changes_no_rows(name));
@@ -81,9 +87,10 @@ class Calls {
     }
     for (const Oid oid : snapshot_.read_with(relation->oid)) {
       const auto* below = snapshot_.find(oid);
-      if (below == nullptr || below->row_security) return false;  // a policy may call anything
+      // A policy may call anything; so may what reads elsewhere.
+      if (below == nullptr || below->row_security || below->kind == 'f') return false;
     }
-    if (relation->kind != 'v') return relation->kind != 'f';
+    if (relation->kind != 'v') return true;
     if (std::ranges::find(views_, relation->oid) != views_.end()) return true;
     views_.push_back(relation->oid);
     return relation->definition != nullptr && relation->definition->writes.empty() && depth < kMaxDepthOfViews &&
@@ -93,7 +100,7 @@ class Calls {
   const catalog::Snapshot& snapshot_;
   std::span<const std::string> search_path_;
   std::vector<Oid> views_;
-  bool passes_unknown_ = false, passed_unknown_ = false;
+  bool passes_unknown_ = false, passed_unknown_ = false, only_reads_ = false;
 };
 
 /// Of which only what it names can change anything.
@@ -150,6 +157,14 @@ bool lacks_only_relations(const sql::Statement& statement, const catalog::Snapsh
                           std::span<const std::string> search_path) {
   return is_known(statement) && !snapshot.has_unsafe_casts && statement.references->writes.empty() &&
          Calls(snapshot, search_path).are_harmless_but_for_relations(*statement.references);
+}
+
+bool changes_nothing(const sql::Statement& statement, const catalog::Snapshot& snapshot,
+                     std::span<const std::string> search_path) {
+  return statement.kind == sql::StatementKind::select && statement.statements == 1 && !statement.writes &&
+         statement.changes.empty() && statement.other_settings.empty() && is_known(statement) &&
+         statement.references->writes.empty() && !snapshot.has_unsafe_casts &&
+         Calls(snapshot, search_path).only_read(*statement.references);
 }
 
 }  // namespace millrace::pipeline

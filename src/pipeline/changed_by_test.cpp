@@ -21,6 +21,10 @@ class ChangedBy : public testing::Test {
     EXPECT_EQ(ask(text), std::nullopt) << text;
     return pipeline::lacks_only_relations(*sql::parse(text), *snapshot_, test::path());
   }
+  bool changes_nothing(std::string_view text) {
+    ask(text);
+    return pipeline::changes_nothing(*sql::parse(text), *snapshot_, test::path());
+  }
   void expect_anything(std::initializer_list<std::string_view> texts) {
     for (const auto text : texts) EXPECT_EQ(ask(text), std::nullopt) << text;
   }
@@ -48,6 +52,72 @@ TEST_F(ChangedBy, IsTheTargetWithWhatShowsItsRows) {
   expect("UPDATE logs_1 SET id = 1", logs);
   expect("WITH w AS (DELETE FROM orders RETURNING id) INSERT INTO users SELECT id FROM w",
          {database_.users, database_.orders});
+}
+
+TEST_F(ChangedBy, WhatMayBeRunTwice) {
+  for (const auto text :
+       {"SELECT * FROM users", "SELECT count(*), now() FROM users WHERE at < current_date AND id IN (1, 2)",
+        "WITH w AS (SELECT lower(name) AS n FROM users) SELECT n FROM w, logs", "VALUES (1)",
+        "SELECT to_char(at, 'x') FROM users UNION SELECT name FROM users"}) {
+    EXPECT_TRUE(changes_nothing(text)) << text;
+  }
+}
+
+TEST_F(ChangedBy, WhatMayNotBeRunTwice) {
+  database_.builder.function("f_volatile", 'v', false);
+  database_.builder.function("f_stable", 's', false);
+  database_.builder.function("pg_notify", 'v', true);
+  database_.view("sneaky", "SELECT f_volatile()");
+  database_.view("deeper", "SELECT * FROM sneaky");
+  database_.view("chancy", "SELECT random() FROM users");
+  database_.view("locks", "SELECT id FROM users FOR UPDATE");
+  database_.view("hides", "SELECT current_date FROM (SELECT id FROM users FOR UPDATE) u");
+  database_.builder.find(database_.add("secret", {}))->row_security = true;
+  database_.add("far", {}, 'f');
+  database_.builder.inherit(database_.add("far_part", {}, 'f'), database_.logs);
+  for (const auto text : {"INSERT INTO users VALUES (1)",
+                          "UPDATE users SET id = 1",
+                          "WITH w AS (DELETE FROM users RETURNING 1) SELECT 1",
+                          "SELECT * INTO copy FROM users",
+                          "CREATE TABLE copy AS SELECT 1",
+                          "SELECT * FROM users FOR UPDATE",
+                          "SELECT * FROM users FOR KEY SHARE",
+                          "SELECT nextval('s')",
+                          "SELECT random()",
+                          "SELECT f_volatile()",
+                          "SELECT f_stable()",
+                          "SELECT pg_notify('a', 'b')",
+                          "SELECT pg_advisory_lock(1)",
+                          "SELECT set_config('a', 'b', false)",
+                          "SELECT lo_create(0)",
+                          "SELECT dblink('a', 'b')",
+                          "SELECT query_to_xml('SELECT 1', true, true, '')",
+                          "SELECT table_to_xml('users', true, true, '')",
+                          "SELECT * FROM sneaky",
+                          "SELECT * FROM deeper",
+                          "SELECT (SELECT count(*) FROM deeper)",
+                          "SELECT * FROM chancy",
+                          "SELECT * FROM locks",
+                          "SELECT * FROM hides",
+                          "SELECT * FROM secret",
+                          "SELECT * FROM far",
+                          "SELECT * FROM logs",
+                          "SELECT * FROM unknown",
+                          "SELECT 1; SELECT 2",
+                          "EXPLAIN ANALYZE DELETE FROM users",
+                          "SET a = 1",
+                          "SHOW a",
+                          "LOCK users",
+                          "CALL p()",
+                          "DO 'x'",
+                          "NOTIFY a",
+                          "EXECUTE x",
+                          "DECLARE c CURSOR FOR SELECT 1",
+                          "COPY users TO STDOUT",
+                          "",
+                          "SELEC"}) {
+    EXPECT_FALSE(changes_nothing(text)) << text;
+  }
 }
 
 TEST_F(ChangedBy, ForeignKeysLetOthersFollow) {
