@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -78,6 +79,16 @@ Result<> EmbeddedStore::post(std::function<void(Result<DuckDb*>)> work) {
   return {};
 }
 
+void EmbeddedStore::write_soon(std::string_view part) {
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto found = std::ranges::find(parts_, part, &Part::name);
+    if (found == parts_.end() || std::ranges::find(soon_, &*found) != soon_.end()) return;
+    soon_.push_back(&*found);
+  }
+  wake_.notify_all();
+}
+
 EmbeddedStore::Status EmbeddedStore::status() const {
   const std::scoped_lock lock(mutex_);
   return status_;
@@ -88,7 +99,7 @@ void EmbeddedStore::run() {
   auto next = Clock::now() + (database_ ? times_.between_writes : times_.before_retry);
   std::unique_lock lock(mutex_);
   while (true) {
-    wake_.wait_until(lock, next, [this] { return stopping_ || !work_.empty(); });
+    wake_.wait_until(lock, next, [this] { return stopping_ || !work_.empty() || (database_ && !soon_.empty()); });
     if (!work_.empty()) {
       const auto work = std::move(work_.front());
       work_.pop_front();
@@ -103,6 +114,12 @@ void EmbeddedStore::run() {
       lock.lock();
     } else if (stopping_) {
       break;
+    } else if (database_ && !soon_.empty()) {
+      const Part& part = *soon_.front();
+      soon_.erase(soon_.begin());
+      lock.unlock();
+      if (write(part, false)) note_size();
+      lock.lock();
     } else if (Clock::now() >= next) {
       lock.unlock();
       database_ ? write(false) : open();
@@ -214,31 +231,37 @@ void EmbeddedStore::open() {
 
 void EmbeddedStore::write(bool is_last) {
   for (const Part& part : parts_) {
-    const auto written = part.write(*database_, is_last);
-    if (written) {
-      const std::scoped_lock lock(mutex_);
-      ++status_.written;
-      continue;
-    }
-    {
-      const std::scoped_lock lock(mutex_);
-      ++status_.failed_writes;
-      status_.why = text_of(written.error());
-    }
-    say_once("the store can't be written; this is tried again", written.error());
-    if (written.error().sqlstate == duckdb_error::corrupted && status_.set_aside < most_set_aside) {
-      database_.reset();
-      set_aside(written.error());
-      open();
-    } else if (!database_->works()) {
-      open();
-    }
-    return note_size();
+    if (!write(part, is_last)) return;
   }
   said_.clear();
   note_size();
   const std::scoped_lock lock(mutex_);
   status_.why.clear();
+}
+
+/// False: it can't be written.
+bool EmbeddedStore::write(const Part& part, bool is_last) {
+  const auto written = part.write(*database_, is_last);
+  if (written) {
+    const std::scoped_lock lock(mutex_);
+    ++status_.written;
+    return true;
+  }
+  {
+    const std::scoped_lock lock(mutex_);
+    ++status_.failed_writes;
+    status_.why = text_of(written.error());
+  }
+  say_once("the store can't be written; this is tried again", written.error());
+  if (written.error().sqlstate == duckdb_error::corrupted && status_.set_aside < most_set_aside) {
+    database_.reset();
+    set_aside(written.error());
+    open();
+  } else if (!database_->works()) {
+    open();
+  }
+  note_size();
+  return false;
 }
 
 void EmbeddedStore::set_aside(const Error& error) {

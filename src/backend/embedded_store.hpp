@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -83,6 +84,9 @@ class EmbeddedStore {
   /// Does it later on the store's thread; an error is given where it isn't open. An error: too many wait.
   Result<> post(std::function<void(Result<DuckDb*>)> work);
 
+  /// Has a part write before the minute is over, or once the file is open. Waits for nothing.
+  void write_soon(std::string_view part);
+
   Status status() const;
 
  private:
@@ -93,6 +97,7 @@ class EmbeddedStore {
   Result<std::string> prepare(DuckDb& database);
   Result<DuckDb> write_anew(DuckDb database, const std::string& then);
   void write(bool is_last);
+  bool write(const Part& part, bool is_last);
   void set_aside(const Error& error);
   void say_once(std::string_view what, const Error& error);
   void unavailable(const Error& error);
@@ -110,6 +115,7 @@ class EmbeddedStore {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void(Result<DuckDb*>)>> work_;
+  std::vector<const Part*> soon_;  ///< that are to write, each once
   Status status_;
   bool stopping_ = false;
   std::thread thread_;

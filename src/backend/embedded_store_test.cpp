@@ -113,6 +113,16 @@ TEST_F(EmbeddedStoreTest, KeepsWhatWasWrittenAtTheEnd) {
   }
 }
 
+TEST_F(EmbeddedStoreTest, WritesSoonWhereThatIsWanted) {
+  const auto store = started(at_the_end);
+  store->write_soon("nobody's");
+  store->write_soon("numbers");
+  wait(*store, [](const auto& status) { return status.written >= 1; });
+  EXPECT_EQ(count(*store), 1);
+  store->stop();
+  EXPECT_EQ(store->status().written, 2) << "and at the end";
+}
+
 TEST_F(EmbeddedStoreTest, WritesNowAndThen) {
   const auto store = started(at_once);
   wait(*store, [](const auto& status) { return status.written >= 3; });
