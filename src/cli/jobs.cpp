@@ -45,9 +45,10 @@ std::string lines_of(const json::value& job) {
   return said("id", "/execution_id") + line("status", status_of(job)) + said("query", "/query") +
          said("user", "/user_id") + said("project", "/project_id") + said("priority", "/priority") +
          said("created", "/created_at") + said("started", "/started_at") + said("completed", "/completed_at") +
-         said("kept until", "/expires_at") + said("waited ms", "/queue_wait_ms") + said("took ms", "/duration_ms") +
-         said("rows", "/row_count") + said("bytes", "/result_bytes") + said("error", "/error/message") +
-         said("sqlstate", "/error/sqlstate") + said("detail", "/error/detail") + said("hint", "/error/hint");
+         said("run again", "/retry_count") + said("kept until", "/expires_at") + said("waited ms", "/queue_wait_ms") +
+         said("took ms", "/duration_ms") + said("rows", "/row_count") + said("bytes", "/result_bytes") +
+         said("error", "/error/message") + said("sqlstate", "/error/sqlstate") + said("detail", "/error/detail") +
+         said("hint", "/error/hint");
 }
 
 std::string answer_text(What what, std::string_view body) {

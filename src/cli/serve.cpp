@@ -20,6 +20,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/notify.hpp"
 #include "cli/version.hpp"
+#include "executor/job_store.hpp"
 #include "gateway/gateway.hpp"
 #include "http/alert_body.hpp"
 #include "http/alert_store.hpp"
@@ -33,6 +34,7 @@
 #include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
 #include "net/tls.hpp"
+#include "pipeline/kept_text.hpp"
 #include "pipeline/pipeline.hpp"
 #include "pipeline/reported_queries.hpp"
 #include "sql/normalized_text.hpp"
@@ -77,6 +79,8 @@ class Service {
   enum class Phase { running, draining, parting, stopping };
 
   void make_store();
+  backend::EmbeddedStore::Part keep_jobs();
+  backend::EmbeddedStore::Part keep_figures();
   void make_watch();
   std::function<http::Asker()> usual_asker() const;
   Result<> start_http();
@@ -95,7 +99,8 @@ class Service {
   std::shared_ptr<const config::Settings> settings_;
   std::shared_ptr<QueryPerformanceMonitor> monitor_;
   std::shared_ptr<PerformanceStore> kept_;         // null: no queries are recorded, or nothing survives a restart
-  std::shared_ptr<backend::EmbeddedStore> store_;  // null, too
+  std::shared_ptr<executor::JobStore> kept_jobs_;  // null: they don't survive a restart
+  std::shared_ptr<backend::EmbeddedStore> store_;  // null: nothing does
   http::NotificationChannels channels_;
   const std::shared_ptr<TemplatePlans> plans_ = std::make_shared<TemplatePlans>();
   std::shared_ptr<pipeline::ReportedQueries> reports_;
@@ -123,7 +128,6 @@ Result<> Service::start() {
                                                        std::move(recording));
   reports_ = std::make_shared<pipeline::ReportedQueries>(monitor_, contexts.size(), settings_->slow_query_threshold_ms);
   monitor_->start();
-  make_store();
   if (settings_->enable_multi_level_caching) {
     const auto mib = static_cast<std::size_t>(settings_->l1_cache_size_mb);
     cache_ = std::make_shared<cache::IntelligentCacheManager>(mib << 20);
@@ -137,6 +141,7 @@ Result<> Service::start() {
     if (const auto saved = store.save(rewrites); !saved)
       log::error("the ledger of rewrites could not be saved", {{"reason", saved.error().message}});
   });
+  make_store();
   if (settings_->performance_monitoring_enabled) make_watch();
   if (auto started = start_http(); !started) return started;
   if (auto started = cores_.start(); !started) return started;
@@ -154,20 +159,55 @@ Result<> Service::start() {
 }
 
 void Service::make_store() {
-  if (settings_->data_dir.empty() || !monitor_->records()) return;
+  if (settings_->data_dir.empty()) return;
+  std::vector<backend::EmbeddedStore::Part> parts{keep_jobs()};
+  if (monitor_->records()) parts.push_back(keep_figures());
+  store_ =
+      std::make_shared<backend::EmbeddedStore>(settings_->data_dir, std::move(parts), backend::EmbeddedStore::Times());
+}
+
+/// They hold constants, and what they have answered.
+backend::EmbeddedStore::Part Service::keep_jobs() {
+  backend::EmbeddedStore::Part part{.name = "jobs",
+                                    .version = executor::JobStore::version,
+                                    .prepare = executor::JobStore::forget,
+                                    .write = [](backend::DuckDb&, bool) { return Result<>(); }};
+  if (!settings_->enable_query_parameter_capture) return part;
+  const auto keeps_constants = [](const std::string& sql) {
+    return pipeline::constants_may_be_kept(sql::parse(sql)->kind, sql);
+  };
+  executor::JobStore::Hooks hooks{
+      .may_run_again = [gateway = gateway_.get(), keeps_constants](const std::string& sql) -> std::optional<bool> {
+        if (!keeps_constants(sql)) return false;
+        return gateway->changes_nothing(sql);
+      },
+      .without_constants =
+          [keeps_constants](const std::string& sql) {
+            const auto kind = sql::parse(sql)->kind;
+            return executor::JobStore::Shown{.text = pipeline::without_constants(kind, sql, true),
+                                             .keeps_error = keeps_constants(sql)};
+          },
+      .write_soon = [this] { store_->write_soon("jobs"); }};
+  kept_jobs_ = std::make_shared<executor::JobStore>(gateway_->jobs(), std::move(hooks));
+  gateway_->jobs()->use({.changed = [kept = kept_jobs_] { kept->changed(); },
+                         .remind = [kept = kept_jobs_] { kept->remind(); },
+                         .server = [gateway = gateway_.get()] { return gateway->jobs_go_to(); }});
+  part.prepare = [kept = kept_jobs_](backend::DuckDb& database) { return kept->prepare(database); };
+  part.write = [kept = kept_jobs_](backend::DuckDb& database, bool is_last) { return kept->write(database, is_last); };
+  return part;
+}
+
+backend::EmbeddedStore::Part Service::keep_figures() {
   kept_ = std::make_shared<PerformanceStore>(
       monitor_,
       PerformanceStore::Options{.figures_for = std::chrono::days(settings_->performance_history_retention_days),
                                 .slow_queries_for = std::chrono::days(settings_->slow_query_retention_days)},
       Moment::now());
-  std::vector<backend::EmbeddedStore::Part> parts;
-  parts.push_back({.name = "monitor",
-                   .version = PerformanceStore::version,
-                   .prepare = [kept = kept_](backend::DuckDb& database) { return kept->prepare(database); },
-                   .write = [kept = kept_](backend::DuckDb& database,
-                                           bool is_last) { return kept->write(database, Moment::now(), is_last); }});
-  store_ =
-      std::make_shared<backend::EmbeddedStore>(settings_->data_dir, std::move(parts), backend::EmbeddedStore::Times());
+  return {.name = "monitor",
+          .version = PerformanceStore::version,
+          .prepare = [kept = kept_](backend::DuckDb& database) { return kept->prepare(database); },
+          .write = [kept = kept_](backend::DuckDb& database,
+                                  bool is_last) { return kept->write(database, Moment::now(), is_last); }};
 }
 
 std::function<http::Asker()> Service::usual_asker() const {
@@ -276,6 +316,7 @@ Result<> Service::start_http() {
       .plans = watch_ ? plans_ : nullptr,
       .store = store_,
       .kept = kept_,
+      .kept_jobs = kept_jobs_,
       .live = live_};
   auto server = http::Server::start(cores_.contexts(), std::move(options), http::api(sources));
   if (!server) return std::unexpected(std::move(server).error());

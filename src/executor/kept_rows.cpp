@@ -28,6 +28,24 @@ std::string_view take(std::string_view& from, std::size_t size) {
   return taken;
 }
 
+/// How many rows these bytes are. Null: something else.
+std::optional<std::uint64_t> count_rows(std::string_view bytes) {
+  std::uint64_t rows = 0;
+  for (; !bytes.empty(); ++rows) {
+    if (bytes.size() < sizeof(Size)) return std::nullopt;
+    const Size size = take_size(bytes);
+    if (bytes.size() < size) return std::nullopt;
+    for (auto values = take(bytes, size); !values.empty();) {
+      if (values.size() < sizeof(Size)) return std::nullopt;
+      const Size length = take_size(values);
+      if (length == null_size) continue;
+      if (values.size() < length) return std::nullopt;
+      take(values, length);
+    }
+  }
+  return rows;
+}
+
 }  // namespace
 
 std::size_t KeptRows::size_of(std::span<const Value> row) {
@@ -48,6 +66,16 @@ bool KeptRows::add(std::span<const Value> row) {
   }
   bytes_.fetch_add(size, std::memory_order::relaxed);
   rows_.fetch_add(1, std::memory_order::relaxed);
+  return true;
+}
+
+bool KeptRows::add_block(std::string bytes) {
+  const auto count = count_rows(bytes);
+  const std::size_t size = bytes.size();
+  if (!count || this->bytes() + size > most_ || !budget_->try_take(size)) return false;
+  if (*count > 0) blocks_.push_back({.first = rows(), .bytes = std::move(bytes)});
+  bytes_.fetch_add(size, std::memory_order::relaxed);
+  rows_.fetch_add(*count, std::memory_order::relaxed);
   return true;
 }
 

@@ -46,6 +46,8 @@ class KeptRows {
 
   /// All rows have as many values. False: there is no room for it.
   bool add(std::span<const Value> row);
+  /// The bytes of some rows, as one of `blocks` holds them. False: there is no room, or they aren't rows.
+  bool add_block(std::string bytes);
 
   std::uint64_t rows() const { return rows_.load(std::memory_order::relaxed); }
   std::size_t bytes() const { return bytes_.load(std::memory_order::relaxed); }
@@ -65,12 +67,15 @@ class KeptRows {
     std::string_view rest_;  ///< of the block
   };
 
- private:
   /// Each row is its size, then each value's size and bytes.
   struct Block {
     std::uint64_t first = 0;  ///< the number of its first row
     std::string bytes;
   };
+  /// All of it, once nothing is added any more.
+  std::span<const Block> blocks() const { return blocks_; }
+
+ private:
   static std::size_t size_of(std::span<const Value> row);
 
   const std::shared_ptr<ByteBudget> budget_;

@@ -17,13 +17,14 @@ void shorten(std::string& text) {
 
 }  // namespace
 
-QueryJob::QueryJob(std::string id, JobRequest request, std::shared_ptr<ByteBudget> budget, std::size_t charged,
-                   std::size_t most_bytes, std::function<void()> on_end, std::int64_t now)
-    : id_(std::move(id)),
+QueryJob::QueryJob(std::int64_t number, std::string id, JobRequest request, std::shared_ptr<ByteBudget> budget,
+                   std::size_t charged, std::size_t most_bytes, std::function<void()> on_change, std::int64_t now)
+    : number_(number),
+      id_(std::move(id)),
       request_(std::move(request)),
       budget_(std::move(budget)),
       created_at_(now),
-      on_end_(std::move(on_end)),
+      on_change_(std::move(on_change)),
       charged_(charged),
       rows_(std::make_shared<KeptRows>(budget_, most_bytes)) {
   view_.created = std::chrono::system_clock::now();
@@ -40,7 +41,7 @@ std::optional<std::chrono::nanoseconds> QueryJob::time_left(std::int64_t now) co
 void QueryJob::on_cancel(std::function<void()> cancel) {
   {
     const std::scoped_lock lock(mutex_);
-    if (!cancel_asked_) {
+    if (!view_.cancel_asked && !was_left_) {
       cancel_ = std::move(cancel);
       return;
     }
@@ -53,13 +54,22 @@ void QueryJob::waits(std::shared_ptr<const WaitingQuery> turn) {
   view_.turn = std::move(turn);
 }
 
-void QueryJob::runs(std::int64_t predicted, std::int64_t now) {
+void QueryJob::goes_to(std::string server) {
   const std::scoped_lock lock(mutex_);
-  view_.status = QueryStatus::running;
-  view_.turn = nullptr;
-  view_.predicted = predicted;
-  view_.started = std::chrono::system_clock::now();
-  view_.started_at = now;
+  view_.server = std::move(server);
+}
+
+void QueryJob::runs(std::int64_t predicted, std::int64_t now) {
+  {
+    const std::scoped_lock lock(mutex_);
+    view_.status = QueryStatus::running;
+    view_.turn = nullptr;
+    view_.predicted = predicted;
+    view_.started = std::chrono::system_clock::now();
+    view_.started_at = now;
+    ++view_.runs;
+  }
+  on_change_();
 }
 
 void QueryJob::has_columns(Columns columns) {
@@ -91,7 +101,7 @@ Error QueryJob::why_no_room() const {
 void QueryJob::end(Result<std::string> tag, std::int64_t now) {
   const auto dropped = end_here(std::move(tag), now);
   ended_at_.store(now, std::memory_order::release);
-  on_end_();
+  on_change_();
 }
 
 /// Returns the rows of one that hasn't completed, which go outside of the lock.
@@ -99,6 +109,11 @@ std::shared_ptr<KeptRows> QueryJob::end_here(Result<std::string> tag, std::int64
   const std::scoped_lock lock(mutex_);
   cancel_ = nullptr;
   view_.turn = nullptr;
+  if (was_left_ && !tag && !view_.cancel_asked) {
+    view_.columns = nullptr;
+    view_.rows = nullptr;
+    return std::exchange(rows_, nullptr);
+  }
   view_.completed = std::chrono::system_clock::now();
   view_.ended_at = now;
   if (tag) {
@@ -109,10 +124,10 @@ std::shared_ptr<KeptRows> QueryJob::end_here(Result<std::string> tag, std::int64
   const bool was_stopped = tag.error().sqlstate == "57014";
   const auto left = time_left(now);
   const bool is_late = left && left->count() == 0;
-  view_.status = !was_stopped    ? QueryStatus::failed
-                 : cancel_asked_ ? QueryStatus::cancelled
-                 : is_late       ? QueryStatus::timeout
-                                 : QueryStatus::failed;
+  view_.status = !was_stopped         ? QueryStatus::failed
+                 : view_.cancel_asked ? QueryStatus::cancelled
+                 : is_late            ? QueryStatus::timeout
+                                      : QueryStatus::failed;
   view_.error = std::move(tag).error();
   for (auto* const text : {&view_.error->message, &view_.error->detail, &view_.error->hint}) shorten(*text);
   view_.columns = nullptr;
@@ -124,10 +139,31 @@ void QueryJob::cancel() {
   std::function<void()> cancel;
   {
     const std::scoped_lock lock(mutex_);
-    if (std::exchange(cancel_asked_, true)) return;
+    if (std::exchange(view_.cancel_asked, true)) return;
     cancel = std::exchange(cancel_, nullptr);
   }
   if (cancel) cancel();
+}
+
+void QueryJob::leave() {
+  std::function<void()> cancel;
+  {
+    const std::scoped_lock lock(mutex_);
+    was_left_ = true;
+    cancel = std::exchange(cancel_, nullptr);
+  }
+  if (cancel) cancel();
+}
+
+void QueryJob::restore(View past) {
+  view_ = std::move(past);
+  view_.is_restored = true;
+  if (view_.status == QueryStatus::completed || !has_ended(view_.status)) {
+    view_.rows = rows_;
+  } else {
+    rows_ = nullptr;
+  }
+  ended_at_ = view_.ended_at;
 }
 
 QueryJob::View QueryJob::view() const {

@@ -44,15 +44,16 @@ class QueryJob {
   };
   using Columns = std::vector<Column>;
 
-  /// `id`: unique. `charged`: so much of the budget was taken for the request; it is given back with this.
-  /// `most_bytes`: of the result. `on_end`: is called once, by who ends it. `now`: of the monotonic clock, in ns; so
-  /// are all times here that aren't Wall.
-  QueryJob(std::string id, JobRequest request, std::shared_ptr<ByteBudget> budget, std::size_t charged,
-           std::size_t most_bytes, std::function<void()> on_end, std::int64_t now);
+  /// `number`, `id`: unique. `charged`: so much of the budget was taken for the request; it is given back with this.
+  /// `most_bytes`: of the result. `on_change`: is called by who begins to run it, and by who ends it. `now`: of the
+  /// monotonic clock, in ns; so are all times here that aren't Wall.
+  QueryJob(std::int64_t number, std::string id, JobRequest request, std::shared_ptr<ByteBudget> budget,
+           std::size_t charged, std::size_t most_bytes, std::function<void()> on_change, std::int64_t now);
   QueryJob(const QueryJob&) = delete;
   QueryJob& operator=(const QueryJob&) = delete;
   ~QueryJob() { budget_->give(charged_); }
 
+  std::int64_t number() const { return number_; }
   const std::string& id() const { return id_; }
   const JobRequest& request() const { return request_; }
   /// What of its timeout is left; null: it has none.
@@ -64,6 +65,8 @@ class QueryJob {
   void on_cancel(std::function<void()> cancel);
   /// It waits for its turn; or, null, no longer.
   void waits(std::shared_ptr<const WaitingQuery> turn);
+  /// On this server, as this user, from now on: a text that is another for another.
+  void goes_to(std::string server);
   /// The server has been asked. `predicted`: how long such ones take, in ns; 0: nobody knows.
   void runs(std::int64_t predicted, std::int64_t now);
   void has_columns(Columns columns);
@@ -76,6 +79,9 @@ class QueryJob {
 
   /// Whatever its state.
   void cancel();
+  /// The process ends, and the job goes on as one that was interrupted: it is stopped, and stays what it is now, unless
+  /// it completes or was cancelled.
+  void leave();
 
   /// When it ended; 0: it hasn't.
   std::int64_t ended_at() const { return ended_at_.load(std::memory_order::acquire); }
@@ -91,17 +97,25 @@ class QueryJob {
     std::optional<Error> error = {};
     std::shared_ptr<const Columns> columns = {};  ///< null: there are none (yet)
     std::shared_ptr<const KeptRows> rows = {};    ///< to be read if it has completed; they live as long as this
+    std::string server = {};                      ///< where it is to run, or ran last, and as whom
+    std::uint32_t runs = 0;                       ///< how often it was begun
+    bool is_restored = false;                     ///< it is of before a restart
+    bool cancel_asked = false;
   };
   View view() const;
+  /// Before anybody else has it: it is as it was before a restart. Of one that has completed, `rows` are added yet.
+  void restore(View past);
+  KeptRows& restored_rows() { return *rows_; }
 
  private:
   std::shared_ptr<KeptRows> end_here(Result<std::string> tag, std::int64_t now);
 
+  const std::int64_t number_;
   const std::string id_;
   const JobRequest request_;
   const std::shared_ptr<ByteBudget> budget_;
   const std::int64_t created_at_;
-  const std::function<void()> on_end_;
+  const std::function<void()> on_change_;
   std::atomic<std::int64_t> ended_at_ = 0;
 
   mutable std::mutex mutex_;  ///< of what follows; the rows' counts need none
@@ -109,7 +123,7 @@ class QueryJob {
   View view_;
   std::shared_ptr<KeptRows> rows_;
   bool is_too_large_ = false;
-  bool cancel_asked_ = false;
+  bool was_left_ = false;
   std::function<void()> cancel_;
 };
 

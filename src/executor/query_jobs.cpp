@@ -51,15 +51,67 @@ std::expected<std::shared_ptr<QueryJob>, QueryJobs::Refusal> QueryJobs::schedule
     if (!budget_->try_take(bytes)) {
       return std::unexpected(Refusal{.why = Refused::no_room, .retry_after = until_next_goes(now)});
     }
-    const std::uint64_t number = ++last_number_;
-    job = std::make_shared<QueryJob>(
-        fmt::format("{}{}", prefix_, number), std::move(request), budget_, bytes, limits_.most_result_bytes,
-        [this, number] { ended(number); }, now);
+    const Number number = ++last_number_;
+    job = make(number, fmt::format("{}{}", prefix_, number), std::move(request), now);
+    job->goes_to(server());
     jobs_.emplace(number, job);
     waiting_.emplace(number, job);
   }
+  tell_keeper();
   begin_some();
   return job;
+}
+
+/// The bytes of the request are taken.
+std::shared_ptr<QueryJob> QueryJobs::make(Number number, std::string id, JobRequest request, std::int64_t now) {
+  const std::size_t bytes = bytes_of(request);
+  return std::make_shared<QueryJob>(
+      number, std::move(id), std::move(request), budget_, bytes, limits_.most_result_bytes,
+      [this, number] { changed(number); }, now);
+}
+
+std::shared_ptr<QueryJob> QueryJobs::restore(std::string id, JobRequest request, QueryJob::View past) {
+  if (!budget_->try_take(bytes_of(request))) return nullptr;
+  Number number = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    number = --first_number_;
+  }
+  auto job = make(number, std::move(id), std::move(request), past.created_at);
+  job->restore(std::move(past));
+  return job;
+}
+
+bool QueryJobs::adopt(const std::shared_ptr<QueryJob>& job, bool held) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (stopping_ || jobs_.size() >= limits_.most) return false;
+    const Number number = job->number();
+    jobs_.emplace(number, job);
+    if (job->ended_at() == 0) {
+      waiting_.emplace(number, job);
+      if (held) held_.insert(number);
+    }
+  }
+  begin_some();
+  return true;
+}
+
+void QueryJobs::release(const QueryJob& job) {
+  {
+    const std::scoped_lock lock(mutex_);
+    held_.erase(job.number());
+  }
+  begin_some();
+}
+
+void QueryJobs::refuse(const QueryJob& job, Error why, std::int64_t now) {
+  std::shared_ptr<QueryJob> found;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (auto at = waiting_.extract(job.number())) found = std::move(at.mapped());
+  }
+  if (found) found->end(std::unexpected(std::move(why)), now);
 }
 
 void QueryJobs::set_most_at_once(std::size_t most) {
@@ -84,47 +136,57 @@ std::shared_ptr<QueryJob> QueryJobs::take_next() {
   };
   const auto next = std::ranges::min_element(waiting_, {}, [&](const auto& entry) {
     const auto& request = entry.second->request();
-    return std::tuple(-static_cast<int>(request.priority), running_of(request), entry.first);
+    return std::tuple(held_.contains(entry.first), -static_cast<int>(request.priority), running_of(request),
+                      entry.first);
   });
+  if (held_.contains(next->first)) return nullptr;
   auto job = next->second;
   running_.insert(waiting_.extract(next));
   return job;
 }
 
-void QueryJobs::ended(std::uint64_t number) {
+/// It was begun, or has ended.
+void QueryJobs::changed(Number number) {
+  tell_keeper();
   {
     const std::scoped_lock lock(mutex_);
-    if (running_.erase(number) == 0) return;
+    const auto found = running_.find(number);
+    if (found == running_.end() || found->second->ended_at() == 0) return;
+    running_.erase(found);
   }
   begin_some();
 }
 
 std::optional<std::size_t> QueryJobs::position(const QueryJob& job) const {
   const std::scoped_lock lock(mutex_);
-  const auto number = number_of(job.id());
-  if (!number || !waiting_.contains(*number)) return std::nullopt;
+  const Number number = job.number();
+  if (!waiting_.contains(number)) return std::nullopt;
   const auto is_before = [&](const auto& entry) {
     const auto priority = entry.second->request().priority;
-    return priority > job.request().priority || (priority == job.request().priority && entry.first < *number);
+    return priority > job.request().priority || (priority == job.request().priority && entry.first < number);
   };
   return static_cast<std::size_t>(std::ranges::count_if(waiting_, is_before)) + 1;
 }
 
-std::optional<std::uint64_t> QueryJobs::number_of(std::string_view id) const {
-  if (!id.starts_with(prefix_)) return std::nullopt;
+/// With the lock held.
+std::optional<QueryJobs::Number> QueryJobs::number_of(std::string_view id) const {
+  if (!is_own(id)) {
+    const auto found =
+        std::ranges::find(jobs_, id, [](const auto& entry) { return std::string_view(entry.second->id()); });
+    return found == jobs_.end() ? std::nullopt : std::optional(found->first);
+  }
   id.remove_prefix(prefix_.size());
-  std::uint64_t number = 0;
+  Number number = 0;
   const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), number);
-  if (error != std::errc{} || end != id.data() + id.size() || id.starts_with('0')) return std::nullopt;
+  if (error != std::errc{} || end != id.data() + id.size() || id.starts_with('0') || number < 0) return std::nullopt;
   return number;
 }
 
 std::shared_ptr<QueryJob> QueryJobs::find(std::string_view id, std::int64_t now) {
-  const auto number = number_of(id);
-  if (!number) return nullptr;
   tick(now);
   const std::scoped_lock lock(mutex_);
-  const auto found = jobs_.find(*number);
+  const auto number = number_of(id);
+  const auto found = number ? jobs_.find(*number) : jobs_.end();
   return found == jobs_.end() ? nullptr : found->second;
 }
 
@@ -142,14 +204,14 @@ void QueryJobs::remove(const QueryJob& job, std::int64_t now) {
   bool has_waited = false;
   {
     const std::scoped_lock lock(mutex_);
-    const auto number = number_of(job.id());
-    const auto at = number ? jobs_.find(*number) : jobs_.end();
+    const auto at = jobs_.find(job.number());
     if (at == jobs_.end()) return;
     found = at->second;
     if (found->ended_at() != 0) jobs_.erase(at);
-    has_waited = waiting_.erase(*number) > 0;
+    has_waited = waiting_.erase(job.number()) > 0;
   }
   found->cancel();
+  tell_keeper();
   if (has_waited) found->end(std::unexpected(given_up()), now);
 }
 
@@ -208,7 +270,7 @@ void QueryJobs::stop(std::int64_t now) {
     all = jobs_;
     waiting = std::exchange(waiting_, {});
   }
-  for (const auto& [number, job] : all) job->cancel();
+  for (const auto& [number, job] : all) keeper_.changed ? job->leave() : job->cancel();
   for (const auto& [number, job] : waiting) job->end(std::unexpected(given_up()), now);
 }
 

@@ -17,6 +17,7 @@
 #include "gateway/session.hpp"
 #include "gateway/what_if.hpp"
 #include "pgwire/sansio/crypto.hpp"
+#include "pipeline/judgements.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -217,6 +218,19 @@ Gateway::~Gateway() {
 
 std::shared_ptr<executor::AdaptiveQueryExecutor> Gateway::executor() const { return shared_->executor; }
 
+std::string Gateway::jobs_go_to() const { return server_of_jobs(settings()->database_url); }
+
+std::optional<bool> Gateway::changes_nothing(std::string_view sql) const {
+  // What a backslash means is a setting's to say, which a role or the database may have.
+  if (!shared_->read_cache || sql.contains('\\')) return false;
+  const auto url = settings()->database_url;
+  const auto scope = shared_->read_cache->unshared({.database = url.database, .user = url.user}, true);
+  const auto catalog = scope.source->current();
+  if (!catalog) return std::nullopt;
+  const auto path = pipeline::search_path_of(scope, *catalog);
+  return path && pipeline::changes_nothing(*sql::parse(sql), *catalog, *path);
+}
+
 pipeline::Rewrites* Gateway::rewrites() const { return prover_ ? &shared_->rewrites : nullptr; }
 
 void Gateway::keep_rewrites(const std::vector<pipeline::RewriteReport>& kept,
@@ -322,6 +336,7 @@ void Gateway::tick(Core& core) {
     tell_executor(*shared_);
     shared_->executor->tick(now_ns());
     jobs_->tick(now_ns());
+    jobs_->remind_keeper();
     if (catalogs_) catalogs_->tick(core.coarse_now);
     if (save_rewrites_ && shared_->rewrites.take_changed())
       asio::post(shared_->workers, [this] { save_rewrites_(shared_->rewrites.report()); });
@@ -379,7 +394,7 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
 }
 
 void Gateway::drain(std::function<void()> done) {
-  jobs_->stop(now_ns());  // their results would go with the process
+  jobs_->stop(now_ns());  // nobody would wait for them
   for (const auto& listener : listeners_) listener->stop();
   asio::post(cores_.front()->io, [this, done = std::move(done)]() mutable {
     drained_ = std::move(done);

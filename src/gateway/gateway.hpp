@@ -64,8 +64,13 @@ class Gateway {
   std::shared_ptr<executor::AdaptiveQueryExecutor> executor() const;
   /// Of the servers that queries are for.
   std::vector<CircuitBreaker::Status> breakers() const;
-  /// Queries that run as DATABASE_URL's user, for whoever schedules them. `drain` and `stop` cancel them.
+  /// Queries that run as DATABASE_URL's user, for whoever schedules them. `drain` and `stop` end them.
   std::shared_ptr<executor::QueryJobs> jobs() const { return jobs_; }
+  /// The server and database that they go to at present, and as whom. Thread-safe.
+  std::string jobs_go_to() const;
+  /// `pipeline::changes_nothing` of a job's statement. Null: the catalogs aren't known yet; they are read then. Parses;
+  /// not for an I/O thread. Thread-safe.
+  std::optional<bool> changes_nothing(std::string_view sql) const;
   /// What decides which answers are kept; lives as long as this. Null: none are.
   pipeline::ReadCache* read_cache() const;
   /// What is rewritten on the wire, and on what evidence; lives as long as this. Null: nothing can be.

@@ -1,5 +1,6 @@
 #include "gateway/run_job.hpp"
 
+#include <fmt/format.h>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -47,6 +48,7 @@ milliseconds time_for(const QueryJob& job) {
 asio::awaitable<void> run(Core* core, std::shared_ptr<QueryJob> job) {
   const auto& asked = job->request();
   const auto url = core->shared.rules.load()->settings->database_url;
+  job->goes_to(server_of_jobs(url));
   const auto pool = core->shared.pools.get(url.user, url.database);
   // What clients have proved themselves with is newer, whatever the password is that was set up.
   if (!url.password.empty()) pool->set_credential(pgwire::PlainPassword{url.password}, TimePoint());
@@ -81,6 +83,10 @@ asio::awaitable<void> run(Core* core, std::shared_ptr<QueryJob> job) {
 }
 
 }  // namespace
+
+std::string server_of_jobs(const config::DatabaseUrl& url) {
+  return fmt::format("{}:{}/{}:{}@{}", url.host, url.port, url.database.size(), url.database, url.user);
+}
 
 void start_job(Core& core, std::shared_ptr<QueryJob> job) {
   asio::post(core.io, [&core, job = std::move(job)]() mutable {

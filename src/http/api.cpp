@@ -129,7 +129,8 @@ std::shared_ptr<const Router> api(const Sources& sources) {
       table, sources.monitor, past, sources.watch, [sources] { return health(sources); }, sources.reports,
       sources.plans);
   add_execution(table, sources.executor, sources.monitor, sources.pool_usage, sources.breakers);
-  add_jobs(table, sources.jobs, sources.executor, sources.query_timeout);
+  add_jobs(table, sources.jobs, sources.executor, sources.query_timeout,
+           {.jobs = sources.kept_jobs, .store = sources.store});
   add_live(table, sources.live);
   const auto analysts = std::make_shared<QueryAnalysts>(sources.reads, sources.default_asker, sources.plan);
   add_analysis(table, analysts);

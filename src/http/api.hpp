@@ -11,6 +11,7 @@
 #include "base/result.hpp"
 #include "cache/intelligent_cache_manager.hpp"
 #include "executor/adaptive_query_executor.hpp"
+#include "executor/job_store.hpp"
 #include "executor/query_jobs.hpp"
 #include "http/api_keys.hpp"
 #include "http/asked_query.hpp"
@@ -73,6 +74,7 @@ struct Sources {
   std::shared_ptr<const TemplatePlans> plans = {};          ///< null: nobody asks for plans
   std::shared_ptr<backend::EmbeddedStore> store = {};       ///< null: nothing survives a restart
   std::shared_ptr<const PerformanceStore> kept = {};        ///< what of queries does; null: nothing
+  std::shared_ptr<executor::JobStore> kept_jobs = {};       ///< what of jobs does; null: nothing
   std::shared_ptr<LiveUpdates> live = {};                   ///< null, too: performance isn't watched
 };
 

@@ -8,6 +8,7 @@
 #include "base/clock.hpp"
 #include "http/job_result.hpp"
 #include "http/jobs_types.hpp"
+#include "http/worker.hpp"
 
 namespace millrace::http {
 namespace {
@@ -26,16 +27,38 @@ constexpr std::size_t name_bytes = 128;
 constexpr std::size_t most_parameters = 65535;
 constexpr std::uint32_t usual_listed = 100, most_listed = 1000;
 constexpr std::uint64_t usual_page = 1000, most_page = 100'000;
+/// Who asks in this time for what isn't known is told to ask again, after it that it isn't there.
+constexpr std::int64_t longest_reading = 30'000'000'000;
+constexpr std::size_t most_deletions = 16;
+constexpr auto patience_for_disk = std::chrono::seconds(2);
 
 struct Jobs {
   std::shared_ptr<QueryJobs> jobs;
   std::shared_ptr<executor::AdaptiveQueryExecutor> executor;
   std::function<std::chrono::seconds()> query_timeout;
+  KeptJobs kept;
+  std::int64_t began = now_ns();
+  mutable Worker worker{most_deletions};  // waits for the disk
 };
 using Shared = std::shared_ptr<const Jobs>;
 
 Response no_jobs() { return problem(503, "there are no jobs here"); }
-Response unknown() { return problem(404, "there is no such execution, or it is no longer kept"); }
+Response unknown(const Jobs& jobs) {
+  using enum backend::EmbeddedStore::State;
+  if (!jobs.kept.jobs || jobs.kept.jobs->has_read()) {
+    return problem(404, "there is no such execution, or it is no longer kept");
+  }
+  const auto state = jobs.kept.store->status().state;
+  if ((state == opening || state == open) && now_ns() - jobs.began < longest_reading) {
+    return problem(503, "the jobs of before the restart are still being read", {{"Retry-After", "1"}});
+  }
+  return problem(404, "there is no such execution; those of before the restart can't be read at present");
+}
+
+void warn_if_not_kept(const Jobs& jobs, std::vector<std::string>& warnings) {
+  if (!jobs.kept.store || jobs.kept.store->status().state == backend::EmbeddedStore::State::open) return;
+  warnings.emplace_back("the store isn't available, as the status says: at present a restart would lose this");
+}
 
 /// UTF-8 isn't cut within a character.
 std::string beginning(std::string_view text) {
@@ -104,6 +127,9 @@ QueryExecution execution_of(const Jobs& jobs, const QueryJob& job, Columns colum
                                      .detail = said(view.error->detail),
                                      .hint = said(view.error->hint)};
   }
+  execution.retry_count = view.runs > 1 ? view.runs - 1 : 0;
+  execution.restored = view.is_restored;
+  if (columns == Columns::yes) warn_if_not_kept(jobs, execution.warnings);
   return execution;
 }
 
@@ -221,23 +247,36 @@ asio::awaitable<Reply<QueryExecution>> schedule(Shared shared, QueryToSchedule a
   const auto job = shared->jobs->schedule(std::move(request), now_ns());
   if (!job) co_return refused(job.error());
   auto execution = execution_of(*shared, **job);
-  execution.warnings = std::move(warnings);
+  std::ranges::move(warnings, std::back_inserter(execution.warnings));
   co_return Reply<QueryExecution>{std::move(execution), {{"Location", fmt::format("{}/{}", path, (*job)->id())}}};
 }
 
 asio::awaitable<Reply<QueryExecution>> look(Shared shared, std::string id) {
   if (!shared->jobs) co_return no_jobs();
   const auto job = shared->jobs->find(id, now_ns());
-  if (!job) co_return unknown();
+  if (!job) co_return unknown(*shared);
   co_return execution_of(*shared, *job);
 }
 
 asio::awaitable<Reply<QueryExecution>> remove(Shared shared, std::string id) {
   if (!shared->jobs) co_return no_jobs();
   const auto job = shared->jobs->find(id, now_ns());
-  if (!job) co_return unknown();
+  if (!job) co_return unknown(*shared);
+  const bool had_ended = job->ended_at() != 0;
   shared->jobs->remove(*job, now_ns());
-  co_return execution_of(*shared, *job);
+  const auto& kept = shared->kept;
+  if (had_ended || !kept.jobs || kept.store->status().state != backend::EmbeddedStore::State::open) {
+    co_return execution_of(*shared, *job);
+  }
+  // Whoever hears that it is cancelled can rely on that: it isn't run again after a crash.
+  const auto write = [kept] {
+    const auto on_thread = [kept](backend::DuckDb& database) { return kept.jobs->write(database, false); };
+    return kept.store->ask(on_thread, patience_for_disk);
+  };
+  const auto written = co_await shared->worker.run(write);
+  auto execution = execution_of(*shared, *job);
+  if (!written || !*written) execution.warnings.emplace_back("that it is cancelled isn't on the disk yet");
+  co_return execution;
 }
 
 asio::awaitable<Reply<Executions>> list(Shared shared, ExecutionsWanted wanted) {
@@ -273,7 +312,7 @@ asio::awaitable<Reply<ResultPage>> result(Shared shared, std::string id, ResultW
           "value_error"}});
   }
   const auto job = shared->jobs->find(id, now_ns());
-  if (!job) co_return unknown();
+  if (!job) co_return unknown(*shared);
   auto view = job->view();
   if (view.status != QueryStatus::completed) {
     const auto status = boost::describe::enum_to_string(view.status, "unknown");
@@ -303,8 +342,9 @@ About about(std::string_view rest, std::string summary, std::string description)
 
 void add_jobs(ApiTable& table, std::shared_ptr<QueryJobs> jobs,
               std::shared_ptr<executor::AdaptiveQueryExecutor> executor,
-              std::function<std::chrono::seconds()> query_timeout) {
-  const auto shared = std::make_shared<const Jobs>(std::move(jobs), std::move(executor), std::move(query_timeout));
+              std::function<std::chrono::seconds()> query_timeout, KeptJobs kept) {
+  const auto shared =
+      std::make_shared<const Jobs>(std::move(jobs), std::move(executor), std::move(query_timeout), std::move(kept));
   auto scheduling =
       about("", "Has a query run, without waiting for it",
             "One statement, as DATABASE_URL's user. A quarter of POOL_SIZE run at a time; then it waits for its turn "
@@ -312,7 +352,9 @@ void add_jobs(ApiTable& table, std::shared_ptr<QueryJobs> jobs,
             "are over "
             "(QUERY_TIMEOUT_SECONDS where that isn't said). parameters are $1 and so on: strings, numbers, "
             "booleans, null; what is a list or an object goes as JSON text. Location says where its status "
-            "is. A result is kept in memory for an hour, or, where there are many, a minute; and not over a restart.");
+            "is. A result is kept for an hour, or, where there are many, a minute; with DATA_DIR over a restart. What "
+            "had not ended by then is run (again, retry_count) if it is known to be a read; else it has failed, "
+            "restarted.");
   scheduling.status = 202;
   scheduling.problems = {{429, "As many jobs are kept as may be"},
                          {503, "There are no jobs here, or no memory for more"}};

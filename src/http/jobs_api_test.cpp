@@ -89,6 +89,24 @@ class JobsApi : public testing::Test {
       QueryJobs::Limits{.most = 3}, [this](std::shared_ptr<QueryJob> job) { begun_.push_back(std::move(job)); });
 };
 
+TEST_F(JobsApi, WhatWasRunAgainAfterARestartSaysSo) {
+  jobs_->set_most_at_once(0);
+  QueryJob::View past;
+  past.runs = 1;
+  const auto job = jobs_->restore("exec_old_1", {.sql = "SELECT 1"}, past);
+  ASSERT_TRUE(job && jobs_->adopt(job, true));
+  jobs_->set_most_at_once(2);
+  EXPECT_TRUE(begun_.empty()) << "it is held";
+  jobs_->release(*job);
+  ASSERT_EQ(begun_.size(), 1);
+  job->runs(0, now_ns());
+  const auto said = json::parse(ask("GET", "/exec_old_1").body);
+  EXPECT_EQ(said.at("restored"), true);
+  EXPECT_EQ(said.at("retry_count"), 1);
+  EXPECT_EQ(json::parse(ask("GET", begin()).body).at("restored"), false);
+  EXPECT_EQ(ask("GET", "/exec_old_2").status, 404);
+}
+
 TEST_F(JobsApi, WhatIsAskedForReachesTheJob) {
   const Response answer = ask("POST", "", R"({"sql": "SELECT $1", "query_id": "mine", "user_id": "42",
       "project_id": "7", "priority": "HIGH", "timeout_seconds": 1.5, "memory_limit_mb": 512, "enable_caching": true,

@@ -76,13 +76,15 @@ struct QueryExecution {
   std::optional<std::string> command_tag;
   std::vector<ResultColumn> columns;
   std::optional<ExecutionError> error;
-  std::vector<std::string> warnings;  ///< what of the request may have no effect
+  std::uint32_t retry_count = 0;      ///< how often it was begun again, or may have been, after a restart
+  bool restored = false;              ///< it is of before a restart
+  std::vector<std::string> warnings;  ///< what of the request may have no effect; that it isn't kept over a restart
 };
 BOOST_DESCRIBE_STRUCT(QueryExecution, (),
                       (execution_id, query_id, query, user_id, project_id, priority, timeout_seconds, status,
                        queue_position, progress_percent, estimated_remaining_ms, created_at, started_at, completed_at,
                        expires_at, queue_wait_ms, duration_ms, row_count, result_bytes, command_tag, columns, error,
-                       warnings))
+                       retry_count, restored, warnings))
 
 struct ExecutionsWanted {
   std::optional<QueryStatus> status;
