@@ -12,16 +12,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "backend/duckdb_under_tsan.hpp"
 #include "base/log.hpp"
-
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-/// DuckDB takes more locks at a time than ThreadSanitizer's detector of deadlocks can hold, which then ends the
-/// program.
-// NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp,readability-identifier-naming)
-extern "C" const char* __tsan_default_options() { return "detect_deadlocks=0"; }
-#endif
-#endif
 
 namespace millrace::backend {
 namespace {

@@ -288,8 +288,8 @@ std::vector<Group> groups() {
             restart,
             "A program that is run for an alert that begins or ends, with the same body as its standard input."},
            {"DATA_DIR", Text{&Settings::data_dir, "an absolute path, or empty", is_absolute_or_empty}, restart,
-            "The directory for what survives a restart: alerts, and the rules made for them by REST; figures and slow "
-            "queries, in a DuckDB file. Empty: they don't."},
+            "The directory for what survives a restart: alerts, and the rules made for them by REST; figures, slow "
+            "queries, and jobs with their results, in a DuckDB file. Empty: they don't."},
            {"PERFORMANCE_HISTORY_RETENTION_DAYS", Count{&Settings::performance_history_retention_days, 1, 3650},
             restart, "For how long `DATA_DIR` keeps figures of queries, by the hour."},
            {"SLOW_QUERY_RETENTION_DAYS", Count{&Settings::slow_query_retention_days, 1, 3650}, restart,

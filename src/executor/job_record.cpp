@@ -132,7 +132,8 @@ Result<> write_job(DuckDb& database, const JobRecord& record) {
   for (const auto& parameter : asked.parameters) parameters.push_back({parameter});
   const std::string given = bytes_of(parameters);
   const std::string error =
-      view.error ? bytes_of({Row{view.error->message, view.error->sqlstate, view.error->hint, view.error->detail}}) : "";
+      view.error ? bytes_of({Row{view.error->message, view.error->sqlstate, view.error->hint, view.error->detail}})
+                 : "";
   const auto blob_if = [](bool is_there, std::string_view bytes) {
     return is_there ? std::optional(Blob{bytes}) : std::nullopt;
   };
@@ -185,8 +186,7 @@ Result<std::vector<JobRecord>> read_jobs(DuckDb& database, std::int64_t now) {
   return records;
 }
 
-Result<> read_results(DuckDb& database,
-                      const std::function<void(std::string_view id, JobPiece piece)>& take) {
+Result<> read_results(DuckDb& database, const std::function<void(std::string_view id, JobPiece piece)>& take) {
   const auto give = [&](const DuckDbRows& row) -> Result<> {
     take(row.text(0), {.block = row.number(1), .place = row.number(2), .bytes = text(row, 3)});
     return {};

@@ -38,8 +38,7 @@ struct JobPiece {
   std::string bytes = {};
 };
 /// All results' pieces, in any order.
-Result<> read_results(backend::DuckDb& database,
-                      const std::function<void(std::string_view id, JobPiece piece)>& take);
+Result<> read_results(backend::DuckDb& database, const std::function<void(std::string_view id, JobPiece piece)>& take);
 /// Of these, which are one result's, the columns; null: it has none. Then the rows are left, in their order.
 std::shared_ptr<const QueryJob::Columns> columns_of(std::vector<JobPiece>& pieces);
 /// As far as they are whole, and there is room. They are used up.

@@ -26,6 +26,8 @@ constexpr std::string_view restarted_means = "restarted: ";
 Error restarted(std::string_view why, std::string hint = {}) {
   return {.message = fmt::format("{}{}", restarted_means, why), .sqlstate = "57P01", .hint = std::move(hint)};
 }
+bool is_ours(const Error& error) { return error.message.starts_with(restarted_means); }
+
 /// As said at `most_request`.
 bool is_short(const JobRequest& request) {
   std::size_t bytes = request.sql.size();
@@ -33,13 +35,25 @@ bool is_short(const JobRequest& request) {
   return bytes <= most_request;
 }
 
-bool is_ours(const Error& error) { return error.message.starts_with(restarted_means); }
+/// Texts and parameters may be large: what isn't kept isn't copied.
+JobRequest kept_request(const JobRequest& asked, bool may_run_again) {
+  if (may_run_again) return asked;
+  return {.query_id = asked.query_id,
+          .user_id = asked.user_id,
+          .project_id = asked.project_id,
+          .priority = asked.priority,
+          .timeout = asked.timeout,
+          .memory_limit_mb = asked.memory_limit_mb};
+}
 
 /// Null: it may be run.
 std::optional<Error> why_not_again(const JobRecord& record, const std::string& server) {
   const bool was_begun = record.view.status == QueryStatus::running;
   if (!record.may_run_again) {
-    if (!was_begun) return restarted("Millrace ended before the statement was begun", "Schedule it again.");
+    if (!was_begun) {
+      return restarted("Millrace ended while the statement waited, which isn't known to be a read",
+                       "After a crash it isn't certain that it wasn't begun just then.");
+    }
     return restarted("Millrace ended while the statement ran, which isn't known to be a read",
                      "What it was to change may have been changed or not.");
   }
@@ -104,8 +118,8 @@ Result<> JobStore::restore_all(DuckDb& database) {
   for (std::size_t at = room; at < records->size(); ++at) gone.push_back((*records)[at].id);
   records->resize(std::min(room, records->size()));
   if (auto deleted = delete_jobs(database, gone); !deleted) return deleted;
-  if (auto deleted = database.run(
-          "DELETE FROM job_results WHERE job NOT IN (SELECT id FROM jobs WHERE status = 'completed')");
+  if (auto deleted =
+          database.run("DELETE FROM job_results WHERE job NOT IN (SELECT id FROM jobs WHERE status = 'completed')");
       !deleted) {
     return deleted;
   }
@@ -144,7 +158,8 @@ Result<> JobStore::restore(DuckDb& database, JobRecord record, Results& results)
       restored.is_held = view.status == QueryStatus::running || view.runs > 0;
       // Whatever becomes of this process, it was begun.
       restored.known.written = Written{QueryStatus::running, view.runs + 1, true};
-      auto noted = database.run_with("UPDATE jobs SET status = 'running', runs = ? WHERE id = ?", view.runs + 1, record.id);
+      auto noted =
+          database.run_with("UPDATE jobs SET status = 'running', runs = ? WHERE id = ?", view.runs + 1, record.id);
       if (!noted) return noted;
       view.status = QueryStatus::queued;
       view.started.reset();
@@ -190,8 +205,7 @@ void JobStore::adopt_restored() {
   });
   if (held > 0) held_since_ = now_ns();
   if (ended + waiting + held > 0) {
-    log::info("there are jobs of before the restart",
-              {{"ended", ended}, {"to_run", waiting}, {"to_run_again", held}});
+    log::info("there are jobs of before the restart", {{"ended", ended}, {"to_run", waiting}, {"to_run_again", held}});
   }
   if (restored_.empty()) has_read_ = true;
 }
@@ -204,7 +218,8 @@ void JobStore::look_at_held(std::int64_t now) {
     if (may.value_or(false)) {
       jobs_->release(*job);
     } else {
-      jobs_->refuse(*job, restarted("Millrace ended while the statement ran, which isn't known to be a read any more"), now);
+      jobs_->refuse(*job, restarted("Millrace ended while the statement ran, which isn't known to be a read any more"),
+                    now);
     }
     return true;
   });
@@ -235,32 +250,39 @@ Result<> JobStore::write(DuckDb& database, bool is_last) {
 }
 
 Result<> JobStore::write_one(DuckDb& database, const QueryJob& job, Known& known, bool is_last) {
-  JobRecord record{.id = job.id(), .request = job.request(), .view = job.view()};
-  auto& view = record.view;
+  const auto& asked = job.request();
+  auto view = job.view();
   view.status = status_of(view);
-  // It may have been begun, says the store: that stays until it is known better.
-  if (view.is_restored && view.status == QueryStatus::queued && !is_last) return {};
   const bool is_over = has_ended(view.status);  // then the catalogs aren't waited for
-  if (!known.may_run_again && (!is_over || !known.written || known.written->status != view.status)) {
-    known.may_run_again = is_short(record.request) ? hooks_.may_run_again(record.request.sql) : false;
+  const bool is_news = !is_over || !known.written || known.written->status != view.status;
+  if (!known.may_run_again && is_news && !is_last) {
+    known.may_run_again = is_short(asked) ? hooks_.may_run_again(asked.sql) : false;
     if (!known.may_run_again && !is_over) waits_ = true;
   }
-  record.may_run_again = known.may_run_again.value_or(false);
-  const Written written{view.status, view.runs, record.may_run_again};
+  // Of before the restart, it counts as begun until it is known better: at the end, or by its own end.
+  if (view.is_restored && view.status == QueryStatus::queued && !is_last) {
+    view.status = QueryStatus::running;
+    ++view.runs;
+  }
+  const Written written{view.status, view.runs, known.may_run_again.value_or(false)};
   if (known.written == written) return {};
+  JobRecord record{.id = job.id(), .request = kept_request(asked, written.may_run_again), .view = std::move(view)};
+  record.may_run_again = written.may_run_again;
+  auto& kept = record.view;
   if (!record.may_run_again) {
-    record.request.parameters.clear();
-    auto shown = hooks_.without_constants(record.request.sql);
+    auto shown = hooks_.without_constants(asked.sql);
     record.request.sql = std::move(shown.text).substr(0, most_shown);
-    if (view.error && !shown.keeps_error && !is_ours(*view.error)) view.error = Error{.message = "(not kept)", .sqlstate = view.error->sqlstate};
+    if (kept.error && !shown.keeps_error && !is_ours(*kept.error)) {
+      kept.error = Error{.message = "(not kept)", .sqlstate = kept.error->sqlstate};
+    }
   }
-  if (view.status == QueryStatus::cancelled && !view.completed) {
-    view.completed = std::chrono::system_clock::now();
-    view.error = Error{.message = "the statement was cancelled", .sqlstate = "57014"};
+  if (kept.status == QueryStatus::cancelled && !kept.completed) {
+    kept.completed = std::chrono::system_clock::now();
+    kept.error = Error{.message = "the statement was cancelled", .sqlstate = "57014"};
   }
-  if (view.status == QueryStatus::completed && view.rows) {
-    record.row_count = view.rows->rows();
-    if (auto done = write_result(database, record.id, view); !done) return done;
+  if (kept.status == QueryStatus::completed && kept.rows) {
+    record.row_count = kept.rows->rows();
+    if (auto done = write_result(database, record.id, kept); !done) return done;
   }
   if (auto done = write_job(database, record); !done) return done;
   known.written = written;

@@ -17,9 +17,9 @@ namespace millrace::executor {
 /// Keeps jobs in the embedded store, so that they outlive the process: what is there is what `QueryJobs` has, so the
 /// same limits hold. Nothing waits for it: what has happened since it last wrote is lost with the process.
 ///
-/// After a restart what had ended is as it was. Of what hadn't, reads that are known to change nothing are run: what was
-/// begun is run again, once, if the catalogs still say so; all else has failed, "restarted". That it may be run again is
-/// on the disk before it is. Only of such reads are the texts and parameters kept, of others the texts without
+/// After a restart what had ended is as it was. Of what hadn't, reads that are known to change nothing are run: what
+/// was begun is run again, once, if the catalogs still say so; all else has failed, "restarted". That it may be run
+/// again is on the disk before it is. Only of such reads are the texts and parameters kept, of others the texts without
 /// constants.
 ///
 /// `prepare` and `write` are for the store's thread; the rest is thread-safe.
@@ -88,10 +88,10 @@ class JobStore {
 
   // The store's thread's.
   std::map<std::string, Known, std::less<>> known_;
-  std::vector<Restored> restored_;                ///< that aren't among the jobs yet
-  std::vector<std::shared_ptr<QueryJob>> held_;   ///< that are
+  std::vector<Restored> restored_;               ///< that aren't among the jobs yet
+  std::vector<std::shared_ptr<QueryJob>> held_;  ///< that are
   std::int64_t held_since_ = 0;
-  std::set<std::string, std::less<>> adopted_;    ///< ids
+  std::set<std::string, std::less<>> adopted_;  ///< ids
 };
 
 }  // namespace millrace::executor

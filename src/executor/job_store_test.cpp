@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <random>
 
+#include "backend/duckdb_under_tsan.hpp"
 #include "base/clock.hpp"
 
 namespace millrace::executor {
@@ -47,18 +48,16 @@ class JobStoreTest : public testing::Test {
     process.reset();
     auto& one = process;
     one = std::make_unique<Process>();
-    one->jobs = std::make_shared<QueryJobs>(limits, [it = one.get()](std::shared_ptr<QueryJob> job) {
-      it->begun.push_back(std::move(job));
-    });
+    one->jobs = std::make_shared<QueryJobs>(
+        limits, [it = one.get()](std::shared_ptr<QueryJob> job) { it->begun.push_back(std::move(job)); });
     one->jobs->use({.changed = [] {}, .remind = {}, .server = [this] { return server_; }});
     one->store = std::make_unique<JobStore>(
-        one->jobs,
-        JobStore::Hooks{.may_run_again = [this](const std::string& sql) -> std::optional<bool> {
-                          if (!catalogs_are_known_) return std::nullopt;
-                          return sql.starts_with("SELECT");
-                        },
-                        .without_constants = [](const std::string&) { return JobStore::Shown{.text = "?"}; },
-                        .write_soon = [] {}});
+        one->jobs, JobStore::Hooks{.may_run_again = [this](const std::string& sql) -> std::optional<bool> {
+                                     if (!catalogs_are_known_) return std::nullopt;
+                                     return sql.starts_with("SELECT");
+                                   },
+                                   .without_constants = [](const std::string&) { return JobStore::Shown{.text = "?"}; },
+                                   .write_soon = [] {}});
     auto opened = DuckDb::open((folder_ / "file").string());
     EXPECT_TRUE(opened) << opened.error().detail;
     one->database.emplace(*std::move(opened));
@@ -96,12 +95,12 @@ TEST_F(JobStoreTest, WhatHasEndedIsAsItWas) {
   start();
   const std::string zeros("a\0b", 3);
   const auto done = process->schedule("SELECT 1", {.query_id = "mine",
-                                                 .parameters = {"\xff", std::nullopt, ""},
-                                                 .user_id = "u",
-                                                 .project_id = "p",
-                                                 .priority = Priority::high,
-                                                 .timeout = std::chrono::seconds(9),
-                                                 .memory_limit_mb = 3});
+                                                   .parameters = {"\xff", std::nullopt, ""},
+                                                   .user_id = "u",
+                                                   .project_id = "p",
+                                                   .priority = Priority::high,
+                                                   .timeout = std::chrono::seconds(9),
+                                                   .memory_limit_mb = 3});
   const auto empty = process->schedule("SELECT 2");
   const auto failed = process->schedule("SELECT 3");
   done->runs(0, now_ns());
@@ -156,7 +155,8 @@ TEST_F(JobStoreTest, AReadIsRunAgainOnceAndAWriteNever) {
   process->jobs->remove(*cancelled, now_ns());  // and it hasn't ended
   process->write();
   start();
-  EXPECT_EQ(why(process->find(write)), "restarted: Millrace ended while the statement ran, which isn't known to be a read");
+  EXPECT_EQ(why(process->find(write)),
+            "restarted: Millrace ended while the statement ran, which isn't known to be a read");
   EXPECT_EQ(process->find(write)->request().sql, "?");
   EXPECT_TRUE(process->find(write)->request().parameters.empty());
   EXPECT_EQ(process->find(cancelled)->view().status, QueryStatus::cancelled);
@@ -179,7 +179,8 @@ TEST_F(JobStoreTest, WhatWaitedIsRunAndThatIsNoSecondTime) {
     start();
     ASSERT_EQ(process->begun.size(), 1);
     EXPECT_EQ(process->begun.front()->id(), read->id());
-    EXPECT_EQ(why(process->find(write)), "restarted: Millrace ended before the statement was begun");
+    EXPECT_EQ(why(process->find(write)),
+              "restarted: Millrace ended while the statement waited, which isn't known to be a read");
     process->jobs->stop(now_ns());
     process->begun.front()->end(fail("cancelled", "57014"), now_ns());
     EXPECT_EQ(process->find(read)->view().status, QueryStatus::queued);
@@ -202,6 +203,7 @@ TEST_F(JobStoreTest, AnOrderlyEndLeavesWhatRuns) {
   for (const auto& job : process->begun) job->runs(0, now_ns());
   bool told = false;
   left->on_cancel([&] { told = true; });
+  process->write();
   process->jobs->remove(*cancelled, now_ns());
   process->jobs->stop(now_ns());
   EXPECT_TRUE(told);
@@ -213,7 +215,8 @@ TEST_F(JobStoreTest, AnOrderlyEndLeavesWhatRuns) {
   start();
   ASSERT_EQ(process->begun.size(), 1);
   EXPECT_EQ(process->begun.front()->id(), left->id());
-  EXPECT_EQ(why(process->find(write)), "restarted: Millrace ended while the statement ran, which isn't known to be a read");
+  EXPECT_EQ(why(process->find(write)),
+            "restarted: Millrace ended while the statement ran, which isn't known to be a read");
   EXPECT_EQ(process->find(quick)->view().status, QueryStatus::completed);
   EXPECT_EQ(process->find(cancelled)->view().status, QueryStatus::cancelled);
 }
@@ -227,7 +230,8 @@ TEST_F(JobStoreTest, OnAnotherServerNothingIsRun) {
   start();
   EXPECT_TRUE(process->begun.empty());
   for (const auto& job : {running, waiting}) {
-    EXPECT_EQ(why(process->find(job)), "restarted: Millrace ended before the statement did, and DATABASE_URL is another now");
+    EXPECT_EQ(why(process->find(job)),
+              "restarted: Millrace ended before the statement did, and DATABASE_URL is another now");
   }
 }
 
@@ -242,7 +246,8 @@ TEST_F(JobStoreTest, WithoutCatalogsNothingIsRunAgain) {
   start();
   EXPECT_TRUE(process->begun.empty());
   EXPECT_EQ(process->find(read)->view().status, QueryStatus::queued);
-  EXPECT_EQ(why(process->find(unknown)), "restarted: Millrace ended before the statement was begun");
+  EXPECT_EQ(why(process->find(unknown)),
+            "restarted: Millrace ended while the statement waited, which isn't known to be a read");
   // Others don't wait for it.
   const auto other = process->schedule("SELECT 3");
   EXPECT_EQ(process->begun, std::vector{other});
