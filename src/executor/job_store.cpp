@@ -21,12 +21,7 @@ constexpr std::int64_t patience_for_catalogs = 60'000'000'000;
 constexpr std::size_t most_request = std::size_t{16} << 10;
 constexpr std::size_t most_shown = std::size_t{4} << 10;
 
-constexpr std::string_view restarted_means = "restarted: ";
-
-Error restarted(std::string_view why, std::string hint = {}) {
-  return {.message = fmt::format("{}{}", restarted_means, why), .sqlstate = "57P01", .hint = std::move(hint)};
-}
-bool is_ours(const Error& error) { return error.message.starts_with(restarted_means); }
+bool is_ours(const Error& error) { return error.message.starts_with(restarted("").message); }
 
 /// As said at `most_request`.
 bool is_short(const JobRequest& request) {
@@ -57,9 +52,7 @@ std::optional<Error> why_not_again(const JobRecord& record, const std::string& s
     return restarted("Millrace ended while the statement ran, which isn't known to be a read",
                      "What it was to change may have been changed or not.");
   }
-  if (record.view.server != server) {
-    return restarted("Millrace ended before the statement did, and DATABASE_URL is another now");
-  }
+  if (record.view.server != server) return went_elsewhere();
   if (was_begun && record.view.runs >= most_runs) {
     return restarted("Millrace ended while the statement ran, twice");
   }
@@ -130,8 +123,7 @@ Result<> JobStore::restore_all(DuckDb& database) {
   }
   auto read = read_results(database, [&](std::string_view id, JobPiece piece) {
     const auto wanted = results.find(id);
-    bytes += piece.bytes.size();
-    if (wanted == results.end() || bytes > jobs_->limits().most_bytes) return;
+    if (wanted == results.end() || (bytes += piece.bytes.size()) > jobs_->limits().most_bytes) return;
     wanted->second.push_back(std::move(piece));
   });
   for (auto& record : *records) {
@@ -176,7 +168,7 @@ Result<> JobStore::restore(DuckDb& database, JobRecord record, Results& results)
     auto& rows = restored.job->restored_rows();
     add_rows(rows, pieces);
     if (rows.rows() != record.row_count) {
-      fails(restarted("there is no room for its result, or it wasn't kept"));
+      fails(restarted("the statement was completed, but there is no room for its result"));
       restored.known.written.reset();
       restored.job = nullptr;
       restored.job = make();

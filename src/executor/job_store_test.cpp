@@ -311,7 +311,7 @@ TEST_F(JobStoreTest, LargeResultsAreReadAgainAndNoMoreThanThereIsRoomFor) {
     const auto view = process->find(job)->view();
     kept += view.status == QueryStatus::completed ? 1 : 0;
     if (view.status != QueryStatus::completed) {
-      EXPECT_EQ(why(process->find(job)), "restarted: there is no room for its result, or it wasn't kept");
+      EXPECT_EQ(why(process->find(job)), "restarted: the statement was completed, but there is no room for its result");
     }
   }
   EXPECT_EQ(kept, 1);

@@ -1,5 +1,7 @@
 #include "executor/query_job.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -16,6 +18,12 @@ void shorten(std::string& text) {
 }
 
 }  // namespace
+
+Error restarted(std::string_view why, std::string hint) {
+  return {.message = fmt::format("restarted: {}", why), .sqlstate = "57P01", .hint = std::move(hint)};
+}
+
+Error went_elsewhere() { return restarted("Millrace ended before the statement did, and DATABASE_URL is another now"); }
 
 QueryJob::QueryJob(std::int64_t number, std::string id, JobRequest request, std::shared_ptr<ByteBudget> budget,
                    std::size_t charged, std::size_t most_bytes, std::function<void()> on_change, std::int64_t now)

@@ -34,6 +34,11 @@ struct JobRequest {
   std::size_t memory_limit_mb = 0;       ///< of PostgreSQL's process; 0: none of its own
 };
 
+/// Why one of before a restart has failed.
+Error restarted(std::string_view why, std::string hint = {});
+/// It was to run on another server, in another database, or as somebody else.
+Error went_elsewhere();
+
 /// A query that runs while nobody waits for it, and its result. Thread-safe, but for what is said otherwise.
 class QueryJob {
  public:

@@ -48,6 +48,10 @@ milliseconds time_for(const QueryJob& job) {
 asio::awaitable<void> run(Core* core, std::shared_ptr<QueryJob> job) {
   const auto& asked = job->request();
   const auto url = core->shared.rules.load()->settings->database_url;
+  if (const auto past = job->view(); past.is_restored && past.server != server_of_jobs(url)) {
+    job->end(std::unexpected(executor::went_elsewhere()), now_ns());  // that was reloaded since
+    co_return;
+  }
   job->goes_to(server_of_jobs(url));
   const auto pool = core->shared.pools.get(url.user, url.database);
   // What clients have proved themselves with is newer, whatever the password is that was set up.
@@ -85,7 +89,9 @@ asio::awaitable<void> run(Core* core, std::shared_ptr<QueryJob> job) {
 }  // namespace
 
 std::string server_of_jobs(const config::DatabaseUrl& url) {
-  return fmt::format("{}:{}/{}:{}@{}", url.host, url.port, url.database.size(), url.database, url.user);
+  std::string hosts;
+  for (const auto& [host, port] : url.hosts()) hosts += fmt::format("{}:{},", host, port);
+  return fmt::format("{}/{}:{}@{}", hosts, url.database.size(), url.database, url.user);
 }
 
 void start_job(Core& core, std::shared_ptr<QueryJob> job) {

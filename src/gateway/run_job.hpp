@@ -9,7 +9,7 @@
 
 namespace millrace::gateway {
 
-/// Host, port, database and user, by which a job is known to have gone elsewhere.
+/// Hosts, ports, database and user, by which a job is known to have gone elsewhere.
 std::string server_of_jobs(const config::DatabaseUrl& url);
 
 /// Begins to run a job on the core, as DATABASE_URL's user, and sees it to its end. On any thread; `core` outlives it.
