@@ -104,6 +104,32 @@ asio::awaitable<Result<>> probe_server(asio::io_context* io, std::shared_ptr<Sha
   co_return Result<>{};
 }
 
+std::shared_ptr<const backend::ServerAddress> in_a_hurry(backend::ServerAddress address,
+                                                         std::chrono::milliseconds limit) {
+  address.connect_timeout = std::min(address.connect_timeout, limit);
+  return std::make_shared<const backend::ServerAddress>(std::move(address));
+}
+
+std::shared_ptr<const backend::ServerAddress> at_host(backend::ServerAddress address, net::Endpoint host) {
+  address.endpoint = std::move(host);
+  return std::make_shared<const backend::ServerAddress>(std::move(address));
+}
+
+/// Before the first client, who would be told that the first isn't there; nobody runs `io` yet. False: none is found.
+bool choose_host(asio::io_context& io, std::shared_ptr<const backend::ServerAddress>& address,
+                 const config::DatabaseUrl& url) {
+  bool is_found = false, is_over = false;
+  const auto hurried = in_a_hurry(*address, last_attempt_limit);
+  asio::co_spawn(io, find_server(&io, hurried, url), [&](const std::exception_ptr& error, auto found) {
+    is_over = true;
+    is_found = !error && found;
+    if (is_found) address = at_host(*address, (*found)->endpoint);
+  });
+  while (!is_over) io.run_one();
+  io.restart();
+  return is_found;
+}
+
 /// On the connection's thread.
 asio::awaitable<bool> lives(std::shared_ptr<backend::Pool> pool, backend::Pool::Connection connection) {
   const auto answer = co_await connection->query("", {}, ping_limit);
@@ -122,10 +148,8 @@ asio::awaitable<std::shared_ptr<const backend::ServerAddress>> try_server(asio::
     if (co_await asio::co_spawn(its_core, lives(std::move(owner), std::move(idle)), asio::use_awaitable))
       co_return used;
   }
-  const auto hurried = std::make_shared<backend::ServerAddress>(*used);
-  hurried->connect_timeout = std::min(used->connect_timeout, limit);
   const std::int64_t began = now_ns();
-  const auto found = co_await find_server(io, hurried, shared->rules.load()->settings->database_url);
+  const auto found = co_await find_server(io, in_a_hurry(*used, limit), shared->rules.load()->settings->database_url);
   const std::int64_t now = now_ns();
   if (!found) {
     used->breaker->failed(now, found.error().error.message);
@@ -135,9 +159,7 @@ asio::awaitable<std::shared_ptr<const backend::ServerAddress>> try_server(asio::
     used->breaker->answered(now, now - began);
     co_return used;
   }
-  const auto other = std::make_shared<backend::ServerAddress>(*used);
-  other->endpoint = (*found)->endpoint;
-  co_return other;
+  co_return at_host(*used, (*found)->endpoint);
 }
 
 }  // namespace
@@ -152,6 +174,9 @@ Result<std::unique_ptr<Gateway>> Gateway::start(std::vector<asio::io_context*> c
   auto address = server_address(*settings);
   if (!address) return std::unexpected(address.error());
   std::unique_ptr<Gateway> made(new Gateway);
+  if ((*address)->hosts.size() > 1) {
+    made->has_found_server_ = choose_host(*cores.front(), *address, settings->database_url);
+  }
   made->shared_ = std::make_shared<Shared>(std::move(*address), limits_of(*settings), rewriting);
   made->shared_->follow(std::move(*rules));
   made->shared_->mock_seed = mock_seed();
