@@ -241,7 +241,8 @@ void Service::make_watch() {
           [this, feed, asker, reports = reports_](const IntervalFigures& figures) {
             feed->looked(figures);
             reports->tick();
-            asker->look(watch_->templates(), [&](const PlanChange& change) { feed->changed(change); });
+            asker->look(watch_->templates(), watch_->anomalies().suspects(),
+                        [&](const PlanChange& change) { feed->changed(change); });
           },
       .anomaly =
           [feed](const PerformanceAnomaly& anomaly) {
@@ -271,7 +272,7 @@ void Service::make_watch() {
       PerformanceWatch::Options{.detect_anomalies = settings_->enable_anomaly_detection,
                                 .profile = static_cast<DetectorProfile>(settings_->anomaly_detection_sensitivity),
                                 .slow_query_threshold = settings_->slow_query_threshold_ms},
-      std::move(hooks));
+      std::move(hooks), plans_);
   watch_->alerts().built_in(built_in_alerts(settings_->performance_alert_thresholds));
   watch_->alerts().restore(store.load());
 }

@@ -82,7 +82,7 @@ asio::awaitable<Reply<TemplateDetail>> one_template(Shared shared, TemplatePath 
   const auto window = window_of(asked, problems);
   if (!window) co_return unprocessable(problems);
   auto answer = co_await shared->walks.run([&] {
-    auto detail = template_detail(*shared->past, path.template_id, *window);
+    auto detail = template_detail(*shared->past, shared->watch.get(), path.template_id, *window);
     return detail ? written(*std::move(detail)) : problem(404, "there is no such template, or it wasn't called then");
   });
   if (!answer) co_return busy();
@@ -240,7 +240,8 @@ void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMoni
                           "own; the others are one more, with the template_id other."),
             [shared](Query<TemplatesQuery> asked) { return templates(shared, asked.value); });
   About one = about("templates/{template_id}", "One of them: how its durations are spread, and how it was by time",
-                    "window is in minutes, 60 unless it is said.");
+                    "window is in minutes, 60 unless it is said. marks say since when its calls take longer; an "
+                    "anomaly takes more than that.");
   one.problems.emplace(404, "There is no such template, or it wasn't called in this time");
   table.add("GET", std::move(one), [shared](Path<TemplatePath> path, Query<WindowQuery> asked) {
     return one_template(shared, std::move(path.value), asked.value);

@@ -274,16 +274,6 @@ PlanAnswer plan_answer(const TemplatePlan& plan) {
   return {.outline = plan.outline, .total_cost = plan.total_cost, .estimated_rows = plan.rows, .asked_at = plan.at};
 }
 
-/// Where they begin to differ.
-std::string description_of(const PlanChange& change) {
-  const auto &was = change.before.outline, &is = change.after.outline;
-  const auto [old_step, new_step] = std::ranges::mismatch(was, is);
-  const auto step = [](const auto& at, const auto& all) {
-    return at == all.end() ? std::string("nothing") : at->substr(at->find_first_not_of(' '));
-  };
-  return fmt::format("Its plan has changed: {} where there was {}", step(new_step, is), step(old_step, was));
-}
-
 FiguresAround figures_around(const SubjectFigures& sum) {
   return {.calls = sum.figures.calls,
           .p50_ms = quantile_ms(sum.durations, 0.5),
@@ -332,7 +322,7 @@ PlanChangeAnswer plan_change_answer(const QueryPerformanceMonitor& monitor, cons
   PlanChangeAnswer said{.change_id = fmt::format("plan_{}", change.number),
                         .template_id = template_id(change.fingerprint),
                         .detected_at = change.after.at,
-                        .description = description_of(change),
+                        .description = "Its plan has changed: " + difference(change),
                         .before = plan_answer(change.before),
                         .after = plan_answer(change.after),
                         .figures_before = {.p50_ms = {}, .p95_ms = {}, .p99_ms = {}},
@@ -370,8 +360,8 @@ TemplatesAnswer templates_report(const PastQueries& past, const ReportRequest& a
   return answer;
 }
 
-std::optional<TemplateDetail> template_detail(const PastQueries& past, std::string_view id,
-                                              std::chrono::minutes window) {
+std::optional<TemplateDetail> template_detail(const PastQueries& past, const PerformanceWatch* watch,
+                                              std::string_view id, std::chrono::minutes window) {
   const WallClock clock;
   const PeriodReport report = past.report(SubjectKind::query_template, window, clock.moment());
   const auto found = std::ranges::find(report.subjects, id, id_of);
@@ -389,6 +379,11 @@ std::optional<TemplateDetail> template_detail(const PastQueries& past, std::stri
   }
   maker.end_step();
   detail.trend = std::move(maker.trend);
+  if (watch != nullptr) {
+    detail.marks = watch->anomalies().marks();
+    std::erase_if(detail.marks,
+                  [&](const AnomalyMark& mark) { return mark.template_id != id || mark.at < detail.from; });
+  }
   return detail;
 }
 

@@ -33,11 +33,11 @@ SlowQueriesAnswer slow_queries_report(const PastQueries& past, const TemplatePla
                                       const SlowQueriesRequest& asked);
 PlanChangeAnswer plan_change_answer(const QueryPerformanceMonitor& monitor, const PlanChange& change);
 /// Nothing: there is no such template, or it wasn't called in this time.
-std::optional<TemplateDetail> template_detail(const PastQueries& past, std::string_view template_id,
-                                              std::chrono::minutes window);
+/// `watch`: null: performance isn't watched, so there are no anomalies, marks and alerts.
+std::optional<TemplateDetail> template_detail(const PastQueries& past, const PerformanceWatch* watch,
+                                              std::string_view template_id, std::chrono::minutes window);
 TrendsAnswer trends_report(const PastQueries& past, std::chrono::minutes window);
 /// All but `system_health`.
-/// `watch`: null: performance isn't watched, so there are no anomalies and no alerts.
 PerformanceDashboard dashboard_report(const PastQueries& past, const PerformanceWatch* watch);
 
 }  // namespace millrace::http

@@ -11,6 +11,7 @@
 
 #include "http/json_types.hpp"
 #include "http/optimization_health.hpp"
+#include "monitor/performance_types.hpp"
 
 /// What the performance monitor's operations take and answer. Rates are percentages, 0 to 100; times are milliseconds
 /// where their names end so.
@@ -142,8 +143,9 @@ struct TemplateDetail {
   PerformanceTrend trend = {};
   Timestamp from = {};  ///< what was asked for, as far back as it is remembered
   Timestamp to = {};
+  std::vector<AnomalyMark> marks = {};  ///< when its calls began to take longer, the newest first; that alone is a hint
 };
-BOOST_DESCRIBE_STRUCT(TemplateDetail, (), (performance, durations, step_seconds, trend, from, to))
+BOOST_DESCRIBE_STRUCT(TemplateDetail, (), (performance, durations, step_seconds, trend, from, to, marks))
 
 struct UsageOfOne {
   std::string name = {};  ///< "other": all that have no place of their own

@@ -42,9 +42,22 @@ void PlanAsker::add_slow(std::int64_t now) {
                    .request = {.database = query.database, .user = query.user, .query = query.text}};
 }
 
+void PlanAsker::add_suspects(const std::vector<std::uint64_t>& suspects, std::int64_t now) {
+  for (const std::uint64_t fingerprint : suspects) {
+    if (std::ranges::find(suspects_, fingerprint) != suspects_.end()) continue;
+    asked_[fingerprint] = {.at_ns = now - budget_.between_of_one.count(), .is_urgent = true};
+  }
+  suspects_ = suspects;
+}
+
 /// What takes the most isn't asked about at once: it may be a moment's.
 std::optional<PlanAsker::Question> PlanAsker::of_series(const TemplateSeries& templates, std::int64_t now) {
-  for (const TemplateSeries::Series& one : templates.series()) {
+  auto series = templates.series();
+  std::ranges::partition(series, [&](const TemplateSeries::Series& one) {
+    const auto asked = one.fingerprint ? asked_.find(*one.fingerprint) : asked_.end();
+    return asked != asked_.end() && asked->second.is_urgent;
+  });
+  for (const TemplateSeries::Series& one : series) {
     if (!one.fingerprint) continue;
     const Asked& asked = asked_.try_emplace(*one.fingerprint, Asked{.at_ns = now}).first->second;
     if (now - asked.at_ns < budget_.between_of_one.count()) continue;
@@ -61,7 +74,8 @@ std::optional<PlanAsker::Question> PlanAsker::of_series(const TemplateSeries& te
   return std::nullopt;
 }
 
-void PlanAsker::look(const TemplateSeries& templates, const std::function<void(const PlanChange&)>& changed) {
+void PlanAsker::look(const TemplateSeries& templates, const std::vector<std::uint64_t>& suspects,
+                     const std::function<void(const PlanChange&)>& changed) {
   if (monitor_->history() == nullptr) return;
   const auto changes = plans_->changes();
   for (const PlanChange& change : changes) {
@@ -71,6 +85,7 @@ void PlanAsker::look(const TemplateSeries& templates, const std::function<void(c
   if (!changes.empty()) changes_told_ = changes.front().number;
   const std::int64_t now = now_ns();
   add_slow(now);
+  add_suspects(suspects, now);
   if (under_way_ || (last_ns_ && now - *last_ns_ < budget_.between.count())) return;
   auto question = slow_ ? std::exchange(slow_, std::nullopt) : of_series(templates, now);
   if (!question) return;

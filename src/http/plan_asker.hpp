@@ -15,7 +15,8 @@ namespace millrace::http {
 
 /// Asks PostgreSQL how it would run slow queries, and now and then the statements that take the most: on a connection
 /// of Millrace's own, off any query's way. There is a budget: one question at a time, one in two seconds at most, and
-/// of a template one a minute. Only statements are asked about that are kept whole, with their constants.
+/// of a template one a minute, and one at once when its calls begin to take longer. Only statements are asked about
+/// that are kept whole, with their constants.
 class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
  public:
   struct Budget {
@@ -33,8 +34,9 @@ class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
         context_(context),
         budget_(budget) {}
 
-  /// Each second, on one thread. `templates`: those that take the most.
-  void look(const TemplateSeries& templates, const std::function<void(const PlanChange&)>& changed);
+  /// Each second, on one thread. `templates`: those that take the most. `suspects`: those whose calls take longer.
+  void look(const TemplateSeries& templates, const std::vector<std::uint64_t>& suspects,
+            const std::function<void(const PlanChange&)>& changed);
 
  private:
   struct Question {
@@ -45,9 +47,11 @@ class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
     std::int64_t at_ns = 0;  ///< when it was asked about last, or first seen
     std::uint64_t calls = 0;
     bool is_asked = false;
+    bool is_urgent = false;  ///< its calls have begun to take longer since
   };
 
   void add_slow(std::int64_t now);
+  void add_suspects(const std::vector<std::uint64_t>& suspects, std::int64_t now);
   std::optional<Question> of_series(const TemplateSeries& templates, std::int64_t now);
   bool may_ask(std::uint64_t fingerprint, std::int64_t now) const;
   asio::awaitable<void> answer(Question question);
@@ -63,6 +67,7 @@ class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
   std::uint64_t slow_queries_seen_ = 0;
   std::uint64_t changes_told_ = 0;
   std::optional<std::int64_t> last_ns_ = {};
+  std::vector<std::uint64_t> suspects_ = {};                    ///< as they were last
   std::optional<Question> slow_;                                ///< the newest of a template that is due
   boost::unordered_flat_map<std::uint64_t, Asked> asked_ = {};  ///< by fingerprint
 };

@@ -27,8 +27,19 @@ class Asking : public testing::Test {
     monitor_->tick(0, now_);
     monitor_->make_history(now_);
   }
-  void look(PlanAsker& asker) {
-    asker.look(templates_, [this](const PlanChange& change) { told_.push_back(change); });
+  /// Another minute's calls of a statement that takes the most.
+  void be_called(std::uint64_t fingerprint, const std::string& text) {
+    const QueryRecord record{.fingerprint = fingerprint, .kind = 1, .started_ns = now_, .duration_ns = 1'000'000};
+    if (monitor_->record(0, record)) {
+      monitor_->describe(0, {.fingerprint = fingerprint, .kind = 1, .text = text, .database = "shop"});
+    }
+    now_ += 60'000'000'000;
+    monitor_->tick(0, now_);
+    monitor_->make_history(now_);
+    templates_.observe(monitor_->history()->template_totals(), now_);
+  }
+  void look(PlanAsker& asker, const std::vector<std::uint64_t>& suspects = {}) {
+    asker.look(templates_, suspects, [this](const PlanChange& change) { told_.push_back(change); });
     context_.restart();
     context_.run();
   }
@@ -100,6 +111,23 @@ TEST_F(Asking, KeepsToItsBudget) {
     look(*other);
   }
   EXPECT_EQ(asked_.size(), 3U);
+}
+
+TEST_F(Asking, WhatTakesLongerIsAskedAboutAtOnceAndOnce) {
+  const auto one = asker({.between = 0s, .between_of_one = 1h});
+  for (int i = 0; i < 2; ++i) {
+    be_called(1, "SELECT 1");
+    be_called(2, "SELECT 2");
+  }
+  look(*one);
+  EXPECT_TRUE(asked_.empty()) << "none has taken much for so long";
+  for (int i = 0; i < 3; ++i) look(*one, {2});
+  ASSERT_EQ(asked_.size(), 1U);
+  EXPECT_EQ(asked_[0].query, "SELECT 2");
+  look(*one);
+  be_called(2, "SELECT 2");
+  look(*one, {2});
+  EXPECT_EQ(asked_.size(), 2U) << "it has begun again";
 }
 
 TEST_F(Asking, OnlyWhatCanBePlannedAndIsWhole) {

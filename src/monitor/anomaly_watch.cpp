@@ -11,6 +11,9 @@ namespace {
 constexpr std::array<std::string_view, 6> series_names = {"load",   "latency", "latency_change",
                                                           "errors", "queue",   "cache_hits"};
 
+constexpr std::string_view template_series = "template_latency";
+constexpr std::size_t most_affected = 10;  // that an anomaly names
+
 // A vote counts so long.
 constexpr double vote_seconds = 45;
 constexpr std::size_t votes_to_raise = 2;
@@ -31,6 +34,7 @@ constexpr std::uint64_t least_waiting = 3;
 constexpr double waits_ms = 10;
 constexpr double load_left = 0.5;
 constexpr double least_load = 5;
+constexpr double fewer_hits = 10;  // percent
 
 constexpr double busy_cpu = 85;
 constexpr double full_memory = 90;
@@ -47,6 +51,22 @@ std::string ms(double value) {
 
 std::string times(double factor) {
   return factor >= 10 ? fmt::format("{:.0f}", factor) : fmt::format("{:.1f}", factor);
+}
+
+std::string template_id(std::uint64_t fingerprint) { return fmt::format("{:016x}", fingerprint); }
+
+/// A template's text for a sentence: its beginning, in one line.
+std::string in_short(std::string_view text) {
+  constexpr std::size_t longest = 100;
+  std::string line;
+  for (const char c : text) {
+    const bool is_space = static_cast<unsigned char>(c) <= ' ';
+    const bool is_inside = (static_cast<unsigned char>(c) & 0xC0U) == 0x80;  // of a character of UTF-8
+    if (line.size() >= longest && !is_inside) return line + "...";
+    if (!is_space) line += c;
+    if (is_space && !line.empty() && line.back() != ' ') line += ' ';
+  }
+  return line;
 }
 
 std::string_view errors_in_words(std::string_view sqlstate_class) {
@@ -72,18 +92,29 @@ struct AnomalyWatch::Harm {
   double actual;
 };
 
+/// Beside those of series.
+struct AnomalyWatch::Votes {
+  double scores = 0;
+  std::size_t count = 0;
+  std::string names = {};
+};
+
 AnomalyWatch::AnomalyWatch(DetectorProfile profile)
     : load_(profile), latency_(profile), errors_(profile), queue_(profile), cache_hits_(profile) {}
 
 void AnomalyWatch::vote(Series series, Time at, const Vote& given, double value) {
   votes_[series] = given;
+  mark({.at = at,
+        .series = std::string(series_names[series]),
+        .kind = std::string(anomaly_kind_names[static_cast<std::size_t>(given.kind)]),
+        .score = given.score,
+        .value = value,
+        .usual = given.usual});
+}
+
+void AnomalyWatch::mark(AnomalyMark mark) {
   const std::lock_guard lock(mutex_);
-  marks_.push_front({.at = at,
-                     .series = std::string(series_names[series]),
-                     .kind = std::string(anomaly_kind_names[static_cast<std::size_t>(given.kind)]),
-                     .score = given.score,
-                     .value = value,
-                     .usual = given.usual});
+  marks_.push_front(std::move(mark));
   if (marks_.size() > kept_marks) marks_.pop_back();
 }
 
@@ -204,7 +235,7 @@ std::string AnomalyWatch::likely_cause(const Harm& found, const IntervalFigures&
     return fmt::format("statements fail too: mostly {} (SQLSTATE class {})", errors_in_words(figures.most_errors),
                        figures.most_errors);
   }
-  if (votes(cache_hits, at) && std::isfinite(hits) && hits < usual_[cache_hits] - 10) {
+  if (votes(cache_hits, at) && std::isfinite(hits) && hits < usual_[cache_hits] - fewer_hits) {
     return fmt::format("fewer answers come from memory: {:.0f} %, usually {:.0f} %", hits, usual_[cache_hits]);
   }
   if (figures.system.cpu_percent >= busy_cpu) {
@@ -222,7 +253,6 @@ std::string AnomalyWatch::likely_cause(const Harm& found, const IntervalFigures&
 }
 
 PerformanceAnomaly AnomalyWatch::describe(const Harm& found, const IntervalFigures& figures) const {
-  const double at = seconds(figures.at);
   PerformanceAnomaly anomaly{.anomaly_type = found.type,
                              .severity = found.severity,
                              .detected_at = figures.at,
@@ -258,17 +288,23 @@ PerformanceAnomaly AnomalyWatch::describe(const Harm& found, const IntervalFigur
                                    "See what runs and what it waits for: pg_stat_activity, wait_event",
                                    "Compare plans with EXPLAIN; run ANALYZE if a table has just been filled"};
   }
-  double sum = 0;
-  std::string names;
+  add_context(anomaly, figures, {});
+  return anomaly;
+}
+
+/// What votes, how sure that makes it, and the figures of the second.
+void AnomalyWatch::add_context(PerformanceAnomaly& anomaly, const IntervalFigures& figures, Votes votes) const {
+  const double at = seconds(figures.at);
   for (std::size_t series = 0; series < all_series; ++series) {
-    if (!votes(static_cast<Series>(series), at)) continue;
-    sum += votes_[series]->score;
-    names.append(names.empty() ? "" : ", ").append(series_names[series]);
+    if (!this->votes(static_cast<Series>(series), at)) continue;
+    votes.scores += votes_[series]->score;
+    ++votes.count;
+    votes.names.append(votes.names.empty() ? "" : ", ").append(series_names[series]);
   }
-  const auto count = static_cast<double>(votes_at(at));
+  const auto count = static_cast<double>(votes.count);
   constexpr double for_each_more = 0.1;
-  anomaly.confidence_score = std::clamp(sum / count + for_each_more * (count - votes_to_raise), 0.0, 0.99);
-  anomaly.related_context = {{"series", names}};
+  anomaly.confidence_score = std::clamp(votes.scores / count + for_each_more * (count - votes_to_raise), 0.0, 0.99);
+  anomaly.related_context["series"] = votes.names;
   if (!figures.most_errors.empty()) anomaly.related_context["sqlstate_class"] = figures.most_errors;
   const auto metric = [&](const char* name, double value) {
     if (std::isfinite(value)) anomaly.metrics[name] = value;
@@ -281,7 +317,79 @@ PerformanceAnomaly AnomalyWatch::describe(const Harm& found, const IntervalFigur
   metric("queue_p95_ms", figures.queue_p95_ms);
   metric("cache_hit_rate", figures.cache_hit_rate());
   metric("cpu_percent", figures.system.cpu_percent);
+}
+
+/// Whether there is another vote on templates that take longer since then. That all of them do is the same figures'.
+bool AnomalyWatch::voted_since(double since) const {
+  const auto voted = [&](Series series) { return votes_[series] && votes_[series]->at >= since - vote_seconds; };
+  const bool told = last_anomaly_at_ >= since - vote_seconds;
+  return voted(load) || voted(errors) || voted(queue) || voted(cache_hits) || told;
+}
+
+std::string AnomalyWatch::likely_cause(const TemplateSuspects::Agreed& agreed, const IntervalFigures& figures) const {
+  const TemplateChange& worst = agreed.changes.front();
+  if (agreed.plan) return fmt::format("its plan has changed: {}", difference(*agreed.plan));
+  if (worst.hit_rate_after < worst.hit_rate_before - fewer_hits) {
+    return fmt::format("fewer of its answers come from memory: {:.0f} %, before {:.0f} %", worst.hit_rate_after,
+                       worst.hit_rate_before);
+  }
+  const Harm harm{.type = AnomalyType::slow_query,
+                  .series = latency,
+                  .severity = AlertSeverity::medium,
+                  .usual = worst.change.before,
+                  .actual = worst.change.after};
+  return likely_cause(harm, figures);
+}
+
+PerformanceAnomaly AnomalyWatch::describe(const TemplateSuspects::Agreed& agreed,
+                                          const IntervalFigures& figures) const {
+  const TemplateChange& worst = agreed.changes.front();
+  const double factor = worst.change.ratio();
+  PerformanceAnomaly anomaly{.anomaly_type = AnomalyType::slow_query,
+                             .severity = factor >= 10  ? AlertSeverity::high
+                                         : factor >= 3 ? AlertSeverity::medium
+                                                       : AlertSeverity::low,
+                             .detected_at = figures.at,
+                             .threshold_value = worst.change.before,
+                             .actual_value = worst.change.after,
+                             .likely_cause = likely_cause(agreed, figures)};
+  const std::size_t others = agreed.changes.size() - 1;
+  anomaly.description =
+      fmt::format("{} takes {} since {:.0f} s, {} before (geometric means): {}.{}", in_short(worst.name),
+                  ms(worst.change.after), std::max(0.0, seconds(figures.at) - worst.change.at), ms(worst.change.before),
+                  anomaly.likely_cause, others == 0 ? "" : fmt::format(" So it is with {} more.", others));
+  for (const TemplateChange& change : agreed.changes) {
+    if (anomaly.affected_queries.size() == most_affected) break;
+    anomaly.affected_queries.push_back(template_id(change.fingerprint));
+  }
+  anomaly.suggested_actions = {
+      agreed.plan ? "Compare the plans: GET /api/v1/performance/plan-changes" : "See how it would be run: EXPLAIN",
+      "See whether an index is gone; run ANALYZE if a table has just been filled",
+      "See what it waits for: pg_stat_activity, wait_event"};
+  anomaly.metrics["template_calls_per_second"] = worst.calls_per_second;
+  Votes votes{.scores = 1 - worst.change.p_value, .count = 1, .names = std::string(template_series)};
+  if (agreed.plan) votes = {.scores = votes.scores + 1, .count = 2, .names = votes.names + ", plan_change"};
+  add_context(anomaly, figures, std::move(votes));
   return anomaly;
+}
+
+std::optional<PerformanceAnomaly> AnomalyWatch::observe_templates(const IntervalFigures& figures,
+                                                                  std::vector<TemplateChange> changes,
+                                                                  const TemplatePlans* plans) {
+  const double at = seconds(figures.at);
+  for (TemplateChange& change : changes) {
+    AnomalyMark marked{.at = figures.at,
+                       .series = std::string(template_series),
+                       .kind = std::string(anomaly_kind_names[static_cast<std::size_t>(AnomalyKind::level_shift)]),
+                       .score = 1 - change.change.p_value,
+                       .value = change.change.after,
+                       .usual = change.change.before,
+                       .template_id = template_id(change.fingerprint)};
+    if (suspects_.add(std::move(change), at)) mark(std::move(marked));
+  }
+  const auto agreed = suspects_.look(at, plans, [this](double since) { return voted_since(since); });
+  if (!agreed) return std::nullopt;
+  return raise(describe(*agreed, figures));
 }
 
 std::optional<PerformanceAnomaly> AnomalyWatch::observe(const IntervalFigures& figures) {
@@ -307,9 +415,13 @@ std::optional<PerformanceAnomaly> AnomalyWatch::observe(const IntervalFigures& f
   if (is_pause && found->severity <= last_severity_) return std::nullopt;
   last_anomaly_at_ = at;
   last_severity_ = found->severity;
-  PerformanceAnomaly anomaly = describe(*found, figures);
+  return raise(describe(*found, figures));
+}
+
+PerformanceAnomaly AnomalyWatch::raise(PerformanceAnomaly anomaly) {
+  const auto at_ms = static_cast<std::int64_t>(seconds(anomaly.detected_at) * 1000);
   const std::lock_guard lock(mutex_);
-  anomaly.anomaly_id = fmt::format("anomaly_{}_{}", static_cast<std::int64_t>(at * 1000), ++numbered_);
+  anomaly.anomaly_id = fmt::format("anomaly_{}_{}", at_ms, ++numbered_);
   anomalies_.push_front(anomaly);
   if (anomalies_.size() > kept_anomalies) anomalies_.pop_back();
   return anomaly;

@@ -12,13 +12,15 @@
 #include "monitor/change_point.hpp"
 #include "monitor/interval_figures.hpp"
 #include "monitor/performance_types.hpp"
+#include "monitor/template_suspects.hpp"
 
 namespace millrace {
 
 /// Looks at the series of all queries together: load, latency, errors, queue, cache hits. A series that is unusual has
 /// a vote for a while, and leaves a mark. An anomaly takes two votes of different series, and harm: statements that
 /// take longer, fail or wait, or aren't asked any more, for ten seconds or so. More load alone is no harm, nor is a
-/// moment. Thread-safe; `observe` is for one thread.
+/// moment. A template whose calls take longer has a vote, too, of which an anomaly comes that names it. Thread-safe;
+/// `observe`, `observe_templates` and `suspects` are for one thread.
 class AnomalyWatch {
  public:
   static constexpr std::size_t kept_anomalies = 200;
@@ -28,6 +30,14 @@ class AnomalyWatch {
 
   /// What happened since the last call, about a second. What is answered is new.
   std::optional<PerformanceAnomaly> observe(const IntervalFigures& figures);
+
+  /// After it: of which templates calls take longer, as was found since the last call. An anomaly takes another vote:
+  /// the template's plan has changed, or the load, errors, the queue or cache hits of all are unusual, or it was just
+  /// told that all is slower. `plans`: null: nobody asks for any.
+  std::optional<PerformanceAnomaly> observe_templates(const IntervalFigures& figures,
+                                                      std::vector<TemplateChange> changes, const TemplatePlans* plans);
+  /// The fingerprints of templates that have one vote so far.
+  std::vector<std::uint64_t> suspects() const { return suspects_.fingerprints(); }
 
   /// The newest first.
   std::vector<PerformanceAnomaly> anomalies() const;
@@ -46,16 +56,23 @@ class AnomalyWatch {
     AnomalyKind kind = AnomalyKind::spike;
   };
   struct Harm;
+  struct Votes;
 
   void watch(Series series, AnomalyDetector& detector, const IntervalFigures& figures, double value);
   void watch_for_change(const IntervalFigures& figures);
   void vote(Series series, Time at, const Vote& vote, double value);
+  void mark(AnomalyMark mark);
   bool votes(Series series, double at) const;
   std::size_t votes_at(double at) const;
   void learn_usual(const IntervalFigures& figures);
   std::optional<Harm> harm(const IntervalFigures& figures) const;
+  bool voted_since(double since) const;
   PerformanceAnomaly describe(const Harm& harm, const IntervalFigures& figures) const;
+  PerformanceAnomaly describe(const TemplateSuspects::Agreed& agreed, const IntervalFigures& figures) const;
+  void add_context(PerformanceAnomaly& anomaly, const IntervalFigures& figures, Votes votes) const;
   std::string likely_cause(const Harm& harm, const IntervalFigures& figures) const;
+  std::string likely_cause(const TemplateSuspects::Agreed& agreed, const IntervalFigures& figures) const;
+  PerformanceAnomaly raise(PerformanceAnomaly anomaly);
 
   AnomalyDetector load_;
   AnomalyDetector latency_;
@@ -65,6 +82,7 @@ class AnomalyWatch {
   ChangePointDetector change_;
   HistogramTotals for_change_;
   double change_seconds_ = 0;
+  TemplateSuspects suspects_;
 
   std::array<std::optional<Vote>, all_series> votes_;
   // What is usual, by the series' own unit: slow means that stand still while something votes.

@@ -29,6 +29,20 @@ class Watched {
     }
     return found;
   }
+  /// As `run`, of the templates only.
+  std::vector<PerformanceAnomaly> run_templates(int seconds, const Second& second, const TemplatePlans* plans,
+                                                std::vector<TemplateChange> changes) {
+    std::vector<PerformanceAnomaly> found;
+    for (int i = 0; i < seconds; ++i) {
+      const IntervalFigures made = figures(second);
+      watch_.observe(made);
+      if (auto anomaly = watch_.observe_templates(made, std::exchange(changes, {}), plans)) {
+        found.push_back(*std::move(anomaly));
+      }
+    }
+    return found;
+  }
+  double now() const { return std::chrono::duration<double>(at_.time_since_epoch()).count(); }
   const AnomalyWatch& watch() const { return watch_; }
   void set_clock_back(std::chrono::seconds by) { at_ -= by; }
 
@@ -131,6 +145,53 @@ TEST(AnomalyWatch, TellsAgainOnlyIfItGetsWorse) {
   const auto worse = service.run(40, {.slower = 40, .hits = 20});
   ASSERT_EQ(worse.size(), 1);
   EXPECT_EQ(worse[0].severity, AlertSeverity::critical);
+}
+
+TemplateChange slower(std::uint64_t fingerprint, double at) {
+  return {.id = 8 * fingerprint,
+          .fingerprint = fingerprint,
+          .name = "SELECT room\n  FROM shelves WHERE id = ?",
+          .change = {.at = at - 40, .before = 3, .after = 48, .p_value = 1e-6},
+          .calls_per_second = 20};
+}
+
+TEST(AnomalyWatch, NamesATemplateWhosePlanHasChanged) {
+  Watched service(8);
+  EXPECT_TRUE(service.run(300, {}).empty());
+  TemplatePlans plans;
+  const auto planned = [&](std::string step) {
+    const std::chrono::system_clock::time_point at{std::chrono::seconds(static_cast<std::int64_t>(service.now()))};
+    plans.put(0xab, {.outline = {std::move(step)}, .at = at});
+  };
+  planned("Index Scan using shelves_pkey on shelves");
+  EXPECT_TRUE(service.run_templates(4, {}, &plans, {slower(0xab, service.now())}).empty()) << "one vote";
+  EXPECT_EQ(service.watch().suspects(), std::vector<std::uint64_t>{0xab});
+  ASSERT_EQ(service.watch().marks().size(), 1);
+  EXPECT_EQ(service.watch().marks()[0].series, "template_latency");
+  EXPECT_EQ(service.watch().marks()[0].template_id, "00000000000000ab");
+  planned("Seq Scan on shelves");
+  const auto found = service.run_templates(60, {}, &plans, {});
+  ASSERT_EQ(found.size(), 1);
+  EXPECT_EQ(found[0].description,
+            "SELECT room FROM shelves WHERE id = ? takes 48 ms since 45 s, 3 ms before (geometric means): its plan has "
+            "changed: Seq Scan on shelves where there was Index Scan using shelves_pkey on shelves.");
+  EXPECT_EQ(found[0].affected_queries, std::vector<std::string>{"00000000000000ab"});
+  EXPECT_EQ(found[0].severity, AlertSeverity::high);
+  EXPECT_EQ(found[0].related_context.at("series"), "template_latency, plan_change");
+  EXPECT_GT(found[0].confidence_score, 0.9);
+  EXPECT_EQ(service.watch().anomalies().size(), 1);
+}
+
+TEST(AnomalyWatch, NamesTemplatesTogetherWithWhatElseIsUnusual) {
+  Watched service(9);
+  EXPECT_TRUE(service.run(600, {}).empty());
+  const double now = service.now();
+  EXPECT_TRUE(service.run_templates(250, {}, nullptr, {slower(1, now), slower(2, now)}).empty()) << "one vote each";
+  const auto found = service.run_templates(60, {.load = 3}, nullptr, {slower(3, service.now())});
+  ASSERT_EQ(found.size(), 1);
+  EXPECT_EQ(found[0].affected_queries.size(), 3);
+  EXPECT_NE(found[0].description.find("more is asked"), std::string::npos) << found[0].description;
+  EXPECT_TRUE(found[0].description.ends_with(" So it is with 2 more.")) << found[0].description;
 }
 
 TEST(AnomalyWatch, AClockThatIsSetBackDoesNotSilenceIt) {

@@ -1,5 +1,6 @@
 #include "monitor/compact_histogram.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -127,6 +128,16 @@ std::uint64_t CompactHistogram::quantile(double q) const {
     if (seen >= wanted) return LogLinear::middle(reader.current().bucket);
   }
   return LogLinear::middle(last_);
+}
+
+double CompactHistogram::sum_of_logs() const {
+  double sum = 0;
+  for (Reader reader(*this); !reader.at_end(); reader.next()) {
+    const auto [bucket, count] = reader.current();
+    const auto value = static_cast<double>(std::max<std::uint64_t>(LogLinear::middle(bucket), 1));
+    sum += static_cast<double>(count) * std::log(value);
+  }
+  return sum;
 }
 
 std::size_t CompactHistogram::heap_bytes() const {

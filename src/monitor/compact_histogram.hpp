@@ -38,6 +38,8 @@ class CompactHistogram {
   std::uint64_t count() const;
   /// As HistogramTotals::quantile.
   std::uint64_t quantile(double q) const;
+  /// Of the natural logarithms of its values; one of 0 counts as 1.
+  double sum_of_logs() const;
   /// What it occupies beside the object itself.
   std::size_t heap_bytes() const;
 

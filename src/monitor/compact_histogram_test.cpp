@@ -66,6 +66,12 @@ TEST(CompactHistogram, CountsAreAsLargeAsTheyAre) {
   EXPECT_EQ(one.quantile(1), LogLinear::middle(1279));
 }
 
+TEST(CompactHistogram, SumsUpLogarithms) {
+  EXPECT_EQ(CompactHistogram().sum_of_logs(), 0);
+  const std::vector<BucketCount> counts = {{0, 3}, {1, 5}, {40, 2}, {LogLinear::index(3'000'000), 7}};
+  EXPECT_NEAR(CompactHistogram(counts).sum_of_logs(), 2 * std::log(40) + 7 * std::log(3e6), 7 / 64.0);
+}
+
 TEST(CompactHistogram, IsMadeOfItsBytesAgainAndOfNoOthers) {
   const std::vector<BucketCount> counts = {{0, 3}, {7, 1}, {200, 1'000'000'007}, {LogLinear::buckets - 1, 2}};
   const CompactHistogram histogram(counts);

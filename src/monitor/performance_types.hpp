@@ -34,7 +34,7 @@ struct PerformanceAnomaly {
   AlertSeverity severity = AlertSeverity::medium;
   std::chrono::system_clock::time_point detected_at = {};
   std::string description = {};                    ///< a sentence or two
-  std::vector<std::string> affected_queries = {};  ///< templates; empty where it isn't known which
+  std::vector<std::string> affected_queries = {};  ///< template_ids; empty where it isn't known which
   std::map<std::string, double> metrics = {};      ///< of the second in which it was found: latency_p95_ms, ...
   double threshold_value = 0;                      ///< what was usual
   double actual_value = 0;
@@ -51,12 +51,13 @@ BOOST_DESCRIBE_STRUCT(PerformanceAnomaly, (),
 /// One series was unusual for a moment, which alone means nothing.
 struct AnomalyMark {
   std::chrono::system_clock::time_point at = {};
-  std::string series = {};  ///< load, latency, latency_change, errors, queue, cache_hits
+  std::string series = {};  ///< load, latency, latency_change, errors, queue, cache_hits, template_latency
   std::string kind = {};    ///< spike, level_shift, drift, variance_change, season_broken, missing_data
   double score = 0;         ///< 0 to 1
   double value = 0;
   double usual = 0;
+  std::string template_id = {};  ///< whose calls take longer; empty: it is a series of all queries
 };
-BOOST_DESCRIBE_STRUCT(AnomalyMark, (), (at, series, kind, score, value, usual))
+BOOST_DESCRIBE_STRUCT(AnomalyMark, (), (at, series, kind, score, value, usual, template_id))
 
 }  // namespace millrace

@@ -1,5 +1,7 @@
 #include "monitor/performance_watch.hpp"
 
+#include <algorithm>
+
 #include "base/clock.hpp"
 
 namespace millrace {
@@ -10,12 +12,14 @@ constexpr auto between_looks = std::chrono::seconds(1);
 }  // namespace
 
 PerformanceWatch::PerformanceWatch(std::shared_ptr<const QueryPerformanceMonitor> monitor, const Options& options,
-                                   Hooks hooks)
+                                   Hooks hooks, std::shared_ptr<const TemplatePlans> plans)
     : monitor_(std::move(monitor)),
       options_(options),
       hooks_(std::move(hooks)),
+      plans_(std::move(plans)),
       slow_from_ms_(options.slow_query_threshold.count()),
-      anomalies_(options.profile) {}
+      anomalies_(options.profile),
+      looked_to_ns_(now_ns()) {}
 
 PerformanceWatch::~PerformanceWatch() { stop(); }
 
@@ -47,6 +51,38 @@ void PerformanceWatch::tell() {
   if (hooks_.save(alerts_.stored())) saved_changes_ = changes;
 }
 
+void PerformanceWatch::find_anomalies(const IntervalFigures& figures) {
+  if (const auto anomaly = anomalies_.observe(figures)) hooks_.anomaly(*anomaly);
+  const auto anomaly = anomalies_.observe_templates(figures, changed_templates(figures), plans_.get());
+  if (anomaly) hooks_.anomaly(*anomaly);
+}
+
+/// Those whose calls take longer, by the seconds that became history since the last look.
+std::vector<TemplateChange> PerformanceWatch::changed_templates(const IntervalFigures& figures) {
+  std::vector<TemplateChange> found;
+  const PerformanceHistory* const history = monitor_->history();
+  if (history == nullptr) return found;
+  const std::int64_t now = now_ns();
+  const double at = std::chrono::duration<double>(figures.at.time_since_epoch()).count();
+  for (const IntervalPtr& interval : history->since(looked_to_ns_)) {
+    if (interval->from_ns < looked_to_ns_) continue;
+    looked_to_ns_ = interval->to_ns;
+    auto changes = latencies_.observe(*interval, at - static_cast<double>(now - interval->to_ns) / 1e9);
+    std::ranges::move(changes, std::back_inserter(found));
+  }
+  for (TemplateChange& change : found) {
+    if (change.is_over) continue;
+    Interval only;
+    only.subjects.push_back({.id = change.id});
+    const auto reports = history->described(only);
+    if (reports.empty() || !reports.front().about) continue;  // it has just lost its place
+    change.fingerprint = reports.front().about->fingerprint;
+    change.name = reports.front().name;
+  }
+  std::erase_if(found, [](const TemplateChange& change) { return !change.is_over && change.fingerprint == 0; });
+  return found;
+}
+
 void PerformanceWatch::run() {
   SystemUsageMeter system;
   system.look();
@@ -64,9 +100,7 @@ void PerformanceWatch::run() {
       before = std::move(after);
       if (const auto* history = monitor_->history()) templates_.observe(history->template_totals(), now_ns());
       hooks_.looked(figures);
-      if (options_.detect_anomalies) {
-        if (const auto anomaly = anomalies_.observe(figures)) hooks_.anomaly(*anomaly);
-      }
+      if (options_.detect_anomalies) find_anomalies(figures);
       alerts_.observe(figures);
       // What took too long isn't made up for: a look at no time says nothing.
       next += between_looks;

@@ -10,6 +10,7 @@
 #include "monitor/alert_rules.hpp"
 #include "monitor/anomaly_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
+#include "monitor/template_latencies.hpp"
 #include "monitor/template_series.hpp"
 
 namespace millrace {
@@ -31,7 +32,9 @@ class PerformanceWatch {
     std::chrono::milliseconds slow_query_threshold{1000};
   };
 
-  PerformanceWatch(std::shared_ptr<const QueryPerformanceMonitor> monitor, const Options& options, Hooks hooks);
+  /// `plans`: of templates, as far as somebody asks for them.
+  PerformanceWatch(std::shared_ptr<const QueryPerformanceMonitor> monitor, const Options& options, Hooks hooks,
+                   std::shared_ptr<const TemplatePlans> plans = {});
   /// Ends the thread.
   ~PerformanceWatch();
 
@@ -52,15 +55,20 @@ class PerformanceWatch {
 
  private:
   void run();
+  void find_anomalies(const IntervalFigures& figures);
+  std::vector<TemplateChange> changed_templates(const IntervalFigures& figures);
   void tell();
 
   const std::shared_ptr<const QueryPerformanceMonitor> monitor_;
   const Options options_;
   const Hooks hooks_;
+  const std::shared_ptr<const TemplatePlans> plans_;
   std::atomic<std::int64_t> slow_from_ms_;
   AlertRules alerts_;
   AnomalyWatch anomalies_;
   TemplateSeries templates_;
+  TemplateLatencies latencies_;
+  std::int64_t looked_to_ns_;        ///< at templates' latencies
   std::uint64_t saved_changes_ = 0;  // what was restored is no change
 
   std::mutex mutex_;

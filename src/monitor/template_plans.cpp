@@ -1,5 +1,7 @@
 #include "monitor/template_plans.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -9,6 +11,15 @@ namespace {
 constexpr std::int64_t remembered_ns = 3'600'000'000'000;
 
 }  // namespace
+
+std::string difference(const PlanChange& change) {
+  const auto &was = change.before.outline, &is = change.after.outline;
+  const auto [old_step, new_step] = std::ranges::mismatch(was, is);
+  const auto step = [](const auto& at, const auto& all) {
+    return at == all.end() ? std::string("nothing") : at->substr(at->find_first_not_of(' '));
+  };
+  return fmt::format("{} where there was {}", step(new_step, is), step(old_step, was));
+}
 
 std::optional<PlanChange> TemplatePlans::put(std::uint64_t fingerprint, TemplatePlan plan) {
   const std::scoped_lock lock(mutex_);

@@ -28,6 +28,9 @@ struct PlanChange {
   TemplatePlan after = {};
 };
 
+/// Where they begin to differ: "A where there was B".
+std::string difference(const PlanChange& change);
+
 /// The last plan of each template that was asked for, and when plans changed. A way that was seen within the last hour
 /// is no change: there are statements that PostgreSQL runs in one of two ways, by their constants. Bounded.
 /// Thread-safe.
