@@ -1,5 +1,6 @@
 // What bench/detector runs:
 //   detector_bench families SERIES_A_FAMILY   judges the detector on made series; one JSON object
+//   detector_bench calls SERIES_A_FAMILY      judges the change points of made calls of templates; one JSON object
 //   detector_bench series PROFILE             reads "seconds value" lines, writes "score alarm kind" for each
 #include <fmt/core.h>
 
@@ -11,7 +12,9 @@
 #include <string>
 
 #include "monitor/anomaly_detector.hpp"
+#include "monitor/bench/made_calls.hpp"
 #include "monitor/bench/made_series.hpp"
+#include "monitor/template_suspects.hpp"
 
 namespace {
 
@@ -143,6 +146,86 @@ int judge_families(std::uint64_t series_a_family) {
   return 0;
 }
 
+/// When change points are found in made calls, in seconds from the start.
+struct FoundIn {
+  std::vector<double> alone;   ///< by the detector, of five seconds' geometric means: those for the worse
+  std::vector<double> told;    ///< less what isn't news
+  std::vector<double> raised;  ///< what would be an anomaly if another series voted all the time
+};
+
+FoundIn find_in(const bench::MadeCalls& calls) {
+  FoundIn found;
+  ChangePointDetector alone;
+  TemplateLatencies latencies;
+  TemplateSuspects suspects;
+  for (const Interval& interval : calls.intervals) {
+    const double passed = static_cast<double>(interval.to_ns) / 1e9;
+    for (const SubjectFigures& subject : interval.subjects) {
+      const double log_ns = subject.durations.sum_of_logs() / static_cast<double>(subject.figures.calls);
+      const auto change = alone.add(passed, std::exp(log_ns));
+      if (change && change->ratio() > 1) found.alone.push_back(passed);
+    }
+    for (TemplateChange& change : latencies.observe(interval, calls.start + passed)) {
+      if (!change.is_over) found.told.push_back(passed);
+      suspects.add(std::move(change), passed);
+    }
+    if (suspects.look(passed, nullptr, [](double) { return true; })) found.raised.push_back(passed);
+  }
+  return found;
+}
+
+Figures figures(const bench::MadeCalls& calls, const std::vector<double>& found) {
+  constexpr double belongs_for = 2400;  // seconds; a drift takes half an hour
+  Figures sum{.events = calls.changes.size()};
+  std::vector<bool> is_found(calls.changes.size());
+  for (const double at : found) {
+    if (at < calls.judged_from) continue;
+    bool belongs = false;
+    for (std::size_t e = 0; e < is_found.size(); ++e) {
+      const double since = at - calls.changes[e];
+      if (since < 0 || since >= belongs_for) continue;
+      belongs = true;
+      if (!is_found[e]) sum.delays.push_back(since);
+      sum.found += is_found[e] ? 0 : 1;
+      is_found[e] = true;
+    }
+    sum.false_alarms += belongs ? 0 : 1;
+  }
+  return sum;
+}
+
+int judge_calls(std::uint64_t series_a_family) {
+  Figures alone;
+  Figures told;
+  Figures raised;
+  std::string by_family;
+  for (std::size_t at = 0; at < bench::call_families().size(); ++at) {
+    const std::string& family = bench::call_families()[at];
+    Figures of_alone;
+    Figures of_told;
+    Figures of_raised;
+    double hours = 0;
+    for (std::uint64_t seed = 0; seed < series_a_family; ++seed) {
+      const auto calls = bench::made_calls(family, 1000 * at + seed);
+      const FoundIn found = find_in(calls);
+      of_alone += figures(calls, found.alone);
+      of_told += figures(calls, found.told);
+      of_raised += figures(calls, found.raised);
+      hours += (static_cast<double>(calls.intervals.back().to_ns) / 1e9 - calls.judged_from) / 3600;
+    }
+    alone += of_alone;
+    told += of_told;
+    raised += of_raised;
+    by_family +=
+        fmt::format(R"({}"{}":{{"hours":{:.0f},"alone":{},"told":{},"raised":{}}})", by_family.empty() ? "" : ",",
+                    family, hours, of_alone.json(), of_told.json(), of_raised.json());
+  }
+  fmt::print(R"({{"alone":{},"told":{},"raised":{},"by_family":{{{}}}}})"
+             "\n",
+             alone.json(), told.json(), raised.json(), by_family);
+  return 0;
+}
+
 int read_series(const std::string& profile) {
   AnomalyDetector detector(profile == "low"    ? DetectorProfile::low
                            : profile == "high" ? DetectorProfile::high
@@ -162,7 +245,8 @@ int read_series(const std::string& profile) {
 int main(int count, char** values) {
   const std::vector<std::string> arguments(values + 1, values + count);
   if (arguments.size() == 2 && arguments[0] == "families") return judge_families(std::stoull(arguments[1]));
+  if (arguments.size() == 2 && arguments[0] == "calls") return judge_calls(std::stoull(arguments[1]));
   if (arguments.size() == 2 && arguments[0] == "series") return read_series(arguments[1]);
-  fmt::print(stderr, "detector_bench families SERIES_A_FAMILY | detector_bench series low|medium|high\n");
+  fmt::print(stderr, "detector_bench families|calls SERIES_A_FAMILY | detector_bench series low|medium|high\n");
   return 2;
 }
