@@ -26,6 +26,7 @@ StoreReport store_report(const backend::EmbeddedStore* store, const PerformanceS
   if (kept != nullptr) {
     report.lost_seconds = kept->counts().lost_seconds;
     report.lost_slow_queries = kept->counts().lost_slow_queries;
+    report.figures_kept_days = static_cast<std::uint32_t>(kept->figures_for().count());
   }
   return report;
 }

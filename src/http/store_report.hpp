@@ -21,10 +21,11 @@ struct StoreReport {
   std::uint64_t files_set_aside = 0;
   std::uint64_t lost_seconds = 0;  ///< of which the store has no figures
   std::uint64_t lost_slow_queries = 0;
+  std::uint32_t figures_kept_days = 0;  ///< for how long figures of queries are kept; 0: there is no store for them
 };
 BOOST_DESCRIBE_STRUCT(StoreReport, (),
                       (state, reason, path, size_bytes, batches_written, batches_failed, files_set_aside, lost_seconds,
-                       lost_slow_queries))
+                       lost_slow_queries, figures_kept_days))
 
 /// `store`: null: there is none. `kept`: null: the monitor keeps nothing in it.
 StoreReport store_report(const backend::EmbeddedStore* store, const PerformanceStore* kept);

@@ -81,6 +81,7 @@ class PerformanceStore {
 
   Counts counts() const { return {.lost_seconds = lost_seconds_, .lost_slow_queries = lost_slow_queries_}; }
   std::int64_t run() const { return run_; }
+  std::chrono::days figures_for() const { return options_.figures_for; }
 
   /// A subject's name for all processes: templates are known by their fingerprints, others by their names.
   static std::uint64_t key_of(const SubjectReport& subject);

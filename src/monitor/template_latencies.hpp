@@ -31,8 +31,8 @@ struct TemplateChange {
   double lost_seconds_an_hour() const { return calls_per_second * 3600 * (change.after - change.before) / 1000; }
 };
 
-/// Looks for change points of the log-latencies of each template: of the geometric mean of its calls in five seconds, or
-/// until it is called again. So one slow call among many is none, nor is a burst of less than 40 s: a change takes
+/// Looks for change points of the log-latencies of each template: of the geometric mean of its calls in five seconds,
+/// or until it is called again. So one slow call among many is none, nor is a burst of less than 40 s: a change takes
 /// eight values (`ChangePointDetector`). One that grows step by step within an hour counts from the first step. When
 /// four values are nearer to what was before it is over.
 ///
@@ -70,8 +70,8 @@ class TemplateLatencies {
     std::deque<Slice> slices = {};  ///< of the detector's values
     SeasonalMemory days{86400, 24, 3};
     std::int64_t last_ns = 0;
-    bool is_told = false;                  ///< that it takes as long as it does
-    std::optional<double> usual_ms = {};   ///< what it took before it took less
+    bool is_told = false;                 ///< that it takes as long as it does
+    std::optional<double> usual_ms = {};  ///< what it took before it took less
     double took_less_at = 0;
     std::optional<ChangePoint> first_step = {};  ///< of a change that may grow
     std::optional<double> over_below = {};       ///< the logarithm of what its calls take when what was told is over

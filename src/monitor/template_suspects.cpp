@@ -39,8 +39,8 @@ std::optional<TemplateSuspects::Agreed> TemplateSuspects::look(double now, const
   std::erase_if(suspects_, [&](const Suspect& each) { return !is_within(now, each.found_at, waits_for_votes); });
   if (suspects_.empty()) return std::nullopt;
   for (const PlanChange& plan : plans == nullptr ? std::vector<PlanChange>() : plans->changes()) {
-    const auto found = std::ranges::find(suspects_, plan.fingerprint,
-                                         [](const Suspect& each) { return each.about.fingerprint; });
+    const auto found =
+        std::ranges::find(suspects_, plan.fingerprint, [](const Suspect& each) { return each.about.fingerprint; });
     if (found == suspects_.end()) continue;
     const double at = std::chrono::duration<double>(plan.after.at.time_since_epoch()).count();
     if (!is_within(found->about.change.at, at, plan_is_asked_within)) continue;
@@ -50,9 +50,8 @@ std::optional<TemplateSuspects::Agreed> TemplateSuspects::look(double now, const
   }
   if (last_together_at_ && is_within(now, *last_together_at_, pause)) return std::nullopt;
   const auto is_agreed = [&](const Suspect& each) { return others(each.about.change.at); };
-  const bool may_tell = std::ranges::any_of(suspects_, [&](const Suspect& each) {
-    return !is_within(now, each.found_at, must_last) && is_agreed(each);
-  });
+  const bool may_tell = std::ranges::any_of(
+      suspects_, [&](const Suspect& each) { return !is_within(now, each.found_at, must_last) && is_agreed(each); });
   if (!may_tell) return std::nullopt;
   Agreed agreed;
   std::erase_if(suspects_, [&](Suspect& each) {

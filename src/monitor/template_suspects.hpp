@@ -12,8 +12,8 @@ namespace millrace {
 
 /// Templates whose calls take longer, which is one vote, until something else says so too: the template's plan has
 /// changed, or other series are unusual. Who finds no other vote within five minutes is forgotten, and so is what is
-/// over. Only what costs something is suspected: half as long again, a millisecond more, and ten seconds an hour in all. Bounded; not
-/// thread-safe.
+/// over. Only what costs something is suspected: half as long again, a millisecond more, and ten seconds an hour in
+/// all. Bounded; not thread-safe.
 class TemplateSuspects {
  public:
   static constexpr std::size_t most = 100;
@@ -28,7 +28,8 @@ class TemplateSuspects {
 
   /// Those that something else says too, which are forgotten then: of one the plan, or of all those for which
   /// `others(since)`: whether other series voted since then. The latter not more often than each five minutes, and
-  /// a minute after the first was found: it may be over by then, as after a restart, or PostgreSQL be asked for its plan. `plans`: null: nobody asks.
+  /// a minute after the first was found: it may be over by then, as after a restart, or PostgreSQL be asked for its
+  /// plan. `plans`: null: nobody asks.
   std::optional<Agreed> look(double now, const TemplatePlans* plans, const std::function<bool(double since)>& others);
 
   /// Whose plans are worth asking for.

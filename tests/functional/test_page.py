@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import re
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -57,6 +58,7 @@ async def test_what_it_shows_and_does(millrace: Millrace, page: Page) -> None:
     await page.until(f"parseFloat({text_of('.panel .big')}) > 0", "queries a second")
     await page.until(f"/ms|µs/.test({text_of('.panel:nth-of-type(2) .big')})", "percentiles")
     await page.until("document.querySelector('.panel canvas').width > 0", "chart")
+    assert (await page.ask(text_of(".ranges"))).split("\n")[-1] == "24 h"
 
     # A slow query is text, wherever it stands.
     await page.until("document.querySelector('table.slow tbody button')", "slow query")
@@ -101,6 +103,25 @@ async def test_what_it_shows_and_does(millrace: Millrace, page: Page) -> None:
     assert page.problems == []
     assert strangers(page.requests, millrace.http_url) == []
     assert await page.ask("document.title") != "taken"
+
+
+@pytest.mark.asyncio
+async def test_a_week_is_shown_where_figures_are_kept_for_so_long(postgres: PostgreSQL, page: Page, tmp_path: Path) -> None:
+    settings = {"DATA_DIR": str(tmp_path), "PERFORMANCE_HISTORY_RETENTION_DAYS": 7}
+    with Millrace(postgres, settings) as before:
+        be_busy(before)
+    with Millrace(postgres, settings) as keeping:
+        await page.open(f"{keeping.http_url}/")
+        week = "[...document.querySelectorAll('.ranges label')].find(one => one.innerText === '7 d')"
+        await page.until(week, "a week to choose")
+        assert "30 d" not in await page.ask(text_of(".ranges"))
+        await page.ask(f"{week}.click()")
+        # What was before the restart is there.
+        shelves = "[...document.querySelectorAll('[data-template]')].find(one => one.innerText.includes('shelves'))"
+        await page.until(shelves, "statement")
+        await page.until("document.querySelector('.panel canvas').width > 0", "chart")
+    assert any("trends?window=10080" in url for url in page.requests)
+    assert page.problems == []
 
 
 @pytest.mark.asyncio

@@ -61,6 +61,14 @@ export interface TemplateDetail {
   trend: Trend;
   from: string;
   to: string;
+  marks: Mark[];
+}
+
+/** When its calls began to take longer; milliseconds. */
+export interface Mark {
+  at: string;
+  value: number;
+  usual: number;
 }
 
 export interface SlowQuery {
@@ -119,6 +127,7 @@ export interface Anomaly {
   description: string;
   likely_cause: string;
   suggested_actions: string[];
+  affected_queries: string[];
 }
 
 export type Severity = "low" | "medium" | "high" | "critical";
@@ -133,6 +142,12 @@ export interface Alert {
   resolved: boolean;
   resolved_at: string | null;
   suggested_actions: string[];
+}
+
+/** What survives a restart, and for how long it is kept. */
+export interface Kept {
+  state: string;
+  figures_kept_days: number;
 }
 
 export interface Health {

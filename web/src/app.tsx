@@ -1,19 +1,27 @@
 import { useEffect, useState } from "preact/hooks";
 
-import { PERFORMANCE, apiKey, type Alert, type Anomaly, type Health, type PlanChange, type Trends } from "./api";
+import { PERFORMANCE, apiKey, type Alert, type Anomaly, type Health, type Kept, type PlanChange, type Trends } from "./api";
 import { Detail } from "./detail";
 import { Events, FiringAlerts } from "./events";
 import { Overview } from "./overview";
 import { Slow } from "./slow";
 import { Statements } from "./statements";
-import { needsKey, useAsked, useHash, useLive, useWhenChanged, type Connection } from "./use";
+import { needsKey, oftenEnough, useAsked, useHash, useLive, useWhenChanged, type Connection } from "./use";
+
+const DAY = 1440;
 
 const RANGES: [number, string][] = [
   [15, "15 min"],
   [60, "1 h"],
   [360, "6 h"],
-  [1440, "24 h"],
+  [DAY, "24 h"],
+  [7 * DAY, "7 d"],
+  [30 * DAY, "30 d"],
 ];
+
+/** Those that are longer than a day are there if figures are kept for so long. */
+const offered = (kept: Kept | null): [number, string][] =>
+  RANGES.filter(([range]) => range <= DAY || (kept?.state === "open" && range <= kept.figures_kept_days * DAY));
 
 type Verdict = { kind: "good" | "warn" | "bad" | "unknown"; text: string };
 
@@ -53,9 +61,10 @@ export function App() {
   const [hash, go] = useHash();
   const template = hash.startsWith("statement/") ? decodeURIComponent(hash.slice("statement/".length)) : null;
 
-  const trends = useAsked<Trends>(`${PERFORMANCE}/trends?window=${minutes}`, minutes <= 30 ? 3 : 10);
+  const trends = useAsked<Trends>(`${PERFORMANCE}/trends?window=${minutes}`, minutes <= 30 ? 3 : oftenEnough(minutes, 10));
   const denied = needsKey(trends.error);
   const live = useLive(!denied);
+  const status = useAsked<{ store: Kept }>(denied ? null : "/api/v1/optimization/status", 60);
   const health = useAsked<Health>("/api/v1/optimization/health", 5);
   const alerts = useAsked<{ alerts: Alert[] }>(denied ? null : `${PERFORMANCE}/alerts?active_only=false`, 10);
   const anomalies = useAsked<{ anomalies: Anomaly[] }>(denied ? null : `${PERFORMANCE}/anomalies`, 10);
@@ -65,6 +74,7 @@ export function App() {
   useWhenChanged(live.events, anomalies.again, 0.5);
   useWhenChanged(live.times, trends.again, 0);
   useWhenChanged(live.times, health.again, 0);
+  useWhenChanged(live.times, status.again, 0);
 
   const firing = (alerts.data?.alerts ?? []).filter((one) => !one.resolved);
   const { kind, text } = verdict(live.connection, health.data, firing);
@@ -90,7 +100,7 @@ export function App() {
           <span>{text}</span>
         </p>
         <fieldset class="ranges" aria-label="Of how long">
-          {RANGES.map(([range, name]) => (
+          {offered(status.data?.store ?? null).map(([range, name]) => (
             <label key={range}>
               <input type="radio" name="range" checked={range === minutes} onChange={() => choose(range)} />
               <span>{name}</span>

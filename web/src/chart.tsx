@@ -1,7 +1,7 @@
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 
-import { clock } from "./format";
+import { moment } from "./format";
 
 export interface Line {
   label: string;
@@ -67,9 +67,11 @@ function options(p: Properties, width: number, hover: (index: number | null) => 
         ...axis,
         grid: { show: false },
         size: 22,
-        space: 70,
-        values: (_, at) =>
-          at.map((s) => clock(new Date(s * 1000)).slice(0, p.to - p.from < 300 ? 8 : 5)),
+        space: p.to - p.from > 86400 ? 100 : 70,
+        values: (_, at) => {
+          const seconds = p.to - p.from;
+          return at.map((s) => moment(new Date(s * 1000), seconds).slice(0, seconds >= 300 && seconds <= 86400 ? 5 : undefined));
+        },
       },
       {
         ...axis,

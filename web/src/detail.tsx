@@ -4,8 +4,8 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { PERFORMANCE, ask, type Analysis, type Optimized, type TemplateDetail } from "./api";
 import { Chart, since, type Line } from "./chart";
-import { NONE, bytes, count, duration, percent, rate } from "./format";
-import { useAsked } from "./use";
+import { NONE, ago, bytes, count, duration, percent, rate } from "./format";
+import { oftenEnough, useAsked } from "./use";
 
 const LINES: Line[] = [
   { label: "p99", colour: "--line-3" },
@@ -168,7 +168,7 @@ function Rewrites({ answer }: { answer: Answer<Optimized> }) {
 
 export function Detail({ id, minutes, close }: { id: string; minutes: number; close: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  const { data: detail, error } = useAsked<TemplateDetail>(`${PERFORMANCE}/templates/${encodeURIComponent(id)}?window=${minutes}`, 10);
+  const { data: detail, error } = useAsked<TemplateDetail>(`${PERFORMANCE}/templates/${encodeURIComponent(id)}?window=${minutes}`, oftenEnough(minutes, 10));
   const analysis = useAdvice<Analysis>("/api/v1/optimization/analyze-query", detail);
   const optimized = useAdvice<Optimized>("/api/v1/optimization/optimize-query", detail);
   useEffect(() => {
@@ -207,6 +207,7 @@ export function Detail({ id, minutes, close }: { id: string; minutes: number; cl
             <Spread detail={detail} />
             <h3>By time</h3>
             <Chart title="Percentiles of its durations by time" data={data} lines={LINES} format={duration} scale="log" {...since(data[0], to, minutes)} to={to} />
+            <Points list={detail.marks.map((one) => `Its calls took ${duration(one.value)} instead of ${duration(one.usual)}, ${ago(one.at)}`)} />
             {sample && (
               <>
                 <h3>Plan</h3>

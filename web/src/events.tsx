@@ -76,6 +76,7 @@ const of_anomaly = (one: Anomaly): Event => ({
   severity: one.severity,
   what: one.description,
   more: [one.likely_cause, ...one.suggested_actions].filter((text) => text),
+  ...(one.affected_queries[0] && { template: one.affected_queries[0] }),
 });
 
 const of_alert = (one: Alert): Event => ({

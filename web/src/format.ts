@@ -51,13 +51,22 @@ export function clock(at: Date): string {
   return at.toLocaleTimeString("en-GB");
 }
 
+export function day(at: Date): string {
+  return at.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+}
+
+/** A moment of a time of so many seconds: with its day if that isn't clear. */
+export function moment(at: Date, seconds: number): string {
+  return seconds > 86400 ? `${day(at)} ${clock(at).slice(0, 5)}` : clock(at);
+}
+
 /** How long ago. */
 export function ago(iso: string, now = Date.now()): string {
   const seconds = Math.max(0, (now - Date.parse(iso)) / 1000);
   if (seconds < 60) return `${Math.floor(seconds)} s ago`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
   if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
-  return new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+  return day(new Date(iso));
 }
 
 /** A text's white space in one line. */

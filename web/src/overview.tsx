@@ -5,7 +5,7 @@ import { useMemo, useState } from "preact/hooks";
 
 import type { LiveMetrics, Trends } from "./api";
 import { Chart, since, type Line } from "./chart";
-import { NONE, clock, duration, percent, rate } from "./format";
+import { NONE, duration, moment as momentOf, percent, rate } from "./format";
 
 interface Moment {
   throughput: number;
@@ -125,7 +125,7 @@ export function Overview({ trends, seconds, minutes }: { trends: Trends | null; 
   return (
     <div class="overview">
       <p class="moment" aria-live="off">
-        {index === null ? "Now" : `At ${clock(new Date(columns.at[index]! * 1000))}`}
+        {index === null ? "Now" : `At ${momentOf(new Date(columns.at[index]! * 1000), minutes * 60)}`}
       </p>
       <Panel
         name="Queries a second"

@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 
 import { PERFORMANCE, type Template, type Templates } from "./api";
 import { count, duration, oneLine, percent, rate } from "./format";
-import { useAsked } from "./use";
+import { oftenEnough, useAsked } from "./use";
 
 type Sort = "total_time" | "calls" | "mean" | "p99" | "errors";
 
@@ -68,7 +68,7 @@ export function Statements({ minutes, open }: { minutes: number; open: (id: stri
   const [sort, choose] = useState<Sort>("total_time");
   const [all, showAll] = useState(false);
   const path = `${PERFORMANCE}/templates?sort=${sort}&window=${minutes}&limit=${all ? MANY : FEW}`;
-  const { data, error } = useAsked<Templates>(path, 5);
+  const { data, error } = useAsked<Templates>(path, oftenEnough(minutes, 5));
   const [last, keep] = useState<Templates | null>(null);
   if (data && data !== last) keep(data);
   const shown = data ?? last; // until the next order is there

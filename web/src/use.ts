@@ -48,6 +48,9 @@ export function useAsked<T>(path: string | null, seconds: number): Asked<T> {
   return { data: state.path === path ? state.data : null, error: state.error, again };
 }
 
+/** How often to ask for what is of so many minutes: what is longer ago than a day takes longer to find, and hardly changes. */
+export const oftenEnough = (minutes: number, seconds: number): number => (minutes > 1440 ? 60 : seconds);
+
 export type Connection = "connecting" | "live" | "lost";
 
 export interface Live {

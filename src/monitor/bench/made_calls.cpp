@@ -124,7 +124,8 @@ const std::vector<std::string>& call_families() {
 }
 
 MadeCalls made_calls(const std::string& family, std::uint64_t seed) {
-  if (std::ranges::find(call_families(), family) == call_families().end()) throw std::invalid_argument("no family " + family);
+  if (std::ranges::find(call_families(), family) == call_families().end())
+    throw std::invalid_argument("no family " + family);
   return CallMaker(family, seed).make();
 }
 
