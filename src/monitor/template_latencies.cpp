@@ -87,7 +87,9 @@ std::optional<TemplateChange> TemplateLatencies::end_slice(Known& known, std::in
     return of.asked == 0 ? TemplateChange::no_one : 100.0 * of.hits / of.asked;
   };
   const Slice after = sum(border, known.slices.end());
-  told.calls_per_second = after.calls / static_cast<double>(after.seconds);
+  // Between slices there may be times without calls.
+  const double since = at - change->at + static_cast<double>(border->seconds);
+  told.calls_per_second = after.calls / std::max(since, static_cast<double>(after.seconds));
   told.hit_rate_before = hit_rate(sum(known.slices.begin(), border));
   told.hit_rate_after = hit_rate(after);
   known.slices.erase(known.slices.begin(), border);

@@ -40,7 +40,7 @@ struct TemplateChange {
 /// take an hour): a daily peak, a nightly batch; and what takes as long again as it did within the last hour, before it
 /// took less. Five seconds in which most calls fail say nothing.
 ///
-/// It looks back only. About 6 kB a template, of `most_templates` at most; some ten microseconds a value. Not
+/// It looks back only. About 8 kB a template, of `most_templates` at most; some ten microseconds a value. Not
 /// thread-safe.
 class TemplateLatencies {
  public:

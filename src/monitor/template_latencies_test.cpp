@@ -76,6 +76,17 @@ TEST(TemplateLatencies, FindWhatTakesLonger) {
   EXPECT_NEAR(found[0].lost_seconds_an_hour(), 20 * 3600 * 0.004, 40);
 }
 
+TEST(TemplateLatencies, HowOftenARareOneIsCalled) {
+  Calls calls;
+  std::vector<TemplateChange> found;
+  for (int minute = 0; minute < 160 && found.empty(); ++minute) {
+    calls.run(59, {.calls = 0});
+    found = calls.run(1, {.ms = minute < 80 ? 2.0 : 40.0, .calls = 1});
+  }
+  ASSERT_EQ(found.size(), 1);
+  EXPECT_NEAR(found[0].calls_per_second, 1 / 60.0, 2e-3);
+}
+
 TEST(TemplateLatencies, SayWhenItIsOver) {
   Calls calls;
   calls.run(300, {});
