@@ -305,8 +305,7 @@ void Pool::give_back(Connection connection) {
   const TimePoint now = Clock::now();
   connection->idle_since = now;
   const Change change(*this);
-  if (connection->opened_at < epoch_ || is_over(now - connection->opened_at, limits_.lifetime) ||
-      open_ > limits_.size) {
+  if (is_retired(*connection) || is_over(now - connection->opened_at, limits_.lifetime) || open_ > limits_.size) {
     close_later(std::move(connection));
     return;
   }
@@ -396,7 +395,7 @@ void Pool::sweep(bool all) {
 void Pool::retire(TimePoint opened_before) {
   {
     const std::scoped_lock lock(mutex_);
-    epoch_ = std::max(epoch_, opened_before);
+    epoch_ = std::max(epoch_.load(), opened_before);
     welcomes_.clear();
   }
   sweep(true);
@@ -470,6 +469,9 @@ void Pools::redirect(std::shared_ptr<const ServerAddress> address) {
   const std::scoped_lock lock(mutex_);
   address_ = std::move(address);
   for (const auto& [key, pool] : pools_) pool->redirect(address_);
+  for (const auto& [key, pool] : former_) {
+    if (pool->breaker() == address_->breaker) pool->redirect(address_);
+  }
 }
 
 void Pools::reconfigure(std::shared_ptr<const ServerAddress> address, bool moved, PoolLimits limits) {

@@ -98,6 +98,10 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   /// The server is elsewhere from now on, with the same breaker: what is open isn't used again.
   void redirect(std::shared_ptr<const ServerAddress> address);
+  /// It was opened before the last `retire`.
+  bool is_retired(const ServerConnection& connection) const {
+    return connection.opened_at < epoch_.load(std::memory_order_acquire);
+  }
   /// Closes idle connections now, and of those in use the ones that were opened before when they come back.
   void retire(TimePoint opened_before = Clock::now());
   /// Who the user and database are by the server's catalog. If that isn't as before, `retire`.
@@ -183,8 +187,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::uint64_t closed_ = 0;
   std::uint64_t moved_ = 0;
   std::uint64_t failed_ = 0;
-  TimePoint epoch_;       ///< connections opened before are not used again
-  std::string identity_;  ///< empty: not known yet
+  std::atomic<TimePoint> epoch_ = TimePoint();  ///< connections opened before are not used again
+  std::string identity_;                        ///< empty: not known yet
 };
 
 /// All pools. Thread-safe.

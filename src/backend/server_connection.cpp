@@ -226,8 +226,10 @@ asio::awaitable<std::expected<std::shared_ptr<ServerConnection>, LoginError>> Se
   const auto& breaker = address->breaker;
   if (!breaker) co_return opened;
   const std::int64_t now = now_ns();
+  // Who refuses a log-in doesn't say whether it is a standby: it is neither.
+  const bool is_untold = address->must_be_primary && address->hosts.size() > 1;
   if (opened || !(opened.error().unavailable || opened.error().is_ours)) {
-    breaker->answered(now, now - began);
+    if (opened || !is_untold) breaker->answered(now, now - began);
   } else if (!opened.error().is_ours) {
     breaker->failed(now, opened.error().error.message);
   }

@@ -145,19 +145,22 @@ std::string_view hosts_of(std::string_view text) {
   return at == std::string_view::npos ? authority : authority.substr(at + 1);
 }
 
-Result<DatabaseUrl> parse_with_one_host(std::string_view text, std::vector<std::string>* left_out);
+/// `takes_lists`: false: it was said before which hosts there are.
+Result<DatabaseUrl> parse_with_one_host(std::string_view text, std::vector<std::string>* left_out,
+                                        bool takes_lists = true);
 
 /// `hosts`: where they are in `text`.
 Result<DatabaseUrl> parse_with_several_hosts(std::string_view text, std::string_view hosts,
                                              std::vector<std::string>* left_out) {
   const auto begin = static_cast<std::size_t>(hosts.data() - text.data());
-  const auto each = split(hosts);
-  auto url = parse_with_one_host(
-      fmt::format("{}{}{}", text.substr(0, begin), each.front(), text.substr(begin + hosts.size())), left_out);
-  if (!url) return url;
-  if (!url->more_hosts.empty() || std::ranges::find(each, "") != each.end()) {
-    return fail("the URL must name its hosts once, and none of them may be empty");
+  const auto path = text.substr(begin + hosts.size());
+  if (path.substr(0, path.find('?')).contains('@')) {
+    return fail("the URL has an '@' behind its hosts; in a password, write '/' as %2F");
   }
+  const auto each = split(hosts);
+  auto url = parse_with_one_host(fmt::format("{}{}{}", text.substr(0, begin), each.front(), path), left_out, false);
+  if (!url) return url;
+  if (std::ranges::find(each, "") != each.end()) return fail("one of the URL's hosts is empty");
   if (each.size() > most_hosts) return fail(fmt::format("the URL names more than {} hosts", most_hosts));
   for (const auto& one : each | std::views::drop(1)) {
     const auto other = parse_with_one_host("postgresql://" + one, nullptr);
@@ -216,7 +219,7 @@ Result<DatabaseUrl> parse_database_url(std::string_view text, std::vector<std::s
 
 namespace {
 
-Result<DatabaseUrl> parse_with_one_host(std::string_view text, std::vector<std::string>* left_out) {
+Result<DatabaseUrl> parse_with_one_host(std::string_view text, std::vector<std::string>* left_out, bool takes_lists) {
   const auto parsed = urls::parse_uri(text);
   if (!parsed) {
     return fail(
@@ -260,6 +263,7 @@ Result<DatabaseUrl> parse_with_one_host(std::string_view text, std::vector<std::
     return fail("the URL's host and database must not be empty");
   }
   if (lists.hosts || lists.ports) {
+    if (!takes_lists) return fail("the URL must say once which hosts and ports there are");
     if (const auto set = set_hosts(url, lists.hosts.value_or(url.host), lists.ports.value_or("")); !set) {
       return fail("the URL: " + set.error().message);
     }

@@ -117,6 +117,7 @@ void ChangeStreams::start(const std::string& database, CatalogOf catalog) {
       .confirm_catalogs = [catalog] { return confirm(catalog()); },
       .out_of_reach = [shared = &shared_] { return shared->pools.address()->breaker->refuses(); },
       .freshness = freshness,
+      .on_another = [shared = &shared_, database] { shared->pools.retire_own(database); },
       .committed =
           [reads, freshness, catalog, rows, database](const integration::Transaction& done) {
             make_stale(*reads, *freshness, catalog().get(), *rows, database, done);

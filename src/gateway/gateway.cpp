@@ -137,29 +137,42 @@ asio::awaitable<bool> lives(std::shared_ptr<backend::Pool> pool, backend::Pool::
   co_return answer.has_value();
 }
 
-/// No client has to wait for it. Null: the server doesn't answer, on a connection that is open nor on a new one, at any
-/// of its hosts; else where it does.
-asio::awaitable<std::shared_ptr<const backend::ServerAddress>> try_server(asio::io_context* io,
-                                                                          std::shared_ptr<Shared> shared,
-                                                                          std::chrono::milliseconds limit) {
-  const auto used = shared->pools.address();
-  if (auto [owner, idle] = shared->pools.take_idle(); idle) {
-    asio::io_context& its_core = idle->context();
-    if (co_await asio::co_spawn(its_core, lives(std::move(owner), std::move(idle)), asio::use_awaitable))
-      co_return used;
+struct Attempt {
+  std::shared_ptr<const backend::ServerAddress> used;   ///< when it began
+  std::shared_ptr<const backend::ServerAddress> found;  ///< null: nothing is
+  bool has_failed = false;                              ///< false: it was answered, or has no outcome
+};
+
+/// No client has to wait for it. It fails if the server doesn't answer, on a connection that is open nor on a new one,
+/// at any of its hosts. `by_idle`: one that is open will do.
+asio::awaitable<Attempt> try_server(asio::io_context* io, std::shared_ptr<Shared> shared,
+                                    std::chrono::milliseconds limit, bool by_idle) {
+  Attempt attempt{.used = shared->pools.address(), .found = {}};
+  const auto& breaker = attempt.used->breaker;
+  if (by_idle) {
+    if (auto [owner, idle] = shared->pools.take_idle(); idle) {
+      asio::io_context& its_core = idle->context();
+      if (co_await asio::co_spawn(its_core, lives(std::move(owner), std::move(idle)), asio::use_awaitable)) {
+        attempt.found = attempt.used;
+        co_return attempt;
+      }
+    }
   }
   const std::int64_t began = now_ns();
-  const auto found = co_await find_server(io, in_a_hurry(*used, limit), shared->rules.load()->settings->database_url);
+  const auto found =
+      co_await find_server(io, in_a_hurry(*attempt.used, limit), shared->rules.load()->settings->database_url);
   const std::int64_t now = now_ns();
-  if (!found) {
-    used->breaker->failed(now, found.error().error.message);
-    co_return nullptr;
+  attempt.has_failed = !found && !found.error().is_ours;
+  const bool is_still_used = attempt.used == shared->pools.address();
+  if (attempt.has_failed && is_still_used) breaker->failed(now, found.error().error.message);
+  if (!found) co_return attempt;
+  if ((*found)->endpoint == attempt.used->endpoint) {
+    if (is_still_used) breaker->answered(now, now - began);
+    attempt.found = attempt.used;
+  } else {
+    attempt.found = at_host(*attempt.used, (*found)->endpoint);
   }
-  if ((*found)->endpoint == used->endpoint) {
-    used->breaker->answered(now, now - began);
-    co_return used;
-  }
-  co_return at_host(*used, (*found)->endpoint);
+  co_return attempt;
 }
 
 }  // namespace
@@ -290,23 +303,22 @@ void Gateway::look_at_server(asio::io_context& io) {
   ++attempts_;
   const bool may_open = is_due && !breaker->refuses();
   const auto limit = may_open ? std::chrono::milliseconds(last_attempt_limit) : std::chrono::milliseconds::max();
-  using Found = std::shared_ptr<const backend::ServerAddress>;
-  asio::co_spawn(io, try_server(&io, shared_, limit), [=, this](const std::exception_ptr& error, const Found& found) {
-    --attempts_;
-    if (found) {
-      has_found_server_ = true;
-      if (found->endpoint != shared_->pools.address()->endpoint) go_to(found);
-    }
-    // Else one that is due may be under way, and what this one has found was told.
-    if (is_due) breaker->end_attempt(now_ns(), !error && !found);
-  });
+  asio::co_spawn(io, try_server(&io, shared_, limit, !is_first),
+                 [=, this](const std::exception_ptr& error, const Attempt& attempt) {
+                   --attempts_;
+                   if (attempt.found) go_to(attempt.used, attempt.found);
+                   // Else one that is due may be under way, and what this one has found was told.
+                   if (is_due) breaker->end_attempt(now_ns(), !error && attempt.has_failed);
+                 });
 }
 
 /// On the first core's thread. What is known of the server before is worth nothing.
-void Gateway::go_to(const std::shared_ptr<const backend::ServerAddress>& address) {
+void Gateway::go_to(const std::shared_ptr<const backend::ServerAddress>& before,
+                    const std::shared_ptr<const backend::ServerAddress>& address) {
   const std::scoped_lock lock(moving_);
-  const auto before = shared_->pools.address();
-  if (before->hosts != address->hosts) return;  // the settings are others now
+  if (before != shared_->pools.address()) return;  // it is another by now, by settings or by an earlier attempt
+  has_found_server_ = true;
+  if (before == address) return;
   log::warn("the server is at another host now", {{"host", address->endpoint.host},
                                                   {"port", address->endpoint.port},
                                                   {"before", before->endpoint.host},
@@ -395,6 +407,8 @@ Result<> Gateway::reload(std::shared_ptr<const config::Settings> settings) {
   };
   const bool is_other = former->hosts != (*address)->hosts || former->must_be_primary != (*address)->must_be_primary ||
                         way(*before) != way(*settings);
+  if (former->hosts != (*address)->hosts || before->database_url.target != settings->database_url.target)
+    has_found_server_ = false;
   shared_->follow(std::move(*rules));
   shared_->pools.reconfigure(std::move(*address), is_other, limits_of(*settings));
   // Nobody would try whether an address that isn't used any more is in reach again.

@@ -93,16 +93,17 @@ class Gateway {
   void watch_server();
   void look_at_server(asio::io_context& io);
   void on_server_change(bool is_in_reach);
-  void go_to(const std::shared_ptr<const backend::ServerAddress>& address);
+  void go_to(const std::shared_ptr<const backend::ServerAddress>& before,
+             const std::shared_ptr<const backend::ServerAddress>& address);
   void forget_server();
 
   std::shared_ptr<Shared> shared_;
   std::unique_ptr<Catalogs> catalogs_;
   std::unique_ptr<RewriteProver> prover_;  ///< null: there is no cache
   std::function<void(const std::vector<pipeline::RewriteReport>&)> save_rewrites_;
-  std::size_t attempts_ = 0;       ///< of its own to connect, that are under way; the first core's
-  bool has_found_server_ = false;  ///< likewise
-  std::mutex moving_;              ///< to another address
+  std::size_t attempts_ = 0;                    ///< of its own to connect, that are under way; the first core's
+  std::atomic<bool> has_found_server_ = false;  ///< at one of its hosts
+  std::mutex moving_;                           ///< to another address
   std::vector<std::unique_ptr<Core>> cores_;
   std::shared_ptr<executor::QueryJobs> jobs_;
   std::atomic<std::size_t> next_core_ = 0;  ///< that a job runs on

@@ -98,10 +98,11 @@ class Relay {
   };
   FromServer from_server(pgwire::Bytes in, std::int64_t now);
 
-  void attach(backend::ServerState& server) {
+  /// `is_current`: false: it may be of a server that isn't asked any more, so nothing of it is kept.
+  void attach(backend::ServerState& server, bool is_current = true) {
     writer_.attach(server, id_);
     has_place();
-    if (scope_.has_cache()) attached_epoch_ = pipeline_.cache()->epoch();
+    if (scope_.has_cache()) attached_epoch_ = is_current ? pipeline_.cache()->epoch() : UINT64_MAX;
   }
   void detach();
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace millrace::gateway {
 
 namespace {
@@ -20,7 +22,8 @@ Result<std::shared_ptr<const backend::ServerAddress>> server_address(
   auto address = std::make_shared<backend::ServerAddress>();
   for (const auto& [host, port] : settings.database_url.hosts()) address->hosts.push_back({host, port});
   const bool is_the_same = former && former->hosts == address->hosts;
-  address->endpoint = is_the_same ? former->endpoint : address->hosts.front();
+  const bool is_among_them = former && std::ranges::find(address->hosts, former->endpoint) != address->hosts.end();
+  address->endpoint = is_among_them ? former->endpoint : address->hosts.front();
   address->must_be_primary = settings.database_url.target != config::TargetSessionAttrs::any;
   address->connect_timeout = settings.server_connect_timeout_seconds;
   address->breaker = is_the_same ? former->breaker : std::make_shared<CircuitBreaker>(name_of(address->hosts));

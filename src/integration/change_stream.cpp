@@ -123,6 +123,15 @@ void ChangeStream::lose() {
   });
 }
 
+/// In its own time, as the two may go on being different ones.
+void ChangeStream::leave_another() {
+  if (!prober_) return;
+  stop_proving(false);
+  parts_.on_another();
+  if (connection_) connection_->close();
+  wake_.set();
+}
+
 void ChangeStream::stop(std::function<void()> done) {
   asio::post(io_, [self = shared_from_this(), done = std::move(done)]() mutable {
     if (self->ended_) return done();
@@ -290,7 +299,7 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::begin() {
                            .confirm = [weak = weak_from_this()] { return confirm(weak.lock()); },
                            .on_another =
                                [weak = weak_from_this()] {
-                                 if (const auto self = weak.lock()) self->reconnect();
+                                 if (const auto self = weak.lock()) self->leave_another();
                                }},
                           parts_.freshness);
   live_since_ = Clock::now();
@@ -392,9 +401,11 @@ asio::awaitable<bool> ChangeStream::confirm(std::shared_ptr<ChangeStream> self) 
 }
 
 asio::awaitable<bool> ChangeStream::confirm_publications() {
-  const auto answer = co_await parts_.query(contents_sql());
-  if (!answer || answer->size() != 1 || answer->front().size() != 2) co_return false;
+  const auto answer =
+      co_await parts_.query(fmt::format("SELECT c.*, {} FROM ({}) c", Prober::server_sql, contents_sql()));
+  if (!answer || answer->size() != 1 || answer->front().size() != 3) co_return false;
   const auto& row = answer->front();
+  if (row[2].value_or("") != server_) co_return false;
   if (row[0].value_or("") == identity_ && row[1].value_or("") == members_text_) co_return true;
   const auto prober = prober_;
   const auto next = looks_ + 1;

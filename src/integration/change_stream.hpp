@@ -48,6 +48,9 @@ struct ChangeStreamParts {
   /// What of it is proved, for who reads; never null.
   std::shared_ptr<Freshness> freshness;
 
+  /// Who answers `query` isn't the stream's server: neither is to be asked on the connections that there are.
+  std::function<void()> on_another = [] {};
+
   // None must call back.
   std::function<void(const Transaction& transaction)> committed;
   /// Changes may have been missed: of any table, or of these, which are followed from now on.
@@ -133,6 +136,7 @@ class ChangeStream : public std::enable_shared_from_this<ChangeStream> {
   /// Before it connects again. Finds out meanwhile whether the server is lost or only the connection was.
   boost::asio::awaitable<void> pause(TimePoint until);
   void stop_proving(bool freezes);
+  void leave_another();
   void disconnect(bool freezes);
   void set_unavailable(const Obstacle& obstacle);
   void set_waiting();

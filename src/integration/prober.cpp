@@ -23,7 +23,8 @@ constexpr std::string_view question =
 /// Where what isn't on disk may matter: mostly the next commit brings it there; where none comes, this one does.
 constexpr std::string_view flush =
     "SELECT pg_catalog.set_config('synchronous_commit', 'local', true),"
-    " pg_catalog.pg_logical_emit_message(true, 'millrace', ''), pg_catalog.pg_current_xact_id()";
+    " pg_catalog.pg_logical_emit_message(true, 'millrace', ''), pg_catalog.pg_current_xact_id()"
+    " WHERE {}";
 /// Which of these transactions are rolled back: they have changed nothing, rows or catalogs, and are never told. What
 /// the server doesn't remember any more isn't among them.
 constexpr std::string_view rolled_back =
@@ -200,7 +201,7 @@ asio::awaitable<void> Prober::look_up_rolled_back(XidSnapshot seen) {
 
 asio::awaitable<void> Prober::bring_to_disk() {
   for (auto& asked : asked_) asked.is_brought_to_disk = true;  // where it fails, somebody will commit some time
-  const auto rows = co_await parts_.query(std::string(flush));
+  const auto rows = co_await parts_.query(fmt::format(flush, is_the_same_));
   if (!rows || rows->size() != 1 || rows->front().size() != 3) co_return;
   // Its own transaction has changed nothing, and isn't told.
   std::uint64_t xid = 0;

@@ -31,8 +31,9 @@ def is_followed(primary: PostgreSQL) -> bool:
     return primary.admin("SELECT 1 FROM pg_stat_replication WHERE application_name = 'walreceiver'").startswith("1")
 
 
-def at(*ports: int, target: str = "primary", **settings: str | int) -> Millrace:
-    hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+def at(*places: int | str, target: str = "primary", **settings: str | int) -> Millrace:
+    """By their ports, on this machine, or with their names."""
+    hosts = ",".join(place if isinstance(place, str) else f"127.0.0.1:{place}" for place in places)
     url = f"postgresql://postgres:millrace@{hosts}/postgres?target_session_attrs={target}"
     usual = {
         "DATABASE_URL": url, "AUTH_TYPE": "trust", "POOL_MODE": "transaction", "SERVER_TLS_MODE": "disable",
@@ -97,9 +98,34 @@ def test_a_reload_keeps_to_the_host_that_was_found(primary: PostgreSQL, standby:
         millrace.process.send_signal(signal.SIGHUP)
         eventually(lambda: "settings were reloaded" in millrace.log)
         assert succeeds(client, "INSERT INTO ledger VALUES ('b')")
-        with connect(millrace) as another:
-            assert succeeds(another, "INSERT INTO ledger VALUES ('c')")
+        with connect(millrace, database="template1") as another:  # whose connections are to where the settings say
+            assert another.one("SELECT pg_is_in_recovery()") == "f"
         assert millrace.metric("circuit_breaker_attempts_failed_total") == failed
+
+
+def test_a_host_without_an_address_is_none(primary: PostgreSQL) -> None:
+    with at("nowhere.invalid:5432", primary.port) as millrace, connect(millrace) as client:
+        assert succeeds(client, "INSERT INTO ledger VALUES ('a')")
+
+
+def test_who_refuses_the_log_in_is_left_for_another(primary: PostgreSQL, standby: PostgreSQL) -> None:
+    """A standby that refuses it may be what the primary has become; refusals are no proof that it is still there."""
+    with at(primary.port, standby.port) as millrace, connect(millrace) as client:
+        assert succeeds(client, "INSERT INTO ledger VALUES ('a')")
+        eventually(lambda: standby.admin("SELECT 1 FROM ledger").startswith("1"))
+        primary.stop()
+        (primary.data / "standby.signal").touch()
+        primary.give(primary.data / "standby.signal")
+        primary.start()
+        standby.admin("SELECT pg_promote()")
+
+        def is_there() -> bool:
+            with Client(millrace.host, millrace.port) as other:
+                other.log_in(database="nowhere")
+            return succeeds(client, "INSERT INTO ledger VALUES ('b')")
+
+        eventually(is_there)
+    assert standby.admin("SELECT string_agg(who, '' ORDER BY who) FROM ledger") == "ab"
 
 
 def test_it_needs_the_breaker() -> None:
