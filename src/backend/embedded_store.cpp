@@ -114,13 +114,14 @@ void EmbeddedStore::run() {
       lock.lock();
     } else if (stopping_) {
       break;
-    } else if (database_ && !soon_.empty()) {
+    } else if (database_ && !soon_.empty() && Clock::now() < next) {
       const Part& part = *soon_.front();
       soon_.erase(soon_.begin());
       lock.unlock();
       if (write(part, false)) note_size();
       lock.lock();
     } else if (Clock::now() >= next) {
+      if (database_) soon_.clear();
       lock.unlock();
       database_ ? write(false) : open();
       next = Clock::now() + (database_ ? times_.between_writes : times_.before_retry);
@@ -230,9 +231,12 @@ void EmbeddedStore::open() {
 }
 
 void EmbeddedStore::write(bool is_last) {
+  bool is_whole = true;
   for (const Part& part : parts_) {
-    if (!write(part, is_last)) return;
+    is_whole &= write(part, is_last);
+    if (!database_) return;
   }
+  if (!is_whole) return;
   said_.clear();
   note_size();
   const std::scoped_lock lock(mutex_);

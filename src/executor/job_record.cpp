@@ -4,6 +4,7 @@
 #include <boost/describe/enum_from_string.hpp>
 #include <boost/describe/enum_to_string.hpp>
 #include <charconv>
+#include <functional>
 #include <utility>
 
 namespace millrace::executor {
@@ -181,8 +182,10 @@ Result<std::vector<JobRecord>> read_jobs(DuckDb& database, std::int64_t now) {
     records.push_back(record_of(row, wall, now));
     return {};
   };
-  auto done = database.each(fmt::format("SELECT {} FROM jobs ORDER BY created_us DESC", fields), take);
+  auto done = database.each(fmt::format("SELECT {} FROM jobs", fields), take);
   if (!done) return std::unexpected(std::move(done).error());
+  // Not by DuckDB, which needs more memory for that than it has.
+  std::ranges::sort(records, std::greater(), [](const JobRecord& record) { return record.view.created; });
   return records;
 }
 

@@ -19,6 +19,8 @@ constexpr std::int64_t patience_for_catalogs = 60'000'000'000;
 /// DuckDB may have all jobs' texts in memory at once, and has not much memory: longer ones are kept as those that may
 /// not be run again.
 constexpr std::size_t most_request = std::size_t{16} << 10;
+/// In place of how many rows there are.
+constexpr std::uint64_t not_kept = std::uint64_t{1} << 62;
 constexpr std::size_t most_shown = std::size_t{4} << 10;
 
 bool is_ours(const Error& error) { return error.message.starts_with(restarted("").message); }
@@ -54,7 +56,7 @@ std::optional<Error> why_not_again(const JobRecord& record, const std::string& s
   }
   if (record.view.server != server) return went_elsewhere();
   if (was_begun && record.view.runs >= most_runs) {
-    return restarted("Millrace ended while the statement ran, twice");
+    return restarted("Millrace ended while the statement ran or was about to, twice");
   }
   return std::nullopt;
 }
@@ -168,7 +170,9 @@ Result<> JobStore::restore(DuckDb& database, JobRecord record, Results& results)
     auto& rows = restored.job->restored_rows();
     add_rows(rows, pieces);
     if (rows.rows() != record.row_count) {
-      fails(restarted("the statement was completed, but there is no room for its result"));
+      fails(restarted(record.row_count == not_kept
+                          ? "the statement was completed; its result isn't kept, as it may hold a password"
+                          : "the statement was completed, but there is no room for its result"));
       restored.known.written.reset();
       restored.job = nullptr;
       restored.job = make();
@@ -227,10 +231,18 @@ Result<> JobStore::write(DuckDb& database, bool is_last) {
     known_[restored.job->id()] = restored.known;
   }
   std::set<std::string_view> ids;
-  for (const auto& job : all) {
-    ids.insert(job->id());
-    if (auto done = write_one(database, *job, known_[job->id()], is_last); !done) return done;
-  }
+  for (const auto& job : all) ids.insert(job->id());
+  // First what makes room, and what can't be written is in nobody's way.
+  Result<> done;
+  const auto note = [&done](Result<> one) {
+    if (done && !one) done = std::move(one);
+  };
+  note(delete_gone(database, ids));
+  for (const auto& job : all) note(write_one(database, *job, known_[job->id()], is_last));
+  return done;
+}
+
+Result<> JobStore::delete_gone(DuckDb& database, const std::set<std::string_view>& ids) {
   std::vector<std::string> gone;
   for (const auto& [id, known] : known_) {
     if (!ids.contains(id)) gone.push_back(id);
@@ -261,20 +273,26 @@ Result<> JobStore::write_one(DuckDb& database, const QueryJob& job, Known& known
   JobRecord record{.id = job.id(), .request = kept_request(asked, written.may_run_again), .view = std::move(view)};
   record.may_run_again = written.may_run_again;
   auto& kept = record.view;
+  bool keeps_result = true;
   if (!record.may_run_again) {
     auto shown = hooks_.without_constants(asked.sql);
     record.request.sql = std::move(shown.text).substr(0, most_shown);
+    keeps_result = shown.keeps_error;
     if (kept.error && !shown.keeps_error && !is_ours(*kept.error)) {
       kept.error = Error{.message = "(not kept)", .sqlstate = kept.error->sqlstate};
     }
   }
   if (kept.status == QueryStatus::cancelled && !kept.completed) {
     kept.completed = std::chrono::system_clock::now();
-    kept.error = Error{.message = "the statement was cancelled", .sqlstate = "57014"};
+    kept.error = Error{.message = "the statement was cancelled",
+                       .sqlstate = "57014",
+                       .hint = "Millrace ended before PostgreSQL had answered: it may have been done."};
   }
   if (kept.status == QueryStatus::completed && kept.rows) {
     record.row_count = kept.rows->rows();
-    if (auto done = write_result(database, record.id, kept); !done) return done;
+    keeps_result |= kept.columns == nullptr;
+    if (!keeps_result) record.row_count = not_kept;
+    if (auto done = keeps_result ? write_result(database, record.id, kept) : Result<>(); !done) return done;
   }
   if (auto done = write_job(database, record); !done) return done;
   known.written = written;

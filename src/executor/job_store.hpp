@@ -77,6 +77,7 @@ class JobStore {
   Result<> restore_all(backend::DuckDb& database);
   Result<> restore(backend::DuckDb& database, JobRecord record, Results& results);
   Result<> write_one(backend::DuckDb& database, const QueryJob& job, Known& known, bool is_last);
+  Result<> delete_gone(backend::DuckDb& database, const std::set<std::string_view>& ids);
   void adopt_restored();
   void look_at_held(std::int64_t now);
   bool is_too_old(const QueryJob::View& view) const;

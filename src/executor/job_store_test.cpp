@@ -166,7 +166,7 @@ TEST_F(JobStoreTest, AReadIsRunAgainOnceAndAWriteNever) {
   EXPECT_EQ(again->request().parameters, read->request().parameters);
   // That is on the disk, although nothing was written since it was begun.
   start();
-  EXPECT_EQ(why(process->find(read)), "restarted: Millrace ended while the statement ran, twice");
+  EXPECT_EQ(why(process->find(read)), "restarted: Millrace ended while the statement ran or was about to, twice");
   EXPECT_TRUE(process->begun.empty());
 }
 
@@ -257,8 +257,37 @@ TEST_F(JobStoreTest, WithoutCatalogsNothingIsRunAgain) {
   EXPECT_EQ(process->begun.back()->id(), read->id());
 }
 
+TEST_F(JobStoreTest, AsManyLongJobsAsThereMayBeAreReadAgain) {
+  start();
+  process->schedule("SELECT 1")->end("SELECT 0", now_ns());
+  process->write();
+  const std::size_t many = QueryJobs::Limits().most;
+  ASSERT_TRUE(process->database->run(
+      fmt::format("INSERT INTO jobs SELECT jobs.* REPLACE (id || i AS id, repeat('1', 16000)::BLOB AS query, "
+                  "repeat('x', 12000)::BLOB AS error) FROM jobs, range({}) numbers(i)",
+                  many - 1)));
+  start();
+  EXPECT_EQ(process->jobs->list(now_ns()).size(), many);
+}
+
+TEST_F(JobStoreTest, OfWhatMayHoldAPasswordTheResultIsNotKept) {
+  start();
+  const auto job = process->schedule("VALUES ('secret')");
+  job->has_columns({{"column1"}});
+  EXPECT_TRUE(job->add(Row{"secret"}));
+  job->end("SELECT 1", now_ns());
+  const auto changes = process->schedule("ALTER ROLE x");
+  changes->end("ALTER ROLE", now_ns());
+  process->write();
+  EXPECT_EQ(count("job_results"), 0);
+  start();
+  EXPECT_EQ(why(process->find(job)),
+            "restarted: the statement was completed; its result isn't kept, as it may hold a password");
+  EXPECT_EQ(process->find(changes)->view().status, QueryStatus::completed);
+}
+
 TEST_F(JobStoreTest, WhatIsForgottenIsGone) {
-  start({.kept_for = std::chrono::seconds(1)});
+  start({.kept_for = std::chrono::hours(1)});
   for (const char* const sql : {"SELECT 1", "SELECT 2"}) {
     const auto job = process->schedule(sql);
     EXPECT_TRUE(job->add(Row{"x"}));
@@ -271,8 +300,8 @@ TEST_F(JobStoreTest, WhatIsForgottenIsGone) {
   process->write();
   EXPECT_EQ(count("jobs"), 1);
   EXPECT_EQ(count("job_results"), 1);
-  ASSERT_TRUE(process->database->run("UPDATE jobs SET completed_us = completed_us - 1000000"));
-  start({.kept_for = std::chrono::seconds(1)});
+  ASSERT_TRUE(process->database->run("UPDATE jobs SET completed_us = completed_us - 3600000000"));
+  start({.kept_for = std::chrono::hours(1)});
   EXPECT_TRUE(process->jobs->list(now_ns()).empty());
   EXPECT_EQ(count("jobs") + count("job_results"), 0);
 }

@@ -60,10 +60,15 @@ def knows_reads(millrace: Millrace) -> None:
 
 def is_on_disk(millrace: Millrace) -> None:
     """What has happened by now is: a cancellation is, before it is answered."""
-    cancelled = schedule(millrace, "SELECT pg_sleep(1000)", priority="emergency")
-    answer, content = ask(millrace, "DELETE", cancelled)
-    assert answer.status == 200
-    assert json.loads(content)["warnings"] == []
+
+
+    def is_cancelled() -> bool:
+        cancelled = schedule(millrace, "SELECT pg_sleep(1000)", priority="emergency")
+        answer, content = ask(millrace, "DELETE", cancelled)
+        assert answer.status == 200
+        return json.loads(content)["warnings"] == []
+
+    eventually(is_cancelled, what="the disk to be quick enough")
 
 
 def why(millrace: Millrace, job: str) -> str:
@@ -133,7 +138,7 @@ def test_what_a_crash_leaves(postgres: PostgreSQL, settings: dict[str, str | int
             assert one.rows("SELECT what, count(*) FROM ledger GROUP BY what ORDER BY what") in (
                 [["done", "1"]], [["done", "1"], ["twice?", "1"]],
             )  # fmt: skip
-            assert one.one("SELECT last_value FROM steps") in ("1", "2")
+            assert one.one("SELECT last_value FROM steps") == "1"
         # It can be read again, and is gone once it is removed.
         is_on_disk(millrace)
         millrace.kill()
