@@ -125,8 +125,9 @@ Result<> JobStore::restore_all(DuckDb& database) {
   }
   auto read = read_results(database, [&](std::string_view id, JobPiece piece) {
     const auto wanted = results.find(id);
-    if (wanted == results.end() || (bytes += piece.bytes.size()) > jobs_->limits().most_bytes) return;
-    wanted->second.push_back(std::move(piece));
+    if (wanted == results.end()) return;
+    bytes += piece.bytes.size();
+    if (bytes <= jobs_->limits().most_bytes) wanted->second.push_back(std::move(piece));
   });
   for (auto& record : *records) {
     if (read) read = restore(database, std::move(record), results);
