@@ -117,7 +117,7 @@ function(millrace_fuzz room)
     string(REPLACE ";" "," inputs "${inputs}")
     file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/${subject}.inputs "${inputs}")
     add_test(NAME ${room}.fuzz.${subject}
-      COMMAND ${room}_fuzz ${subject} -seed=1 -runs=${arg_RUNS} -max_total_time=20 -timeout=10 -rss_limit_mb=2048
+      COMMAND ${room}_fuzz ${subject} -verbosity=0 -print_funcs=0 -seed=1 -runs=${arg_RUNS} -max_total_time=20 -timeout=10 -rss_limit_mb=2048
         -seed_inputs=@${CMAKE_CURRENT_BINARY_DIR}/${subject}.inputs)
     set_tests_properties(${room}.fuzz.${subject} PROPERTIES TIMEOUT 60 LABELS fuzz)
   endforeach()
