@@ -5,24 +5,26 @@
 #include <charconv>
 #include <cstdint>
 
+#include "base/own_lock_timeout.hpp"
+
 namespace millrace::catalog {
 
 namespace {
 
-// Each runs in its own transaction, which ends the settings. pg_temp is named so that it doesn't come first. A wait for
-// a lock could end in a deadlock with the application's own DDL, whose victim might be the application: so it ends long
-// before deadlock_timeout (1 s). One processor is enough for what runs in the background.
+// Each runs in its own transaction, which ends the settings. pg_temp is named so that it doesn't come first. One
+// processor is enough for what runs in the background.
 constexpr std::string_view begin =
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"
     "SELECT 'setting', name, reset_val, source FROM pg_catalog.pg_settings"
     " WHERE name OPERATOR(pg_catalog.=) ANY (ARRAY['search_path', "
     "'default_transaction_isolation']::pg_catalog.text[]);";
-constexpr std::string_view settings =
+const std::string settings = fmt::format(
     "SET LOCAL search_path TO pg_catalog, pg_temp;"
-    "SET LOCAL lock_timeout TO '100ms';"
+    "SET LOCAL lock_timeout TO '{}';"
     "SET LOCAL statement_timeout TO '60s';"
     "SET LOCAL jit TO off;"
-    "SET LOCAL max_parallel_workers_per_gather TO 0;";
+    "SET LOCAL max_parallel_workers_per_gather TO 0;",
+    own_lock_timeout);
 
 // What is in neither: temporary tables (they are their session's own), TOAST tables and indexes (VACUUM FULL, TRUNCATE
 // and REINDEX make new ones).

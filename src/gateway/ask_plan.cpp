@@ -7,6 +7,8 @@
 #include <boost/json/serialize.hpp>
 #include <charconv>
 
+#include "base/own_lock_timeout.hpp"
+
 namespace millrace::gateway {
 namespace {
 
@@ -23,9 +25,11 @@ constexpr auto patience = std::chrono::seconds(4);
 constexpr std::string_view prepared = "millrace_plan";
 
 // The settings by which PostgreSQL reads the text as it was read here.
-constexpr std::string_view begin_sql =
+const std::string begin_sql = fmt::format(
     "BEGIN READ ONLY; SET LOCAL standard_conforming_strings = on; SET LOCAL client_encoding = 'UTF8'; "
-    "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = ";
+    "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL lock_timeout = '{}'; SET LOCAL statement_timeout = "
+    "'{}s'",
+    own_lock_timeout, longest_planning.count());
 
 constexpr std::string_view parameters_sql =
     "SELECT pg_catalog.cardinality(parameter_types) FROM pg_catalog.pg_prepared_statements WHERE name = ";
@@ -61,7 +65,6 @@ double number(const std::optional<std::string>& text) {
 
 std::string begin(const PlanRequest& request, std::string_view logged_in) {
   std::string sql(begin_sql);
-  sql += fmt::format("'{}s'", longest_planning.count());
   if (request.user != logged_in) sql += "; SET LOCAL ROLE " + in_quotes(request.user, '"');
   for (std::string_view before = "; SET LOCAL search_path = "; const auto& schema : request.search_path) {
     sql.append(before).append(in_quotes(schema, '"'));

@@ -6,6 +6,7 @@
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "base/own_lock_timeout.hpp"
 #include "gateway/catalogs.hpp"
 #include "gateway/compared_rows.hpp"
 #include "gateway/header.hpp"
@@ -111,6 +112,8 @@ class Trial {
       if (const auto done = co_await server_.query(setting, {}, patience); !done)
         co_return std::unexpected(done.error());
     }
+    const auto limited = co_await server_.query(fmt::format("SET lock_timeout = '{}'", own_lock_timeout), {}, patience);
+    if (!limited) co_return std::unexpected(limited.error());
     co_return Result<>{};
   }
 
@@ -171,11 +174,10 @@ class Trial {
     double ms = 0;
   };
   asio::awaitable<Result<Ran>> execute(bool after, std::size_t round, milliseconds limit) {
-    const auto limited = co_await server_.query(
-        fmt::format("SET LOCAL lock_timeout = '1s'; SET LOCAL idle_in_transaction_session_timeout = '10s';"
-                    " SET LOCAL statement_timeout = {}",
-                    limit.count()),
-        {}, patience);
+    const auto limited = co_await server_.query(fmt::format("SET LOCAL idle_in_transaction_session_timeout = '10s';"
+                                                            " SET LOCAL statement_timeout = {}",
+                                                            limit.count()),
+                                                {}, patience);
     if (!limited) co_return std::unexpected(limited.error());
     std::string messages;
     append_bind(messages, name_of(after), sample(round));

@@ -170,7 +170,7 @@ def shown(messages: Sequence[Message], ordered: bool) -> list[str]:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgreSQL]:
-    with PostgreSQL() as server:
+    with PostgreSQL(config={"deadlock_timeout": "100ms"}) as server:
         schema = SCHEMA.read_text()
         for users, plain in PLAIN.items():
             assert users in schema

@@ -15,6 +15,7 @@
 #include <charconv>
 #include <map>
 
+#include "base/own_lock_timeout.hpp"
 #include "gateway/what_if_sql.hpp"
 #include "gateway/what_if_values.hpp"
 #include "optimizer/identifier.hpp"
@@ -35,9 +36,10 @@ using Rows = std::vector<Row>;
 constexpr auto patience = std::chrono::seconds(4);
 
 // The settings by which PostgreSQL reads a text as it was read here.
-constexpr std::string_view begin_sql =
+const std::string begin_sql = fmt::format(
     "SET default_transaction_read_only = on; SET standard_conforming_strings = on; SET client_encoding = 'UTF8'; "
-    "SET lock_timeout = '1s'; SET statement_timeout = '2s'; SET jit = off";
+    "SET lock_timeout = '{}'; SET statement_timeout = '2s'; SET jit = off",
+    own_lock_timeout);
 
 double number(const std::optional<std::string>& text) {
   double value = 0;
@@ -83,7 +85,7 @@ class Session final : public optimizer::WhatIf {
 
   /// On the thread of `io`.
   asio::awaitable<Result<>> begin() {
-    if (const auto begun = co_await server_->query(std::string(begin_sql), {}, patience); !begun)
+    if (const auto begun = co_await server_->query(begin_sql, {}, patience); !begun)
       co_return std::unexpected(begun.error());
     const auto found = co_await server_->query(std::string(what_if_sql::hypopg), {}, patience);
     if (!found) co_return std::unexpected(found.error());

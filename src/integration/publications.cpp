@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "base/own_lock_timeout.hpp"
+
 namespace millrace::integration {
 namespace {
 
@@ -9,8 +11,6 @@ namespace {
 constexpr std::uint32_t lock_class = 0x4d696c6c, lock_object = 1;
 constexpr int oldest_version = 140000;
 constexpr std::size_t tables_at_a_time = 500;
-/// An application's DDL may wait so long for a lock that a change of a publication takes; nothing else waits for it.
-constexpr std::string_view lock_timeout = "20ms";
 
 /// Its commit waits for no standby, while it holds its locks.
 constexpr std::string_view commits_here = "pg_catalog.set_config('synchronous_commit', 'local', true)";
@@ -256,7 +256,7 @@ std::string mend_sql(TableToMend::What what, std::span<const TableToMend> tables
   // One transaction. A lock on the tables is held from the second statement on, so that the third sees what they are.
   auto sql =
       fmt::format("SELECT pg_catalog.set_config('lock_timeout', '{}', true), {}; ALTER PUBLICATION {} {} TABLE {}",
-                  lock_timeout, commits_here, what == add_to_inserts ? inserts_publication : changes_publication,
+                  own_lock_timeout, commits_here, what == add_to_inserts ? inserts_publication : changes_publication,
                   what == take_out ? "DROP" : "ADD", names);
   if (what != add_to_changes) return sql;
   return sql + ";" + std::string(with_tables) +

@@ -9,6 +9,7 @@
 #include <charconv>
 
 #include "base/clock.hpp"
+#include "base/own_lock_timeout.hpp"
 
 namespace millrace::integration {
 namespace {
@@ -27,8 +28,9 @@ constexpr int longest_value = 256;
 constexpr auto no_right = "42501";
 
 /// A table's owner has no say in what runs here, and isn't waited for: a name may have come to be a view's.
-constexpr std::string_view safely =
-    "SET LOCAL search_path TO pg_catalog, pg_temp; SET LOCAL row_security TO off; SET LOCAL lock_timeout TO '100ms';";
+const std::string safely = fmt::format(
+    "SET LOCAL search_path TO pg_catalog, pg_temp; SET LOCAL row_security TO off; SET LOCAL lock_timeout TO '{}';",
+    own_lock_timeout);
 
 std::string as_identifier(std::string_view name) {
   std::string out = "\"";

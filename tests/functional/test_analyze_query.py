@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from wire import eventually
+from wire import connect, eventually
 
 from harness import Millrace, PostgreSQL
 
@@ -115,3 +116,16 @@ def test_a_text_cannot_end_another_way_than_it_was_read(millrace: Millrace, post
 
 def test_a_planning_that_takes_long_ends(millrace: Millrace) -> None:
     assert "57014" in analyzed(millrace, "SELECT slow()")["warnings"][0]
+
+
+def test_an_application_is_no_deadlocks_victim(millrace: Millrace, postgres: PostgreSQL) -> None:
+    """It locks the tables in another order than the statement does, and PostgreSQL looks for a deadlock soon after."""
+    waits = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND application_name = 'millrace'"
+    with connect(postgres, user=postgres.user) as application, ThreadPoolExecutor(1) as pool:
+        application.rows("SET deadlock_timeout = '500ms'; BEGIN; LOCK TABLE domains")
+        said = pool.submit(analyzed, millrace, "SELECT 1 FROM pages JOIN domains USING (id)")
+        while not said.done() and postgres.admin(waits) == "0":
+            pass
+        application.rows("LOCK TABLE pages")
+        application.rows("ROLLBACK")
+        assert "55P03" in said.result()["warnings"][0]
