@@ -15,33 +15,9 @@ namespace {
 constexpr milliseconds patience{30000};
 /// After that PostgreSQL is told to end the stream's process.
 constexpr milliseconds patience_for_farewell{500};
-/// What can't be mended now (somebody holds a lock) is tried again after this.
-constexpr milliseconds rest_after_failure{10000};
 /// DDL seldom comes alone.
 constexpr milliseconds settle{20};
 constexpr int most_rounds = 1000;
-constexpr std::size_t most_told = 20;
-
-Obstacle obstacle_of(const Error& error) {
-  if (error.sqlstate == "53400") {
-    return {.reason = "all replication slots are taken",
-            .remedy = "ALTER SYSTEM SET max_replication_slots = ... -- more, then restart PostgreSQL"};
-  }
-  if (error.sqlstate == "53300") {
-    return {.reason = "PostgreSQL has no connection to spare",
-            .remedy = "ALTER SYSTEM SET max_wal_senders = ... -- more, or max_connections, then restart PostgreSQL"};
-  }
-  if (error.sqlstate == "28000") return {.reason = "pg_hba.conf doesn't let Millrace's role in"};
-  if (error.sqlstate == "42501") return {.reason = "Millrace's role may not use the publications"};
-  if (error.sqlstate.empty() || error.sqlstate.starts_with("08") || error.sqlstate.starts_with("57P")) {
-    return {.reason = "the connection to PostgreSQL was lost, or can't be had", .lost = true};
-  }
-  return {.reason = "PostgreSQL refused, with SQLSTATE " + error.sqlstate};
-}
-
-std::string because_of(const SlotState& slot) {
-  return slot.oldest_writer.empty() ? std::string() : ": " + slot.oldest_writer;
-}
 
 /// What comes of a statement that others are seen to meanwhile.
 struct Outcome {
@@ -101,37 +77,6 @@ void ChangeStream::look() {
   });
 }
 
-/// The prober ends at once: what another server says of its log is no proof of what this stream has told.
-void ChangeStream::reconnect() {
-  asio::post(io_, [self = shared_from_this()] {
-    self->server_may_be_another_ = true;
-    self->retry_ = self->pace_.first_retry;
-    if (self->prober_) self->prober_->stop();
-    if (self->connection_) self->connection_->close();
-    self->thaw();
-    self->wake_.set();
-  });
-}
-
-void ChangeStream::lose() {
-  asio::post(io_, [self = shared_from_this()] {
-    if (self->stopped_ || self->server_may_be_another_ || !self->prober_) return;
-    self->stop_proving(true);
-    self->set_unavailable({.reason = "the server can't be reached", .lost = true});
-    if (self->connection_) self->connection_->close();
-    self->wake_.set();
-  });
-}
-
-/// In its own time, as the two may go on being different ones.
-void ChangeStream::leave_another() {
-  if (!prober_) return;
-  stop_proving(false);
-  parts_.on_another();
-  if (connection_) connection_->close();
-  wake_.set();
-}
-
 void ChangeStream::stop(std::function<void()> done) {
   asio::post(io_, [self = shared_from_this(), done = std::move(done)]() mutable {
     if (self->ended_) return done();
@@ -165,17 +110,6 @@ asio::awaitable<void> ChangeStream::run() {
   co_await keeper_.drop_unneeded(process_id_);
   ended_ = true;
   for (const auto& done : std::exchange(on_stopped_, {})) done();
-}
-
-asio::awaitable<void> ChangeStream::pause(TimePoint until) {
-  const auto goes_on = [&] { return !stopped_ && !server_may_be_another_ && Clock::now() < until; };
-  while (goes_on()) {
-    const auto soon = Clock::now() + pace_.first_retry;
-    co_await wake_.wait((parts_.freshness->is_frozen() ? std::min(until, soon) : until) - Clock::now());
-    if (!goes_on() || !parts_.freshness->is_frozen()) continue;
-    const auto answer = co_await parts_.query("SELECT 1");
-    if (answer || !obstacle_of(answer.error()).lost) thaw();
-  }
 }
 
 asio::awaitable<void> ChangeStream::leave(std::shared_ptr<backend::ServerConnection> connection) {
@@ -262,7 +196,7 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::make_slot() {
     if (!obstacle && Clock::now() >= until) {
       obstacle =
           Obstacle{.reason = "a slot begins when the transactions that are writing have ended, which takes long" +
-                             because_of(slot_)};
+                             slot_.because()};
     }
   }
   co_return obstacle ? obstacle : obstacle_of(*outcome->error);
@@ -351,172 +285,6 @@ asio::awaitable<std::optional<Obstacle>> ChangeStream::keep_up() {
   co_return std::nullopt;
 }
 
-asio::awaitable<std::optional<Obstacle>> ChangeStream::look_once() {
-  const auto look = ++looks_;
-  const auto answer = co_await parts_.query(overview_sql());
-  if (!answer) {
-    if (!link_) co_return obstacle_of(answer.error());
-    co_return std::nullopt;  // what is followed is followed, whether other connections can be had or not
-  }
-  auto overview = read_overview(*answer);
-  if (!overview) co_return obstacle_of(overview.error());
-  overview_ = *std::move(overview);
-  if (overview_.obstacle) co_return overview_.obstacle;
-  {
-    const std::lock_guard lock(mutex_);
-    status_.tables_followed = overview_.followed;
-    status_.tables_unfollowed = overview_.unfollowed;
-    status_.lag_bytes = overview_.written > received_ && link_ ? overview_.written - received_ : 0;
-  }
-  if (!overview_.missing.empty()) {
-    if (!identity_.empty()) co_return Obstacle{.reason = "a publication was dropped"};
-    for (const auto name : overview_.missing) {
-      const auto made = co_await parts_.query(create_sql(name));
-      // Another Millrace may have made it just now.
-      if (!made && made.error().sqlstate != "42710" && made.error().sqlstate != "23505") {
-        co_return obstacle_of(made.error());
-      }
-    }
-    co_return std::nullopt;
-  }
-  if (identity_.empty()) identity_ = overview_.identity;
-  if (identity_ != overview_.identity) co_return Obstacle{.reason = "the publications were changed"};
-  if (overview_.to_mend == 0) leaving_.clear();
-  if (overview_.members != members_text_) co_await notice_members();
-  if ((overview_.to_mend > 0 && Clock::now() >= mend_after_) || overview_.to_take_out > 0 ||
-      overview_.unfollowed != told_unfollowed_) {
-    co_await mend_tables();
-  }
-  // Else it is asked for again.
-  if (overview_.members == members_text_) {
-    looked_ = look;
-    looked_once_.set();
-  }
-  co_return std::nullopt;
-}
-
-asio::awaitable<bool> ChangeStream::confirm(std::shared_ptr<ChangeStream> self) {
-  if (!self || !co_await self->confirm_publications()) co_return false;
-  co_return !self->parts_.confirm_catalogs || co_await self->parts_.confirm_catalogs();
-}
-
-asio::awaitable<bool> ChangeStream::confirm_publications() {
-  const auto answer =
-      co_await parts_.query(fmt::format("SELECT c.*, {} FROM ({}) c", Prober::server_sql, contents_sql()));
-  if (!answer || answer->size() != 1 || answer->front().size() != 3) co_return false;
-  const auto& row = answer->front();
-  if (row[2].value_or("") != server_) co_return false;
-  if (row[0].value_or("") == identity_ && row[1].value_or("") == members_text_) co_return true;
-  const auto prober = prober_;
-  const auto next = looks_ + 1;
-  look_asked_ = true;
-  wake_.set();
-  while (prober && prober == prober_ && looked_ < next) co_await looked_once_.wait(patience);
-  co_return prober&& prober == prober_;
-}
-
-asio::awaitable<void> ChangeStream::mend_tables() {
-  using enum TableToMend::What;
-  const auto answer = co_await parts_.query(tables_sql());
-  if (!answer) co_return;
-  const auto tables = read_tables(*answer);
-  // From then on their changes aren't told.
-  std::vector<Oid> leaving;
-  for (const auto& table : tables) {
-    if (table.what == take_out && leaving_.insert(table.oid).second) leaving.push_back(table.oid);
-  }
-  if (!leaving.empty()) {
-    tell_what_is_followed();
-    parts_.tables_may_have_changed(leaving);
-  }
-  bool all = true;
-  for (const auto what : {take_out, add_to_changes, add_to_inserts}) {
-    std::vector<TableToMend> some;
-    std::ranges::copy_if(tables, std::back_inserter(some), [&](const auto& table) { return table.what == what; });
-    if (!some.empty() && !co_await keeper_.mend(what, some)) all = false;
-  }
-  told_unfollowed_ = overview_.unfollowed;
-  if (!all) mend_after_ = Clock::now() + rest_after_failure;
-  const std::lock_guard lock(mutex_);
-  status_.unfollowed.clear();
-  for (const auto& table : tables) {
-    if (table.what != add_to_changes && status_.unfollowed.size() < most_told) status_.unfollowed.push_back(table.told);
-  }
-}
-
-asio::awaitable<void> ChangeStream::notice_members() {
-  const auto answer = co_await parts_.query(members_sql());
-  if (!answer) co_return;
-  std::map<Oid, Member> members;
-  New added{.before = 0, .everything = false, .tables = {}};
-  for (auto& member : read_members(*answer)) {
-    const auto known = members_.find(member.table);
-    if (known == members_.end() || known->second.place != member.place) added.tables.push_back(member.table);
-    added.before = member.next;
-    members.emplace(member.table, std::move(member));
-  }
-  auto changed = added.tables;
-  for (const auto& [table, member] : members_) {
-    if (!members.contains(table)) changed.push_back(table);
-  }
-  members_ = std::move(members);
-  members_text_ = overview_.members;
-  leaving_.clear();
-  if (changed.empty() || !link_) co_return;
-  if (!added.tables.empty()) {
-    new_.push_back(std::move(added));
-    if (overview_.forgets_added) begin_anew_ = true;
-    const std::lock_guard lock(mutex_);
-    status_.settled = false;
-  }
-  tell_what_is_followed();
-  parts_.tables_may_have_changed(changed);
-}
-
-asio::awaitable<std::optional<Obstacle>> ChangeStream::look_at_slot() {
-  const auto answer = co_await parts_.query(slot_sql(process_id_));
-  if (!answer) co_return std::nullopt;  // as in `look_once`
-  auto slot = read_slot(*answer);
-  if (!slot) co_return obstacle_of(slot.error());
-  slot_ = *std::move(slot);
-  {
-    const std::lock_guard lock(mutex_);
-    status_.retained_bytes = slot_.retained;
-  }
-  if (slot_.retained <= parts_.most_retained()) co_return std::nullopt;
-  co_return Obstacle{.reason = "the slot held back more of PostgreSQL's log than CHANGE_STREAM_MAX_RETAINED_MB" +
-                               because_of(slot_)};
-}
-
-void ChangeStream::tell_what_is_new() {
-  std::erase_if(new_, [this](New& one) {
-    if (one.before > overview_.oldest_running) return false;
-    if (one.everything) {
-      parts_.everything_may_have_changed();
-    } else {
-      parts_.tables_may_have_changed(one.tables);
-    }
-    return true;
-  });
-  tell_what_is_followed();
-  const std::lock_guard lock(mutex_);
-  status_.settled = new_.empty();
-}
-
-/// Those of whose changes none can have been missed.
-void ChangeStream::tell_what_is_followed() {
-  const bool settled = std::ranges::none_of(new_, [](const New& one) { return one.everything; });
-  if (!prober_ || !settled) return;
-  auto tables = std::make_shared<Freshness::Tables>();
-  for (const auto& [table, member] : members_) {
-    if (member.changes && !leaving_.contains(table)) tables->insert(table);
-  }
-  for (const auto& one : new_) {
-    for (const Oid table : one.tables) tables->erase(table);
-  }
-  parts_.freshness->follow(std::move(tables));
-}
-
 Result<> ChangeStream::on_data(const XLogData& data, bool whole) {
   auto fed = transactions_.feed(data.data, whole);
   if (!fed) return std::unexpected(std::move(fed).error());
@@ -544,49 +312,6 @@ void ChangeStream::received(Lsn end) {
   status_.lag_bytes = overview_.written > received_ ? overview_.written - received_ : 0;
 }
 
-/// What is kept isn't as of a moment any more of which all is told.
-void ChangeStream::thaw() {
-  thaws_.cancel();
-  if (!parts_.freshness->is_frozen()) return;
-  parts_.everything_may_have_changed();
-  parts_.freshness->freeze(false);
-}
-
-/// Where only Millrace itself can't ask, its clients can, and nobody would tell them what is old.
-void ChangeStream::thaw_later() {
-  thaws_.expires_after(pace_.frozen);
-  thaws_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
-    const auto self = weak.lock();
-    if (error || !self || !self->parts_.freshness->is_frozen()) return;
-    if (self->parts_.out_of_reach()) return self->thaw_later();
-    self->thaw();
-  });
-}
-
-/// `freezes`: the server can't be asked. Until it can, nobody knows of anything later than what was told.
-void ChangeStream::stop_proving(bool freezes) {
-  prober_->stop();
-  prober_.reset();
-  looked_once_.set();
-  const bool freezes_now = freezes && parts_.freshness->is_followed();
-  parts_.freshness->freeze(freezes_now);
-  parts_.freshness->follow(nullptr);
-  if (freezes_now) thaw_later();
-  if (!freezes_now) parts_.everything_may_have_changed();  // what was left to it to tell
-}
-
-void ChangeStream::disconnect(bool freezes) {
-  if (prober_) stop_proving(freezes);
-  if (link_) {
-    link_->on_end({});
-    link_->close();
-    link_.reset();
-  }
-  if (connection_) connection_->close();
-  connection_.reset();
-  new_.clear();
-}
-
 void ChangeStream::set_unavailable(const Obstacle& obstacle) {
   // What has a remedy needs somebody to do something.
   parts_.freshness->expect(!obstacle.remedy);
@@ -605,7 +330,7 @@ void ChangeStream::set_unavailable(const Obstacle& obstacle) {
 void ChangeStream::set_waiting() {
   const std::lock_guard lock(mutex_);
   status_.state = StreamState::starting;
-  status_.reason = "a slot begins when the transactions that are writing have ended" + because_of(slot_);
+  status_.reason = "a slot begins when the transactions that are writing have ended" + slot_.because();
   status_.remedy.reset();
 }
 

@@ -137,6 +137,7 @@ class ChangeStream : public std::enable_shared_from_this<ChangeStream> {
   boost::asio::awaitable<void> pause(TimePoint until);
   void stop_proving(bool freezes);
   void leave_another();
+  void abandon(bool freezes);
   void disconnect(bool freezes);
   void set_unavailable(const Obstacle& obstacle);
   void set_waiting();

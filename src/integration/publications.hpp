@@ -6,6 +6,7 @@
 
 #include "backend/server_connection.hpp"
 #include "base/result.hpp"
+#include "integration/obstacle.hpp"
 #include "integration/pgoutput.hpp"
 #include "integration/stream_status.hpp"
 
@@ -19,13 +20,6 @@ namespace millrace::integration {
 using ServerRow = backend::ServerConnection::Row;
 
 inline constexpr std::string_view changes_publication = "millrace_changes", inserts_publication = "millrace_inserts";
-
-/// Why changes can't be followed, and the statement that lets them be.
-struct Obstacle {
-  std::string reason;
-  std::optional<std::string> remedy = {};
-  bool lost = false;  ///< the server can't be asked
-};
 
 /// What the server and the role allow.
 std::string requirements_sql();

@@ -22,6 +22,8 @@ struct SlotState {
   /// The transaction that has been writing for longest, as "process 7 has been writing since ..."; empty: none is
   /// known. A slot begins when those that run are over, and keeps the log from the beginning of the oldest.
   std::string oldest_writer;
+  /// ": " and the oldest writer, for the end of a sentence; empty: none is known.
+  std::string because() const { return oldest_writer.empty() ? std::string() : ": " + oldest_writer; }
 };
 std::string slot_sql(std::uint32_t process_id);
 /// Error: 08P01.
