@@ -293,20 +293,25 @@ DuckDb& DuckDb::operator=(DuckDb&&) noexcept = default;
 DuckDb::~DuckDb() = default;
 
 Result<DuckDb> DuckDb::open(const std::string& path, int memory_mb) {
+  return open_with(path, {{{"memory_limit", fmt::format("{}MiB", std::max(memory_mb, least_memory_mb))},
+                           {"max_temp_directory_size", "256MiB"},
+                           {"wal_autocheckpoint", "4MiB"},
+                           {"enable_external_access", "false"},
+                           {"preserve_insertion_order", "false"}}});
+}
+
+Result<DuckDb> DuckDb::open_for_files(int memory_mb) {
+  return open_with("", {{{"memory_limit", fmt::format("{}MiB", memory_mb)}, {"temp_directory", ""}}});
+}
+
+Result<DuckDb> DuckDb::open_with(const std::string& path, std::vector<std::pair<const char*, std::string>> options) {
   const auto library = duckdb_library();
   if (!library) return std::unexpected(library.error());
-  const std::array<std::pair<const char*, std::string>, 10> options = {{
-      {"threads", "1"},
-      {"memory_limit", fmt::format("{}MiB", std::max(memory_mb, least_memory_mb))},
-      {"max_temp_directory_size", "256MiB"},
-      {"wal_autocheckpoint", "4MiB"},
-      {"enable_external_access", "false"},
-      {"autoload_known_extensions", "false"},
-      {"autoinstall_known_extensions", "false"},
-      {"allow_community_extensions", "false"},
-      {"preserve_insertion_order", "false"},
-      {"lock_configuration", "true"},
-  }};
+  options.insert(options.end(), {{"threads", "1"},
+                                 {"autoload_known_extensions", "false"},
+                                 {"autoinstall_known_extensions", "false"},
+                                 {"allow_community_extensions", "false"},
+                                 {"lock_configuration", "true"}});
   duckdb_config config = nullptr;
   const struct Guard {
     duckdb_config& config;
@@ -357,6 +362,62 @@ Result<DuckDbAppender> DuckDb::append_to(const std::string& table) {
     return failed("DuckDB can't add rows", f().appender_error(appender->appender));
   }
   return DuckDbAppender(std::move(appender));
+}
+
+namespace {
+
+/// Those of one DuckDb::add_rows.
+struct RowsGiven {
+  std::size_t columns;
+  DuckDb::NextRow next;
+  std::vector<std::optional<std::string_view>> row = {};
+
+  /// What is large isn't in memory many times.
+  static constexpr std::size_t most_bytes = std::size_t{1} << 20;
+
+  static void describe(duckdb_bind_info info) {
+    const auto& self = *static_cast<const RowsGiven*>(f().bind_get_extra_info(info));
+    duckdb_logical_type text = f().create_logical_type(DUCKDB_TYPE_VARCHAR);
+    for (std::size_t at = 0; at < self.columns; ++at)
+      f().bind_add_result_column(info, fmt::format("c{}", at).c_str(), text);
+    f().destroy_logical_type(&text);
+  }
+
+  static void give(duckdb_function_info info, duckdb_data_chunk chunk) {
+    auto& self = *static_cast<RowsGiven*>(f().function_get_extra_info(info));
+    idx_t rows = 0;
+    for (std::size_t bytes = 0; rows < f().vector_size() && bytes < most_bytes && self.next(self.row); ++rows) {
+      for (std::size_t at = 0; at < self.columns; ++at) {
+        duckdb_vector column = f().data_chunk_get_vector(chunk, at);
+        if (const auto& value = self.row[at]) {
+          f().vector_assign_string_element_len(column, rows, value->data(), value->size());
+          bytes += value->size();
+        } else {
+          f().vector_ensure_validity_writable(column);
+          f().validity_set_row_invalid(f().vector_get_validity(column), rows);
+        }
+      }
+    }
+    f().data_chunk_set_size(chunk, rows);
+  }
+};
+
+}  // namespace
+
+Result<> DuckDb::add_rows(const std::string& name, std::size_t columns, NextRow next) {
+  auto given = std::make_unique<RowsGiven>(columns, std::move(next));
+  given->row.resize(columns);
+  duckdb_table_function function = f().create_table_function();
+  f().table_function_set_name(function, name.c_str());
+  f().table_function_set_extra_info(function, given.release(),
+                                    [](void* data) { delete static_cast<RowsGiven*>(data); });  // NOLINT
+  f().table_function_set_bind(function, RowsGiven::describe);
+  f().table_function_set_init(function, [](duckdb_init_info) {});
+  f().table_function_set_function(function, RowsGiven::give);
+  const auto done = f().register_table_function(state_->connection, function);
+  f().destroy_table_function(&function);
+  if (done != DuckDBSuccess) return fail("DuckDB can't take rows", std::string(duckdb_error::other));
+  return {};
 }
 
 Result<> DuckDb::copy_to(const std::string& path, const std::string& then) {

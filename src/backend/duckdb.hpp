@@ -2,12 +2,14 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "base/result.hpp"
 
@@ -151,8 +153,9 @@ class DuckDbAppender {
   std::unique_ptr<State> state_;
 };
 
-/// A database in a file, and a connection to it. One thread's at a time. It doesn't look for extensions, other files or
-/// the network, uses one thread, which is the caller's, and `memory_mb` for its buffers.
+/// A database in a file, and a connection to it. One thread's at a time. It doesn't look for extensions, other files
+/// (unless it is open_for_files) or the network, uses one thread, which is the caller's, and `memory_mb` for its
+/// buffers.
 class DuckDb {
  public:
   struct State;
@@ -160,6 +163,8 @@ class DuckDb {
 
   /// Makes the file if it isn't there; the folder must be. `path` empty: in memory.
   static Result<DuckDb> open(const std::string& path, int memory_mb = least_memory_mb);
+  /// In memory, for statements that name files, which nobody else's words may come into. Keeps rows in their order.
+  static Result<DuckDb> open_for_files(int memory_mb);
   DuckDb(DuckDb&&) noexcept;
   DuckDb& operator=(DuckDb&&) noexcept;
   /// Writes what is in the log of the file into the file.
@@ -192,6 +197,11 @@ class DuckDb {
   }
   Result<DuckDbAppender> append_to(const std::string& table);
 
+  /// Fills a row's values; false: there are none left. They are read before the next call, and must be UTF-8.
+  using NextRow = std::function<bool(std::vector<std::optional<std::string_view>>& values)>;
+  /// From then on `FROM name()` has these rows, of texts in columns c0, c1 and so on, at one time at most.
+  Result<> add_rows(const std::string& name, std::size_t columns, NextRow next);
+
   /// What `work()` does happens as a whole or not at all.
   template <typename F>
   Result<> in_transaction(F work) {
@@ -211,6 +221,7 @@ class DuckDb {
 
  private:
   explicit DuckDb(std::unique_ptr<State> state);
+  static Result<DuckDb> open_with(const std::string& path, std::vector<std::pair<const char*, std::string>> options);
   std::unique_ptr<State> state_;
 };
 

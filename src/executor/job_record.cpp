@@ -55,16 +55,23 @@ std::vector<std::vector<std::optional<std::string>>> rows_of(std::string_view by
 
 std::string bytes_of(const QueryJob::Columns& columns) {
   std::string bytes;
-  for (const auto& column : columns) bytes += bytes_of({Row{column.name, std::to_string(column.type_oid)}});
+  for (const auto& column : columns) {
+    bytes += bytes_of({Row{column.name, std::to_string(column.type_oid), std::to_string(column.type_modifier)}});
+  }
   return bytes;
 }
 
 QueryJob::Columns columns_in(std::string_view bytes) {
   QueryJob::Columns columns;
   for (auto& row : rows_of(bytes)) {
-    if (row.size() != 2 || !row[0] || !row[1]) continue;
+    // The third is missing in what an earlier version has written.
+    if (row.size() < 2 || !row[0] || !row[1]) continue;
     auto& column = columns.emplace_back(std::move(*row[0]));
-    std::from_chars(row[1]->data(), row[1]->data() + row[1]->size(), column.type_oid);
+    const auto read = [&](std::size_t at, auto& number) {
+      if (at < row.size() && row[at]) std::from_chars(row[at]->data(), row[at]->data() + row[at]->size(), number);
+    };
+    read(1, column.type_oid);
+    read(2, column.type_modifier);
   }
   return columns;
 }

@@ -104,7 +104,7 @@ TEST_F(JobStoreTest, WhatHasEndedIsAsItWas) {
   const auto empty = process->schedule("SELECT 2");
   const auto failed = process->schedule("SELECT 3");
   done->runs(0, now_ns());
-  done->has_columns({{.name = "a", .type_oid = 23}, {.name = "", .type_oid = 4'000'000'000}});
+  done->has_columns({{.name = "a", .type_oid = 23}, {.name = "", .type_oid = 4'000'000'000, .type_modifier = 655366}});
   EXPECT_TRUE(done->add(Row{"1", std::nullopt}));
   EXPECT_TRUE(done->add(Row{zeros, ""}));
   done->end("SELECT 2", now_ns());
@@ -122,6 +122,8 @@ TEST_F(JobStoreTest, WhatHasEndedIsAsItWas) {
   EXPECT_EQ(view.runs, 1);
   EXPECT_EQ(view.tag, "SELECT 2");
   EXPECT_EQ(view.columns->at(1).type_oid, 4'000'000'000);
+  EXPECT_EQ(view.columns->at(0).type_modifier, -1);
+  EXPECT_EQ(view.columns->at(1).type_modifier, 655366);
   const auto& asked = again->request();
   EXPECT_EQ(asked.sql, "SELECT 1");
   EXPECT_EQ(asked.parameters, done->request().parameters);

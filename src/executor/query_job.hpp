@@ -46,6 +46,7 @@ class QueryJob {
   struct Column {
     std::string name;
     std::uint32_t type_oid = 0;
+    std::int32_t type_modifier = -1;  ///< as in RowDescription
   };
   using Columns = std::vector<Column>;
 

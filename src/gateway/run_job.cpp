@@ -23,7 +23,10 @@ class JobSink final : public RowSink {
   void on_columns(std::span<const pgwire::FieldDescription> columns) override {
     std::vector<QueryJob::Column> kept;
     kept.reserve(columns.size());
-    for (const auto& column : columns) kept.push_back({.name = std::string(column.name), .type_oid = column.type_oid});
+    for (const auto& column : columns) {
+      kept.push_back(
+          {.name = std::string(column.name), .type_oid = column.type_oid, .type_modifier = column.type_modifier});
+    }
     job_.has_columns(std::move(kept));
   }
   bool on_row(std::span<const pgwire::Value> row) override { return job_.add(row); }

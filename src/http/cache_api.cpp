@@ -5,6 +5,7 @@
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "base/utf8.hpp"
 #include "cache/by_hand.hpp"
 #include "http/cache_types.hpp"
 #include "http/worker.hpp"

@@ -60,25 +60,6 @@ std::uint32_t type_of(const QueryJob::Columns& columns, std::size_t at) {
   return at < columns.size() ? columns[at].type_oid : 0;
 }
 
-/// An object's members have different names.
-std::vector<std::string> member_names(const QueryJob::Columns& columns) {
-  std::set<std::string, std::less<>> taken;
-  for (const auto& column : columns) taken.insert(column.name);
-  std::set<std::string, std::less<>> given;
-  std::map<std::string, std::size_t, std::less<>> numbers;  // that were looked at, so none is twice
-  std::vector<std::string> names;
-  for (const auto& column : columns) {
-    std::string name = column.name;
-    const auto is_anothers = [&] { return given.contains(name) || (name != column.name && taken.contains(name)); };
-    for (auto& number = numbers.try_emplace(name, 1).first->second; is_anothers();) {
-      name = fmt::format("{}_{}", column.name, ++number);
-    }
-    given.insert(name);
-    names.push_back(std::move(name));
-  }
-  return names;
-}
-
 void append_csv(std::string& out, const Value& value, bool is_alone) {
   if (!value) return;
   const bool quoted =
@@ -180,6 +161,24 @@ std::vector<ResultColumn> columns_of(const QueryJob::Columns& columns) {
   return answer;
 }
 
+std::vector<std::string> member_names(const QueryJob::Columns& columns) {
+  std::set<std::string, std::less<>> taken;
+  for (const auto& column : columns) taken.insert(column.name);
+  std::set<std::string, std::less<>> given;
+  std::map<std::string, std::size_t, std::less<>> numbers;  // that were looked at, so none is twice
+  std::vector<std::string> names;
+  for (const auto& column : columns) {
+    std::string name = column.name;
+    const auto is_anothers = [&] { return given.contains(name) || (name != column.name && taken.contains(name)); };
+    for (auto& number = numbers.try_emplace(name, 1).first->second; is_anothers();) {
+      name = fmt::format("{}_{}", column.name, ++number);
+    }
+    given.insert(name);
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
 asio::awaitable<void> send_result(ResultPart part, ResultFormat format, BodyWriter& body) {
   Encoder encoder(part, format);
   std::string out = encoder.begin();
@@ -201,6 +200,8 @@ std::string media_type_of(ResultFormat format) {
       return "application/x-ndjson";
     case ResultFormat::csv:
       return "text/csv; charset=utf-8; header=present";
+    case ResultFormat::parquet:
+      return "application/vnd.apache.parquet";
     default:
       return "application/json";
   }
@@ -220,6 +221,7 @@ ResultFormat format_of(std::string_view accept) {
     if (type == "application/json" || type == "application/*" || type == "*/*") format = ResultFormat::json;
     if (type == "application/x-ndjson" || type == "application/ndjson") format = ResultFormat::ndjson;
     if (type == "text/csv" || type == "text/*") format = ResultFormat::csv;
+    if (type == "application/vnd.apache.parquet") format = ResultFormat::parquet;
     if (!format || quality <= best_quality) continue;
     best = *format;
     best_quality = quality;

@@ -20,9 +20,12 @@ struct ResultPart {
 /// a string, as PostgreSQL writes it, also numeric, NaN and the infinities. NDJSON has an object a line; a column whose
 /// name was there before is NAME_2 and so on. CSV is as PostgreSQL's COPY ... (FORMAT csv, HEADER) writes it: nothing
 /// for NULL, "" for an empty string.
+asio::awaitable<void> send_result(ResultPart part, ResultFormat format, BodyWriter& body);
+
 std::vector<ResultColumn> columns_of(const executor::QueryJob::Columns& columns);
 
-asio::awaitable<void> send_result(ResultPart part, ResultFormat format, BodyWriter& body);
+/// A name for each column that no other has: the second x is x_2.
+std::vector<std::string> member_names(const executor::QueryJob::Columns& columns);
 
 std::string media_type_of(ResultFormat format);
 

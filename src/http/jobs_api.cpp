@@ -6,8 +6,10 @@
 #include <boost/json/parse.hpp>
 
 #include "base/clock.hpp"
+#include "base/log.hpp"
 #include "http/job_result.hpp"
 #include "http/jobs_types.hpp"
+#include "http/parquet_result.hpp"
 #include "http/worker.hpp"
 
 namespace millrace::http {
@@ -30,6 +32,7 @@ constexpr std::uint64_t usual_page = 1000, most_page = 100'000;
 /// Who asks in this time for what isn't known is told to ask again, after it that it isn't there.
 constexpr std::int64_t longest_reading = 30'000'000'000;
 constexpr std::size_t most_deletions = 16;
+constexpr std::size_t most_files = 4;
 constexpr auto patience_for_disk = std::chrono::seconds(2);
 
 struct Jobs {
@@ -39,6 +42,7 @@ struct Jobs {
   KeptJobs kept;
   std::int64_t began = now_ns();
   mutable Worker worker{most_deletions};  // waits for the disk
+  mutable Worker files{most_files};       // makes them
 };
 using Shared = std::shared_ptr<const Jobs>;
 
@@ -300,6 +304,26 @@ asio::awaitable<Reply<Executions>> list(Shared shared, ExecutionsWanted wanted) 
   co_return found;
 }
 
+asio::awaitable<Reply<ResultPage>> parquet(Shared shared, ResultPart part) {
+  auto written = co_await shared->files.run([&part] { return as_parquet(part); });
+  if (!written) co_return problem(503, "other results are being made Parquet files", {{"Retry-After", "5"}});
+  auto& file = *written;
+  if (!file && file.error().sqlstate == "22023") {
+    const auto& error = file.error();
+    const auto column = error.detail.empty() ? "" : fmt::format(" ({})", error.detail);
+    co_return unprocessable(
+        {{{"query", "format"}, fmt::format("{}{}. {}", error.message, column, error.hint), "value_error"}});
+  }
+  if (!file) {
+    log::warn("a result can't be made a Parquet file",
+              {{"reason", file.error().message}, {"detail", file.error().detail}});
+    co_return problem(503, "the result can't be made a Parquet file here, as the log says; take another format");
+  }
+  Response response{.content_type = media_type_of(ResultFormat::parquet)};
+  response.stream = [file = *std::move(file)](BodyWriter& body) { return send_file(file, body); };
+  co_return response;
+}
+
 asio::awaitable<Reply<ResultPage>> result(Shared shared, std::string id, ResultWanted wanted, Accept accept) {
   if (!shared->jobs) co_return no_jobs();
   const auto format = wanted.format.value_or(format_of(accept.value));
@@ -308,7 +332,7 @@ asio::awaitable<Reply<ResultPage>> result(Shared shared, std::string id, ResultW
   if (limit < 1 || (is_page && limit > most_page)) {
     co_return unprocessable(
         {{{"query", "limit"},
-          is_page ? "must be from 1 to 100000; as ndjson and csv there is no limit" : "must be 1 or more",
+          is_page ? "must be from 1 to 100000; in other formats than json there is no limit" : "must be 1 or more",
           "value_error"}});
   }
   const auto job = shared->jobs->find(id, now_ns());
@@ -320,14 +344,14 @@ asio::awaitable<Reply<ResultPage>> result(Shared shared, std::string id, ResultW
     if (!executor::has_ended(view.status)) headers.emplace_back("Retry-After", "1");
     co_return problem(409, fmt::format("there is no result: the execution's status is {}", status), headers);
   }
+  ResultPart part{.execution_id = job->id(),
+                  .columns = view.columns ? view.columns : std::make_shared<const QueryJob::Columns>(),
+                  .rows = std::move(view.rows),
+                  .offset = wanted.offset.value_or(0),
+                  .limit = limit};
+  if (format == ResultFormat::parquet) co_return co_await parquet(std::move(shared), std::move(part));
   Response response{.content_type = media_type_of(format)};
-  response.stream =
-      [part = ResultPart{.execution_id = job->id(),
-                         .columns = view.columns ? view.columns : std::make_shared<const QueryJob::Columns>(),
-                         .rows = std::move(view.rows),
-                         .offset = wanted.offset.value_or(0),
-                         .limit = limit},
-       format](BodyWriter& body) { return send_result(part, format, body); };
+  response.stream = [part = std::move(part), format](BodyWriter& body) { return send_result(part, format, body); };
   co_return response;
 }
 
@@ -380,12 +404,15 @@ void add_jobs(ApiTable& table, std::shared_ptr<QueryJobs> jobs,
   table.add("DELETE", removing,
             [shared](Path<ExecutionPath> at) { return remove(shared, std::move(at.value.execution_id)); });
   auto reading = about("/{execution_id}/result", "A job's result",
-                       "format is json (a page: limit is 1000 unless it is said), ndjson (an object a line) or csv; "
-                       "without it the header Accept decides: application/x-ndjson, text/csv. Booleans, integers, "
+                       "format is json (a page: limit is 1000 unless it is said), ndjson (an object a line), csv or "
+                       "parquet; "
+                       "without it the header Accept decides: application/x-ndjson, text/csv, "
+                       "application/vnd.apache.parquet. Booleans, integers, "
                        "float4 and float8, json and jsonb are JSON's; whatever else is a string, as PostgreSQL writes "
                        "it.");
   reading.problems[404] = looking.problems[404];
   reading.problems[409] = "It has no result, or not yet";
+  reading.problems[503] = "There are no jobs here, or no Parquet file can be made now";
   table.add("GET", reading, [shared](Path<ExecutionPath> at, Query<ResultWanted> query, Accept accept) {
     return result(shared, std::move(at.value.execution_id), query.value, std::move(accept));
   });

@@ -323,6 +323,19 @@ TEST_F(JobsApi, AResultWithoutColumns) {
   EXPECT_EQ(body_of(ask("GET", id + "/result?format=ndjson")), "");
 }
 
+TEST_F(JobsApi, AResultAsParquet) {
+  const auto id = complete({{.name = "n", .type_oid = 23}, {.name = "day", .type_oid = 1082}},
+                           {{"1", "2026-01-01"}, {"2", std::nullopt}, {"3", "infinity"}});
+  const Response file = ask("GET", id + "/result?limit=2", "", {{"accept", "application/vnd.apache.parquet"}});
+  EXPECT_EQ(file.content_type, "application/vnd.apache.parquet");
+  const std::string bytes = body_of(file);
+  EXPECT_TRUE(bytes.starts_with("PAR1") && bytes.ends_with("PAR1")) << bytes;
+  const Response refused = ask("GET", id + "/result?format=parquet");
+  EXPECT_EQ(refused.status, 422);
+  EXPECT_TRUE(refused.body.contains("(day)")) << refused.body;
+  EXPECT_EQ(ask("GET", complete({}, {}) + "/result?format=parquet").status, 422);
+}
+
 TEST_F(JobsApi, AClientThatGoesEndsTheStream) {
   const std::string large(40'000, 'x');
   const auto id = complete({{.name = "n", .type_oid = 25}}, {{large}, {large}, {large}, {large}});
@@ -357,6 +370,7 @@ TEST(JobResult, WhatTheClientLikesBest) {
   EXPECT_EQ(format_of("application/x-ndjson;q=0.5, text/csv;q=0.9"), csv);
   EXPECT_EQ(format_of("text/csv; q=0.1 , application/x-ndjson"), ndjson);
   EXPECT_EQ(format_of("image/png, text/*"), csv);
+  EXPECT_EQ(format_of("application/vnd.apache.parquet, */*;q=0.5"), parquet);
   EXPECT_EQ(format_of("image/png"), json);
   EXPECT_EQ(format_of("text/csv;q=0, */*;q=0.1"), json);
 }

@@ -101,8 +101,8 @@ struct Executions {
 };
 BOOST_DESCRIBE_STRUCT(Executions, (), (executions, total_count))
 
-enum class ResultFormat : std::uint8_t { json, ndjson, csv };
-BOOST_DESCRIBE_ENUM(ResultFormat, json, ndjson, csv)
+enum class ResultFormat : std::uint8_t { json, ndjson, csv, parquet };
+BOOST_DESCRIBE_ENUM(ResultFormat, json, ndjson, csv, parquet)
 
 struct ResultWanted {
   std::optional<ResultFormat> format;

@@ -34,6 +34,4 @@ class JsonWriter {
   bool comma_ = false;
 };
 
-bool is_utf8(std::string_view text);
-
 }  // namespace millrace::http

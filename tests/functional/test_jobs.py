@@ -6,14 +6,17 @@ import hashlib
 import io
 import json
 import socket
+import struct
 from collections.abc import Iterator
 from http.client import HTTPResponse
+from pathlib import Path
 from typing import Any
 
 import pytest
 from wire import Client, connect, eventually, gives_all_turns_back, query
 
 from harness import Millrace, PostgreSQL
+from harness.duckdb_library import duckdb_rows
 
 SCHEMA = "CREATE TABLE gates (id int PRIMARY KEY); INSERT INTO gates VALUES (1); CREATE TABLE done (what text)"
 QUERIES = "/api/v1/execution/queries"
@@ -88,6 +91,63 @@ def test_a_result_in_all_formats(millrace: Millrace) -> None:
     assert lines[2] == {"n": 3, "even": False, "half": "1.5000000000000000", "text": 'a,"é3'}
     rows = list(csv.reader(io.StringIO(result(millrace, job, "?format=csv").decode())))
     assert rows == [["n", "even", "half", "text"], ["1", "f", "0.50000000000000000000", 'a,"é1'], ["2", "t", "1.00000000000000000000", ""], ["3", "f", "1.5000000000000000", 'a,"é3']]
+
+
+# As text of PostgreSQL's, and as DuckDB's of what it finds in the file.
+IN_PARQUET = {
+    "boolean": ("%::text", "%", "n % 2 = 0"),
+    "smallint": ("%", "%", "n - 1000"),
+    "integer": ("%", "%", "n * 1000003"),
+    "bigint": ("%", "%", "n::bigint * 4611686018427387"),
+    "real": ("%", "%", "n / 7.0"),
+    "double precision": ("%", "%", "exp(n % 700) * 1e-150"),
+    "date": ("%", "%", "'0001-01-01'::date + n * 1826"),
+    "time": ("%", "%", "'00:00'::time + n * interval '43.123457 s'"),
+    "timestamp": ("%", "%", "'1700-01-01'::timestamp + n * interval '60 days 0.00123 s'"),
+    "timestamptz": ("(extract(epoch FROM %) * 1000000)::bigint", "epoch_us(%)", "'1950-01-01 00:00+00'::timestamptz + n * interval '13 days 0.1 s'"),
+    "uuid": ("%", "%", "md5(n::text)::uuid"),
+    "bytea": ("upper(encode(%, 'hex'))", "hex(%)", "decode(md5(n::text), 'hex')"),
+    "numeric(12,3)": ("%", "%", "n * -3.1237"),
+    "numeric": ("%", "%", "n / 7.0"),
+    "text": ("%", "%", "repeat('é', n % 300)"),
+    "jsonb": ("%", "%", "jsonb_build_array(n, 'x')"),
+    "int[]": ("%", "%", "ARRAY[n, NULL]"),
+}
+
+
+def test_a_result_as_parquet_says_what_postgresql_says(millrace: Millrace, postgres: PostgreSQL, tmp_path: Path) -> None:
+    def value(number: int, kind: str, of: str) -> str:
+        return f"(CASE WHEN n % {number + 3} > 0 THEN {of} END)::{kind} AS c{number}"
+
+    source = ", ".join(value(number, kind, of) for number, (kind, (_, _, of)) in enumerate(IN_PARQUET.items()))
+    sql = f"SELECT n, {source} FROM generate_series(1, 1500) n ORDER BY n"
+    job = schedule(millrace, sql)
+    assert ended(millrace, job)["status"] == "completed"
+    file = tmp_path / "result.parquet"
+    file.write_bytes(result(millrace, job, "?format=parquet"))
+
+    def asked(side: int, kinds: set[str]) -> str:
+        return ", ".join(
+            f"({how[side].replace('%', f'c{number}')})::varchar"
+            for number, (kind, how) in enumerate(IN_PARQUET.items())
+            if kind in kinds
+        )
+
+    floats = {"real", "double precision"}
+    others = IN_PARQUET.keys() - floats
+    with connect(postgres) as direct:
+        assert duckdb_rows(f"SELECT {asked(1, others)} FROM read_parquet('{file}')") == direct.rows(
+            f"SELECT {asked(0, others)} FROM ({sql}) t ORDER BY n"
+        )
+        types = duckdb_rows(f"SELECT DISTINCT typeof(c10), typeof(c12) FROM read_parquet('{file}')")
+        assert types == [["UUID", "DECIMAL(12,3)"]]
+        # Two texts may say the same number.
+        found = duckdb_rows(f"SELECT {asked(1, floats)} FROM read_parquet('{file}')")
+        assert as_numbers(found) == as_numbers(direct.rows(f"SELECT c4, c5 FROM ({sql}) t ORDER BY n"))
+
+
+def as_numbers(rows: list[list[str | None]]) -> list[tuple[bytes | None, float | None]]:
+    return [(single and struct.pack("f", float(single)), double and float(double)) for single, double in rows]
 
 
 def test_a_large_result_by_page_and_as_a_stream(millrace: Millrace) -> None:
