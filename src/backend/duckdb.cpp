@@ -387,6 +387,7 @@ struct RowsGiven {
     auto& self = *static_cast<RowsGiven*>(f().function_get_extra_info(info));
     idx_t rows = 0;
     for (std::size_t bytes = 0; rows < f().vector_size() && bytes < most_bytes && self.next(self.row); ++rows) {
+      self.row.resize(self.columns);
       for (std::size_t at = 0; at < self.columns; ++at) {
         duckdb_vector column = f().data_chunk_get_vector(chunk, at);
         if (const auto& value = self.row[at]) {

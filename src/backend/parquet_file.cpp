@@ -16,14 +16,14 @@ namespace millrace::backend {
 namespace {
 
 namespace type {
-constexpr std::uint32_t boolean = 16, bytea = 17, int8 = 20, int2 = 21, int4 = 23, oid = 26, float4 = 700,
-                        float8 = 701, date = 1082, time = 1083, timestamp = 1114, timestamptz = 1184, numeric = 1700,
-                        uuid = 2950;
+constexpr std::uint32_t boolean = 16, bytea = 17, int8 = 20, int2 = 21, int4 = 23, oid = 26, float4 = 700, float8 = 701,
+                        date = 1082, time = 1083, timestamp = 1114, timestamptz = 1184, numeric = 1700, uuid = 2950;
 }  // namespace type
 
 constexpr int memory_mb = 256;
 /// A group of rows is in memory before it is written.
-constexpr std::uint64_t bytes_of_group = std::uint64_t{8} << 20, most_rows_of_group = 122880, least_rows_of_group = 2048;
+constexpr std::uint64_t bytes_of_group = std::uint64_t{8} << 20, most_rows_of_group = 122880,
+                        least_rows_of_group = 2048;
 constexpr std::string_view no_value = "millrace: no value in column ";
 /// What numeric's type modifier is more than its digits say.
 constexpr std::int32_t modifier_header = 4;
@@ -52,6 +52,9 @@ std::string value_of(const ParquetColumn& column, std::size_t at) {
       break;
     case type::timestamptz:
       checked = fmt::format("CASE WHEN regexp_full_match({}, '{}') THEN {} END", name, moment, cast);
+      break;
+    case type::time:  // Parquet's day has no 24:00
+      checked = fmt::format("CASE WHEN {} < '24' THEN {} END", name, checked);
       break;
     case type::date:
     case type::timestamp:
@@ -118,7 +121,9 @@ std::string ParquetColumn::duckdb_type() const {
     case type::numeric: {
       const std::int32_t said = type_modifier - modifier_header;
       const int digits = said >> 16 & 0xffff, scale = said & 0xffff;
-      if (said >= 0 && digits <= most_digits && scale <= digits) return fmt::format("DECIMAL({}, {})", digits, scale);
+      // DuckDB writes 0.5 of a DECIMAL(1, 1) as .5.
+      const int width = std::max(digits, scale + 1);
+      if (said >= 0 && scale <= digits && width <= most_digits) return fmt::format("DECIMAL({}, {})", width, scale);
       return "VARCHAR";
     }
     default:
@@ -145,10 +150,11 @@ Result<ParquetFile> ParquetFile::write(const std::string& folder, const std::vec
     return std::unexpected(std::move(added).error());
   std::string values;
   for (std::size_t at = 0; at < columns.size(); ++at) {
-    values += fmt::format("{}{} AS {}", at == 0 ? "" : ", ", value_of(columns[at], at), as_identifier(columns[at].name));
+    values +=
+        fmt::format("{}{} AS {}", at == 0 ? "" : ", ", value_of(columns[at], at), as_identifier(columns[at].name));
   }
-  const auto group = std::clamp(rows * bytes_of_group / std::max<std::uint64_t>(bytes, 1), least_rows_of_group,
-                                most_rows_of_group);
+  const auto group =
+      std::clamp(rows * bytes_of_group / std::max<std::uint64_t>(bytes, 1), least_rows_of_group, most_rows_of_group);
   const auto written = database->run(
       fmt::format("COPY (SELECT {} FROM given()) TO '/proc/self/fd/{}' (FORMAT parquet, USE_TMP_FILE false, "
                   "ROW_GROUP_SIZE {})",
@@ -169,8 +175,7 @@ Result<std::string> ParquetFile::read(std::uint64_t offset, std::size_t most) co
   std::string bytes(std::min<std::uint64_t>(most, size_ - std::min(offset, size_)), '\0');
   std::size_t got = 0;
   while (got < bytes.size()) {
-    const auto count =
-        ::pread(descriptor_, bytes.data() + got, bytes.size() - got, static_cast<off_t>(offset + got));
+    const auto count = ::pread(descriptor_, bytes.data() + got, bytes.size() - got, static_cast<off_t>(offset + got));
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return system_error("the file can't be read");
     got += static_cast<std::size_t>(count);

@@ -17,7 +17,8 @@ struct ParquetColumn {
   std::int32_t type_modifier = -1;  ///< as in RowDescription
 
   /// BOOLEAN, SMALLINT, INTEGER, BIGINT, UINTEGER (oid), FLOAT, DOUBLE, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, UUID, BLOB
-  /// (bytea); DECIMAL of numeric that has a precision, of up to 38 digits; VARCHAR, PostgreSQL's own text, of all else.
+  /// (bytea); DECIMAL of numeric that has a precision, of up to 38 digits, one before its point among them; VARCHAR,
+  /// PostgreSQL's own text, of all else.
   std::string duckdb_type() const;
 };
 

@@ -30,6 +30,7 @@
 #include "http/plan_asker.hpp"
 #include "http/rewrite_store.hpp"
 #include "http/server.hpp"
+#include "http/worker.hpp"
 #include "monitor/performance_store.hpp"
 #include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
@@ -345,6 +346,7 @@ void Service::run() {
   control_.run();
   if (watch_) watch_->stop();
   for (const auto& channel : channels_) channel->stop();
+  http::Worker::stop_all(time_for_goodbyes);  // they may wait for the cores
   cores_.stop();
   backend::join_slow_logins();
   monitor_->finish(cores_.contexts().size());

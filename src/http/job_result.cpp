@@ -161,19 +161,25 @@ std::vector<ResultColumn> columns_of(const QueryJob::Columns& columns) {
   return answer;
 }
 
-std::vector<std::string> member_names(const QueryJob::Columns& columns) {
+std::vector<std::string> member_names(const QueryJob::Columns& columns, bool folded) {
+  const auto form = [folded](std::string name) {
+    if (folded) std::ranges::transform(name, name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
+    return name;
+  };
   std::set<std::string, std::less<>> taken;
-  for (const auto& column : columns) taken.insert(column.name);
+  for (const auto& column : columns) taken.insert(form(column.name));
   std::set<std::string, std::less<>> given;
   std::map<std::string, std::size_t, std::less<>> numbers;  // that were looked at, so none is twice
   std::vector<std::string> names;
   for (const auto& column : columns) {
     std::string name = column.name;
-    const auto is_anothers = [&] { return given.contains(name) || (name != column.name && taken.contains(name)); };
-    for (auto& number = numbers.try_emplace(name, 1).first->second; is_anothers();) {
+    const auto is_anothers = [&] {
+      return given.contains(form(name)) || (name != column.name && taken.contains(form(name)));
+    };
+    for (auto& number = numbers.try_emplace(form(name), 1).first->second; is_anothers();) {
       name = fmt::format("{}_{}", column.name, ++number);
     }
-    given.insert(name);
+    given.insert(form(name));
     names.push_back(std::move(name));
   }
   return names;

@@ -24,8 +24,9 @@ asio::awaitable<void> send_result(ResultPart part, ResultFormat format, BodyWrit
 
 std::vector<ResultColumn> columns_of(const executor::QueryJob::Columns& columns);
 
-/// A name for each column that no other has: the second x is x_2.
-std::vector<std::string> member_names(const executor::QueryJob::Columns& columns);
+/// A name for each column that no other has: the second x is x_2. `folded`: nor one that differs in the case of ASCII's
+/// letters only.
+std::vector<std::string> member_names(const executor::QueryJob::Columns& columns, bool folded = false);
 
 std::string media_type_of(ResultFormat format);
 

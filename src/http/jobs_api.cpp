@@ -42,7 +42,8 @@ struct Jobs {
   KeptJobs kept;
   std::int64_t began = now_ns();
   mutable Worker worker{most_deletions};  // waits for the disk
-  mutable Worker files{most_files};       // makes them
+  mutable Worker worker_of_files{most_files};
+  mutable ParquetFiles files;
 };
 using Shared = std::shared_ptr<const Jobs>;
 
@@ -257,6 +258,7 @@ asio::awaitable<Reply<QueryExecution>> schedule(Shared shared, QueryToSchedule a
 
 asio::awaitable<Reply<QueryExecution>> look(Shared shared, std::string id) {
   if (!shared->jobs) co_return no_jobs();
+  shared->files.forget_old();
   const auto job = shared->jobs->find(id, now_ns());
   if (!job) co_return unknown(*shared);
   co_return execution_of(*shared, *job);
@@ -285,6 +287,7 @@ asio::awaitable<Reply<QueryExecution>> remove(Shared shared, std::string id) {
 
 asio::awaitable<Reply<Executions>> list(Shared shared, ExecutionsWanted wanted) {
   if (!shared->jobs) co_return no_jobs();
+  shared->files.forget_old();
   const std::uint32_t limit = wanted.limit.value_or(usual_listed);
   if (limit < 1 || limit > most_listed) {
     co_return unprocessable({{{"query", "limit"}, "must be from 1 to 1000", "value_error"}});
@@ -305,22 +308,27 @@ asio::awaitable<Reply<Executions>> list(Shared shared, ExecutionsWanted wanted) 
 }
 
 asio::awaitable<Reply<ResultPage>> parquet(Shared shared, ResultPart part) {
-  auto written = co_await shared->files.run([&part] { return as_parquet(part); });
-  if (!written) co_return problem(503, "other results are being made Parquet files", {{"Retry-After", "5"}});
-  auto& file = *written;
-  if (!file && file.error().sqlstate == "22023") {
-    const auto& error = file.error();
+  // The jobs outlive what the worker does for them.
+  const auto made = co_await shared->worker_of_files.run(
+      [files = &shared->files, part = std::move(part)] { return files->of(part); });
+  if (!made) co_return problem(503, "other results are being made Parquet files", {{"Retry-After", "5"}});
+  if (!*made) {
+    const auto& error = made->error();
+    if (error.sqlstate == "53400") co_return problem(503, error.message, {{"Retry-After", "10"}});
+    if (error.sqlstate != "22023") {
+      log::warn("a result can't be made a Parquet file",
+                {{"reason", error.message}, {"detail", error.detail}, {"hint", error.hint}});
+      co_return problem(503, "the result can't be made a Parquet file here, as the log says; take another format");
+    }
     const auto column = error.detail.empty() ? "" : fmt::format(" ({})", error.detail);
     co_return unprocessable(
         {{{"query", "format"}, fmt::format("{}{}. {}", error.message, column, error.hint), "value_error"}});
   }
-  if (!file) {
-    log::warn("a result can't be made a Parquet file",
-              {{"reason", file.error().message}, {"detail", file.error().detail}});
-    co_return problem(503, "the result can't be made a Parquet file here, as the log says; take another format");
-  }
   Response response{.content_type = media_type_of(ResultFormat::parquet)};
-  response.stream = [file = *std::move(file)](BodyWriter& body) { return send_file(file, body); };
+  response.stream = [shared, file = **made](BodyWriter& body) -> asio::awaitable<void> {
+    co_await send_file(file, body);
+    shared->files.is_sent(file);
+  };
   co_return response;
 }
 

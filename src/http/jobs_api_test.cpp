@@ -8,6 +8,7 @@
 
 #include "base/clock.hpp"
 #include "http/job_result.hpp"
+#include "http/parquet_result.hpp"
 #include "http/test_ask.hpp"
 #include "http/test_server.hpp"
 
@@ -334,6 +335,33 @@ TEST_F(JobsApi, AResultAsParquet) {
   EXPECT_EQ(refused.status, 422);
   EXPECT_TRUE(refused.body.contains("(day)")) << refused.body;
   EXPECT_EQ(ask("GET", complete({}, {}) + "/result?format=parquet").status, 422);
+}
+
+TEST(ParquetFiles, AreKeptWhileTheyAreRead) {
+  ParquetFiles files;
+  auto rows = std::make_shared<executor::KeptRows>(std::make_shared<executor::ByteBudget>(1000), 1000);
+  const std::optional<std::string_view> value = "1";
+  rows->add({&value, 1});
+  ResultPart part{.execution_id = "one",
+                  .columns = std::make_shared<QueryJob::Columns>(QueryJob::Columns{{.name = "n", .type_oid = 23}}),
+                  .rows = rows,
+                  .limit = 10};
+  std::vector<ParquetFilePtr> read;
+  for (std::size_t at = 0; at < ParquetFiles::most; ++at, ++part.limit) read.push_back(*files.of(part));
+  const auto refused = files.of(part);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().sqlstate, "53400");
+  part.limit = 10;
+  EXPECT_EQ(*files.of(part), read.front()) << "it is there";
+  part.execution_id = "two";
+  read.back().reset();
+  EXPECT_TRUE(files.of(part)) << "in the place of the one that isn't read";
+}
+
+TEST(JobResult, NamesThatDifferInCaseOnly) {
+  const QueryJob::Columns columns = {{.name = "a"}, {.name = "A"}, {.name = "a"}, {.name = "a_1"}, {.name = "A_2"}};
+  EXPECT_EQ(member_names(columns), (std::vector<std::string>{"a", "A", "a_2", "a_1", "A_2"}));
+  EXPECT_EQ(member_names(columns, true), (std::vector<std::string>{"a", "A_3", "a_4", "a_1", "A_2"}));
 }
 
 TEST_F(JobsApi, AClientThatGoesEndsTheStream) {

@@ -5,7 +5,10 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <condition_variable>
 #include <cstddef>
+#include <mutex>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -14,13 +17,32 @@ namespace millrace::http {
 
 namespace asio = boost::asio;
 
+/// Of all workers together.
+struct WorkersOfProcess {
+  std::mutex mutex;
+  std::condition_variable idle;
+  std::size_t running = 0;
+  std::atomic<bool> stopping = false;
+};
+
 /// A thread for what takes too long for an I/O thread, one thing after the other. Thread-safe. Its end waits for what
-/// is under way.
+/// is under way; but whoever waits for that keeps it, so a process that ends calls `stop_all` first.
 class Worker {
  public:
+  /// Of the process's workers nothing more is begun; waits for what is under way, so long at most. Before the threads
+  /// stop that what is under way may wait for. For good.
+  static void stop_all(std::chrono::milliseconds patience) {
+    std::unique_lock lock(process_.mutex);
+    process_.stopping = true;
+    process_.idle.wait_for(lock, patience, [] { return process_.running == 0; });
+  }
+  /// For what takes long: it is to end soon.
+  static bool is_stopping() { return process_.stopping.load(std::memory_order::relaxed); }
+
   explicit Worker(std::size_t most_waiting) : most_waiting_(most_waiting) {}
 
-  /// What `work()` answers; nothing if as many wait already as may. What it refers to must live until then.
+  /// What `work()` answers; nothing if as many wait already as may, or the process ends. What it refers to must live
+  /// until then.
   template <typename F>
   asio::awaitable<std::optional<std::invoke_result_t<F&>>> run(F work) {
     const Place place(waiting_);
@@ -39,8 +61,25 @@ class Worker {
     const std::size_t number;
   };
 
+  static inline WorkersOfProcess process_;
+
+  struct Running {
+    Running() {
+      const std::lock_guard lock(process_.mutex);
+      ++process_.running;
+    }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    ~Running() {
+      const std::lock_guard lock(process_.mutex);
+      if (--process_.running == 0) process_.idle.notify_all();
+    }
+  };
+
   template <typename F>
-  static asio::awaitable<std::invoke_result_t<F&>> on_thread(F work) {
+  static asio::awaitable<std::optional<std::invoke_result_t<F&>>> on_thread(F work) {
+    const Running running;
+    if (is_stopping()) co_return std::nullopt;
     co_return work();
   }
 

@@ -10,6 +10,9 @@ namespace {
 
 /// A lock that is in the way may be short; UPDATEs that fail are worse than a gap in the changes.
 constexpr int most_tries = 2;
+/// Each waits a moment only. At a process's end it is now or never.
+constexpr int most_tries_to_drop = 25;
+constexpr std::string_view lock_not_available = "55P03";
 
 }  // namespace
 
@@ -61,6 +64,11 @@ asio::awaitable<void> PublicationKeeper::drop_unneeded(std::uint32_t process_id)
   if (others && others->empty()) co_await drop();
 }
 
-asio::awaitable<void> PublicationKeeper::drop() { co_await query_(drop_soon_sql()); }
+asio::awaitable<void> PublicationKeeper::drop() {
+  for (int tries = 0; tries < most_tries_to_drop; ++tries) {
+    const auto done = co_await query_(drop_soon_sql());
+    if (done || done.error().sqlstate != lock_not_available) co_return;
+  }
+}
 
 }  // namespace millrace::integration

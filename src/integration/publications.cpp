@@ -140,7 +140,8 @@ std::string drop_sql() {
 }
 
 std::string drop_soon_sql() {
-  return fmt::format("SELECT pg_catalog.set_config('lock_timeout', '1s', true), {}; {}", commits_here, drop_sql());
+  return fmt::format("SELECT pg_catalog.set_config('lock_timeout', '{}', true), {}; {}", own_lock_timeout, commits_here,
+                     drop_sql());
 }
 
 std::string rights_sql() {

@@ -7,6 +7,7 @@ import io
 import json
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from http.client import HTTPResponse
 from pathlib import Path
@@ -144,6 +145,17 @@ def test_a_result_as_parquet_says_what_postgresql_says(millrace: Millrace, postg
         # Two texts may say the same number.
         found = duckdb_rows(f"SELECT {asked(1, floats)} FROM read_parquet('{file}')")
         assert as_numbers(found) == as_numbers(direct.rows(f"SELECT c4, c5 FROM ({sql}) t ORDER BY n"))
+
+
+def test_a_process_that_ends_does_not_wait_for_a_file(postgres: PostgreSQL) -> None:
+    """Nor does it leave its thread in it: AddressSanitizer would say so."""
+    server = Millrace(postgres).start()
+    job = schedule(server, "SELECT n, md5(n::text), n::numeric(12,2) FROM generate_series(1, 200000) n")
+    assert ended(server, job)["status"] == "completed"
+    with socket.create_connection((server.host, server.http_port)) as one:
+        one.sendall(f"GET {QUERIES}{job}/result?format=parquet HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        time.sleep(0.3)
+        assert server.stop() == 0
 
 
 def as_numbers(rows: list[list[str | None]]) -> list[tuple[bytes | None, float | None]]:
