@@ -28,7 +28,8 @@ struct PlanChange {
   TemplatePlan after = {};
 };
 
-/// Where they begin to differ: "A where there was B".
+/// How they differ, "A where there was B": in how the first table is read that is read another way, else in the first
+/// step that is another one.
 std::string difference(const PlanChange& change);
 
 /// The last plan of each template that was asked for, and when plans changed. A way that was seen within the last hour
@@ -44,6 +45,10 @@ class TemplatePlans {
   /// Nothing: nobody has asked.
   std::optional<TemplatePlan> find(std::uint64_t fingerprint) const;
 
+  /// Since when it is run as it is, and how before that. Also where it is run so again within the hour, which is no
+  /// change (`number` is 0), unless the way before was seen only once. Nothing: it was always run so.
+  std::optional<PlanChange> last_turn(std::uint64_t fingerprint) const;
+
   /// The newest first.
   std::vector<PlanChange> changes() const;
   std::uint64_t changes_found() const;
@@ -57,6 +62,8 @@ class TemplatePlans {
     TemplatePlan last = {};     ///< what was answered last, also if that is why there is none
     TemplatePlan planned = {};  ///< the last plan
     std::vector<Way> ways = {};
+    std::size_t run = 0;                  ///< how often in a row it was planned so
+    std::optional<PlanChange> turn = {};  ///< to the way that it is planned now
   };
 
   mutable std::mutex mutex_;

@@ -24,6 +24,23 @@ TEST(TemplatePlans, AnotherWayIsAChange) {
   EXPECT_EQ(plans.find(1)->outline.front(), "table");
 }
 
+TEST(TemplatePlans, TheDifferenceIsInHowATableIsRead) {
+  const auto said = [](std::vector<std::string> before, std::vector<std::string> after) {
+    return difference({.before = {.outline = std::move(before)}, .after = {.outline = std::move(after)}});
+  };
+  EXPECT_EQ(said({"Sort", "  Index Scan on a by a_i"}, {"Gather Merge", "  Sort", "    Parallel Seq Scan on a"}),
+            "Parallel Seq Scan on a where there was Index Scan on a by a_i");
+  EXPECT_EQ(said({"Nested Loop", "  Seq Scan on b", "  Index Scan on a by a_i"},
+                 {"Hash Join", "  Seq Scan on a", "  Hash", "    Seq Scan on b"}),
+            "Seq Scan on a where there was Index Scan on a by a_i");
+  EXPECT_EQ(said({"Bitmap Heap Scan on a", "  Bitmap Index Scan by a_i"}, {"Index Scan on a by a_j"}),
+            "Index Scan on a by a_j where there was Bitmap Heap Scan on a");
+  EXPECT_EQ(
+      said({"Nested Loop", "  Seq Scan on a", "  Seq Scan on b"}, {"Hash Join", "  Seq Scan on b", "  Seq Scan on a"}),
+      "Hash Join where there was Nested Loop");
+  EXPECT_EQ(said({"Sort", "  Seq Scan on a"}, {"Sort"}), "nothing where there was Seq Scan on a");
+}
+
 TEST(TemplatePlans, GoingToAndFroIsNone) {
   TemplatePlans plans;
   plans.put(1, plan("index", minute));
