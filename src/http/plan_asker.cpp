@@ -53,13 +53,15 @@ void PlanAsker::add_suspects(const std::vector<std::uint64_t>& suspects, std::in
 /// What takes the most isn't asked about at once: it may be a moment's.
 std::optional<PlanAsker::Question> PlanAsker::of_series(const TemplateSeries& templates, std::int64_t now) {
   auto series = templates.series();
-  std::ranges::partition(series, [&](const TemplateSeries::Series& one) {
+  std::ranges::sort(series, {}, [&](const TemplateSeries::Series& one) {
     const auto asked = one.fingerprint ? asked_.find(*one.fingerprint) : asked_.end();
-    return asked != asked_.end() && asked->second.is_urgent;
+    if (asked == asked_.end() || !asked->second.is_urgent) return suspects_.size();
+    return static_cast<std::size_t>(std::ranges::find(suspects_, *one.fingerprint) - suspects_.begin());
   });
   for (const TemplateSeries::Series& one : series) {
     if (!one.fingerprint) continue;
-    const Asked& asked = asked_.try_emplace(*one.fingerprint, Asked{.at_ns = now}).first->second;
+    const std::int64_t first = now - (budget_.between_of_one - budget_.before_first).count();
+    const Asked& asked = asked_.try_emplace(*one.fingerprint, Asked{.at_ns = first}).first->second;
     if (now - asked.at_ns < budget_.between_of_one.count()) continue;
     // Where nobody asks any more Millrace doesn't either: its connection would be in the way of who drops a database.
     if (asked.calls == one.figures.calls) continue;

@@ -15,13 +15,14 @@ namespace millrace::http {
 
 /// Asks PostgreSQL how it would run slow queries, and now and then the statements that take the most: on a connection
 /// of Millrace's own, off any query's way. There is a budget: one question at a time, one in two seconds at most, and
-/// of a template one a minute, and one at once when its calls begin to take longer. Only statements are asked about
-/// that are kept whole, with their constants.
+/// of a template one a minute, and one at once when its calls begin to take longer; of several what costs the most
+/// comes first. Only statements are asked about that are kept whole, with their constants.
 class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
  public:
   struct Budget {
     std::chrono::nanoseconds between = std::chrono::seconds(2);          ///< questions
     std::chrono::nanoseconds between_of_one = std::chrono::seconds(60);  ///< about the same template
+    std::chrono::nanoseconds before_first = std::chrono::seconds(5);     ///< that it is among those that take the most
   };
 
   /// `context`: on whose thread the answers come.
@@ -34,7 +35,8 @@ class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
         context_(context),
         budget_(budget) {}
 
-  /// Each second, on one thread. `templates`: those that take the most. `suspects`: those whose calls take longer.
+  /// Each second, on one thread. `templates`: those that take the most. `suspects`: those whose calls take longer, the
+  /// most urgent first.
   void look(const TemplateSeries& templates, const std::vector<std::uint64_t>& suspects,
             const std::function<void(const PlanChange&)>& changed);
 
@@ -44,7 +46,7 @@ class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
     optimizer::PlanRequest request;
   };
   struct Asked {
-    std::int64_t at_ns = 0;  ///< when it was asked about last, or first seen
+    std::int64_t at_ns = 0;  ///< when it was asked about last; until then so that it is due in time
     std::uint64_t calls = 0;
     bool is_asked = false;
     bool is_urgent = false;  ///< its calls have begun to take longer since
@@ -67,7 +69,7 @@ class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
   std::uint64_t slow_queries_seen_ = 0;
   std::uint64_t changes_told_ = 0;
   std::optional<std::int64_t> last_ns_ = {};
-  std::vector<std::uint64_t> suspects_ = {};                    ///< as they were last
+  std::vector<std::uint64_t> suspects_ = {};                    ///< as they were last, in their order
   std::optional<Question> slow_;                                ///< the newest of a template that is due
   boost::unordered_flat_map<std::uint64_t, Asked> asked_ = {};  ///< by fingerprint
 };

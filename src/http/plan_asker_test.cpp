@@ -130,6 +130,22 @@ TEST_F(Asking, WhatTakesLongerIsAskedAboutAtOnceAndOnce) {
   EXPECT_EQ(asked_.size(), 2U) << "it has begun again";
 }
 
+TEST_F(Asking, TheMostUrgentFirst) {
+  const auto one = asker({.between = 0s, .between_of_one = 1h});
+  for (std::uint64_t i = 0; i < 8; ++i) be_called(i % 4, fmt::format("SELECT {}", i % 4));
+  for (int i = 0; i < 2; ++i) look(*one, {3, 1});
+  ASSERT_EQ(asked_.size(), 2U);
+  EXPECT_EQ(asked_[0].query, "SELECT 3");
+  EXPECT_EQ(asked_[1].query, "SELECT 1");
+}
+
+TEST_F(Asking, WhatTakesTheMostIsAskedAboutSoon) {
+  const auto one = asker({.between = 0s, .between_of_one = 1h, .before_first = 0s});
+  for (int i = 0; i < 2; ++i) be_called(1, "SELECT 1");
+  for (int i = 0; i < 3; ++i) look(*one);
+  EXPECT_EQ(asked_.size(), 1U) << "and the next time after an hour";
+}
+
 TEST_F(Asking, OnlyWhatCanBePlannedAndIsWhole) {
   const auto one = asker({.between = 0s, .between_of_one = 0s});
   be_slow(1, "DO $$BEGIN END$$", sql::StatementKind::do_block);

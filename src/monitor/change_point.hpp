@@ -35,6 +35,7 @@ class ChangePointDetector {
   std::optional<ChangePoint> add(double at, double latency);
 
   std::size_t size() const { return values_.size(); }
+  double time_of(std::size_t value) const { return values_[value].at; }
 
  private:
   struct Value {

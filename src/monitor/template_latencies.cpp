@@ -15,6 +15,8 @@ constexpr double remembers_usual_for = 3600;  // seconds
 constexpr double grows_for = 3600;            // seconds
 constexpr double grown = 1.5;                 // what is so much more is no step of something larger
 constexpr std::size_t over_after = 4;         // values
+constexpr std::size_t hint_before = 4, hint_after = 2;
+constexpr double hint_ratio = 1.5;
 
 }  // namespace
 
@@ -66,13 +68,22 @@ std::optional<TemplateChange> TemplateLatencies::end_slice(Known& known, std::in
   const std::size_t compared = change ? change->values_before + change->values_after : known.detector.size();
   while (known.slices.size() > compared) known.slices.pop_front();
   if (!change) {
-    if (!known.over_below || mean_of_last(known.slices, over_after) >= *known.over_below) return std::nullopt;
+    if (!known.over_below || mean_of_last(known.slices, over_after) >= *known.over_below) return hint(known, at);
     known.over_below.reset();
     return TemplateChange{.is_over = true};
   }
 
-  TemplateChange told{.change = *change};
-  const auto border = known.slices.begin() + static_cast<std::ptrdiff_t>(change->values_before);
+  TemplateChange told = about(known, *change, at);
+  known.slices.erase(known.slices.begin(), known.slices.begin() + static_cast<std::ptrdiff_t>(change->values_before));
+  if (!is_news(known, *change, at)) return std::nullopt;
+  join_steps(known, told.change);
+  known.over_below = std::log(told.change.before * told.change.after) / 2;
+  return told;
+}
+
+TemplateChange TemplateLatencies::about(const Known& known, const ChangePoint& change, double at) {
+  TemplateChange told{.change = change};
+  const auto border = known.slices.begin() + static_cast<std::ptrdiff_t>(change.values_before);
   const auto sum = [](auto from, auto until) {
     Slice all;
     for (; from != until; ++from) {
@@ -88,14 +99,40 @@ std::optional<TemplateChange> TemplateLatencies::end_slice(Known& known, std::in
   };
   const Slice after = sum(border, known.slices.end());
   // Between slices there may be times without calls.
-  const double since = at - change->at + static_cast<double>(border->seconds);
+  const double since = at - change.at + static_cast<double>(border->seconds);
   told.calls_per_second = after.calls / std::max(since, static_cast<double>(after.seconds));
   told.hit_rate_before = hit_rate(sum(known.slices.begin(), border));
   told.hit_rate_after = hit_rate(after);
-  known.slices.erase(known.slices.begin(), border);
-  if (!is_news(known, *change, at)) return std::nullopt;
-  join_steps(known, told.change);
-  known.over_below = std::log(told.change.before * told.change.after) / 2;
+  return told;
+}
+
+std::optional<TemplateChange> TemplateLatencies::hint(const Known& known, double at) {
+  const std::size_t count = known.slices.size();
+  if (count < hint_before + hint_after) return std::nullopt;
+  const std::size_t before = count - hint_after;
+  std::vector<double> others;
+  double sum = 0;
+  for (std::size_t i = 0; i < before; ++i) {
+    others.push_back(static_cast<double>(known.slices[i].log_ms));
+    sum += others.back();
+  }
+  const std::size_t left_out = 1 + before / 10;
+  const auto largest = others.end() - static_cast<std::ptrdiff_t>(left_out) - 1;
+  std::nth_element(others.begin(), largest, others.end());
+  for (std::size_t i = before; i < count; ++i) {
+    if (static_cast<double>(known.slices[i].log_ms) < *largest + std::log(hint_ratio)) return std::nullopt;
+  }
+  const ChangePoint change{
+      .at = known.detector.time_of(before),
+      .before = std::exp(sum / static_cast<double>(before)),
+      .after = std::exp(mean_of_last(known.slices, hint_after)),
+      // That the last two are among so many of the largest.
+      .p_value = static_cast<double>((left_out + 2) * (left_out + 1)) / static_cast<double>(count * (count - 1)),
+      .values_before = before,
+      .values_after = hint_after};
+  if (is_usual(known, change.after, at)) return std::nullopt;
+  TemplateChange told = about(known, change, at);
+  told.is_hint = true;
   return told;
 }
 
@@ -118,13 +155,17 @@ bool TemplateLatencies::is_news(Known& known, const ChangePoint& change, double 
     }
     return false;
   }
-  const double nearly = std::log(ChangePointDetector::least_ratio);
-  const bool is_back = known.usual_ms && std::abs(at - known.took_less_at) <= remembers_usual_for &&
-                       std::log(change.after / *known.usual_ms) <= nearly;
-  // NaN: it isn't known how long it took at that time.
-  if (is_back || known.days.distance(at, std::log(change.after)) <= nearly) return false;
+  if (is_usual(known, change.after, at)) return false;
   known.is_told = true;
   return true;
+}
+
+bool TemplateLatencies::is_usual(const Known& known, double ms, double at) {
+  const double nearly = std::log(ChangePointDetector::least_ratio);
+  const bool is_back = known.usual_ms && std::abs(at - known.took_less_at) <= remembers_usual_for &&
+                       std::log(ms / *known.usual_ms) <= nearly;
+  // NaN: it isn't known how long it took at that time.
+  return is_back || known.days.distance(at, std::log(ms)) <= nearly;
 }
 
 }  // namespace millrace

@@ -18,6 +18,7 @@ namespace millrace {
 struct TemplateChange {
   SubjectId id = 0;
   bool is_over = false;             ///< they take hardly longer than before; the rest isn't said then
+  bool is_hint = false;             ///< it is too early to say; two values are beyond all that were before
   std::uint64_t fingerprint = 0;    ///< it and the name are for who knows them: TemplateLatencies doesn't
   std::string name = {};            ///< its text without constants
   ChangePoint change = {};          ///< in seconds since 1970, and milliseconds
@@ -34,7 +35,8 @@ struct TemplateChange {
 /// Looks for change points of the log-latencies of each template: of the geometric mean of its calls in five seconds,
 /// or until it is called again. So one slow call among many is none, nor is a burst of less than 40 s: a change takes
 /// eight values (`ChangePointDetector`). One that grows step by step within an hour counts from the first step. When
-/// four values are nearer to what was before it is over.
+/// four values are nearer to what was before it is over. Before that is known there may be hints: the last two values
+/// are half as much again as all others, or as all but a tenth and one, which are four at least.
 ///
 /// What isn't told, beside changes for the better: what was there at the same time of one of the last two days (give or
 /// take an hour): a daily peak, a nightly batch; and what takes as long again as it did within the last hour, before it
@@ -80,6 +82,9 @@ class TemplateLatencies {
   Known& known(SubjectId id);
   static double mean_of_last(const std::deque<Slice>& slices, std::size_t count);
   static std::optional<TemplateChange> end_slice(Known& known, std::int64_t to_ns, double at);
+  static TemplateChange about(const Known& known, const ChangePoint& change, double at);
+  static std::optional<TemplateChange> hint(const Known& known, double at);
+  static bool is_usual(const Known& known, double ms, double at);
   static bool is_news(Known& known, const ChangePoint& change, double at);
   static void join_steps(Known& known, ChangePoint& change);
 

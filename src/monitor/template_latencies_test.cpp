@@ -31,13 +31,16 @@ class Calls {
       Interval interval{.from_ns = passed_ * second, .to_ns = (passed_ + 1) * second};
       ++passed_;
       if (each.calls > 0) interval.subjects.push_back(figures(each, id));
-      for (auto& change : latencies.observe(interval, start + static_cast<double>(passed_))) found.push_back(change);
+      for (auto& change : latencies.observe(interval, start + static_cast<double>(passed_))) {
+        (change.is_hint ? hints : found).push_back(change);
+      }
     }
     return found;
   }
   double now() const { return start + static_cast<double>(passed_); }
 
   TemplateLatencies latencies;
+  std::vector<TemplateChange> hints;
 
  private:
   SubjectFigures figures(const Second& each, SubjectId id) {
@@ -74,6 +77,41 @@ TEST(TemplateLatencies, FindWhatTakesLonger) {
   EXPECT_NEAR(found[0].hit_rate_before, 75, 1e-3);
   EXPECT_NEAR(found[0].hit_rate_after, 25, 1e-3);
   EXPECT_NEAR(found[0].lost_seconds_an_hour(), 20 * 3600 * 0.004, 40);
+}
+
+TEST(TemplateLatencies, HintSoonThatSomethingTakesLonger) {
+  Calls calls;
+  calls.run(5, {.ms = 9});  // nothing is warm yet
+  calls.run(20, {.hits = 15});
+  EXPECT_TRUE(calls.hints.empty());
+  const double changed_at = calls.now();
+  EXPECT_TRUE(calls.run(10, {.ms = 12, .hits = 5}).empty()) << "a hint is no change";
+  ASSERT_EQ(calls.hints.size(), 1);
+  const TemplateChange& hint = calls.hints[0];
+  EXPECT_EQ(hint.id, template_of(1));
+  EXPECT_NEAR(hint.change.at, changed_at, 6);
+  EXPECT_NEAR(hint.change.before, 2 * std::pow(4.5, 0.2), 0.4);
+  EXPECT_NEAR(hint.change.after, 12, 1);
+  EXPECT_NEAR(hint.change.p_value, 6 / 42.0, 1e-9);
+  EXPECT_NEAR(hint.calls_per_second, 20, 1e-3);
+  EXPECT_NEAR(hint.hit_rate_before, 60, 1e-3);
+}
+
+TEST(TemplateLatencies, HintAtNothingThatIsUsual) {
+  Calls few;
+  few.run(15, {});
+  few.run(10, {.ms = 20});
+  EXPECT_TRUE(few.hints.empty());
+  Calls bursts;
+  for (int i = 0; i < 20; ++i) {
+    bursts.run(25, {});
+    bursts.run(5, {.ms = 20});
+  }
+  EXPECT_TRUE(bursts.hints.empty());
+  Calls slower;
+  slower.run(100, {});
+  slower.run(100, {.ms = 2.7});
+  EXPECT_TRUE(slower.hints.empty()) << "by a third";
 }
 
 TEST(TemplateLatencies, HowOftenARareOneIsCalled) {

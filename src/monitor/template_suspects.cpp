@@ -15,6 +15,7 @@ constexpr double least_lost_seconds_an_hour = 10;
 
 // All in seconds.
 constexpr double waits_for_votes = 300;
+constexpr double hint_waits = 30;
 constexpr double must_last = 60;
 constexpr double pause = 300;
 constexpr double plan_is_asked_within = 600;  // Millrace learns of it later than PostgreSQL changes it, or sooner
@@ -24,32 +25,41 @@ bool is_within(double now, double at, double seconds) { return std::abs(now - at
 }  // namespace
 
 bool TemplateSuspects::add(TemplateChange change, double now) {
-  std::erase_if(suspects_, [&](const Suspect& each) { return each.about.id == change.id; });
+  const auto is_same = [&](const Suspect& each) { return each.about.id == change.id; };
+  if (change.is_hint && std::ranges::any_of(suspects_, is_same)) return false;
+  std::erase_if(suspects_, is_same);
   if (change.is_over) return false;
   const ChangePoint& point = change.change;
   if (point.ratio() < slower || point.after - point.before < slower_by_ms) return false;
   if (change.lost_seconds_an_hour() < least_lost_seconds_an_hour) return false;
+  std::erase_if(told_, [&](const Told& each) { return !is_within(now, each.at, plan_is_asked_within); });
+  const auto told = std::ranges::find(told_, change.fingerprint, &Told::fingerprint);
+  const bool is_told = told != told_.end() && point.after < slower * told->ms;
+  if (is_told) return !change.is_hint;
   if (suspects_.size() == most) suspects_.erase(suspects_.begin());
+  const bool is_vote = !change.is_hint;
   suspects_.push_back({.about = std::move(change), .found_at = now});
-  return true;
+  return is_vote;
 }
 
 std::optional<TemplateSuspects::Agreed> TemplateSuspects::look(double now, const TemplatePlans* plans,
                                                                const std::function<bool(double)>& others) {
-  std::erase_if(suspects_, [&](const Suspect& each) { return !is_within(now, each.found_at, waits_for_votes); });
-  if (suspects_.empty()) return std::nullopt;
-  for (const PlanChange& plan : plans == nullptr ? std::vector<PlanChange>() : plans->changes()) {
-    const auto found =
-        std::ranges::find(suspects_, plan.fingerprint, [](const Suspect& each) { return each.about.fingerprint; });
-    if (found == suspects_.end()) continue;
-    const double at = std::chrono::duration<double>(plan.after.at.time_since_epoch()).count();
-    if (!is_within(found->about.change.at, at, plan_is_asked_within)) continue;
-    Agreed agreed{.changes = {std::move(found->about)}, .plan = plan};
-    suspects_.erase(found);
+  std::erase_if(suspects_, [&](const Suspect& each) {
+    return !is_within(now, each.found_at, each.about.is_hint ? hint_waits : waits_for_votes);
+  });
+  for (auto suspect = suspects_.begin(); plans != nullptr && suspect != suspects_.end(); ++suspect) {
+    auto plan = turned(*plans, *suspect);
+    if (!plan) continue;
+    Agreed agreed{.changes = {std::move(suspect->about)}, .plan = std::move(plan)};
+    suspects_.erase(suspect);
+    const TemplateChange& change = agreed.changes.front();
+    std::erase_if(told_, [&](const Told& each) { return each.fingerprint == change.fingerprint; });
+    if (told_.size() == most) told_.erase(told_.begin());
+    told_.push_back({.fingerprint = change.fingerprint, .at = now, .ms = change.change.after});
     return agreed;
   }
   if (last_together_at_ && is_within(now, *last_together_at_, pause)) return std::nullopt;
-  const auto is_agreed = [&](const Suspect& each) { return others(each.about.change.at); };
+  const auto is_agreed = [&](const Suspect& each) { return !each.about.is_hint && others(each.about.change.at); };
   const bool may_tell = std::ranges::any_of(
       suspects_, [&](const Suspect& each) { return !is_within(now, each.found_at, must_last) && is_agreed(each); });
   if (!may_tell) return std::nullopt;
@@ -65,9 +75,19 @@ std::optional<TemplateSuspects::Agreed> TemplateSuspects::look(double now, const
 }
 
 std::vector<std::uint64_t> TemplateSuspects::fingerprints() const {
+  std::vector<const TemplateChange*> changes;
+  for (const Suspect& each : suspects_) changes.push_back(&each.about);
+  std::ranges::sort(changes, std::greater(), [](const TemplateChange* each) { return each->lost_seconds_an_hour(); });
   std::vector<std::uint64_t> found;
-  for (const Suspect& each : suspects_) found.push_back(each.about.fingerprint);
+  for (const TemplateChange* each : changes) found.push_back(each->fingerprint);
   return found;
+}
+
+std::optional<PlanChange> TemplateSuspects::turned(const TemplatePlans& plans, const Suspect& suspect) const {
+  auto turn = plans.last_turn(suspect.about.fingerprint);
+  if (!turn) return std::nullopt;
+  const double at = std::chrono::duration<double>(turn->after.at.time_since_epoch()).count();
+  return is_within(suspect.about.change.at, at, plan_is_asked_within) ? turn : std::nullopt;
 }
 
 }  // namespace millrace

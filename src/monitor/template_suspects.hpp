@@ -13,7 +13,8 @@ namespace millrace {
 /// Templates whose calls take longer, which is one vote, until something else says so too: the template's plan has
 /// changed, or other series are unusual. Who finds no other vote within five minutes is forgotten, and so is what is
 /// over. Only what costs something is suspected: half as long again, a millisecond more, and ten seconds an hour in
-/// all. Bounded; not thread-safe.
+/// all. What is only a hint is suspected for half a minute, and nothing but another plan confirms it. Bounded; not
+/// thread-safe.
 class TemplateSuspects {
  public:
   static constexpr std::size_t most = 100;
@@ -23,7 +24,8 @@ class TemplateSuspects {
     std::optional<PlanChange> plan = {};
   };
 
-  /// Whether it is suspected, or not any more. `now` in seconds since 1970.
+  /// Whether it is a vote: it costs something, and isn't over. `now` in seconds since 1970. What was just told with its
+  /// plan is one, too, but isn't suspected again unless it has got worse.
   bool add(TemplateChange change, double now);
 
   /// Those that something else says too, which are forgotten then: of one the plan, or of all those for which
@@ -32,7 +34,7 @@ class TemplateSuspects {
   /// plan. `plans`: null: nobody asks.
   std::optional<Agreed> look(double now, const TemplatePlans* plans, const std::function<bool(double since)>& others);
 
-  /// Whose plans are worth asking for.
+  /// Whose plans are worth asking for; what costs the most first.
   std::vector<std::uint64_t> fingerprints() const;
 
  private:
@@ -41,7 +43,16 @@ class TemplateSuspects {
     double found_at = 0;
   };
 
+  /// With its plan.
+  struct Told {
+    std::uint64_t fingerprint = 0;
+    double at = 0, ms = 0;
+  };
+
+  std::optional<PlanChange> turned(const TemplatePlans& plans, const Suspect& suspect) const;
+
   std::vector<Suspect> suspects_;
+  std::vector<Told> told_;
   std::optional<double> last_together_at_ = {};
 };
 

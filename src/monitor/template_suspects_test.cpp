@@ -59,6 +59,63 @@ TEST(TemplateSuspects, APlanThatChangedLongAgoIsNoVote) {
   EXPECT_FALSE(suspects.look(start + 1, &plans, nobody));
 }
 
+TemplateChange hint_of(std::uint64_t fingerprint, double before, double after) {
+  TemplateChange hint = change_of(fingerprint, before, after);
+  hint.is_hint = true;
+  return hint;
+}
+
+TEST(TemplateSuspects, OnlyAPlanConfirmsAHint) {
+  TemplateSuspects suspects;
+  TemplatePlans plans;
+  for (const std::uint64_t fingerprint : {1, 2}) plans.put(fingerprint, plan_of("Index Scan on shelves", start - 60));
+  EXPECT_FALSE(suspects.add(hint_of(1, 10, 40), start)) << "a hint is no vote";
+  suspects.add(hint_of(2, 10, 80), start);
+  EXPECT_EQ(suspects.fingerprints(), (std::vector<std::uint64_t>{2, 1})) << "what costs the most is asked about first";
+  EXPECT_FALSE(suspects.look(start + 2, &plans, somebody));
+  plans.put(1, plan_of("Seq Scan on shelves", start + 2));
+  const auto agreed = suspects.look(start + 3, &plans, nobody);
+  ASSERT_TRUE(agreed && agreed->plan);
+  EXPECT_EQ(agreed->changes[0].fingerprint, 1);
+  plans.put(2, plan_of("Seq Scan on shelves", start + 31));
+  EXPECT_FALSE(suspects.look(start + 31, &plans, nobody)) << "a hint is soon forgotten";
+}
+
+TEST(TemplateSuspects, WhatWasToldWithItsPlanIsToldAgainIfItGetsWorse) {
+  TemplateSuspects suspects;
+  TemplatePlans plans;
+  plans.put(1, plan_of("Index Scan on shelves", start - 60));
+  plans.put(1, plan_of("Seq Scan on shelves", start));
+  suspects.add(hint_of(1, 10, 40), start);
+  ASSERT_TRUE(suspects.look(start + 1, &plans, nobody));
+  EXPECT_FALSE(suspects.add(hint_of(1, 10, 45), start + 5));
+  EXPECT_TRUE(suspects.add(change_of(1, 10, 45), start + 30)) << "it is a vote all the same";
+  EXPECT_FALSE(suspects.look(start + 100, &plans, somebody));
+  suspects.add(change_of(1, 10, 90), start + 100);
+  EXPECT_TRUE(suspects.look(start + 101, &plans, nobody));
+}
+
+TEST(TemplateSuspects, APlanThatComesBackWithinTheHourIsAVoteToo) {
+  TemplateSuspects suspects;
+  TemplatePlans plans;
+  plans.put(1, plan_of("Seq Scan on shelves", start - 1800));
+  for (int i = 20; i > 0; --i) plans.put(1, plan_of("Index Scan on shelves", start - 60 * i));
+  EXPECT_FALSE(plans.put(1, plan_of("Seq Scan on shelves", start)));
+  suspects.add(change_of(1, 10, 40), start);
+  EXPECT_TRUE(suspects.look(start + 1, &plans, nobody));
+}
+
+TEST(TemplateSuspects, WhatIsRunNowOneWayNowTheOtherHasNotTurned) {
+  TemplateSuspects suspects;
+  TemplatePlans plans;
+  for (int i = 20; i > 0; --i) {
+    plans.put(1, plan_of(i % 2 == 0 ? "Seq Scan on shelves" : "Index Scan on shelves", start - 60 * i));
+  }
+  plans.put(1, plan_of("Seq Scan on shelves", start));
+  suspects.add(change_of(1, 10, 40), start);
+  EXPECT_FALSE(suspects.look(start + 1, &plans, nobody));
+}
+
 TEST(TemplateSuspects, WhatAnotherSeriesSaysIsToldOfAllTogether) {
   TemplateSuspects suspects;
   suspects.add(change_of(1, 10, 40), start);

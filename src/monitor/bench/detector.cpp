@@ -166,6 +166,7 @@ FoundIn find_in(const bench::MadeCalls& calls) {
       if (change && change->ratio() > 1) found.alone.push_back(passed);
     }
     for (TemplateChange& change : latencies.observe(interval, calls.start + passed)) {
+      if (change.is_hint) continue;  // there are no plans here
       if (!change.is_over) found.told.push_back(passed);
       suspects.add(std::move(change), passed);
     }
