@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <limits>
+#include <utility>
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
@@ -55,8 +57,9 @@ std::optional<PlanAsker::Question> PlanAsker::of_series(const TemplateSeries& te
   auto series = templates.series();
   std::ranges::sort(series, {}, [&](const TemplateSeries::Series& one) {
     const auto asked = one.fingerprint ? asked_.find(*one.fingerprint) : asked_.end();
-    if (asked == asked_.end() || !asked->second.is_urgent) return suspects_.size();
-    return static_cast<std::size_t>(std::ranges::find(suspects_, *one.fingerprint) - suspects_.begin());
+    const bool is_urgent = asked != asked_.end() && asked->second.is_urgent;
+    const auto place = is_urgent ? std::ranges::find(suspects_, *one.fingerprint) : suspects_.end();
+    return std::pair(place, std::numeric_limits<std::uint64_t>::max() - one.figures.total_ns);
   });
   for (const TemplateSeries::Series& one : series) {
     if (!one.fingerprint) continue;

@@ -18,7 +18,8 @@ constexpr double waits_for_votes = 300;
 constexpr double hint_waits = 30;
 constexpr double must_last = 60;
 constexpr double pause = 300;
-constexpr double plan_is_asked_within = 600;  // Millrace learns of it later than PostgreSQL changes it, or sooner
+constexpr double plan_is_asked_within = 600;  // Millrace learns of it later than PostgreSQL changes it
+constexpr double plan_is_asked_before = 30;   // or before a call has shown it, or a change point stands too late
 
 bool is_within(double now, double at, double seconds) { return std::abs(now - at) <= seconds; }
 
@@ -87,7 +88,9 @@ std::optional<PlanChange> TemplateSuspects::turned(const TemplatePlans& plans, c
   auto turn = plans.last_turn(suspect.about.fingerprint);
   if (!turn) return std::nullopt;
   const double at = std::chrono::duration<double>(turn->after.at.time_since_epoch()).count();
-  return is_within(suspect.about.change.at, at, plan_is_asked_within) ? turn : std::nullopt;
+  const double before = std::min(plan_is_asked_before + 2 / suspect.about.calls_per_second, plan_is_asked_within);
+  const double late = at - suspect.about.change.at;
+  return late >= -before && late <= plan_is_asked_within ? turn : std::nullopt;
 }
 
 }  // namespace millrace

@@ -116,6 +116,19 @@ TEST(TemplateSuspects, WhatIsRunNowOneWayNowTheOtherHasNotTurned) {
   EXPECT_FALSE(suspects.look(start + 1, &plans, nobody));
 }
 
+TEST(TemplateSuspects, APlanWithWhichCallsWereAsUsualIsNoVote) {
+  TemplateSuspects suspects;
+  TemplatePlans plans;
+  plans.put(1, plan_of("Seq Scan on shelves", start - 300));
+  plans.put(1, plan_of("Index Scan on shelves", start - 40 - 90));
+  suspects.add(change_of(1, 10, 40), start);
+  EXPECT_FALSE(suspects.look(start + 1, &plans, nobody)) << "it was called a thousand times since";
+  suspects.add(change_of(1, 10, 40, 1.0 / 50), start);
+  EXPECT_FALSE(suspects.look(start + 2, &plans, nobody)) << "it costs little";
+  suspects.add(change_of(1, 10, 1000, 1.0 / 50), start);
+  EXPECT_TRUE(suspects.look(start + 3, &plans, nobody)) << "it was called once or twice";
+}
+
 TEST(TemplateSuspects, WhatAnotherSeriesSaysIsToldOfAllTogether) {
   TemplateSuspects suspects;
   suspects.add(change_of(1, 10, 40), start);
