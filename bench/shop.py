@@ -20,8 +20,7 @@ INSERT INTO customers SELECT n, 'customer ' || n, n % 50 FROM generate_series(1,
 CREATE TABLE products (id int PRIMARY KEY, supplier int, name text, price int, stock int);
 INSERT INTO products SELECT n, n % {SUPPLIERS}, 'product ' || n, n % 997, 1000000 FROM generate_series(1, {PRODUCTS}) n;
 CREATE TABLE orders (id serial PRIMARY KEY, customer_id int, total int, placed timestamptz DEFAULT now());
-INSERT INTO orders (customer_id, total) SELECT hashint4(n) & 1073741823, n % 5000 FROM generate_series(1, {ORDERS}) n;
-UPDATE orders SET customer_id = customer_id % {CUSTOMERS} + 1;
+INSERT INTO orders (customer_id, total) SELECT (hashint4(n) & 1073741823) % {CUSTOMERS} + 1, n % 5000 FROM generate_series(1, {ORDERS}) n;
 CREATE TABLE items (order_id int, product_id int, quantity int);
 INSERT INTO items SELECT (hashint4(n) & 1073741823) % {ORDERS} + 1, (hashint4(-n) & 1073741823) % {PRODUCTS} + 1, n % 5 + 1
   FROM generate_series(1, {ITEMS}) n;
