@@ -12,6 +12,7 @@ namespace {
 constexpr double slower = 1.5;
 constexpr double slower_by_ms = 1;
 constexpr double least_lost_seconds_an_hour = 10;
+constexpr double worse = 3;  // than what was told, of which the first seconds were perhaps half as before
 
 // All in seconds.
 constexpr double waits_for_votes = 300;
@@ -35,7 +36,7 @@ bool TemplateSuspects::add(TemplateChange change, double now) {
   if (change.lost_seconds_an_hour() < least_lost_seconds_an_hour) return false;
   std::erase_if(told_, [&](const Told& each) { return !is_within(now, each.at, plan_is_asked_within); });
   const auto told = std::ranges::find(told_, change.fingerprint, &Told::fingerprint);
-  const bool is_told = told != told_.end() && point.after < slower * told->ms;
+  const bool is_told = told != told_.end() && point.after < worse * told->ms;
   if (is_told) return !change.is_hint;
   if (suspects_.size() == most) suspects_.erase(suspects_.begin());
   const bool is_vote = !change.is_hint;

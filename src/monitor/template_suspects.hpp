@@ -25,7 +25,7 @@ class TemplateSuspects {
   };
 
   /// Whether it is a vote: it costs something, and isn't over. `now` in seconds since 1970. What was just told with its
-  /// plan is one, too, but isn't suspected again unless it has got worse.
+  /// plan is one, too, but isn't suspected again unless it takes three times as long.
   bool add(TemplateChange change, double now);
 
   /// Those that something else says too, which are forgotten then: of one the plan, or of all those for which

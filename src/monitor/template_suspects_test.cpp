@@ -88,10 +88,11 @@ TEST(TemplateSuspects, WhatWasToldWithItsPlanIsToldAgainIfItGetsWorse) {
   plans.put(1, plan_of("Seq Scan on shelves", start));
   suspects.add(hint_of(1, 10, 40), start);
   ASSERT_TRUE(suspects.look(start + 1, &plans, nobody));
-  EXPECT_FALSE(suspects.add(hint_of(1, 10, 45), start + 5));
-  EXPECT_TRUE(suspects.add(change_of(1, 10, 45), start + 30)) << "it is a vote all the same";
+  EXPECT_FALSE(suspects.add(hint_of(1, 10, 80), start + 5));
+  EXPECT_FALSE(suspects.look(start + 6, &plans, somebody));
+  EXPECT_TRUE(suspects.add(change_of(1, 10, 80), start + 30)) << "it is a vote all the same";
   EXPECT_FALSE(suspects.look(start + 100, &plans, somebody));
-  suspects.add(change_of(1, 10, 90), start + 100);
+  suspects.add(change_of(1, 10, 130), start + 100);
   EXPECT_TRUE(suspects.look(start + 101, &plans, nobody));
 }
 
