@@ -34,10 +34,6 @@ bool TemplateSuspects::add(TemplateChange change, double now) {
   const ChangePoint& point = change.change;
   if (point.ratio() < slower || point.after - point.before < slower_by_ms) return false;
   if (change.lost_seconds_an_hour() < least_lost_seconds_an_hour) return false;
-  std::erase_if(told_, [&](const Told& each) { return !is_within(now, each.at, plan_is_asked_within); });
-  const auto told = std::ranges::find(told_, change.fingerprint, &Told::fingerprint);
-  const bool is_told = told != told_.end() && point.after < worse * told->ms;
-  if (is_told) return !change.is_hint;
   if (suspects_.size() == most) suspects_.erase(suspects_.begin());
   const bool is_vote = !change.is_hint;
   suspects_.push_back({.about = std::move(change), .found_at = now});
@@ -49,19 +45,25 @@ std::optional<TemplateSuspects::Agreed> TemplateSuspects::look(double now, const
   std::erase_if(suspects_, [&](const Suspect& each) {
     return !is_within(now, each.found_at, each.about.is_hint ? hint_waits : waits_for_votes);
   });
+  std::erase_if(told_, [&](const Told& each) { return !is_within(now, each.at, plan_is_asked_within); });
   for (auto suspect = suspects_.begin(); plans != nullptr && suspect != suspects_.end(); ++suspect) {
     auto plan = turned(*plans, *suspect);
-    if (!plan) continue;
+    const Told* const before = told(suspect->about);
+    if (!plan || (before != nullptr && before->plan_at_ns == plan->after.at_ns)) continue;
     Agreed agreed{.changes = {std::move(suspect->about)}, .plan = std::move(plan)};
+    const std::int64_t plan_at_ns = agreed.plan->after.at_ns;
     suspects_.erase(suspect);
     const TemplateChange& change = agreed.changes.front();
     std::erase_if(told_, [&](const Told& each) { return each.fingerprint == change.fingerprint; });
     if (told_.size() == most) told_.erase(told_.begin());
-    told_.push_back({.fingerprint = change.fingerprint, .at = now, .ms = change.change.after});
+    told_.push_back(
+        {.fingerprint = change.fingerprint, .at = now, .ms = change.change.after, .plan_at_ns = plan_at_ns});
     return agreed;
   }
   if (last_together_at_ && is_within(now, *last_together_at_, pause)) return std::nullopt;
-  const auto is_agreed = [&](const Suspect& each) { return !each.about.is_hint && others(each.about.change.at); };
+  const auto is_agreed = [&](const Suspect& each) {
+    return !each.about.is_hint && told(each.about) == nullptr && others(each.about.change.at);
+  };
   const bool may_tell = std::ranges::any_of(
       suspects_, [&](const Suspect& each) { return !is_within(now, each.found_at, must_last) && is_agreed(each); });
   if (!may_tell) return std::nullopt;
@@ -83,6 +85,11 @@ std::vector<std::uint64_t> TemplateSuspects::fingerprints() const {
   std::vector<std::uint64_t> found;
   for (const TemplateChange* each : changes) found.push_back(each->fingerprint);
   return found;
+}
+
+const TemplateSuspects::Told* TemplateSuspects::told(const TemplateChange& change) const {
+  const auto found = std::ranges::find(told_, change.fingerprint, &Told::fingerprint);
+  return found != told_.end() && change.change.after < worse * found->ms ? &*found : nullptr;
 }
 
 std::optional<PlanChange> TemplateSuspects::turned(const TemplatePlans& plans, const Suspect& suspect) const {

@@ -24,8 +24,7 @@ class TemplateSuspects {
     std::optional<PlanChange> plan = {};
   };
 
-  /// Whether it is a vote: it costs something, and isn't over. `now` in seconds since 1970. What was just told with its
-  /// plan is one, too, but isn't suspected again unless it takes three times as long.
+  /// Whether it is a vote: it costs something, and isn't over. `now` in seconds since 1970.
   bool add(TemplateChange change, double now);
 
   /// Those that something else says too, which are forgotten then: of one the plan, or of all those for which
@@ -47,8 +46,11 @@ class TemplateSuspects {
   struct Told {
     std::uint64_t fingerprint = 0;
     double at = 0, ms = 0;
+    std::int64_t plan_at_ns = 0;
   };
 
+  /// Nothing: it wasn't lately, or takes three times as long by now.
+  const Told* told(const TemplateChange& change) const;
   std::optional<PlanChange> turned(const TemplatePlans& plans, const Suspect& suspect) const;
 
   std::vector<Suspect> suspects_;

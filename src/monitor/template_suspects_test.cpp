@@ -94,6 +94,13 @@ TEST(TemplateSuspects, WhatWasToldWithItsPlanIsToldAgainIfItGetsWorse) {
   EXPECT_FALSE(suspects.look(start + 100, &plans, somebody));
   suspects.add(change_of(1, 10, 130), start + 100);
   EXPECT_TRUE(suspects.look(start + 101, &plans, nobody));
+  // It was mended, and has broken again.
+  for (int i = 0; i < 3; ++i) plans.put(1, plan_of("Index Scan on shelves", start + 200 + i));
+  plans.put(1, plan_of("Seq Scan on shelves", start + 300));
+  TemplateChange again = hint_of(1, 10, 130);
+  again.change.at = start + 300;
+  suspects.add(again, start + 300);
+  EXPECT_TRUE(suspects.look(start + 301, &plans, nobody));
 }
 
 TEST(TemplateSuspects, APlanThatComesBackWithinTheHourIsAVoteToo) {
