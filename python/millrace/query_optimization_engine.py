@@ -88,6 +88,9 @@ class QueryAnalysis:
     performance_issues: list[str] | None
     optimization_suggestions: list[str] | None
     plan: QueryPlan | None
+    execution_time_estimate_ms: float | None  # None, as the next two: nothing like it was seen yet
+    confidence_score: float | None  # of what that goes by, the part within a factor of two
+    estimated_from: str | None  # what it goes by
     cache: QueryCacheability
     warnings: list[str]
 
@@ -123,13 +126,30 @@ class QueryContext:
 
 
 @dataclass(frozen=True)
+class ResourceUsageEstimate:
+    memory_mb: float  # what sorts, hashes and the like hold
+    cpu_percent: float  # of one processor, while it runs: what of the total isn't reading pages
+
+
+@dataclass(frozen=True)
 class QueryCost:
-    """By PostgreSQL's estimates, in its units, in which reading a page in order is 1."""
+    """By PostgreSQL's estimates, in its units, in which reading a page in order is 1; and how long it will take."""
 
     cpu_cost: float
     io_cost: float
     memory_cost: float  # pages that sorts and hashes hold; not in the total
+    network_cost: float  # pages of its answer; not in the total
     total_cost: float
+    execution_time_estimate_ms: float | None  # None, as the next two: nothing like it was seen yet
+    confidence_score: float | None  # of what that goes by, the part within a factor of two
+    estimated_from: str | None  # what it goes by
+    resource_usage_estimate: ResourceUsageEstimate
+
+    @classmethod
+    def _of(cls, body: dict[str, Any] | None) -> Self | None:
+        if body is None:
+            return None
+        return cls(**body | {"resource_usage_estimate": ResourceUsageEstimate(**body["resource_usage_estimate"])})
 
 
 @dataclass(frozen=True)
@@ -167,8 +187,8 @@ class OptimizedQuery:
         return cls(
             **body
             | {
-                "cost_before": None if before is None else QueryCost(**before),
-                "cost_after": None if after is None else QueryCost(**after),
+                "cost_before": QueryCost._of(before),
+                "cost_after": QueryCost._of(after),
                 "steps": [RewriteStep(**step) for step in body["steps"]],
                 "rules_not_used": [RuleNotUsed(**rule) for rule in body["rules_not_used"]],
             }

@@ -26,11 +26,11 @@ std::string analysis_text(std::string_view body) {
   if (error) return "the answer is not JSON\n";
   return line("statement", text_of(root, "/statement_kind")) + lines("tables", root, "/tables_accessed") +
          line("complexity", text_of(root, "/complexity")) + line("cost", text_of(root, "/estimated_cost")) +
-         line("rows", text_of(root, "/estimated_rows")) + lines("plan", root, "/plan/plan_operations") +
-         lines("indexes", root, "/indexes_used") + lines("read whole", root, "/plan/table_scans") +
-         lines("issues", root, "/performance_issues") + lines("suggested", root, "/optimization_suggestions") +
-         line("cacheable", cache_text(root)) + line("what helps", text_of(root, "/cache/what_helps")) +
-         lines("note", root, "/warnings");
+         line("rows", text_of(root, "/estimated_rows")) + time_line("takes", root, "") +
+         lines("plan", root, "/plan/plan_operations") + lines("indexes", root, "/indexes_used") +
+         lines("read whole", root, "/plan/table_scans") + lines("issues", root, "/performance_issues") +
+         lines("suggested", root, "/optimization_suggestions") + line("cacheable", cache_text(root)) +
+         line("what helps", text_of(root, "/cache/what_helps")) + lines("note", root, "/warnings");
 }
 
 int analyze(const config::Sources& sources, const GivenQuery& given) {

@@ -19,6 +19,18 @@ std::string line(std::string_view name, std::string_view value) {
   return value.empty() ? std::string() : fmt::format("{:<12}{}\n", name, value);
 }
 
+std::string time_line(std::string_view name, const json::value& root, const std::string& prefix) {
+  boost::system::error_code ignored;
+  const auto number = [&](const char* member) {
+    const auto* value = root.find_pointer(prefix + member, ignored);
+    return value != nullptr && value->is_number() ? std::optional(value->to_number<double>()) : std::nullopt;
+  };
+  const auto ms = number("/execution_time_estimate_ms"), confidence = number("/confidence_score");
+  if (!ms || !confidence) return {};
+  return line(name, fmt::format("{:.{}f} ms; {:.0f} % of the {} were within a factor of two", *ms, *ms < 10 ? 2 : 0,
+                                100 * *confidence, text_of(root, prefix + "/estimated_from")));
+}
+
 std::string lines(std::string_view name, const json::value& root, std::string_view pointer) {
   boost::system::error_code ignored;
   const auto* value = root.find_pointer(pointer, ignored);

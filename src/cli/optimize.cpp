@@ -31,8 +31,9 @@ std::string optimization_text(std::string_view body) {
   if (error) return "the answer is not JSON\n";
   return text_of(root, "/optimized_query") + "\n\n" + lines("rules", root, "/optimization_types") +
          line("cost before", text_of(root, "/estimated_cost_before/total_cost")) +
-         line("cost after", text_of(root, "/estimated_cost_after/total_cost")) + rules_not_used(root) +
-         lines("note", root, "/warnings");
+         line("cost after", text_of(root, "/estimated_cost_after/total_cost")) +
+         time_line("takes", root, "/estimated_cost_before") + time_line("then takes", root, "/estimated_cost_after") +
+         rules_not_used(root) + lines("note", root, "/warnings");
 }
 
 }  // namespace

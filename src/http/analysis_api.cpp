@@ -96,20 +96,22 @@ asio::awaitable<Reply<QueryAnalysis>> analyze(std::shared_ptr<QueryAnalysts> sha
   auto analysis =
       co_await shared->worker.run([&] { return analysis_of(shared->reads, scope, asked.query, *statement); });
   if (!analysis) co_return too_busy();
+  const auto add_time = [&] {
+    say_time(*analysis, times_of(*shared).of(statement->fingerprint, analysis->estimated_cost));
+    return true;
+  };
   if (!can_be_planned(*statement)) {
+    if (!co_await shared->worker.run(add_time)) co_return too_busy();
     analysis->warnings.push_back("PostgreSQL plans no statement of this kind: costs, rows and indexes are null");
     co_return *std::move(analysis);
   }
   const auto planned = co_await plan_of(shared, scope, analysis->cache.key_fields.search_path, asked.query);
-  if (planned) {
-    const auto done = co_await shared->worker.run([&] {
-      add_plan(*analysis, *planned, asked.query);
-      return true;
-    });
-    if (!done) co_return too_busy();
-  } else {
-    analysis->warnings.push_back(why_no_plan(planned.error()));
-  }
+  const auto done = co_await shared->worker.run([&] {
+    if (planned) add_plan(*analysis, *planned, asked.query);
+    return add_time();
+  });
+  if (!done) co_return too_busy();
+  if (!planned) analysis->warnings.push_back(why_no_plan(planned.error()));
   co_return *std::move(analysis);
 }
 
@@ -124,7 +126,9 @@ void add_analysis(ApiTable& table, const std::shared_ptr<QueryAnalysts>& shared)
            "It isn't run. Costs, rows and indexes are the server's estimates (EXPLAIN as the user, parameters "
            "unknown); performance_issues, missing_indexes and optimization_suggestions are what these and the "
            "tables' statistics let expect, nothing of which was measured; all are null where the server gives "
-           "no plan, and warnings says why. cache is about a session of the user in the database that asks for "
+           "no plan, and warnings says why. execution_time_estimate_ms goes by the statement's own calls, or, if there "
+           "are none, by what other statements have taken for their costs; confidence_score is the part of these that "
+           "was within a factor of two. cache is about a session of the user in the database that asks for "
            "answers from memory and has set nothing else; they are DATABASE_URL's unless they are said. Of "
            "other databases the catalogs are known once a client there has asked for answers from memory. "
            "complexity goes by the number of tables and views that the statement names: one or none, up to 3, "

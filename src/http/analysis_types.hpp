@@ -85,12 +85,15 @@ struct QueryAnalysis {
   std::optional<std::vector<std::string>> tables_accessed;
   std::optional<std::vector<std::string>> indexes_used, missing_indexes, performance_issues, optimization_suggestions;
   std::optional<QueryPlanSummary> plan;
+  std::optional<double> execution_time_estimate_ms = {};  ///< as its client sees it, not answered from memory
+  std::optional<double> confidence_score = {};            ///< of what that goes by, the part within a factor of two
+  std::optional<std::string> estimated_from = {};         ///< what it goes by
   QueryCacheability cache;
   std::vector<std::string> warnings;
 };
 BOOST_DESCRIBE_STRUCT(QueryAnalysis, (),
                       (query_hash, statement_kind, estimated_cost, estimated_rows, complexity, tables_accessed,
-                       indexes_used, missing_indexes, performance_issues, optimization_suggestions, plan, cache,
-                       warnings))
+                       indexes_used, missing_indexes, performance_issues, optimization_suggestions, plan,
+                       execution_time_estimate_ms, confidence_score, estimated_from, cache, warnings))
 
 }  // namespace millrace::http

@@ -132,7 +132,8 @@ std::shared_ptr<const Router> api(const Sources& sources) {
   add_jobs(table, sources.jobs, sources.executor, sources.query_timeout,
            {.jobs = sources.kept_jobs, .store = sources.store});
   add_live(table, sources.live);
-  const auto analysts = std::make_shared<QueryAnalysts>(sources.reads, sources.default_asker, sources.plan);
+  const auto analysts = std::make_shared<QueryAnalysts>(sources.reads, sources.default_asker, sources.plan,
+                                                        sources.monitor, sources.plans);
   add_analysis(table, analysts);
   add_optimization(table, analysts, sources.rewriting);
   add_recommendations(table, analysts, sources.monitor, sources.what_if);

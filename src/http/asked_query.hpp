@@ -9,6 +9,7 @@
 
 #include "http/problem.hpp"
 #include "http/worker.hpp"
+#include "monitor/time_estimates.hpp"
 #include "optimizer/planned_query.hpp"
 #include "pipeline/read_cache.hpp"
 #include "sql/statement.hpp"
@@ -25,13 +26,20 @@ using Planner = std::function<asio::awaitable<Result<optimizer::PlannedQuery>>(o
 
 /// What they need. Shared by all of them.
 struct QueryAnalysts {
-  QueryAnalysts(pipeline::ReadCache* read_cache, std::function<Asker()> asker, Planner planner)
-      : reads(read_cache), usual(std::move(asker)), plan(std::move(planner)) {}
+  QueryAnalysts(pipeline::ReadCache* read_cache, std::function<Asker()> asker, Planner planner,
+                std::shared_ptr<const QueryPerformanceMonitor> recorded, std::shared_ptr<const TemplatePlans> planned)
+      : reads(read_cache),
+        usual(std::move(asker)),
+        plan(std::move(planner)),
+        monitor(std::move(recorded)),
+        plans(std::move(planned)) {}
 
   pipeline::ReadCache* const reads;
   const std::function<Asker()> usual;
   const Planner plan;  ///< null: nobody can be asked
-  Worker worker{16};   ///< texts take up to some milliseconds
+  const std::shared_ptr<const QueryPerformanceMonitor> monitor;
+  const std::shared_ptr<const TemplatePlans> plans;  ///< of templates; null: nobody asks for them
+  Worker worker{16};                                 ///< texts take up to some milliseconds
 };
 
 /// Of a request's fields.
@@ -59,6 +67,20 @@ asio::awaitable<Result<optimizer::PlannedQuery>> plan_of(std::shared_ptr<QueryAn
                                                          const pipeline::Scope& scope,
                                                          const std::optional<std::vector<std::string>>& search_path,
                                                          std::string query);
+
+/// Of what has been recorded so far; on the worker's thread.
+TimeEstimates times_of(const QueryAnalysts& analysts);
+
+/// Sets `answer`'s execution_time_estimate_ms, confidence_score and estimated_from.
+template <typename Answer>
+void say_time(Answer& answer, const std::optional<TimeEstimate>& estimate) {
+  if (!estimate) return;
+  answer.execution_time_estimate_ms = estimate->ms;
+  answer.confidence_score = estimate->confidence;
+  answer.estimated_from = estimate->calls > 0
+                              ? fmt::format("{} calls of it", estimate->calls)
+                              : fmt::format("costs and times of {} other statements", estimate->templates);
+}
 
 Response too_busy();
 

@@ -32,7 +32,10 @@ QueryCosts costs_of(const optimizer::PlannedQuery& planned) {
   return {.cpu_cost = cost.cpu_cost,
           .io_cost = cost.io_cost,
           .memory_cost = cost.memory_cost,
-          .total_cost = cost.total_cost};
+          .network_cost = cost.network_cost,
+          .total_cost = cost.total_cost,
+          .resource_usage_estimate = {.memory_mb = cost.memory_mb(),
+                                      .cpu_percent = cost.total_cost > 0 ? 100 * cost.cpu_cost / cost.total_cost : 0}};
 }
 
 /// What can be known without asking the server.
@@ -76,6 +79,16 @@ std::vector<std::size_t> places_to_stop(const std::vector<optimizer::Step>& step
     if (steps[i].by_cost) places.push_back(i);
   }
   return places;
+}
+
+/// Of the original, and of what it was rewritten to.
+void add_times(const TimeEstimates& times, std::uint64_t fingerprint, OptimizedQuery& answer) {
+  if (!answer.estimated_cost_before || !answer.estimated_cost_after) return;
+  auto &before = *answer.estimated_cost_before, &after = *answer.estimated_cost_after;
+  const auto estimate = times.of(fingerprint, before.total_cost);
+  say_time(before, estimate);
+  const bool is_same = answer.optimization_types.empty();
+  if (estimate) say_time(after, is_same ? estimate : times.instead(*estimate, before.total_cost, after.total_cost));
 }
 
 /// Chooses by what the server estimates of the original and of what its steps come to.
@@ -137,6 +150,11 @@ asio::awaitable<Reply<OptimizedQuery>> optimize(std::shared_ptr<QueryAnalysts> s
     answer.warnings.push_back("MAX_QUERY_OPTIMIZATION_TIME_MS was over before all rules were tried");
   if (can_be_planned(*query.statement)) {
     co_await compare(shared, query.scope, *found, answer);
+    const auto done = co_await shared->worker.run([&] {
+      add_times(times_of(*shared), query.statement->fingerprint, answer);
+      return true;
+    });
+    if (!done) co_return too_busy();
   } else {
     answer.warnings.push_back("PostgreSQL plans no statement of this kind: costs are null");
   }

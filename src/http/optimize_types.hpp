@@ -24,11 +24,23 @@ BOOST_DESCRIBE_STRUCT(QueryToOptimize, (),
                       (query, database_type, user_id, project_id, optimization_level, enable_caching, database, user,
                        time_zone))
 
+struct ResourceUsageEstimate {
+  double memory_mb = 0;    ///< what sorts, hashes and the like hold
+  double cpu_percent = 0;  ///< of one processor, while it runs: what of the total isn't reading pages
+};
+BOOST_DESCRIBE_STRUCT(ResourceUsageEstimate, (), (memory_mb, cpu_percent))
+
 /// In PostgreSQL's units; see `optimizer::QueryCost`.
 struct QueryCosts {
-  double cpu_cost = 0, io_cost = 0, memory_cost = 0, total_cost = 0;
+  double cpu_cost = 0, io_cost = 0, memory_cost = 0, network_cost = 0, total_cost = 0;
+  std::optional<double> execution_time_estimate_ms = {};  ///< these three are as in QueryAnalysis
+  std::optional<double> confidence_score = {};
+  std::optional<std::string> estimated_from = {};
+  ResourceUsageEstimate resource_usage_estimate = {};
 };
-BOOST_DESCRIBE_STRUCT(QueryCosts, (), (cpu_cost, io_cost, memory_cost, total_cost))
+BOOST_DESCRIBE_STRUCT(QueryCosts, (),
+                      (cpu_cost, io_cost, memory_cost, network_cost, total_cost, execution_time_estimate_ms,
+                       confidence_score, estimated_from, resource_usage_estimate))
 
 struct RewriteStep {
   std::string rule;

@@ -4,6 +4,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <limits>
+#include <set>
 #include <utility>
 
 #include "base/clock.hpp"
@@ -68,15 +69,45 @@ std::optional<PlanAsker::Question> PlanAsker::of_series(const TemplateSeries& te
     if (now - asked.at_ns < budget_.between_of_one.count()) continue;
     // Where nobody asks any more Millrace doesn't either: its connection would be in the way of who drops a database.
     if (asked.calls == one.figures.calls) continue;
-    const auto about = monitor_->history()->about_template(*one.fingerprint);
-    if (!about || about->engine != Engine::postgresql || !can_be_planned(about->kind) || !is_whole(about->text) ||
-        about->database.empty()) {
-      continue;
-    }
-    return Question{.fingerprint = *one.fingerprint,
-                    .request = {.database = about->database, .user = usual_().user, .query = about->text}};
+    if (auto question = question_of(*one.fingerprint)) return question;
   }
   return std::nullopt;
+}
+
+/// What was called once may never be again. Of those that are due, that which takes the most.
+std::optional<PlanAsker::Question> PlanAsker::of_others(const TemplateSeries& templates, std::int64_t now) {
+  std::set<std::uint64_t> take_most;
+  for (const auto& one : templates.series()) take_most.insert(one.fingerprint.value_or(0));
+  const auto totals = monitor_->history()->template_totals();
+  const TemplateTotals::One* next = nullptr;
+  for (const auto& one : totals.templates) {
+    if (one.figures.calls < 2 || take_most.contains(one.fingerprint) ||
+        (next != nullptr && one.figures.total_ns <= next->figures.total_ns))
+      continue;
+    const auto asked = asked_.find(one.fingerprint);
+    const bool is_due = asked == asked_.end() || !asked->second.is_asked ||
+                        (now - asked->second.at_ns >= budget_.between_of_others.count() &&
+                         asked->second.calls_in_all != one.figures.calls);
+    if (is_due) next = &one;
+  }
+  if (next == nullptr) return std::nullopt;
+  auto question = question_of(next->fingerprint);
+  if (question) {
+    question->calls_in_all = next->figures.calls;
+  } else {
+    asked_[next->fingerprint] = {.at_ns = now, .calls_in_all = next->figures.calls, .is_asked = true};
+  }
+  return question;
+}
+
+std::optional<PlanAsker::Question> PlanAsker::question_of(std::uint64_t fingerprint) const {
+  const auto about = monitor_->history()->about_template(fingerprint);
+  if (!about || about->engine != Engine::postgresql || !can_be_planned(about->kind) || !is_whole(about->text) ||
+      about->database.empty()) {
+    return std::nullopt;
+  }
+  return Question{.fingerprint = fingerprint,
+                  .request = {.database = about->database, .user = usual_().user, .query = about->text}};
 }
 
 void PlanAsker::look(const TemplateSeries& templates, const std::vector<std::uint64_t>& suspects,
@@ -93,6 +124,7 @@ void PlanAsker::look(const TemplateSeries& templates, const std::vector<std::uin
   add_suspects(suspects, now);
   if (under_way_ || (last_ns_ && now - *last_ns_ < budget_.between.count())) return;
   auto question = slow_ ? std::exchange(slow_, std::nullopt) : of_series(templates, now);
+  if (!question) question = of_others(templates, now);
   if (!question) return;
   if (asked_.size() >= most_asked) {
     boost::unordered::erase_if(asked_, [&](const auto& each) { return may_ask(each.first, now); });
@@ -101,7 +133,8 @@ void PlanAsker::look(const TemplateSeries& templates, const std::vector<std::uin
   for (const auto& one : templates.series()) {
     if (one.fingerprint == question->fingerprint) calls = one.figures.calls;
   }
-  asked_[question->fingerprint] = {.at_ns = now, .calls = calls, .is_asked = true};
+  asked_[question->fingerprint] = {
+      .at_ns = now, .calls = calls, .calls_in_all = question->calls_in_all, .is_asked = true};
   last_ns_ = now;
   under_way_ = true;
   asio::co_spawn(context_, answer(*std::move(question)),

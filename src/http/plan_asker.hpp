@@ -16,12 +16,14 @@ namespace millrace::http {
 /// Asks PostgreSQL how it would run slow queries, and now and then the statements that take the most: on a connection
 /// of Millrace's own, off any query's way. There is a budget: one question at a time, one in two seconds at most, and
 /// of a template one a minute, and one at once when its calls begin to take longer; of several what costs the most
-/// comes first. Only statements are asked about that are kept whole, with their constants.
+/// comes first. Where there is nothing else to ask, it asks about all others that are called, each once an hour. Only
+/// statements are asked about that are kept whole, with their constants.
 class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
  public:
   struct Budget {
     std::chrono::nanoseconds between = std::chrono::seconds(2);          ///< questions
     std::chrono::nanoseconds between_of_one = std::chrono::seconds(60);  ///< about the same template
+    std::chrono::nanoseconds between_of_others = std::chrono::hours(1);  ///< about one that isn't among those
     std::chrono::nanoseconds before_first = std::chrono::seconds(5);     ///< that it is among those that take the most
   };
 
@@ -44,10 +46,12 @@ class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
   struct Question {
     std::uint64_t fingerprint = 0;
     optimizer::PlanRequest request;
+    std::uint64_t calls_in_all = 0;
   };
   struct Asked {
-    std::int64_t at_ns = 0;  ///< when it was asked about last; until then so that it is due in time
-    std::uint64_t calls = 0;
+    std::int64_t at_ns = 0;          ///< when it was asked about last; until then so that it is due in time
+    std::uint64_t calls = 0;         ///< of late, as one of those that take the most
+    std::uint64_t calls_in_all = 0;  ///< as one of the others
     bool is_asked = false;
     bool is_urgent = false;  ///< its calls have begun to take longer since
   };
@@ -55,6 +59,8 @@ class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
   void add_slow(std::int64_t now);
   void add_suspects(const std::vector<std::uint64_t>& suspects, std::int64_t now);
   std::optional<Question> of_series(const TemplateSeries& templates, std::int64_t now);
+  std::optional<Question> of_others(const TemplateSeries& templates, std::int64_t now);
+  std::optional<Question> question_of(std::uint64_t fingerprint) const;
   bool may_ask(std::uint64_t fingerprint, std::int64_t now) const;
   asio::awaitable<void> answer(Question question);
 

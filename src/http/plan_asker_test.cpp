@@ -146,6 +146,17 @@ TEST_F(Asking, WhatTakesTheMostIsAskedAboutSoon) {
   EXPECT_EQ(asked_.size(), 1U) << "and the next time after an hour";
 }
 
+TEST_F(Asking, AllOthersWhereThereIsNothingElseToAsk) {
+  const auto one = asker({.between = 0s, .between_of_one = 1h, .between_of_others = 0s, .before_first = 1h});
+  for (std::uint64_t i = 0; i < 60; ++i) be_called(i % 30, fmt::format("SELECT {}", i % 30));
+  be_called(99, "SELECT once");
+  for (int i = 0; i < 40; ++i) look(*one);
+  EXPECT_EQ(asked_.size(), 10U) << "not the twenty that take the most, nor what was called once or not since";
+  for (std::uint64_t i = 0; i < 30; ++i) be_called(i, fmt::format("SELECT {}", i));
+  for (int i = 0; i < 40; ++i) look(*one);
+  EXPECT_GT(asked_.size(), 10U) << "what was called since";
+}
+
 TEST_F(Asking, OnlyWhatCanBePlannedAndIsWhole) {
   const auto one = asker({.between = 0s, .between_of_one = 0s});
   be_slow(1, "DO $$BEGIN END$$", sql::StatementKind::do_block);

@@ -52,6 +52,7 @@ QueryCost cost_of(const PlannedQuery& planned) {
   // What a LIMIT leaves undone isn't in the total; what an inner side does again for each row is.
   cost.io_cost = std::min(cost.io_cost, cost.total_cost);
   cost.cpu_cost = cost.total_cost - cost.io_cost;
+  cost.network_cost = planned.plan.rows * planned.plan.width / page_bytes;
   return cost;
 }
 

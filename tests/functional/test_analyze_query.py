@@ -45,6 +45,18 @@ def test_its_figures_are_those_of_explain(millrace: Millrace, postgres: PostgreS
     assert said["warnings"] == []
 
 
+def test_how_long_it_takes_is_what_it_took(millrace: Millrace, postgres: PostgreSQL) -> None:
+    with connect(millrace, user=postgres.user) as client:
+        for id in range(10):
+            client.rows(f"SELECT url, pg_sleep(0.02) FROM pages WHERE id = {id + 1}")
+    eventually(lambda: analyzed(millrace, "SELECT url, pg_sleep(0.02) FROM pages WHERE id = 7")["estimated_from"] == "10 calls of it", what="the calls to be seen")
+    said = analyzed(millrace, "SELECT url, pg_sleep(0.02) FROM pages WHERE id = 99")
+    assert said["execution_time_estimate_ms"] > 19
+    assert 0.5 < said["confidence_score"] <= 1
+    unknown = analyzed(millrace, "SELECT status, id FROM pages WHERE url = 'never asked'")
+    assert unknown["execution_time_estimate_ms"] is unknown["confidence_score"] is unknown["estimated_from"] is None
+
+
 def test_what_it_suggests_helps(millrace: Millrace, postgres: PostgreSQL) -> None:
     query = "SELECT * FROM pages WHERE url = 'u77' AND status = 77"
     before = analyzed(millrace, query)
