@@ -40,7 +40,7 @@ std::string as_identifier(std::string_view name) {
 /// What is cast and has the same text afterwards is what it was. Of some types texts differ: these are read by their
 /// form.
 std::string value_of(const ParquetColumn& column, std::size_t at) {
-  const auto name = fmt::format("c{}", at);
+  auto name = fmt::format("c{}", at);
   const auto wanted = column.duckdb_type();
   const auto cast = fmt::format("TRY_CAST({} AS {})", name, wanted);
   std::string checked = fmt::format("CASE WHEN CAST({} AS VARCHAR) = {} THEN {} END", cast, name, cast);

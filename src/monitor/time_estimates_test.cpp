@@ -43,8 +43,8 @@ TEST(TimeEstimate, FewCallsAreNotSure) {
 
 TEST(CostCalibration, GoesByThoseWithACostLikeIt) {
   // What is cheap takes a millisecond for ten units, what is expensive one for a thousand; and one lies far off.
-  CostCalibration calibration({{10, 1}, {12, 1.2}, {9, 0.9}, {10, 1.1}, {1e6, 1e3}, {1.1e6, 1.1e3}, {9e5, 9e2},
-                               {11, 900}});
+  CostCalibration calibration(
+      {{10, 1}, {12, 1.2}, {9, 0.9}, {10, 1.1}, {1e6, 1e3}, {1.1e6, 1.1e3}, {9e5, 9e2}, {11, 900}});
   ASSERT_TRUE(calibration.of(11) && calibration.of(1e6));
   EXPECT_NEAR(calibration.of(11)->ms, 1.1, 0.2);
   EXPECT_NEAR(calibration.of(1e6)->ms, 1e3, 100);
