@@ -307,6 +307,11 @@ asio::awaitable<Reply<Executions>> list(Shared shared, ExecutionsWanted wanted) 
   co_return found;
 }
 
+asio::awaitable<void> send_and_forget(Shared shared, ParquetFilePtr file, BodyWriter& body) {
+  co_await send_file(file, body);
+  shared->files.is_sent(file);
+}
+
 asio::awaitable<Reply<ResultPage>> parquet(Shared shared, ResultPart part) {
   // The jobs outlive what the worker does for them.
   const auto made = co_await shared->worker_of_files.run(
@@ -325,10 +330,7 @@ asio::awaitable<Reply<ResultPage>> parquet(Shared shared, ResultPart part) {
         {{{"query", "format"}, fmt::format("{}{}. {}", error.message, column, error.hint), "value_error"}});
   }
   Response response{.content_type = media_type_of(ResultFormat::parquet)};
-  response.stream = [shared, file = **made](BodyWriter& body) -> asio::awaitable<void> {
-    co_await send_file(file, body);
-    shared->files.is_sent(file);
-  };
+  response.stream = [shared, file = **made](BodyWriter& body) { return send_and_forget(shared, file, body); };
   co_return response;
 }
 

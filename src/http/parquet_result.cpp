@@ -27,7 +27,9 @@ Result<ParquetFilePtr> as_parquet(const ResultPart& part) {
   }
   executor::KeptRows::Reader reader(*part.rows, part.offset);
   const auto next = [&reader, left = part.limit](std::vector<executor::KeptRows::Value>& row) mutable {
-    return !Worker::is_stopping() && left > 0 && left-- > 0 && reader.next(row);
+    if (Worker::is_stopping() || left == 0) return false;
+    --left;
+    return reader.next(row);
   };
   auto file = backend::ParquetFile::write(folder.string(), columns, next, part.rows->rows(), part.rows->bytes());
   if (Worker::is_stopping()) return fail("Millrace is shutting down", "57P01");
