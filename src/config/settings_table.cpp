@@ -338,8 +338,9 @@ std::vector<Group> groups() {
            {"ENABLE_ADAPTIVE_TIMEOUT", Switch{&Settings::enable_adaptive_timeout}, executor,
             "Set time-outs by what a query took before."},
            {"ENABLE_AUTOMATIC_RETRY", Switch{&Settings::enable_automatic_retry}, reload,
-            "Try again to get a server connection for a query, of which nothing was sent yet: see docs/execution.md. "
-            "It needs no ENABLE_ADAPTIVE_EXECUTOR, nor do the next two."},
+            "Try again to get a server connection for a query of which nothing was sent yet, and send reads once more "
+            "whose server connection was lost: see docs/execution.md. It needs no ENABLE_ADAPTIVE_EXECUTOR, nor do the "
+            "next two."},
            {"MAX_QUERY_RETRIES", Count{&Settings::max_query_retries, 0, 10}, reload,
             "How often that is tried again for a query."},
            {"RETRY_BACKOFF_MULTIPLIER", Ratio{&Settings::retry_backoff_multiplier, 1, 10}, reload,

@@ -11,6 +11,15 @@ void ClientInput::consume(std::size_t count) {
   if (held_ <= large && charged_ > 0) resize(large);
 }
 
+bool ClientInput::put_back(std::string_view bytes) {
+  const std::size_t needed = held_ + bytes.size();
+  if (needed > buffer_.size() && !resize(std::max(needed, std::min(2 * needed, large)))) return false;
+  std::memmove(buffer_.data() + bytes.size(), buffer_.data(), held_);
+  std::memcpy(buffer_.data(), bytes.data(), bytes.size());
+  held_ = needed;
+  return true;
+}
+
 bool ClientInput::reserve_for_next_read(bool idle) {
   if (held_ == buffer_.size()) return resize(std::max(buffer_.size() * 2, small));
   if (last_read_filled_ && buffer_.size() < large) return resize(buffer_.size() * 4);

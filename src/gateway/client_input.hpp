@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "pgwire/protocol/frame.hpp"
@@ -41,6 +42,8 @@ class ClientInput {
   }
   void consume(std::size_t count);
   void clear() { consume(held_); }
+  /// What was consumed comes once more, before all that is there. False: there is no room for it.
+  bool put_back(std::string_view bytes);
   /// Nothing more is read.
   void close() {
     held_ = 0;

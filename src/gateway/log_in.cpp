@@ -283,7 +283,8 @@ asio::awaitable<bool> Session::welcome(const pgwire::StartupRequest& request, Pr
                      .breaker = pool_->breaker(),
                      .times = &core_.times,
                      .query_timeout = settings.query_timeout_seconds,
-                     .rewriting = true});
+                     .rewriting = true,
+                     .sends_again = true});
   link_.emplace(core_, *relay_, pool_, startup);
   relay_->application = application_;
   if (start) {

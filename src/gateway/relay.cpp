@@ -148,8 +148,8 @@ std::size_t Relay::give_back_memory() {
     return shrink(text);
   };
   return give(to_server_.buffer()) + give(to_client_.buffer()) + give(answers_) + give(instead_) +
-         give(bound_parameters_) + shrink(to_parse_) + replies_.give_back_memory() + session_.names.give_back_memory() +
-         session_.settings.give_back_memory() + writer_.give_back_memory();
+         give(bound_parameters_) + shrink(to_parse_) + unanswered_.give_back_memory() + replies_.give_back_memory() +
+         session_.names.give_back_memory() + session_.settings.give_back_memory() + writer_.give_back_memory();
 }
 
 }  // namespace millrace::gateway

@@ -25,6 +25,7 @@
 #include "gateway/session_scope.hpp"
 #include "gateway/session_state.hpp"
 #include "gateway/session_wishes.hpp"
+#include "gateway/unanswered.hpp"
 #include "pipeline/explanation.hpp"
 #include "pipeline/pipeline.hpp"
 
@@ -65,6 +66,7 @@ class Relay {
     std::chrono::nanoseconds query_timeout{0};     ///< of queries whose client says nothing; 0: none
     bool is_patient = false;                       ///< it waits for its turns however long that takes
     bool rewriting = false;                        ///< its statements may be rewritten, where the client doesn't say
+    bool sends_again = false;                      ///< reads may be, once, in transaction mode: see `may_be_sent_again`
   };
 
   Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options);
@@ -108,6 +110,28 @@ class Relay {
 
   /// The server connection is gone, or given up: what was under way has ended.
   void lost(std::int64_t now);
+
+  // What was sent, if the server connection is lost.
+  /// Whether all that is under way, or what prepares for the message at hand, may be sent once more on another server
+  /// connection: reads that change nothing, of which nothing was answered, outside of a transaction.
+  bool may_be_sent_again() const;
+  /// The client's messages that it is about.
+  std::string_view unanswered() const { return unanswered_.bytes(); }
+  /// Instead of `lost`, where that is so, after `detach`: nothing of it is under way any more, nor has ended; the
+  /// client has sent `unanswered` once more, before what it has sent since.
+  void take_back(std::int64_t now);
+  /// The client's input begins with what was taken back.
+  bool is_sent_again() const { return unanswered_.repeats(); }
+  /// Whatever becomes of what is under way, it isn't.
+  void forbid_sending_again() { unanswered_.forbid(); }
+  /// The server has taken its leave, and the client needn't hear of it if what is under way is sent again.
+  bool has_farewell() const { return !farewell_.empty(); }
+  /// For `from_server`: now it is to.
+  std::string take_farewell() {
+    unanswered_.forbid();
+    return std::exchange(farewell_, {});
+  }
+
   /// No server connection could be had, for this reason: what the client asked for in `in` has ended.
   void refused(pgwire::Bytes in, std::string_view sqlstate, std::int64_t now);
   /// None can be had at present: the message at hand is refused with this by `from_client`, and the session goes on.
@@ -315,6 +339,8 @@ class Relay {
   void as_of_original(pgwire::Bytes body, std::size_t total);
   void judge_for_server(const StatementPtr& statement, const pipeline::Effects& effects);
   void note_for_cache(const StatementPtr& statement);
+  void begin_unanswered(std::size_t at);
+  bool hears_farewell(pgwire::Bytes in);
   void want_server(pgwire::Bytes rest, const Item& item);
   bool is_out_of_reach(const Item& item);
   bool has_no_server() const;
@@ -512,6 +538,10 @@ class Relay {
   bool drops_rest_ = false;  ///< of a message that was refused when a part of it had come
   std::int64_t seen_;        ///< the last moment that something is of which the client was shown
   std::int64_t wrote_ = 0;   ///< when something that it may have written was committed last; 0: never
+
+  Unanswered unanswered_;
+  std::size_t told_ = 0;  ///< of `answers_`: what comes behind that is answered of it
+  std::string farewell_;  ///< the server's last words; "": none, or they were passed on
 
   std::int64_t now_ = 0;
   std::int64_t waited_ns_ = 0;

@@ -353,7 +353,7 @@ void Relay::judge_for_server(const StatementPtr& statement, const pipeline::Effe
 
 /// It is executed. Null: it isn't known.
 void Relay::note_for_cache(const StatementPtr& statement) {
-  if (!scope_.has_cache() || (statement && statement->shows_token)) return;  // which does nothing
+  if (!scope_.has_cache() || (statement && statement->shows_token)) return unanswered_.forbid();  // which does nothing
   const auto& scope = *scope_.of(session_.settings.current());
   const auto effects = pipeline_.effects_of(scope, statement);
   const bool steps = statement && !statement->transaction_tag.empty();
@@ -362,6 +362,7 @@ void Relay::note_for_cache(const StatementPtr& statement) {
   judge_for_server(statement, effects);
   const bool clear = !names_are_unclear_ && !server().unclear && attached_epoch_ == pipeline_.cache()->epoch() &&
                      !session_.settings.changes_of_meaning().any() && !session_.pin.matters_to_reads();
+  if (!effects.changes_nothing || !clear || !server().unjudged.empty() || !scope.why_not.empty()) unanswered_.forbid();
   pipeline_.add_changes(changes_, scope, effects, clear);
 }
 

@@ -36,6 +36,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
   stop_ = Next::more;
   to_server_.begin(in);
   answers_.clear();
+  told_ = 0;
   stopped_short_ = false;
   std::size_t at = 0;
   for (Item item; stop_ == Next::more;) {
@@ -99,6 +100,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       break;
     }
     writer_.begin_message(now_);
+    begin_unanswered(at);
     if (session_.stays) {
       hide_own_question(item);
       note_session(item);
@@ -109,10 +111,13 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
     if (writer_.replaced) to_server_.leave_out(at, at + item.message.size());
     at += item.message.size();
     to_server_.put(at, writer_.behind);
+    unanswered_.add(item.message, item.whole());
     reader_.take(item);
     on_way();
   }
   heard_ += at;
+  unanswered_.used(at);
+  if (answers_.size() > told_) unanswered_.forbid();
   if (is_lent_ && at > 0 && !replies_.empty()) go_on_with_lent_turn();
   if (stop_ != Next::need_server && rests()) end_turn();
   return {at, to_server_.out(at), std::as_bytes(std::span(answers_)), stop_};

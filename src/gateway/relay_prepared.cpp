@@ -160,6 +160,8 @@ bool Relay::on_bind(const Item& item) {
   Reply& reply = replies_.owe(Kind::bind, now_);
   if (compared == Columns::differ) reply.refusal = Reply::Refusal::columns_differ;
   StatementPtr statement = prepared != nullptr ? prepared->statement : nullptr;
+  if (!statement || !pipeline::may_only_read(*statement))
+    unanswered_.forbid();  // its values may be checked by anything
   reply.exchange.statement = statement;
   if (prepared != nullptr && prepared->text && compared == Columns::same) {
     reply.text = prepared->text;
@@ -299,6 +301,7 @@ bool Relay::on_execute(const Item& item) {
     note_for_cache(statement);
   } else {
     doubt_ = true;  // there is no such portal, or it is a cursor, whose query was seen when it was declared
+    unanswered_.forbid();
   }
   if (!statement) return true;
   session_.names.run(*statement, reply);

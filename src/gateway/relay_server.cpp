@@ -64,6 +64,7 @@ Error refusal_of(const Reply& reply) {
 
 Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
   now_ = now;
+  if (hears_farewell(in)) return {in.size(), {}, false};
   // What tells of the session shows no table.
   const auto tells_of_session = [](const Reply& reply) { return reply.purpose == Purpose::session; };
   if (replies_.empty() || !std::ranges::all_of(replies_.all(), tells_of_session)) seen_ = now;
@@ -136,7 +137,9 @@ Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
   if (broken && error_.sqlstate.empty()) {
     error_ = Error{.message = "the server broke the protocol", .sqlstate = "08P01"};
   }
-  return {at, to_client_.out(at), broken};
+  const Bytes forward = to_client_.out(at);
+  if (!forward.empty()) unanswered_.forbid();
+  return {at, forward, broken};
 }
 
 /// A message of `total` bytes, `there` of which have come.

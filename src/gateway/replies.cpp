@@ -64,6 +64,12 @@ void Replies::drop(std::size_t count) {
   }
 }
 
+void Replies::forget() {
+  drop(size());
+  status = 'I';
+  copy_in = skipping = unsynced = failed_since_ready = awaited = false;
+}
+
 Reply* Replies::next_sync() {
   const auto owed = all();
   const auto found = std::ranges::find(owed, Reply::Kind::sync, &Reply::kind);

@@ -154,6 +154,9 @@ class Replies {
   };
   CopyIn begin_copy_in();
 
+  /// None is answered: the server that was to is gone.
+  void forget();
+
   bool nothing_under_way() const { return empty() && !unsynced; }
   /// Answers how many bytes about.
   std::size_t give_back_memory();

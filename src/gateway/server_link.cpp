@@ -34,6 +34,7 @@ void ServerLink::expect(pgwire::Bytes request) {
 }
 
 bool ServerLink::try_take() {
+  if (relay_.is_sent_again()) return false;  // which has to rest first
   taken_ = pool_->try_take(core_.io, startup_, relay_.settings().current(), relay_.settings().placeholders());
   if (taken_) relay_.has_place();
   return taken_ && is_as_left(taken_->state());
@@ -49,6 +50,8 @@ asio::awaitable<Taken> ServerLink::take() {
   }
   auto connection = std::exchange(taken_, nullptr);
   int tried_again = 0;
+  if (relay_.is_sent_again() && !co_await rest(tried_again++))
+    co_return std::unexpected(failure("57014", "nobody waits any more"));
   while (!connection || !connection->is_open()) {
     core_.counters().pool_waits.add();
     core_.counters().clients_waiting.add();
@@ -59,7 +62,7 @@ asio::awaitable<Taken> ServerLink::take() {
         {.known = relay_.settings().placeholders(), .patience = patience_, .when_waits = when_waits});
     core_.counters().clients_waiting.sub();
     relay_.count_wait(now_ns() - before);
-    if (!taken && co_await rest_before_retry(taken.error(), tried_again++)) continue;
+    if (!taken && may_come_soon(taken.error()) && may_try_again(tried_again) && co_await rest(tried_again++)) continue;
     if (!taken) co_return std::unexpected(std::move(taken.error()));
     connection = std::move(*taken);
     relay_.has_place();
@@ -68,15 +71,22 @@ asio::awaitable<Taken> ServerLink::take() {
 }
 
 /// Nothing has been sent yet, so whatever it is for may be tried again, where the server may have a connection soon.
-/// False: it isn't.
-asio::awaitable<bool> ServerLink::rest_before_retry(const backend::LoginError& failure, int times) {
-  const auto settings = core_.shared.rules.load()->settings;
+bool ServerLink::may_come_soon(const backend::LoginError& failure) const {
   const bool is_full = failure.error.sqlstate == "53300" && !failure.error_response.empty();
-  if (!settings->enable_automatic_retry || times >= settings->max_query_retries) co_return false;
-  if (!(failure.unavailable || is_full) || (pool_->breaker() && pool_->breaker()->refuses())) co_return false;
-  if (!core_.retries.take(now_ns())) co_return false;
+  return (failure.unavailable || is_full) && !(pool_->breaker() && pool_->breaker()->refuses());
+}
+
+bool ServerLink::may_try_again(int times) {
+  const auto settings = core_.shared.rules.load()->settings;
+  if (!settings->enable_automatic_retry || times >= settings->max_query_retries) return false;
+  if (!core_.retries.take(now_ns())) return false;
   core_.counters().retries.add();
-  const executor::Backoff backoff(settings->retry_backoff_multiplier);
+  return true;
+}
+
+/// Before it is tried again. False: nobody waits any more.
+asio::awaitable<bool> ServerLink::rest(int times) {
+  const executor::Backoff backoff(core_.shared.rules.load()->settings->retry_backoff_multiplier);
   const std::int64_t before = now_ns();
   const auto stopped = std::make_shared<net::Signal>(core_.io);
   patience_->give_up = [stopped] { stopped->set(); };
@@ -212,6 +222,11 @@ backend::Pool::Connection ServerLink::detach() {
 }
 
 void ServerLink::release() { pool_->give_back(detach()); }
+
+void ServerLink::take_back() {
+  detach();
+  relay_.take_back(now_ns());
+}
 
 void ServerLink::lost() {
   relay_.lost(now_ns());

@@ -26,6 +26,9 @@ class ServerLink {
   /// Errors: as of `Pool::take`; or the session's settings could not be made. It waits no longer than the relay's
   /// message at hand may (`is_late`).
   asio::awaitable<std::expected<void, backend::LoginError>> take();
+  /// Whether what failed may be tried again, which was `times` times before: by the settings, and by what all others
+  /// have had. It counts then.
+  bool may_try_again(int times);
   /// Nobody wants one any more: `take` ends soon, with an error.
   void give_up_waiting();
   /// Why `take` has failed: the relay refuses the message at hand then.
@@ -47,6 +50,8 @@ class ServerLink {
 
   /// It holds nothing of the client's: others may have it.
   void release();
+  /// It is gone, and what was under way is the relay's client's once more: see `Relay::take_back`.
+  void take_back();
   /// It is over, or given up: what was under way has ended.
   void lost();
   void give_up();
@@ -59,7 +64,8 @@ class ServerLink {
   std::size_t give_back_memory();
 
  private:
-  asio::awaitable<bool> rest_before_retry(const backend::LoginError& failure, int times);
+  bool may_come_soon(const backend::LoginError& failure) const;
+  asio::awaitable<bool> rest(int times);
   bool is_as_left(const backend::ServerState& server) const;
   bool has_foreign_sequences(const backend::ServerState& server) const;
   asio::awaitable<std::expected<void, Error>> make_as_left(backend::ServerConnection& connection);

@@ -203,7 +203,10 @@ Session::Passed Session::pass_on() {
       if (relay_->take_wants_no_idle_sessions()) core_.shared.pools.close_idle();
       if (!*link_) return Passed::ended;
       // One that is broken tells the client; what the server said last may still be on its way.
-      if (!link_->write(step.forward)) return Passed::all;
+      if (!link_->write(step.forward)) {
+        input_.consume(step.used);
+        return Passed::all;
+      }
       look_at_time_when_due();
       if (!relay_->asking() && std::exchange(cancel_wanted_, false)) {
         asio::co_spawn(core_.io, cancel_now(shared_from_this()), asio::detached);
@@ -311,6 +314,10 @@ std::size_t Session::on_server_bytes(std::span<std::byte> bytes) {
     link_->connection()->close();
     return bytes.size();
   }
+  if (relay_->has_farewell()) {
+    link_->connection()->close();
+    return bytes.size();
+  }
   if (!relay_->asking()) answered_.set();
   if (due_) look_at_time_when_due();  // of what runs now
   lend_turn_soon();
@@ -373,7 +380,26 @@ void Session::close_client() {
   finish();
 }
 
+/// The server connection is gone: what was under way is sent once more, if that can't change what has happened.
+bool Session::send_again() {
+  if (phase_ != Phase::relaying || finished_ || cancels_late_ || link_->has_unsent()) return false;
+  if (waits_ && next_ != Relay::Next::answer) return false;
+  if (!relay_->may_be_sent_again() || !link_->may_try_again(0) || !input_.put_back(relay_->unanswered())) return false;
+  log::info("reads are sent once more, as their server connection is lost", {{"user", user_}, {"database", database_}});
+  link_->take_back();
+  if (waits_) {
+    answered_.set();
+  } else if (go_on(pass_on())) {
+    read_and_pass();
+  }
+  return true;
+}
+
 void Session::on_server_gone() {
+  if (send_again()) return;
+  if (std::string farewell = relay_->take_farewell(); !farewell.empty()) {
+    on_server_bytes(std::as_writable_bytes(std::span(farewell)));
+  }
   const bool told = relay_->fatal_seen() || relay_->server_mid_message();
   link_->lost();
   if (phase_ == Phase::ending) {
@@ -444,6 +470,7 @@ void Session::on_tick(TimePoint now) {
 
 asio::awaitable<void> Session::cancel() {
   const auto self = shared_from_this();
+  if (relay_) relay_->forbid_sending_again();
   co_await cancels_.ask([this] { return carry_cancel(); });
 }
 

@@ -86,6 +86,7 @@ class Session final : public backend::ServerConnection::Sink,
   asio::awaitable<bool> wait_for_server();
   asio::awaitable<bool> wait_for_parse();
   asio::awaitable<bool> wait_elsewhere();
+  bool send_again();
   void attach();
   void finish();
   bool too_far_ahead();

@@ -72,8 +72,9 @@ constexpr std::array wire_metrics = {
                "Statements that might have been answered from memory, and whose answer was not there."},
     WireMetric{&WireTotals::cache_bypasses, MetricType::Counter, "statements_not_for_memory_total",
                "Statements of clients who want answers from memory, that may not be answered from there."},
-    WireMetric{&WireTotals::retries, MetricType::Counter, "retries_total",
-               "Attempts to get a server connection for a query that had failed and were made again."},
+    WireMetric{
+        &WireTotals::retries, MetricType::Counter, "retries_total",
+        "Attempts to get a server connection for a query that were made again, and queries that were sent again."},
 };
 
 ClientMetric counter(std::uint64_t value, Labels labels = {}) {

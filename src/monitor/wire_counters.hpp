@@ -38,7 +38,7 @@ struct BasicWireCounters {
   Cell cache_hits;      ///< statements that were answered from memory
   Cell cache_misses;    ///< might have been, and weren't there
   Cell cache_bypasses;  ///< were asked for by who wants that, and may not be
-  Cell retries;         ///< a server connection could not be had for a query, and was tried again
+  Cell retries;         ///< a server connection was tried to be had again for a query; or one was sent again
 
   BOOST_DESCRIBE_CLASS(BasicWireCounters, (),
                        (clients_connected, clients_active, clients_waiting, servers_idle, servers_active, clients_total,

@@ -15,8 +15,9 @@ struct Effects {
   enum class Reach : std::uint8_t { nothing, data, everything, catalog };
 
   Reach reach = Reach::catalog;
-  bool only_reads = false;    ///< and only what may be cached
-  bool names_tables = false;  ///< what it changes depends on what their names mean
+  bool only_reads = false;       ///< and only what may be cached
+  bool changes_nothing = false;  ///< so it may be run twice: see `pipeline::changes_nothing`
+  bool names_tables = false;     ///< what it changes depends on what their names mean
   /// Whether all that it calls is known to set nothing, and to make nothing, that outlives it and isn't seen. Null:
   /// that can't be told yet.
   std::optional<bool> seen_through = false;

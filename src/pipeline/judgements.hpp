@@ -22,6 +22,7 @@ struct Judgement {
   Cacheable read;
   std::optional<std::vector<catalog::Oid>> changes;  ///< tables; null: anything
   bool lacks_relations = false;                      ///< see `lacks_only_relations`
+  bool changes_nothing = false;                      ///< see `pipeline::changes_nothing`
   std::vector<std::string> search_path;              ///< under which that is so
 };
 

@@ -340,6 +340,7 @@ Effects Pipeline::effects_of(const Scope& scope, const StatementPtr& statement) 
   }
   const Judgement& judgement = judgements_.of(statement, scope, *catalog);
   effects.only_reads = may_only_read(*statement) && judgement.read.code.empty();
+  effects.changes_nothing = judgement.changes_nothing && is_catalog_certain(scope);
   effects.seen_through = judgement.changes.has_value();
   effects.lacks_relations = judgement.lacks_relations;
   if (judgement.lacks_relations) effects.seen_through.reset();

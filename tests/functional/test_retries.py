@@ -1,4 +1,4 @@
-"""Where no server connection can be had for a query, that is tried again; what was sent never is."""
+"""Where no server connection can be had for a query, that is tried again. What was sent: test_sent_again.py."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
