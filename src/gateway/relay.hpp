@@ -66,7 +66,7 @@ class Relay {
     std::chrono::nanoseconds query_timeout{0};     ///< of queries whose client says nothing; 0: none
     bool is_patient = false;                       ///< it waits for its turns however long that takes
     bool rewriting = false;                        ///< its statements may be rewritten, where the client doesn't say
-    bool sends_again = false;                      ///< reads may be, once, in transaction mode: see `may_be_sent_again`
+    bool sends_again = false;                      ///< reads may be, in transaction mode: see `may_be_sent_again`
   };
 
   Relay(pipeline::Pipeline& pipeline, PreparedTexts& texts, Options options);
@@ -113,8 +113,11 @@ class Relay {
 
   // What was sent, if the server connection is lost.
   /// Whether all that is under way, or what prepares for the message at hand, may be sent once more on another server
-  /// connection: reads that change nothing, of which nothing was answered, outside of a transaction.
-  bool may_be_sent_again() const;
+  /// connection: reads that change nothing, of which nothing was answered, outside of a transaction. Once, as they may
+  /// be what the server dies of, unless it says that it dies of something else.
+  bool may_be_sent_again() const { return could_be_sent_again() && (unanswered_.times() == 0 || !farewell_.empty()); }
+  /// How often what is under way, or at the front of the client's input, was taken back.
+  int times_sent_again() const { return unanswered_.times(); }
   /// The client's messages that it is about.
   std::string_view unanswered() const { return unanswered_.bytes(); }
   /// Instead of `lost`, where that is so, after `detach`: nothing of it is under way any more, nor has ended; the
@@ -124,8 +127,8 @@ class Relay {
   bool is_sent_again() const { return unanswered_.repeats(); }
   /// Whatever becomes of what is under way, it isn't.
   void forbid_sending_again() { unanswered_.forbid(); }
-  /// The server has taken its leave, and the client needn't hear of it if what is under way is sent again.
-  bool has_farewell() const { return !farewell_.empty(); }
+  /// The server has taken its leave, for good, and the client needn't hear of it if what is under way is sent again.
+  bool has_farewell() const { return !farewell_.empty() && ended_by_server_; }
   /// For `from_server`: now it is to.
   std::string take_farewell() {
     unanswered_.forbid();
@@ -340,6 +343,7 @@ class Relay {
   void judge_for_server(const StatementPtr& statement, const pipeline::Effects& effects);
   void note_for_cache(const StatementPtr& statement);
   void begin_unanswered(std::size_t at);
+  bool could_be_sent_again() const;
   bool hears_farewell(pgwire::Bytes in);
   void want_server(pgwire::Bytes rest, const Item& item);
   bool is_out_of_reach(const Item& item);
@@ -540,8 +544,9 @@ class Relay {
   std::int64_t wrote_ = 0;   ///< when something that it may have written was committed last; 0: never
 
   Unanswered unanswered_;
-  std::size_t told_ = 0;  ///< of `answers_`: what comes behind that is answered of it
-  std::string farewell_;  ///< the server's last words; "": none, or they were passed on
+  std::size_t told_ = 0;          ///< of `answers_`: what comes behind that is answered of it
+  std::string farewell_;          ///< the server's last words; "": none, or they were passed on
+  bool ended_by_server_ = false;  ///< it can't say more
 
   std::int64_t now_ = 0;
   std::int64_t waited_ns_ = 0;

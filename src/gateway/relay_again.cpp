@@ -1,6 +1,8 @@
 // What of the relay sends once more what was sent, where that can't change what has happened: reads whose server
 // connection is lost before anything of the answer has gone to the client. The relay goes back to where it was before
 // they came; from there on their messages are the client's, as if they had come just now.
+#include <array>
+
 #include "gateway/relay.hpp"
 #include "pgwire/protocol/decode.hpp"
 
@@ -10,27 +12,35 @@ namespace {
 using pgwire::Bytes;
 namespace backend_type = pgwire::backend;
 
-/// What PostgreSQL says as it ends a session whose client has done nothing for it: an administrator wants that, or it
-/// shuts down (57P01); another process has crashed (57P02); it isn't ready (57P03). As a notice where it has no time.
-bool is_farewell(char type, Bytes body) {
+/// What PostgreSQL says as it ends a session: an administrator wants that, or it shuts down (57P01); another process
+/// has crashed (57P02); it isn't ready (57P03).
+constexpr std::array<std::string_view, 3> farewells = {"57P01", "57P02", "57P03"};
+constexpr std::string_view another_crashed = farewells[1];
+
+/// One of them, of an error or a notice, as which it comes where there is no time; "": it isn't.
+std::string_view farewell_of(char type, Bytes body) {
   const auto notice = pgwire::decode_notice(body);
-  if (!notice) return false;
-  const std::string_view code = notice->sqlstate();
-  if (code != "57P01" && code != "57P02" && code != "57P03") return false;
-  return type == backend_type::notice_response || notice->severity() == "FATAL" || notice->severity() == "PANIC";
+  if (!notice || (type == backend_type::error_response && notice->severity() == "ERROR")) return "";
+  const auto found = std::ranges::find(farewells, notice->sqlstate());
+  return found == farewells.end() ? "" : *found;
 }
 
-/// Whether that is what the bytes, which begin with a message, come to before there is a row.
-bool holds_farewell(Bytes in) {
+struct Farewell {
+  std::string_view code;  ///< "": there is none
+  bool is_error = false;  ///< nothing comes behind it; a notice may be of a function's
+};
+
+/// The one with which the bytes, which begin with a message, end, and have no row before.
+Farewell farewell_in(Bytes in) {
   while (in.size() >= pgwire::header_size) {
     const auto header = pgwire::load_header(in);
-    if (!header.valid() || in.size() < header.total()) return false;
+    if (!header.valid() || in.size() < header.total()) return {};
     const Bytes body = in.subspan(pgwire::header_size, header.total() - pgwire::header_size);
     switch (header.type) {
       case backend_type::error_response:
-        return is_farewell(header.type, body);
+        return {.code = farewell_of(header.type, body), .is_error = true};
       case backend_type::notice_response:
-        if (is_farewell(header.type, body)) return true;
+        if (in.size() == header.total()) return {.code = farewell_of(header.type, body)};
         break;
       case backend_type::parse_complete:
       case backend_type::bind_complete:
@@ -41,11 +51,11 @@ bool holds_farewell(Bytes in) {
       case backend_type::parameter_status:
         break;
       default:
-        return false;
+        return {};
     }
     in = in.subspan(header.total());
   }
-  return false;
+  return {};
 }
 
 }  // namespace
@@ -54,25 +64,28 @@ bool holds_farewell(Bytes in) {
 void Relay::begin_unanswered(std::size_t at) {
   if (!replies_.nothing_under_way()) return;
   told_ = answers_.size();
-  unanswered_.begin(options_.sends_again && session_.moves && !session_.stays && replies_.status == 'I' &&
-                        session_.held_begin.empty(),
-                    at);
+  unanswered_.begin(options_.sends_again && !session_.stays, at);
 }
 
-bool Relay::may_be_sent_again() const {
-  if (!unanswered_.may() || !writer_.attached() || replies_.empty()) return false;
+/// What was executed is known to change nothing: `note_for_cache` has seen to that.
+bool Relay::could_be_sent_again() const {
+  if (!unanswered_.may() || !writer_.attached() || replies_.empty() || fatal_seen()) return false;
   if (replies_.status != 'I' || replies_.copy_in || replies_.skipping || reader_.mid_message()) return false;
-  if (session_.pin.is_set() || changes_.any() || session_.settings.changes_of_meaning().any()) return false;
+  if (session_.pin.is_set() || session_.settings.changes_of_meaning().any()) return false;
   // What was told to end, for a limit of time or memory, has ended by that.
   return std::ranges::none_of(replies_.all(), [this](const Reply& reply) {
     return reply.own() || reply.exchange.rewrite || reply.number == exceeded_.number;
   });
 }
 
-/// True: it is kept from the client, who may not have to hear of it.
+/// True: it is kept from the client, who may not have to hear of it, up to when more comes.
 bool Relay::hears_farewell(Bytes in) {
-  if (server_stream_left_ > 0 || !may_be_sent_again() || !holds_farewell(in)) return false;
+  farewell_.clear();
+  if (server_stream_left_ > 0 || !could_be_sent_again()) return false;
+  const auto [code, is_error] = farewell_in(in);
+  if (code.empty() || (unanswered_.times() > 0 && code != another_crashed)) return false;
   farewell_.assign(pgwire::as_text(in));
+  ended_by_server_ = is_error;
   return true;
 }
 
@@ -93,7 +106,6 @@ void Relay::take_back(std::int64_t now) {
   bound_text_.reset();
   server_stream_left_ = 0;
   farewell_.clear();
-  reader_.answered();
   on_way();
   unanswered_.repeat();
   // It has had its turn, and is counted already. What it takes counts from when it came first.

@@ -1,4 +1,6 @@
 // What was sent, and lost with its server connection, is sent once more where that can't change what has happened.
+#include <fmt/format.h>
+
 #include <deque>
 
 #include "gateway/relay_turn_test.hpp"
@@ -25,16 +27,17 @@ class SentAgain : public testing::Test {
     begin();
   }
 
-  void begin(Mode mode = Mode::transaction, bool sends_again = true) {
-    relay_ = std::make_unique<Relay>(
-        pipeline_, texts_,
-        Relay::Options{.mode = mode,
-                       .user = "ada",
-                       .database = "crawl",
-                       .level = pipeline::Consistency{.level = pipeline::Consistency::Level::eventual},
-                       .executor = executor_,
-                       .times = &times_,
-                       .sends_again = sends_again});
+  static constexpr pipeline::Consistency eventual{.level = pipeline::Consistency::Level::eventual};
+
+  void begin(Mode mode = Mode::transaction, bool sends_again = true, std::optional<Consistency> level = eventual) {
+    relay_ = std::make_unique<Relay>(pipeline_, texts_,
+                                     Relay::Options{.mode = mode,
+                                                    .user = "ada",
+                                                    .database = "crawl",
+                                                    .level = level,
+                                                    .executor = executor_,
+                                                    .times = &times_,
+                                                    .sends_again = sends_again});
     relay_->settings().parameters = server_.parameters;
   }
 
@@ -70,6 +73,7 @@ class SentAgain : public testing::Test {
   std::string loses_server() {
     EXPECT_TRUE(relay_->may_be_sent_again());
     input_.insert(0, relay_->unanswered());
+    heard_.clear();
     relay_->detach();
     relay_->take_back(now_ += ms);
     EXPECT_TRUE(relay_->is_sent_again());
@@ -79,6 +83,14 @@ class SentAgain : public testing::Test {
     return sent;
   }
   std::size_t running() const { return executor_->figures(now_).running; }
+  /// What has ended.
+  std::string kinds() const {
+    std::string out;
+    for (const auto& [name, count] : monitor_.snapshot().kinds) {
+      if (count > 0) out += fmt::format("{}{} {}", out.empty() ? "" : ", ", name, count);
+    }
+    return out;
+  }
   std::uint64_t ended() const { return monitor_.snapshot().queries(); }
   void is_never_sent_again(std::string_view messages) {
     sends(messages);
@@ -109,6 +121,10 @@ constexpr std::string_view read_sql = "SELECT name FROM users";
 
 std::string answer(std::string_view value) { return columns() + row(value) + complete("SELECT 1") + ready(); }
 std::string batch(std::string_view sql) { return parse("", sql) + bind("") + describe_portal() + execute() + sync(); }
+std::string warning(std::string_view sqlstate) {
+  return message<pgwire::append_notice_response>(
+      pgwire::ErrorFields{.severity = "WARNING", .sqlstate = sqlstate, .message = "terminating connection"});
+}
 std::string fatal(std::string_view sqlstate) { return error(sqlstate, "terminating connection", "FATAL"); }
 
 TEST_F(SentAgain, ARead) {
@@ -126,12 +142,31 @@ TEST_F(SentAgain, ARead) {
   EXPECT_TRUE(relay_->may_be_sent_again()) << "the next may be again";
 }
 
+TEST_F(SentAgain, AReadOfWhoWantsNothingFromMemory) {
+  cache_.begin_use();  // as others do
+  begin(Mode::transaction, true, std::nullopt);
+  sends(query(read_sql));
+  EXPECT_EQ(loses_server(), query(read_sql));
+}
+
 TEST_F(SentAgain, OnlyOnce) {
   sends(query(read_sql));
   loses_server();
   relay_->lost(now_ += ms);
   EXPECT_EQ(ended(), 1);
   EXPECT_EQ(monitor_.snapshot().failed_queries(), 1);
+}
+
+TEST_F(SentAgain, MoreOftenWhereAnotherProcessHasCrashed) {
+  sends(query(read_sql));
+  const std::string crashed = fatal("57P02");
+  loses_server();
+  for (int times = 2; times < 4; ++times) {
+    EXPECT_EQ(hears(crashed), "");
+    EXPECT_EQ(loses_server(), query(read_sql));
+    EXPECT_EQ(relay_->times_sent_again(), times);
+  }
+  EXPECT_EQ(hears(fatal("57P01")), fatal("57P01"));
 }
 
 TEST_F(SentAgain, ABatch) {
@@ -202,20 +237,23 @@ TEST_F(SentAgain, SeveralThatWereSentAhead) {
 }
 
 TEST_F(SentAgain, BeforeWhatTheClientHasSentSince) {
-  const std::string limited = query("/* millrace: timeout=1s */ SELECT 1"), next = query("SELECT 2");
-  EXPECT_EQ(sends(limited + next), limited) << "which is answered before the next is sent";
+  const std::string limited = query("/* millrace: timeout=1s */ SELECT 1");
+  const std::string next = query("DELETE FROM users"), last = query("SELECT 2");
+  EXPECT_EQ(sends(limited + next + last), limited) << "which is answered before the next is sent";
   EXPECT_EQ(loses_server(), limited);
   EXPECT_EQ(hears(answer("1")), answer("1"));
-  EXPECT_EQ(goes_on(), next);
-  EXPECT_TRUE(relay_->may_be_sent_again()) << "the next may be again";
+  EXPECT_EQ(kinds(), "select 1");
+  EXPECT_EQ(goes_on(), next + last);
+  EXPECT_FALSE(relay_->may_be_sent_again());
 }
 
 TEST_F(SentAgain, NeverWhatMayHaveChangedSomething) {
   for (const std::string_view sql :
        {"INSERT INTO users VALUES (1)", "WITH w AS (DELETE FROM users RETURNING 1) SELECT 1", "SELECT nextval('s')",
-        "SELECT not_known()", "SELECT name FROM users FOR UPDATE", "SELECT name INTO t FROM users", "SELECT 1; SELECT 2",
-        "SET work_mem = 1", "DO 'BEGIN END'", "CALL p()", "COPY users TO STDOUT", "EXPLAIN ANALYZE SELECT 1",
-        "VACUUM", "LISTEN a", "NOTIFY a", "SELECT query_to_xml('x', true, true, '')", "SELECT name FROM not_known"}) {
+        "SELECT not_known()", "SELECT name FROM users FOR UPDATE", "SELECT name INTO t FROM users",
+        "SELECT 1; SELECT 2", "SET work_mem = 1", "DO 'BEGIN END'", "CALL p()", "COPY users TO STDOUT",
+        "EXPLAIN ANALYZE SELECT 1", "VACUUM", "LISTEN a", "NOTIFY a", "SELECT query_to_xml('x', true, true, '')",
+        "SELECT name FROM not_known"}) {
     is_never_sent_again(query(sql));
     is_never_sent_again(batch(sql));
     is_never_sent_again(batch(read_sql) + batch(sql));
@@ -223,11 +261,25 @@ TEST_F(SentAgain, NeverWhatMayHaveChangedSomething) {
   }
   is_never_sent_again(function_call());
   is_never_sent_again(bind("not known") + execute() + sync());
+  is_never_sent_again(parse("", read_sql) + bind("") + execute("cursor") + sync());
   is_never_sent_again(parse("", "INSERT INTO users VALUES ($1)") + bind("") + sync());
 }
 
 TEST_F(SentAgain, NeverWhereTheCatalogsAreNotKnown) {
   catalog_.reset();
+  is_never_sent_again(query(read_sql));
+}
+
+/// What its names mean there may be something else than by the catalogs.
+TEST_F(SentAgain, NeverWhereSomethingUnseenMayHaveBeenSet) {
+  relay_->attach(server_, false);
+  is_never_sent_again(query(read_sql));
+
+  begin(Mode::transaction, true, std::nullopt);
+  const auto known = std::exchange(catalog_, nullptr);
+  sends(query("SELECT something()"));
+  hears(answer("1"));
+  catalog_ = known;
   is_never_sent_again(query(read_sql));
 }
 
@@ -333,6 +385,26 @@ TEST_F(SentAgain, ItHasHadItsTurn) {
   EXPECT_EQ(running(), 1);
 }
 
+TEST_F(SentAgain, WhereThereIsNoServerItIsRefused) {
+  for (const std::string& read :
+       {query(read_sql), batch(read_sql), parse("", read_sql) + bind("") + execute() + flush()}) {
+    answered_.clear();
+    sends(read);
+    input_.insert(0, relay_->unanswered());
+    relay_->detach();
+    relay_->take_back(now_ += ms);
+    EXPECT_EQ(relay_->from_client(bytes_of(input_), now_).next, Next::need_server);
+    relay_->lacks_server({.message = "connection refused", .sqlstate = "08001"});
+    EXPECT_EQ(goes_on(), "");
+    if (read.ends_with(flush())) EXPECT_EQ(sends(sync()), "");
+    EXPECT_TRUE(answered_.contains("55000") && answered_.ends_with(ready())) << answered_;
+    EXPECT_TRUE(relay_->idle());
+    EXPECT_EQ(running(), 0);
+  }
+  EXPECT_EQ(ended(), 3);
+  EXPECT_EQ(monitor_.snapshot().failed_queries(), 3);
+}
+
 TEST_F(SentAgain, OnlyTheAnswerThatCameIsKept) {
   sends(query(read_sql));
   loses_server();
@@ -341,6 +413,17 @@ TEST_F(SentAgain, OnlyTheAnswerThatCameIsKept) {
   EXPECT_EQ(sends(query(read_sql)), "");
   EXPECT_EQ(answered_, answer("b"));
   EXPECT_EQ(ended(), 2);
+}
+
+TEST_F(SentAgain, WhatFollowedInTheFirstRunDoesNotCount) {
+  const std::string read = parse("", read_sql) + bind("") + describe_portal() + execute();
+  const std::string clock = parse("", "SELECT now()") + bind("") + execute();
+  const std::string heard = parsed() + bound() + columns() + row("a") + complete("SELECT 1");
+  sends(read + clock + sync());
+  loses_server();
+  hears(heard + parsed() + bound() + complete("SELECT 0") + ready());
+  EXPECT_EQ(sends(read + sync()), "");
+  EXPECT_EQ(answered_, heard + ready());
 }
 
 /// What the first run may have seen isn't what the second has.
@@ -355,11 +438,7 @@ TEST_F(SentAgain, WhatWasChangedMeanwhileMakesTheFirstRunStaleOnly) {
 
 TEST_F(SentAgain, MemoryMayHaveTheAnswerByThen) {
   sends(query(read_sql));
-  Relay other(pipeline_, texts_,
-              {.mode = Mode::transaction,
-               .user = "ada",
-               .database = "crawl",
-               .level = pipeline::Consistency{.level = pipeline::Consistency::Level::eventual}});
+  Relay other(pipeline_, texts_, {.mode = Mode::transaction, .user = "ada", .database = "crawl", .level = eventual});
   other.settings().parameters = server_.parameters;
   Server another;
   other.attach(another);
@@ -372,8 +451,8 @@ TEST_F(SentAgain, MemoryMayHaveTheAnswerByThen) {
 }
 
 TEST_F(SentAgain, AFarewellIsKeptFromTheClient) {
-  for (const std::string& farewell : {fatal("57P01"), columns() + fatal("57P02"), fatal("57P03"),
-                                      parsed() + bound() + columns() + fatal("57P01")}) {
+  for (const std::string& farewell :
+       {fatal("57P01"), columns() + fatal("57P02"), fatal("57P03"), parsed() + bound() + columns() + fatal("57P01")}) {
     begin();
     sends(batch(read_sql));
     EXPECT_EQ(hears(farewell), "");
@@ -388,11 +467,38 @@ TEST_F(SentAgain, WhereItIsNotSentAgainTheClientHearsTheFarewell) {
   const std::string farewell = columns() + fatal("57P01");
   sends(query(read_sql));
   EXPECT_EQ(hears(farewell), "");
+  EXPECT_EQ(std::exchange(heard_, ""), farewell);
   EXPECT_EQ(hears(relay_->take_farewell()), farewell);
   EXPECT_TRUE(relay_->fatal_seen());
   EXPECT_FALSE(relay_->has_farewell());
   relay_->lost(now_);
   EXPECT_EQ(ended(), 1);
+}
+
+/// It has come before it was sent: its client takes the session for ended.
+TEST_F(SentAgain, NeverBehindAFarewellThatTheClientHasHeard) {
+  sends(query("SELECT 1"));
+  EXPECT_EQ(hears(answer("1") + fatal("57P01")), answer("1") + fatal("57P01"));
+  is_never_sent_again(query(read_sql));
+}
+
+/// As which PostgreSQL says it where it has no time; but so may a function.
+TEST_F(SentAgain, ANoticeIsNoFarewellIfMoreComes) {
+  for (const bool more : {false, true}) {
+    begin();
+    heard_.clear();
+    sends(query(read_sql));
+    const std::string said = columns() + warning("57P02");
+    EXPECT_EQ(hears(said), "");
+    EXPECT_FALSE(relay_->has_farewell()) << "the server isn't left for it";
+    if (!more) {
+      EXPECT_EQ(loses_server(), query(read_sql));
+      continue;
+    }
+    EXPECT_EQ(hears(row("a")), said + row("a"));
+    EXPECT_FALSE(relay_->may_be_sent_again());
+    EXPECT_EQ(relay_->take_farewell(), "");
+  }
 }
 
 TEST_F(SentAgain, WhatIsNoFarewellIsTheClients) {

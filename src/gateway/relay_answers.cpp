@@ -362,7 +362,7 @@ void Relay::note_for_cache(const StatementPtr& statement) {
   judge_for_server(statement, effects);
   const bool clear = !names_are_unclear_ && !server().unclear && attached_epoch_ == pipeline_.cache()->epoch() &&
                      !session_.settings.changes_of_meaning().any() && !session_.pin.matters_to_reads();
-  if (!effects.changes_nothing || !clear || !server().unjudged.empty() || !scope.why_not.empty()) unanswered_.forbid();
+  if (!effects.changes_nothing || !clear || !server().unjudged.empty()) unanswered_.forbid();
   pipeline_.add_changes(changes_, scope, effects, clear);
 }
 

@@ -160,8 +160,8 @@ bool Relay::on_bind(const Item& item) {
   Reply& reply = replies_.owe(Kind::bind, now_);
   if (compared == Columns::differ) reply.refusal = Reply::Refusal::columns_differ;
   StatementPtr statement = prepared != nullptr ? prepared->statement : nullptr;
-  if (!statement || !pipeline::may_only_read(*statement))
-    unanswered_.forbid();  // its values may be checked by anything
+  // Its values may be checked by anything.
+  if (!statement || !pipeline::may_only_read(*statement)) unanswered_.forbid();
   reply.exchange.statement = statement;
   if (prepared != nullptr && prepared->text && compared == Columns::same) {
     reply.text = prepared->text;

@@ -64,7 +64,7 @@ Error refusal_of(const Reply& reply) {
 
 Relay::FromServer Relay::from_server(Bytes in, std::int64_t now) {
   now_ = now;
-  if (hears_farewell(in)) return {in.size(), {}, false};
+  if (hears_farewell(in)) return {0, {}, false};
   // What tells of the session shows no table.
   const auto tells_of_session = [](const Reply& reply) { return reply.purpose == Purpose::session; };
   if (replies_.empty() || !std::ranges::all_of(replies_.all(), tells_of_session)) seen_ = now;

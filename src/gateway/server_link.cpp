@@ -49,8 +49,8 @@ asio::awaitable<Taken> ServerLink::take() {
     });
   }
   auto connection = std::exchange(taken_, nullptr);
-  int tried_again = 0;
-  if (relay_.is_sent_again() && !co_await rest(tried_again++))
+  int tried_again = relay_.is_sent_again() ? relay_.times_sent_again() : 0;
+  if (tried_again > 0 && !co_await rest(tried_again - 1))
     co_return std::unexpected(failure("57014", "nobody waits any more"));
   while (!connection || !connection->is_open()) {
     core_.counters().pool_waits.add();

@@ -314,10 +314,7 @@ std::size_t Session::on_server_bytes(std::span<std::byte> bytes) {
     link_->connection()->close();
     return bytes.size();
   }
-  if (relay_->has_farewell()) {
-    link_->connection()->close();
-    return bytes.size();
-  }
+  if (relay_->has_farewell()) link_->connection()->close();
   if (!relay_->asking()) answered_.set();
   if (due_) look_at_time_when_due();  // of what runs now
   lend_turn_soon();
@@ -384,7 +381,9 @@ void Session::close_client() {
 bool Session::send_again() {
   if (phase_ != Phase::relaying || finished_ || cancels_late_ || link_->has_unsent()) return false;
   if (waits_ && next_ != Relay::Next::answer) return false;
-  if (!relay_->may_be_sent_again() || !link_->may_try_again(0) || !input_.put_back(relay_->unanswered())) return false;
+  if (!relay_->may_be_sent_again() || !link_->may_try_again(relay_->times_sent_again()) ||
+      !input_.put_back(relay_->unanswered()))
+    return false;
   log::info("reads are sent once more, as their server connection is lost", {{"user", user_}, {"database", database_}});
   link_->take_back();
   if (waits_) {

@@ -8,7 +8,7 @@
 
 namespace millrace::gateway {
 
-/// What a client has sent since nothing was under way, as long as it may be sent once more: on another server
+/// What a client has sent since nothing was under way, as long as it may be sent again: on another server
 /// connection, should this one be lost before anything of the answer has gone to the client. Not thread-safe.
 class Unanswered {
  public:
@@ -18,7 +18,8 @@ class Unanswered {
   /// Nothing is under way, and the client's input is sent from `at` on. `may`: as far as that isn't about what it says.
   void begin(bool may, std::size_t at) {
     bytes_.clear();
-    may_ = may && at >= repeated_;
+    may_ = may;
+    if (at >= repeated_) times_ = 0;
   }
   /// It is sent.
   void add(pgwire::Bytes message, bool is_whole) {
@@ -35,7 +36,10 @@ class Unanswered {
     repeated_ = std::max<std::size_t>(bytes_.size(), 1);
     bytes_.clear();
     may_ = false;
+    ++times_;
   }
+  /// How often that was.
+  int times() const { return times_; }
   /// Whether the client's input begins with such.
   bool repeats() const { return repeated_ > 0; }
   /// So much of it is on its way, or answered.
@@ -49,6 +53,7 @@ class Unanswered {
  private:
   std::string bytes_;
   std::size_t repeated_ = 0;
+  int times_ = 0;
   bool may_ = false;
 };
 

@@ -14,7 +14,7 @@ from harness import Millrace, PostgreSQL, ServerError
 POSTGRESQL = DURABLE
 SETTINGS: dict[str, str | int] = {
     "POOL_MODE": "transaction", "CACHE_CONSISTENCY_LEVEL": "eventual", "MAX_QUERY_RETRIES": 10, "RETRY_BACKOFF_MULTIPLIER": 3,
-    "ENABLE_EMERGENCY_CIRCUIT_BREAKER": "false",
+    "ENABLE_EMERGENCY_CIRCUIT_BREAKER": "false", "IO_THREADS": 1,
 }  # fmt: skip
 TABLES = """
 CREATE TABLE ledger (who text);
@@ -47,7 +47,8 @@ def as_begun(database: PostgreSQL, request: pytest.FixtureRequest) -> None:
     eventually(lambda: answers(database), what="PostgreSQL to have recovered")
     database.admin("DELETE FROM kept; SELECT setval('numbers', 1)", database="cached")
     if "millrace" in request.fixturenames:
-        knows(request.getfixturevalue("millrace"))
+        knows(millrace := request.getfixturevalue("millrace"))
+        saves_up(millrace)
 
 
 def answers(postgres: PostgreSQL) -> bool:
@@ -106,6 +107,13 @@ def holder(database: PostgreSQL) -> Iterator[Holder]:
     one = Holder(database)
     yield one
     one.client.close()
+
+
+def saves_up(millrace: Millrace) -> None:
+    """What is asked lets as much be tried again as a test may need."""
+    with connect(millrace, database="cached") as client:
+        for _ in range(100):
+            client.one("/* millrace: cache=off */ SELECT 1")
 
 
 def retries(millrace: Millrace) -> float:
@@ -184,15 +192,32 @@ def test_a_read_whose_process_was_killed(postgres: PostgreSQL, millrace: Millrac
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_a_read_while_postgresql_is_restarted(postgres: PostgreSQL, millrace: Millrace, holder: Holder, end: str) -> None:
-    with connect(millrace, database="cached") as client, connect(millrace, database="cached") as other:
-        extended(client, READ, holder)
-        holder.blocks()
-        other.send(query(READ + " -- another"))
-        eventually(lambda: postgres.admin("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") == "2")
-        getattr(postgres, end)()
-        postgres.start()
-        assert hears(client) == hears(other) == [[b"2"]]
+def test_a_read_while_postgresql_is_restarted(database: PostgreSQL, holder: Holder, end: str) -> None:
+    with Millrace(database, {**SETTINGS, "RETRY_BACKOFF_MULTIPLIER": 10}) as millrace:
+        knows(millrace)
+        saves_up(millrace)
+        with connect(millrace, database="cached") as client:
+            extended(client, READ, holder)
+            holder.blocks()
+            getattr(database, end)()
+            database.start()
+            assert hears(client) == [[b"2"]]
+
+
+def test_where_postgresql_stays_away_it_is_refused(database: PostgreSQL, holder: Holder) -> None:
+    """As if it hadn't been sent; the session goes on."""
+    with Millrace(database, {**SETTINGS, "MAX_QUERY_RETRIES": 2}) as millrace:
+        knows(millrace)
+        with connect(millrace, database="cached") as client:
+            simple(client, READ, holder)
+            holder.blocks()
+            database.stop()
+            try:
+                assert [one.sqlstate for one in client.until("Z") if one.kind == "E"] == ["55000"]
+            finally:
+                database.start()
+            assert client.one("SELECT 7") == "7"
+            gives_all_turns_back(millrace)
 
 
 @pytest.mark.parametrize("first", [READ, "/* millrace: timeout=120s, cache=off */ SELECT count(*) FROM ledger"], ids=["sent", "waiting"])
