@@ -69,7 +69,7 @@ void Relay::begin_unanswered(std::size_t at) {
 
 /// What was executed is known to change nothing: `note_for_cache` has seen to that.
 bool Relay::could_be_sent_again() const {
-  if (!unanswered_.may() || !writer_.attached() || replies_.empty() || fatal_seen()) return false;
+  if (!unanswered_.may() || !writer_.attached() || replies_.empty()) return false;
   if (replies_.status != 'I' || replies_.copy_in || replies_.skipping || reader_.mid_message()) return false;
   if (session_.pin.is_set() || session_.settings.changes_of_meaning().any()) return false;
   // What was told to end, for a limit of time or memory, has ended by that.

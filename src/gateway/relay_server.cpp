@@ -276,6 +276,10 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   const auto notice = pgwire::decode_notice(body);
   const std::string_view severity = notice ? notice->severity() : "ERROR";
   Reply* const reply = replies_.front();
+  if (reply == nullptr && releasable()) {  // nothing of the client's is there, whose session goes on
+    dropped_ = server().tainted = true;
+    return true;
+  }
   if (severity == "FATAL" || severity == "PANIC") {
     pipeline::Exchange exchange;
     exchange.fail(notice->sqlstate());
