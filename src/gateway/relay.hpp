@@ -115,7 +115,9 @@ class Relay {
   /// Whether all that is under way, or what prepares for the message at hand, may be sent once more on another server
   /// connection: reads that change nothing, of which nothing was answered, outside of a transaction. Once, as they may
   /// be what the server dies of, unless it says that it dies of something else.
-  bool may_be_sent_again() const { return could_be_sent_again() && (unanswered_.times() == 0 || !farewell_.empty()); }
+  bool may_be_sent_again() {
+    return could_be_sent_again() && (unanswered_.times() == 0 || !farewell_.empty()) && changes_nothing_by_now();
+  }
   /// How often what is under way, or at the front of the client's input, was taken back.
   int times_sent_again() const { return unanswered_.times(); }
   /// The client's messages that it is about.
@@ -125,6 +127,9 @@ class Relay {
   void take_back(std::int64_t now);
   /// The client's input begins with what was taken back.
   bool is_sent_again() const { return unanswered_.repeats(); }
+  /// It was, and nobody has waited since: how often. The server may have a better moment soon.
+  int take_rest() { return unanswered_.take_rest(); }
+  bool is_to_rest() const { return unanswered_.is_to_rest(); }
   /// Whatever becomes of what is under way, it isn't.
   void forbid_sending_again() { unanswered_.forbid(); }
   /// The server has taken its leave, for good, and the client needn't hear of it if what is under way is sent again.
@@ -142,6 +147,9 @@ class Relay {
     why.sqlstate = server_out_of_reach;
     no_server_ = std::move(why);
   }
+  /// The client has cancelled what is sent again, while it waits for a server connection: it is refused.
+  void cancel_before_sent_again();
+  bool refuses_next() const { return no_server_.has_value(); }
   /// After the client's last message: those that end what it left half done, with nothing of it done, as PostgreSQL
   /// does ("" if the server connection can't be saved).
   std::string ending();
@@ -344,6 +352,7 @@ class Relay {
   void note_for_cache(const StatementPtr& statement);
   void begin_unanswered(std::size_t at);
   bool could_be_sent_again() const;
+  bool changes_nothing_by_now();
   bool hears_farewell(pgwire::Bytes in);
   void want_server(pgwire::Bytes rest, const Item& item);
   bool is_out_of_reach(const Item& item);

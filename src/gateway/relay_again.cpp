@@ -78,6 +78,18 @@ bool Relay::could_be_sent_again() const {
   });
 }
 
+/// By the catalogs as they are known by now: what waited for DDL to end was planned after it. Also what was only bound,
+/// as PostgreSQL plans that, and checks its values.
+bool Relay::changes_nothing_by_now() {
+  return std::ranges::all_of(replies_.all(), [this](const Reply& reply) {
+    using enum Reply::Kind;
+    if (reply.kind != bind && reply.kind != query && reply.kind != execute) return true;
+    const auto& statement = reply.exchange.statement;
+    return statement && scope_.has_cache() &&
+           pipeline_.effects_of(*scope_.of(session_.settings.current()), statement).changes_nothing;
+  });
+}
+
 /// True: it is kept from the client, who may not have to hear of it, up to when more comes.
 bool Relay::hears_farewell(Bytes in) {
   farewell_.clear();
@@ -87,6 +99,10 @@ bool Relay::hears_farewell(Bytes in) {
   farewell_.assign(pgwire::as_text(in));
   ended_by_server_ = is_error;
   return true;
+}
+
+void Relay::cancel_before_sent_again() {
+  no_server_ = Error{.message = "canceling statement due to user request", .sqlstate = "57014"};
 }
 
 void Relay::take_back(std::int64_t now) {

@@ -445,9 +445,48 @@ TEST_F(SentAgain, MemoryMayHaveTheAnswerByThen) {
   EXPECT_EQ(other.from_client(bytes_of(query(read_sql)), now_).next, Next::elsewhere) << "it waits for the first";
   EXPECT_EQ(string_of(other.from_client(bytes_of(query(read_sql)), now_).forward), query(read_sql));
   other.from_server(bytes_of(answer("other")), now_ += ms);
+  now_ += 5'000 * ms;
   EXPECT_EQ(loses_server(), "");
   EXPECT_EQ(answered_, answer("other"));
   EXPECT_EQ(running(), 0);
+  const std::string limited = "/* millrace: timeout=2s */ SELECT 2";
+  EXPECT_EQ(sends(query(limited)), query(limited));
+  EXPECT_EQ(relay_->exceeds(now_ += 500 * ms), Relay::Late::no) << "its time begins with itself";
+  EXPECT_NE(relay_->exceeds(now_ += 2'000 * ms), Relay::Late::no);
+}
+
+TEST_F(SentAgain, NeverWhatWasBoundOnlyAndMayDoSomethingAsItIs) {
+  for (const char* sql : {"SELECT nextval('s')", "SELECT mine(1)", "SELECT * FROM unknown"}) {
+    begin();
+    sends(parse("", sql) + bind("") + sync());
+    EXPECT_FALSE(relay_->may_be_sent_again()) << sql;
+  }
+  begin();
+  sends(parse("", read_sql) + bind("") + sync());
+  EXPECT_TRUE(relay_->may_be_sent_again());
+}
+
+TEST_F(SentAgain, ByTheCatalogsOfTheMomentWhenItIsLost) {
+  sends(query(read_sql));
+  EXPECT_TRUE(relay_->may_be_sent_again());
+  catalog_ = pipeline::test::Database().builder.build();  // in which the table is another, or nothing is known of it
+  EXPECT_FALSE(relay_->may_be_sent_again());
+}
+
+TEST_F(SentAgain, ACancelThatComesMeanwhileWins) {
+  sends(query(read_sql) + query("SELECT 2"));
+  EXPECT_TRUE(relay_->may_be_sent_again());
+  input_.insert(0, relay_->unanswered());
+  relay_->detach();
+  relay_->take_back(now_ += ms);
+  EXPECT_TRUE(relay_->is_to_rest());
+  EXPECT_EQ(relay_->take_rest(), 1);
+  EXPECT_FALSE(relay_->is_to_rest()) << "it rests once";
+  relay_->cancel_before_sent_again();
+  EXPECT_TRUE(relay_->refuses_next());
+  EXPECT_EQ(goes_on(), query("SELECT 2")) << "only what was cancelled";
+  EXPECT_TRUE(answered_.contains("57014")) << answered_;
+  EXPECT_FALSE(relay_->refuses_next());
 }
 
 TEST_F(SentAgain, AFarewellIsKeptFromTheClient) {

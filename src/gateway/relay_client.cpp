@@ -67,6 +67,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       at += answered;
       reader_.answered();
       on_way();
+      waited_ns_ = 0;  // as whatever comes next hasn't
       if (answers_.size() >= most_answers) stopped_short_ = at < in.size();
       if (stopped_short_) break;
       continue;
@@ -81,6 +82,7 @@ Relay::FromClient Relay::from_client(Bytes in, std::int64_t now) {
       reader_.take(item);
       drops_rest_ = reader_.mid_message();
       on_way();
+      waited_ns_ = 0;
       if (answers_.size() >= most_answers) stopped_short_ = at < in.size();
       if (stopped_short_) break;
       continue;

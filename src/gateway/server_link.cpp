@@ -34,7 +34,7 @@ void ServerLink::expect(pgwire::Bytes request) {
 }
 
 bool ServerLink::try_take() {
-  if (relay_.is_sent_again()) return false;  // which has to rest first
+  if (relay_.is_to_rest()) return false;
   taken_ = pool_->try_take(core_.io, startup_, relay_.settings().current(), relay_.settings().placeholders());
   if (taken_) relay_.has_place();
   return taken_ && is_as_left(taken_->state());
@@ -49,7 +49,7 @@ asio::awaitable<Taken> ServerLink::take() {
     });
   }
   auto connection = std::exchange(taken_, nullptr);
-  int tried_again = relay_.is_sent_again() ? relay_.times_sent_again() : 0;
+  int tried_again = relay_.take_rest();
   if (tried_again > 0 && !co_await rest(tried_again - 1))
     co_return std::unexpected(failure("57014", "nobody waits any more"));
   while (!connection || !connection->is_open()) {
@@ -117,6 +117,10 @@ asio::awaitable<Taken> ServerLink::take(backend::Pool::Connection connection) {
 
 void ServerLink::give_up_waiting() {
   unwanted_ = true;
+  give_up_this();
+}
+
+void ServerLink::give_up_this() {
   if (patience_->give_up) patience_->give_up();
 }
 

@@ -31,6 +31,8 @@ class ServerLink {
   bool may_try_again(int times);
   /// Nobody wants one any more: `take` ends soon, with an error.
   void give_up_waiting();
+  /// `take`, if it is under way, ends soon, with an error, unless it has one already.
+  void give_up_this();
   /// Why `take` has failed: the relay refuses the message at hand then.
   bool is_late(const backend::LoginError& failure) const;
   /// This one, which the client has been given already.

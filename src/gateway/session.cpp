@@ -479,6 +479,10 @@ asio::awaitable<void> Session::carry_cancel() {
   if (const auto replication = replication_) {
     const auto& session = replication->session();
     co_await backend::cancel(core_.io, replication->address(), session.process_id, session.secret_key);
+  } else if (link_ && !*link_ && relay_->is_sent_again()) {
+    relay_->cancel_before_sent_again();
+    link_->give_up_this();
+    answered_.set();
   } else if (!link_ || !co_await link_->cancel()) {
     // The query still waits, and is cancelled once the server has it.
     cancel_wanted_ =

@@ -52,8 +52,8 @@ asio::awaitable<bool> Session::wait_for_server() {
   const auto taken = co_await link_->take();
   if (!taken) {
     const auto& failure = taken.error();
-    const bool goes_on = link_->is_late(failure) || failure.unavailable;
-    if (failure.unavailable) relay_->lacks_server(failure.error);
+    if (failure.unavailable && !relay_->refuses_next()) relay_->lacks_server(failure.error);
+    const bool goes_on = link_->is_late(failure) || relay_->refuses_next();
     if (goes_on && !client_gone_ && !finished_) co_return true;  // the relay refuses it
     relay_->refused(input_.bytes(), failure.error.sqlstate, now_ns());
     if (finished_) co_return false;
@@ -65,7 +65,11 @@ asio::awaitable<bool> Session::wait_for_server() {
     link_->decline();
     co_return false;
   }
-  attach();
+  if (relay_->refuses_next()) {
+    link_->decline();
+  } else {
+    attach();
+  }
   co_return true;
 }
 

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "gateway/shrink.hpp"
 #include "pgwire/protocol/reader.hpp"
@@ -36,10 +39,14 @@ class Unanswered {
     repeated_ = std::max<std::size_t>(bytes_.size(), 1);
     bytes_.clear();
     may_ = false;
+    to_rest_ = true;
     ++times_;
   }
   /// How often that was.
   int times() const { return times_; }
+  /// 0: nobody has to, any more.
+  int take_rest() { return std::exchange(to_rest_, false) ? times_ : 0; }
+  bool is_to_rest() const { return to_rest_; }
   /// Whether the client's input begins with such.
   bool repeats() const { return repeated_ > 0; }
   /// So much of it is on its way, or answered.
@@ -55,6 +62,7 @@ class Unanswered {
   std::size_t repeated_ = 0;
   int times_ = 0;
   bool may_ = false;
+  bool to_rest_ = false;
 };
 
 }  // namespace millrace::gateway

@@ -346,6 +346,24 @@ def test_a_cancel_meanwhile_wins(postgres: PostgreSQL, millrace: Millrace, holde
         assert client.until("Z")[0].sqlstate == "57014"
 
 
+def test_a_cancel_at_the_moment_of_the_loss_is_not_lost(postgres: PostgreSQL, millrace: Millrace, database: PostgreSQL) -> None:
+    """It ends what it was meant for, whether that is lost, rests, or runs again, and nothing that was sent behind it."""
+    for _ in range(12):
+        holder = Holder(database)
+        with connect(millrace, database="cached") as client:
+            holder.locks()
+            client.send(query("/* millrace: timeout=120s */ " + READ), query("SELECT 5"))
+            terminated(postgres, holder.blocks())
+            cancel_request(millrace.host, millrace.port, client.key)
+            told = client.until("ZE")[-1]
+            assert told.sqlstate in ("57014", "57P01"), told
+            if told.sqlstate == "57014":
+                client.until("Z")
+                assert hears(client) == [[b"5"]]
+        holder.lets_go()
+    gives_all_turns_back(millrace)
+
+
 def test_its_time_counts_from_when_it_came(postgres: PostgreSQL, millrace: Millrace, holder: Holder) -> None:
     with connect(millrace, database="cached") as client:
         simple(client, "/* millrace: timeout=3s */ " + READ, holder)
