@@ -62,7 +62,10 @@ asio::awaitable<Taken> ServerLink::take() {
         {.known = relay_.settings().placeholders(), .patience = patience_, .when_waits = when_waits});
     core_.counters().clients_waiting.sub();
     relay_.count_wait(now_ns() - before);
-    if (!taken && may_come_soon(taken.error()) && may_try_again(tried_again) && co_await rest(tried_again++)) continue;
+    if (!taken && may_come_soon(taken.error()) && may_try_again(tried_again)) {
+      ++tried_again;
+      if (co_await rest(tried_again - 1)) continue;
+    }
     if (!taken) co_return std::unexpected(std::move(taken.error()));
     connection = std::move(*taken);
     relay_.has_place();
