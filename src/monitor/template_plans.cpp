@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "monitor/serial_outline.hpp"
+
 namespace millrace {
 namespace {
 
@@ -26,13 +28,14 @@ std::string_view table_of(std::string_view step) {
 }
 
 /// A step of the one that reads a table which the other reads another way; both empty: there is none.
-std::pair<std::string_view, std::string_view> other_reads(const TemplatePlan& was, const TemplatePlan& is) {
-  for (const std::string_view line : is.outline) {
+std::pair<std::string_view, std::string_view> other_reads(const std::vector<std::string>& was,
+                                                          const std::vector<std::string>& is) {
+  for (const std::string_view line : is) {
     const std::string_view step = step_of(line), table = table_of(step);
     if (table.empty()) continue;
     std::string_view before;
     bool is_as_before = false;
-    for (const std::string_view old_line : was.outline) {
+    for (const std::string_view old_line : was) {
       const std::string_view old_step = step_of(old_line);
       if (table_of(old_step) != table) continue;
       if (before.empty()) before = old_step;
@@ -43,62 +46,92 @@ std::pair<std::string_view, std::string_view> other_reads(const TemplatePlan& wa
   return {};
 }
 
+/// The one of which an answer was asked for longest ago makes place.
+template <typename Map, typename AnswersOf>
+void make_place_for(std::uint64_t fingerprint, Map& map, std::size_t most, AnswersOf answers_of) {
+  if (map.size() < most || map.contains(fingerprint)) return;
+  map.erase(std::ranges::min_element(map, {}, [&](const auto& each) { return answers_of(each.second).last->at_ns; }));
+}
+
 }  // namespace
 
 std::string difference(const PlanChange& change) {
-  const auto &was = change.before.outline, &is = change.after.outline;
-  const auto [before, after] = other_reads(change.before, change.after);
+  const auto was = serial_outline(change.before.outline), is = serial_outline(change.after.outline);
+  const auto [before, after] = other_reads(was, is);
   if (!after.empty()) return fmt::format("{} where there was {}", after, before);
   const auto [old_step, new_step] = std::ranges::mismatch(was, is);
   const auto step = [](const auto& at, const auto& all) { return at == all.end() ? "nothing" : step_of(*at); };
   return fmt::format("{} where there was {}", step(new_step, is), step(old_step, was));
 }
 
+void TemplatePlans::take(Answers& answers, TemplatePlan plan) {
+  if (!plan.outline.empty()) answers.planned = plan;
+  answers.last = std::move(plan);
+}
+
 std::optional<PlanChange> TemplatePlans::put(std::uint64_t fingerprint, TemplatePlan plan) {
   const std::scoped_lock lock(mutex_);
-  if (known_.size() >= most_templates && !known_.contains(fingerprint)) {
-    known_.erase(std::min_element(known_.begin(), known_.end(), [](const auto& one, const auto& other) {
-      return one.second.last.at_ns < other.second.last.at_ns;
-    }));
-  }
-  Known& known = known_[fingerprint];
-  known.last = plan;
+  make_place_for(fingerprint, watched_, most_watched, [](const Watched& each) -> auto& { return each.answers; });
+  Watched& watched = watched_[fingerprint];
+  const auto before = watched.answers.planned;
+  take(watched.answers, plan);
   if (plan.outline.empty()) return std::nullopt;
-  auto& ways = known.ways;
+  auto serial = serial_outline(plan.outline);
+  auto& ways = watched.ways;
   std::erase_if(ways, [&](const Way& way) { return plan.at_ns - way.seen_ns > remembered_ns; });
-  const auto way = std::ranges::find(ways, plan.outline, &Way::outline);
-  const TemplatePlan before = std::exchange(known.planned, plan);
-  const bool is_other = !before.outline.empty() && before.outline != plan.outline;
+  const auto way = std::ranges::find(ways, serial, &Way::serial_outline);
+  const bool is_other = before && serial_outline(before->outline) != serial;
   if (is_other) {
-    known.turn.reset();
-    if (way == ways.end() || known.run >= least_run) {
-      known.turn = {.fingerprint = fingerprint, .before = before, .after = plan};
+    watched.turn.reset();
+    if (way == ways.end() || watched.run >= least_run) {
+      watched.turn = {.fingerprint = fingerprint, .before = *before, .after = plan};
     }
-    known.run = 0;
+    watched.run = 0;
   }
-  ++known.run;
+  ++watched.run;
   if (way != ways.end()) {
     way->seen_ns = plan.at_ns;
     return std::nullopt;
   }
   if (ways.size() >= most_ways) ways.erase(std::ranges::min_element(ways, {}, &Way::seen_ns));
-  ways.push_back({.outline = plan.outline, .seen_ns = plan.at_ns});
+  ways.push_back({.serial_outline = std::move(serial), .seen_ns = plan.at_ns});
   if (!is_other) return std::nullopt;
-  changes_.push_front({.number = ++numbered_, .fingerprint = fingerprint, .before = before, .after = std::move(plan)});
+  changes_.push_front({.number = ++numbered_, .fingerprint = fingerprint, .before = *before, .after = std::move(plan)});
   if (changes_.size() > most_changes) changes_.pop_back();
   return changes_.front();
 }
 
-std::optional<TemplatePlan> TemplatePlans::find(std::uint64_t fingerprint) const {
+void TemplatePlans::note(std::uint64_t fingerprint, TemplatePlan plan) {
   const std::scoped_lock lock(mutex_);
-  const auto found = known_.find(fingerprint);
-  return found == known_.end() ? std::nullopt : std::optional(found->second.last);
+  make_place_for(fingerprint, noted_, most_noted, [](const Answers& each) -> auto& { return each; });
+  take(noted_[fingerprint], std::move(plan));
+}
+
+/// The newer one of both.
+std::optional<TemplatePlan> TemplatePlans::newest(std::uint64_t fingerprint,
+                                                  std::optional<TemplatePlan> Answers::* which) const {
+  const std::scoped_lock lock(mutex_);
+  std::optional<TemplatePlan> newest;
+  const auto consider = [&](const std::optional<TemplatePlan>& plan) {
+    if (plan && (!newest || plan->at_ns > newest->at_ns)) newest = plan;
+  };
+  if (const auto found = watched_.find(fingerprint); found != watched_.end()) consider(found->second.answers.*which);
+  if (const auto found = noted_.find(fingerprint); found != noted_.end()) consider(found->second.*which);
+  return newest;
+}
+
+std::optional<TemplatePlan> TemplatePlans::find(std::uint64_t fingerprint) const {
+  return newest(fingerprint, &Answers::last);
+}
+
+std::optional<TemplatePlan> TemplatePlans::planned(std::uint64_t fingerprint) const {
+  return newest(fingerprint, &Answers::planned);
 }
 
 std::optional<PlanChange> TemplatePlans::last_turn(std::uint64_t fingerprint) const {
   const std::scoped_lock lock(mutex_);
-  const auto found = known_.find(fingerprint);
-  return found == known_.end() ? std::nullopt : found->second.turn;
+  const auto found = watched_.find(fingerprint);
+  return found == watched_.end() ? std::nullopt : found->second.turn;
 }
 
 std::vector<PlanChange> TemplatePlans::changes() const {

@@ -29,21 +29,25 @@ struct PlanChange {
 };
 
 /// How they differ, "A where there was B": in how the first table is read that is read another way, else in the first
-/// step that is another one.
+/// step that is another one. Their `serial_outline`s are compared.
 std::string difference(const PlanChange& change);
 
-/// The last plan of each template that was asked for, and when plans changed. A way that was seen within the last hour
-/// is no change: there are statements that PostgreSQL runs in one of two ways, by their constants. Bounded.
-/// Thread-safe.
+/// The last plan of each template that was asked for, and when plans changed: ways are told apart by their
+/// `serial_outline`. A way that was seen within the last hour is no change: there are statements that PostgreSQL runs
+/// in one of two ways, by their constants. Bounded. Thread-safe.
 class TemplatePlans {
  public:
-  static constexpr std::size_t most_templates = 500, most_changes = 200, most_ways = 8;
+  static constexpr std::size_t most_watched = 500, most_noted = 1000, most_changes = 200, most_ways = 8;
 
-  /// What came of asking. Answers a change, if it is one.
+  /// What came of asking, of a template that is watched for changes. Answers a change, if it is one.
   std::optional<PlanChange> put(std::uint64_t fingerprint, TemplatePlan plan);
+  /// What came of asking now and then: that says nothing of changes, as it is too long ago what it was before.
+  void note(std::uint64_t fingerprint, TemplatePlan plan);
 
-  /// Nothing: nobody has asked.
+  /// What was answered last, also if that is why there is none. Nothing: nobody has asked.
   std::optional<TemplatePlan> find(std::uint64_t fingerprint) const;
+  /// The last plan. Nothing: there was none yet.
+  std::optional<TemplatePlan> planned(std::uint64_t fingerprint) const;
 
   /// Since when it is run as it is, and how before that. Also where it is run so again within the hour, which is no
   /// change (`number` is 0), unless the way before was seen only once. Nothing: it was always run so.
@@ -54,20 +58,27 @@ class TemplatePlans {
   std::uint64_t changes_found() const;
 
  private:
+  struct Answers {
+    std::optional<TemplatePlan> last = {};     ///< also if that is why there is none; it is there
+    std::optional<TemplatePlan> planned = {};  ///< the last plan
+  };
   struct Way {
-    std::vector<std::string> outline;
+    std::vector<std::string> serial_outline;
     std::int64_t seen_ns = 0;
   };
-  struct Known {
-    TemplatePlan last = {};     ///< what was answered last, also if that is why there is none
-    TemplatePlan planned = {};  ///< the last plan
+  struct Watched {
+    Answers answers = {};
     std::vector<Way> ways = {};
     std::size_t run = 0;                  ///< how often in a row it was planned so
     std::optional<PlanChange> turn = {};  ///< to the way that it is planned now
   };
 
+  static void take(Answers& answers, TemplatePlan plan);
+  std::optional<TemplatePlan> newest(std::uint64_t fingerprint, std::optional<TemplatePlan> Answers::* which) const;
+
   mutable std::mutex mutex_;
-  boost::unordered_flat_map<std::uint64_t, Known> known_;
+  boost::unordered_flat_map<std::uint64_t, Watched> watched_;
+  boost::unordered_flat_map<std::uint64_t, Answers> noted_;
   std::deque<PlanChange> changes_;
   std::uint64_t numbered_ = 0;
 };

@@ -29,7 +29,7 @@ TEST(TemplatePlans, TheDifferenceIsInHowATableIsRead) {
     return difference({.before = {.outline = std::move(before)}, .after = {.outline = std::move(after)}});
   };
   EXPECT_EQ(said({"Sort", "  Index Scan on a by a_i"}, {"Gather Merge", "  Sort", "    Parallel Seq Scan on a"}),
-            "Parallel Seq Scan on a where there was Index Scan on a by a_i");
+            "Seq Scan on a where there was Index Scan on a by a_i");
   EXPECT_EQ(said({"Nested Loop", "  Seq Scan on b", "  Index Scan on a by a_i"},
                  {"Hash Join", "  Seq Scan on a", "  Hash", "    Seq Scan on b"}),
             "Seq Scan on a where there was Index Scan on a by a_i");
@@ -59,17 +59,51 @@ TEST(TemplatePlans, WhereThereIsNoneNothingChanges) {
   EXPECT_TRUE(plans.put(1, plan("table", 4 * minute)));
 }
 
+TEST(TemplatePlans, MoreProcessesAreNoOtherWay) {
+  TemplatePlans plans;
+  plans.put(1, plan("Seq Scan on t", minute));
+  TemplatePlan parallel{.outline = {"Gather", "  Parallel Seq Scan on t"}, .at_ns = 2 * minute};
+  EXPECT_FALSE(plans.put(1, parallel));
+  EXPECT_FALSE(plans.last_turn(1));
+  EXPECT_EQ(plans.find(1)->outline, parallel.outline) << "shown as it is";
+  EXPECT_TRUE(plans.put(1, plan("Index Scan on t by t_pkey", 3 * minute)));
+}
+
+TEST(TemplatePlans, WhatIsNotedNowAndThenIsNoChange) {
+  TemplatePlans plans;
+  for (int i = 0; i < 3; ++i) plans.put(1, plan("index", (10 * i + 1) * minute));
+  plans.note(1, plan("table", 60 * minute));
+  EXPECT_EQ(plans.find(1)->outline.front(), "table") << "the newest";
+  EXPECT_FALSE(plans.put(1, plan("index", 62 * minute)));
+  EXPECT_FALSE(plans.last_turn(1));
+  EXPECT_TRUE(plans.changes().empty());
+  plans.note(1, {.at_ns = 70 * minute, .why_none = "it can't be reached"});
+  EXPECT_EQ(plans.find(1)->why_none, "it can't be reached");
+  EXPECT_EQ(plans.planned(1)->outline.front(), "index");
+  EXPECT_FALSE(plans.planned(2));
+}
+
+TEST(TemplatePlans, WhatIsNotedDisplacesNothingThatIsWatched) {
+  TemplatePlans plans;
+  plans.put(1, plan("index", minute));
+  for (std::uint64_t i = 2; i < 2 * TemplatePlans::most_noted; ++i)
+    plans.note(i, plan("table", 2 * minute + static_cast<std::int64_t>(i)));
+  EXPECT_TRUE(plans.find(1));
+  EXPECT_FALSE(plans.find(2));
+  EXPECT_TRUE(plans.find(2 * TemplatePlans::most_noted - 1));
+}
+
 TEST(TemplatePlans, AreFew) {
   TemplatePlans plans;
-  for (std::uint64_t i = 0; i < 2 * TemplatePlans::most_templates; ++i) {
+  for (std::uint64_t i = 0; i < 2 * TemplatePlans::most_watched; ++i) {
     plans.put(i, plan("index", static_cast<std::int64_t>(2 * i)));
     plans.put(i, plan("table", static_cast<std::int64_t>(2 * i + 1)));
   }
   EXPECT_FALSE(plans.find(0));
-  EXPECT_TRUE(plans.find(2 * TemplatePlans::most_templates - 1));
+  EXPECT_TRUE(plans.find(2 * TemplatePlans::most_watched - 1));
   EXPECT_EQ(plans.changes().size(), TemplatePlans::most_changes);
-  EXPECT_EQ(plans.changes().front().fingerprint, 2 * TemplatePlans::most_templates - 1);
-  EXPECT_EQ(plans.changes_found(), 2 * TemplatePlans::most_templates);
+  EXPECT_EQ(plans.changes().front().fingerprint, 2 * TemplatePlans::most_watched - 1);
+  EXPECT_EQ(plans.changes_found(), 2 * TemplatePlans::most_watched);
 }
 
 }  // namespace
