@@ -459,6 +459,14 @@ std::shared_ptr<Pool> Pools::get(const std::string& user, const std::string& dat
   return pool;
 }
 
+std::optional<pgwire::ServerCredential> Pools::clients_credential(const std::string& user,
+                                                                  const std::string& database) const {
+  const std::scoped_lock lock(mutex_);
+  const auto found = pools_.find({Purpose::clients, user, database});
+  if (found == pools_.end() || found->second->counts().opened == 0) return std::nullopt;
+  return found->second->credential();
+}
+
 PoolLimits Pools::limits_for(Purpose purpose) const {
   if (purpose == Purpose::clients) return limits_;
   return {

@@ -202,6 +202,9 @@ class Pools {
     own,  ///< Millrace's own queries: a few connections, kept, that no client waits for or is given
   };
   std::shared_ptr<Pool> get(const std::string& user, const std::string& database, Purpose purpose = Purpose::clients);
+  /// What its clients have last logged in with. Null: none has, as far as is known.
+  std::optional<pgwire::ServerCredential> clients_credential(const std::string& user,
+                                                             const std::string& database) const;
   /// `Pool::redirect` for all.
   void redirect(std::shared_ptr<const ServerAddress> address);
   /// `moved`: the address is another, so what is open isn't used again.

@@ -236,7 +236,7 @@ void Service::make_watch() {
   const auto asker = std::make_shared<http::PlanAsker>(
       monitor_, plans_,
       [gateway = gateway_.get()](optimizer::PlanRequest request) { return gateway->plan(std::move(request)); },
-      usual_asker(), *cores_.contexts().front(), http::PlanAsker::Budget());
+      *cores_.contexts().front(), http::PlanAsker::Budget());
   PerformanceWatch::Hooks hooks{
       .looked =
           [this, feed, asker, reports = reports_](const IntervalFigures& figures) {

@@ -138,23 +138,41 @@ asio::awaitable<Result<PlannedQuery>> ask(ServerConnection& server, PlanRequest 
   co_return answer;
 }
 
+asio::awaitable<Result<PlannedQuery>> ask_as(asio::io_context& io, backend::Pools& pools, const std::string& user,
+                                             pgwire::ServerCredential credential, bool is_kept, PlanRequest request) {
+  const auto pool = pools.get(user, request.database, backend::Pools::Purpose::own);
+  if (!std::holds_alternative<std::monostate>(credential)) pool->set_credential(std::move(credential));
+  const auto startup = pool->intern({{"user", user}, {"database", request.database}, {"application_name", "millrace"}});
+  const auto taken = co_await pool->take(io, startup, {});
+  if (!taken) co_return std::unexpected(taken.error().error);
+  auto answer = co_await ask(**taken, std::move(request), user);
+  // Nothing of it stays.
+  const auto ended = co_await (*taken)->query("ROLLBACK", {}, patience);
+  const auto forgotten = co_await (*taken)->query("DEALLOCATE ALL", {}, patience);
+  if (!is_kept || !ended || !forgotten) (*taken)->close();
+  pool->give_back(*taken);
+  co_return answer;
+}
+
+pgwire::ServerCredential credential_of(const config::DatabaseUrl& url) {
+  if (url.password.empty()) return std::monostate();
+  return pgwire::PlainPassword{url.password};
+}
+
 }  // namespace
 
 asio::awaitable<Result<PlannedQuery>> ask_plan(asio::io_context& io, backend::Pools& pools, config::DatabaseUrl url,
                                                PlanRequest request) {
-  const auto pool = pools.get(url.user, request.database, backend::Pools::Purpose::own);
-  if (!url.password.empty()) pool->set_credential(pgwire::PlainPassword{url.password});
-  const auto startup =
-      pool->intern({{"user", url.user}, {"database", request.database}, {"application_name", "millrace"}});
-  const auto taken = co_await pool->take(io, startup, {});
-  if (!taken) co_return std::unexpected(taken.error().error);
-  auto answer = co_await ask(**taken, std::move(request), url.user);
-  // Nothing of it stays.
-  const auto ended = co_await (*taken)->query("ROLLBACK", {}, patience);
-  const auto forgotten = co_await (*taken)->query("DEALLOCATE ALL", {}, patience);
-  if (!ended || !forgotten) (*taken)->close();
-  pool->give_back(*taken);
-  co_return answer;
+  if (request.user != url.user) {
+    // Not kept open: it counts for the user's CONNECTION LIMIT, and each user would have one.
+    if (auto credential = pools.clients_credential(request.user, request.database)) {
+      const std::string user = request.user;
+      co_return co_await ask_as(io, pools, user, *std::move(credential), false, std::move(request));
+    }
+    if (request.only_by_its_log_in)
+      co_return fail(fmt::format("no client has logged in as \"{}\" lately", request.user), "28000");
+  }
+  co_return co_await ask_as(io, pools, url.user, credential_of(url), true, std::move(request));
 }
 
 }  // namespace millrace::gateway

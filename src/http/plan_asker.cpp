@@ -22,6 +22,9 @@ bool can_be_planned(std::uint8_t kind) {
   return is == select || is == insert || is == update || is == delete_ || is == merge;
 }
 
+/// The user or the database may be gone, where others still run the template.
+bool is_of_who_or_where(const Error& error) { return error.sqlstate.starts_with("28") || error.sqlstate == "3D000"; }
+
 bool is_whole(std::string_view text) { return !text.empty() && text.size() < sql::Statement::most_text; }
 
 }  // namespace
@@ -41,8 +44,9 @@ void PlanAsker::add_slow(std::int64_t now) {
   });
   if (found.empty()) return;
   const SlowQuery& query = found.back();
-  slow_ = Question{.fingerprint = query.fingerprint,
-                   .request = {.database = query.database, .user = query.user, .query = query.text}};
+  slow_ = Question{
+      .fingerprint = query.fingerprint,
+      .request = {.database = query.database, .user = query.user, .only_by_its_log_in = true, .query = query.text}};
 }
 
 void PlanAsker::add_suspects(const std::vector<std::uint64_t>& suspects, std::int64_t now) {
@@ -54,7 +58,8 @@ void PlanAsker::add_suspects(const std::vector<std::uint64_t>& suspects, std::in
 }
 
 /// What takes the most isn't asked about at once: it may be a moment's.
-std::optional<PlanAsker::Question> PlanAsker::of_series(const TemplateSeries& templates, std::int64_t now) {
+std::optional<PlanAsker::Question> PlanAsker::of_series(const TemplateSeries& templates, std::int64_t now,
+                                                        bool only_urgent) {
   auto series = templates.series();
   std::ranges::sort(series, {}, [&](const TemplateSeries::Series& one) {
     const auto asked = one.fingerprint ? asked_.find(*one.fingerprint) : asked_.end();
@@ -67,47 +72,67 @@ std::optional<PlanAsker::Question> PlanAsker::of_series(const TemplateSeries& te
     const std::int64_t first = now - (budget_.between_of_one - budget_.before_first).count();
     const Asked& asked = asked_.try_emplace(*one.fingerprint, Asked{.at_ns = first}).first->second;
     if (now - asked.at_ns < budget_.between_of_one.count()) continue;
-    // Where nobody asks any more Millrace doesn't either: its connection would be in the way of who drops a database.
-    if (asked.calls == one.figures.calls) continue;
+    if (asked.calls == one.figures.calls) continue;  // see `Budget::recently`
+    if (only_urgent && !asked.is_urgent) continue;
     if (auto question = question_of(*one.fingerprint)) return question;
   }
   return std::nullopt;
 }
 
+void PlanAsker::see_calls(std::int64_t now) {
+  ++looks_;
+  for (const auto& one : monitor_->history()->template_totals().templates) {
+    Other& other = others_[one.fingerprint];
+    other.look = looks_;
+    if (std::exchange(other.calls, one.figures.calls) != one.figures.calls) other.called_ns = now;
+    other.total_ns = one.figures.total_ns;
+  }
+  boost::unordered::erase_if(others_, [&](const auto& each) { return each.second.look != looks_; });
+}
+
 /// What was called once may never be again. Of those that are due, that which takes the most.
 std::optional<PlanAsker::Question> PlanAsker::of_others(const TemplateSeries& templates, std::int64_t now) {
   std::set<std::uint64_t> take_most;
-  for (const auto& one : templates.series()) take_most.insert(one.fingerprint.value_or(0));
-  const auto totals = monitor_->history()->template_totals();
-  const TemplateTotals::One* next = nullptr;
-  for (const auto& one : totals.templates) {
-    if (one.figures.calls < 2 || take_most.contains(one.fingerprint) ||
-        (next != nullptr && one.figures.total_ns <= next->figures.total_ns))
+  for (const auto& one : templates.series()) {
+    if (one.fingerprint) take_most.insert(*one.fingerprint);
+  }
+  Other* next = nullptr;
+  std::uint64_t fingerprint = 0;
+  for (auto& [its_fingerprint, other] : others_) {
+    if (other.calls < 2 || (next != nullptr && other.total_ns <= next->total_ns) ||
+        take_most.contains(its_fingerprint) || now - other.called_ns > budget_.recently.count())
       continue;
-    const auto asked = asked_.find(one.fingerprint);
-    const bool is_due = asked == asked_.end() || !asked->second.is_asked ||
-                        (now - asked->second.at_ns >= budget_.between_of_others.count() &&
-                         asked->second.calls_in_all != one.figures.calls);
-    if (is_due) next = &one;
+    if (other.asked_ns &&
+        (other.called_ns <= *other.asked_ns || now - *other.asked_ns < budget_.between_of_others.count()))
+      continue;
+    next = &other;
+    fingerprint = its_fingerprint;
   }
   if (next == nullptr) return std::nullopt;
-  auto question = question_of(next->fingerprint);
-  if (question) {
-    question->calls_in_all = next->figures.calls;
-  } else {
-    asked_[next->fingerprint] = {.at_ns = now, .calls_in_all = next->figures.calls, .is_asked = true};
-  }
+  next->asked_ns = now;  // also if nothing can be asked
+  auto question = question_of(fingerprint);
+  if (question) question->is_of_others = true;
   return question;
 }
 
 std::optional<PlanAsker::Question> PlanAsker::question_of(std::uint64_t fingerprint) const {
   const auto about = monitor_->history()->about_template(fingerprint);
   if (!about || about->engine != Engine::postgresql || !can_be_planned(about->kind) || !is_whole(about->text) ||
-      about->database.empty()) {
+      about->database.empty() || about->user.empty()) {
     return std::nullopt;
   }
-  return Question{.fingerprint = fingerprint,
-                  .request = {.database = about->database, .user = usual_().user, .query = about->text}};
+  return Question{
+      .fingerprint = fingerprint,
+      .key = about->key,
+      .request = {.database = about->database, .user = about->user, .only_by_its_log_in = true, .query = about->text}};
+}
+
+/// What has become urgent goes past the budget: once.
+std::optional<PlanAsker::Question> PlanAsker::next(const TemplateSeries& templates, std::int64_t now) {
+  if (last_ns_ && now - *last_ns_ < budget_.between.count()) return of_series(templates, now, true);
+  if (slow_) return std::exchange(slow_, std::nullopt);
+  auto question = of_series(templates, now, false);
+  return question ? question : of_others(templates, now);
 }
 
 void PlanAsker::look(const TemplateSeries& templates, const std::vector<std::uint64_t>& suspects,
@@ -122,19 +147,20 @@ void PlanAsker::look(const TemplateSeries& templates, const std::vector<std::uin
   const std::int64_t now = now_ns();
   add_slow(now);
   add_suspects(suspects, now);
-  if (under_way_ || (last_ns_ && now - *last_ns_ < budget_.between.count())) return;
-  auto question = slow_ ? std::exchange(slow_, std::nullopt) : of_series(templates, now);
-  if (!question) question = of_others(templates, now);
+  see_calls(now);
+  if (under_way_) return;
+  auto question = next(templates, now);
   if (!question) return;
   if (asked_.size() >= most_asked) {
     boost::unordered::erase_if(asked_, [&](const auto& each) { return may_ask(each.first, now); });
   }
-  std::uint64_t calls = 0;
-  for (const auto& one : templates.series()) {
-    if (one.fingerprint == question->fingerprint) calls = one.figures.calls;
+  if (!question->is_of_others) {
+    std::uint64_t calls = 0;
+    for (const auto& one : templates.series()) {
+      if (one.fingerprint == question->fingerprint) calls = one.figures.calls;
+    }
+    asked_[question->fingerprint] = {.at_ns = now, .calls = calls, .is_asked = true};
   }
-  asked_[question->fingerprint] = {
-      .at_ns = now, .calls = calls, .calls_in_all = question->calls_in_all, .is_asked = true};
   last_ns_ = now;
   under_way_ = true;
   asio::co_spawn(context_, answer(*std::move(question)),
@@ -142,7 +168,6 @@ void PlanAsker::look(const TemplateSeries& templates, const std::vector<std::uin
 }
 
 asio::awaitable<void> PlanAsker::answer(Question question) {
-  const std::uint64_t fingerprint = question.fingerprint;
   const auto planned = co_await planner_(std::move(question.request));
   TemplatePlan plan{.at = std::chrono::system_clock::now(), .at_ns = now_ns()};
   if (planned) {
@@ -151,10 +176,15 @@ asio::awaitable<void> PlanAsker::answer(Question question) {
     plan.rows = planned->plan.rows;
   } else {
     plan.why_none = planned.error().message;
+    if (question.key && is_of_who_or_where(planned.error())) monitor_->history()->describe_anew(*question.key);
   }
-  const auto change = plans_->put(fingerprint, std::move(plan));
+  if (question.is_of_others) {
+    plans_->note(question.fingerprint, std::move(plan));
+    co_return;
+  }
+  const auto change = plans_->put(question.fingerprint, std::move(plan));
   if (change) {
-    log::warn("a plan changed", {{"fingerprint", fmt::format("{:016x}", fingerprint)},
+    log::warn("a plan changed", {{"fingerprint", fmt::format("{:016x}", question.fingerprint)},
                                  {"was", change->before.outline.front()},
                                  {"is", change->after.outline.front()}});
   }

@@ -13,8 +13,8 @@ class Asking : public testing::Test {
  protected:
   std::shared_ptr<PlanAsker> asker(PlanAsker::Budget budget) {
     return std::make_shared<PlanAsker>(
-        monitor_, plans_, [this](optimizer::PlanRequest request) { return planned(std::move(request)); },
-        [] { return Asker{.database = "usual", .user = "usual"}; }, context_, budget);
+        monitor_, plans_, [this](optimizer::PlanRequest request) { return planned(std::move(request)); }, context_,
+        budget);
   }
   void be_slow(std::uint64_t fingerprint, std::string text, sql::StatementKind kind = sql::StatementKind::select) {
     monitor_->add_slow(0, {.fingerprint = fingerprint,
@@ -28,10 +28,10 @@ class Asking : public testing::Test {
     monitor_->make_history(now_);
   }
   /// Another minute's calls of a statement that takes the most.
-  void be_called(std::uint64_t fingerprint, const std::string& text) {
+  void be_called(std::uint64_t fingerprint, const std::string& text, const std::string& user = "bob") {
     const QueryRecord record{.fingerprint = fingerprint, .kind = 1, .started_ns = now_, .duration_ns = 1'000'000};
     if (monitor_->record(0, record)) {
-      monitor_->describe(0, {.fingerprint = fingerprint, .kind = 1, .text = text, .database = "shop"});
+      monitor_->describe(0, {.fingerprint = fingerprint, .kind = 1, .text = text, .user = user, .database = "shop"});
     }
     now_ += 60'000'000'000;
     monitor_->tick(0, now_);
@@ -45,14 +45,14 @@ class Asking : public testing::Test {
   }
 
   std::vector<optimizer::PlanRequest> asked_;
-  std::string operation_ = "Index Scan";
+  std::string operation_ = "Index Scan", sqlstate_;
   std::shared_ptr<TemplatePlans> plans_ = std::make_shared<TemplatePlans>();
   std::vector<PlanChange> told_;
 
  private:
   asio::awaitable<Result<optimizer::PlannedQuery>> planned(optimizer::PlanRequest request) {
     asked_.push_back(std::move(request));
-    if (operation_.empty()) co_return fail("it can't be reached");
+    if (operation_.empty()) co_return fail("it can't be reached", sqlstate_);
     co_return optimizer::PlannedQuery{.plan = {.operation = operation_, .relation = "pages", .total_cost = 8}};
   }
 
@@ -148,13 +148,71 @@ TEST_F(Asking, WhatTakesTheMostIsAskedAboutSoon) {
 
 TEST_F(Asking, AllOthersWhereThereIsNothingElseToAsk) {
   const auto one = asker({.between = 0s, .between_of_one = 1h, .between_of_others = 0s, .before_first = 1h});
-  for (std::uint64_t i = 0; i < 60; ++i) be_called(i % 30, fmt::format("SELECT {}", i % 30));
   be_called(99, "SELECT once");
+  for (std::uint64_t i = 0; i < 60; ++i) be_called(1 + i % 30, fmt::format("SELECT {}", i % 30));
   for (int i = 0; i < 40; ++i) look(*one);
   EXPECT_EQ(asked_.size(), 10U) << "not the twenty that take the most, nor what was called once or not since";
-  for (std::uint64_t i = 0; i < 30; ++i) be_called(i, fmt::format("SELECT {}", i));
+  EXPECT_TRUE(std::ranges::all_of(asked_, [](const auto& request) {
+    return request.user == "bob" && request.database == "shop" && request.only_by_its_log_in;
+  }));
+  for (std::uint64_t i = 1; i <= 30; ++i) be_called(i, fmt::format("SELECT {}", i));
   for (int i = 0; i < 40; ++i) look(*one);
-  EXPECT_GT(asked_.size(), 10U) << "what was called since";
+  EXPECT_EQ(asked_.size(), 20U) << "what was called since";
+}
+
+TEST_F(Asking, OthersOnceAnHour) {
+  const auto one = asker({.between = 0s, .between_of_one = 1h, .before_first = 1h});
+  for (std::uint64_t i = 0; i < 60; ++i) be_called(1 + i % 30, fmt::format("SELECT {}", i % 30));
+  for (int i = 0; i < 40; ++i) look(*one);
+  for (std::uint64_t i = 1; i <= 30; ++i) be_called(i, fmt::format("SELECT {}", i));
+  for (int i = 0; i < 40; ++i) look(*one);
+  EXPECT_EQ(asked_.size(), 10U);
+}
+
+TEST_F(Asking, OthersThatNobodyCallsAnyMoreAreNotAskedAbout) {
+  const auto one = asker({.between = 0s, .between_of_one = 1h, .before_first = 1h, .recently = -1ns});
+  for (std::uint64_t i = 0; i < 60; ++i) be_called(1 + i % 30, fmt::format("SELECT {}", i % 30));
+  for (int i = 0; i < 40; ++i) look(*one);
+  EXPECT_TRUE(asked_.empty());
+}
+
+TEST_F(Asking, PlansOfOthersAreNoChanges) {
+  const auto one = asker({.between = 0s, .between_of_one = 1h, .between_of_others = 0s, .before_first = 1h});
+  for (const auto* operation : {"Index Scan", "Seq Scan"}) {
+    operation_ = operation;
+    for (std::uint64_t i = 0; i < 60; ++i) be_called(1 + i % 30, fmt::format("SELECT {}", i % 30));
+    for (int i = 0; i < 40; ++i) look(*one);
+  }
+  EXPECT_EQ(asked_.size(), 20U);
+  EXPECT_TRUE(told_.empty());
+}
+
+TEST_F(Asking, WhatIsUrgentWaitsForNoOther) {
+  const auto one = asker({.between = 1h, .between_of_one = 1h, .before_first = 0s});
+  for (std::uint64_t i = 0; i < 8; ++i) be_called(i % 4, fmt::format("SELECT {}", i % 4));
+  for (int i = 0; i < 3; ++i) look(*one);
+  EXPECT_EQ(asked_.size(), 1U) << "the budget";
+  for (int i = 0; i < 3; ++i) look(*one, {2});
+  ASSERT_EQ(asked_.size(), 2U);
+  EXPECT_EQ(asked_[1].query, "SELECT 2");
+}
+
+TEST_F(Asking, AsWhoRunsItNowWhereItsUserIsGone) {
+  const auto one = asker({.between = 0s, .between_of_one = 0s, .before_first = 0s});
+  for (int i = 0; i < 2; ++i) be_called(1, "SELECT 1", "gone");
+  operation_ = "";
+  look(*one);
+  be_called(1, "SELECT 1", "there");
+  look(*one);
+  ASSERT_EQ(asked_.size(), 2U);
+  EXPECT_EQ(asked_[1].user, "gone") << "it was only that the server couldn't be reached";
+  sqlstate_ = "28000";
+  be_called(1, "SELECT 1", "there");
+  look(*one);
+  for (int i = 0; i < 3; ++i) be_called(1, "SELECT 1", "there");
+  look(*one);
+  ASSERT_EQ(asked_.size(), 4U);
+  EXPECT_EQ(asked_[3].user, "there");
 }
 
 TEST_F(Asking, OnlyWhatCanBePlannedAndIsWhole) {

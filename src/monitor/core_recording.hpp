@@ -17,7 +17,7 @@ struct TemplateText {
   std::uint8_t kind = 0;
   std::string text = {};  ///< one of its statements, with its constants; cut off where it is long
   ParameterTexts parameters = {};
-  std::string database = {};  ///< where it was seen first
+  std::string user = {}, database = {};  ///< whose this one was, and where; see `PerformanceHistory::describe_anew`
 };
 
 /// Who asks. Empty where it isn't known.

@@ -107,7 +107,7 @@ void PerformanceHistory::take(std::span<CoreRecording* const> recordings, std::i
     take_templates(*recording);
     take_callers(*recording);
     take_slow_queries(*recording);
-    recording->templates.clear(of(SubjectKind::query_template).keys());
+    recording->templates.clear(of(SubjectKind::query_template).named_keys());
     recording->callers.clear({});
     recording->new_templates.clear();
     recording->new_callers.clear();
@@ -253,6 +253,11 @@ std::shared_ptr<const TemplateText> PerformanceHistory::about_template(std::uint
     if (name.about->fingerprint == fingerprint) about = name.about;
   });
   return about;
+}
+
+void PerformanceHistory::describe_anew(std::uint64_t key) {
+  const std::scoped_lock lock(mutex_);
+  of(SubjectKind::query_template).want_name(key);
 }
 
 RecordingCounts PerformanceHistory::counts() const {

@@ -98,6 +98,8 @@ class PerformanceHistory {
   TemplateTotals template_totals() const;
   /// One of its statements, as it was sent. Null: it has no place of its own.
   std::shared_ptr<const TemplateText> about_template(std::uint64_t fingerprint) const;
+  /// Whoever runs the template next is whom `about_template` is about: its user or database is gone, say.
+  void describe_anew(std::uint64_t key);
 
   RecordingCounts counts() const;
 

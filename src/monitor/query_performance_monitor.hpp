@@ -93,6 +93,7 @@ class QueryPerformanceMonitor {
 
   /// Null: nothing is recorded.
   const PerformanceHistory* history() const { return history_.get(); }
+  PerformanceHistory* history() { return history_.get(); }
   const std::vector<StatementKindLabel>& kinds() const { return kinds_; }
 
   /// What `start` does each second: takes what the cores have handed over, and ends an interval. One thread at a time.

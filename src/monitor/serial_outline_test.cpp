@@ -9,9 +9,10 @@ using Outline = std::vector<std::string>;
 
 TEST(SerialOutline, ScansAndJoins) {
   EXPECT_EQ(serial_outline({"Gather", "  Parallel Seq Scan on t"}), (Outline{"Seq Scan on t"}));
-  EXPECT_EQ(serial_outline({"Limit", "  Gather Merge", "    Sort", "      Parallel Hash Join", "        Parallel Seq Scan on t",
-                            "        Parallel Hash", "          Parallel Seq Scan on u"}),
-            (Outline{"Limit", "  Sort", "    Hash Join", "      Seq Scan on t", "      Hash", "        Seq Scan on u"}));
+  EXPECT_EQ(
+      serial_outline({"Limit", "  Gather Merge", "    Sort", "      Parallel Hash Join",
+                      "        Parallel Seq Scan on t", "        Parallel Hash", "          Parallel Seq Scan on u"}),
+      (Outline{"Limit", "  Sort", "    Hash Join", "      Seq Scan on t", "      Hash", "        Seq Scan on u"}));
   const Outline serial = {"Nested Loop", "  Seq Scan on t", "  Index Scan on u by u_pkey"};
   EXPECT_EQ(serial_outline(serial), serial);
 }
@@ -32,8 +33,10 @@ TEST(SerialOutline, AggregatesInParts) {
 TEST(SerialOutline, AnAggregateOfAllRowsIsWhole) {
   EXPECT_EQ(serial_outline({"HashAggregate", "  Gather", "    Parallel Seq Scan on t"}),
             (Outline{"HashAggregate", "  Seq Scan on t"}));
-  EXPECT_EQ(serial_outline({"Aggregate", "  Append", "    Aggregate", "      Seq Scan on a", "    Aggregate", "      Seq Scan on b"}),
-            (Outline{"Aggregate", "  Append", "    Aggregate", "      Seq Scan on a", "    Aggregate", "      Seq Scan on b"}));
+  EXPECT_EQ(serial_outline({"Aggregate", "  Append", "    Aggregate", "      Seq Scan on a", "    Aggregate",
+                            "      Seq Scan on b"}),
+            (Outline{"Aggregate", "  Append", "    Aggregate", "      Seq Scan on a", "    Aggregate",
+                     "      Seq Scan on b"}));
 }
 
 TEST(SerialOutline, OfNothingIsNothing) { EXPECT_TRUE(serial_outline({}).empty()); }

@@ -13,7 +13,7 @@ constexpr SubjectId ids_between = 8;  ///< of one kind
 constexpr std::size_t most_remembered = 8192;
 
 std::size_t bytes_of(const TemplateText& about) {
-  std::size_t bytes = sizeof(TemplateText) + about.text.capacity() + about.database.capacity() +
+  std::size_t bytes = sizeof(TemplateText) + about.text.capacity() + about.user.capacity() + about.database.capacity() +
                       about.parameters.capacity() * sizeof(ParameterTexts::value_type);
   for (const auto& parameter : about.parameters) bytes += parameter ? parameter->capacity() : 0;
   return bytes;
@@ -103,10 +103,16 @@ std::vector<SubjectFigures> Subjects::totals() const {
   return all;
 }
 
-std::vector<std::uint64_t> Subjects::keys() const {
+void Subjects::want_name(std::uint64_t key) {
+  if (const SubjectId id = find(key); !is_other(id)) subjects_[at_.at(id)].is_name_wanted = true;
+}
+
+std::vector<std::uint64_t> Subjects::named_keys() const {
   std::vector<std::uint64_t> all;
   all.reserve(subjects_.size());
-  for (const Subject& subject : subjects_) all.push_back(subject.key);
+  for (const Subject& subject : subjects_) {
+    if (!subject.is_name_wanted) all.push_back(subject.key);
+  }
   return all;
 }
 

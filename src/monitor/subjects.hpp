@@ -69,6 +69,11 @@ class Subjects {
         if (auto named = name()) id = add(key, *std::move(named));
       }
       if (is_other(id)) remember(key);
+    } else if (Subject& known = subjects_[at_.at(id)]; known.is_name_wanted) {
+      if (auto named = name()) {
+        known.name = *std::move(named);
+        known.is_name_wanted = false;
+      }
     }
     count(id, figures, durations);
     return id;
@@ -79,6 +84,9 @@ class Subjects {
     count(other_.id, figures, durations);
     return other_.id;
   }
+
+  /// Its name is asked for anew when it is taken next.
+  void want_name(std::uint64_t key);
 
   /// A moment has passed: uses fade.
   void age(std::int64_t ns);
@@ -92,7 +100,8 @@ class Subjects {
   void for_each(Visit visit) const {
     for (const Subject& each : subjects_) visit(each.total.id, each.name, each.total.figures);
   }
-  std::vector<std::uint64_t> keys() const;
+  /// Of those whose names are known and wanted as they are.
+  std::vector<std::uint64_t> named_keys() const;
   std::size_t size() const { return subjects_.size(); }
   std::uint64_t evicted() const { return evicted_; }
   std::size_t memory_bytes() const;
@@ -104,6 +113,7 @@ class Subjects {
     SubjectFigures total;
     double use = 0;
     bool came_again = false;
+    bool is_name_wanted = false;
   };
 
   static double use_of(const QueryFigures& figures);

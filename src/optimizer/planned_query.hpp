@@ -10,7 +10,10 @@ namespace millrace::optimizer {
 /// What the server is asked to plan.
 struct PlanRequest {
   std::string database;
-  std::string user;  ///< as whom; if it isn't the one who logs in, that one must be a member of it
+  std::string user;  ///< as whom
+  /// If not, where no client has logged in as it, by SET ROLE from DATABASE_URL's user, who must be a
+  /// member of it. Functions that planning calls can undo a SET ROLE: not for texts that nobody has asked about.
+  bool only_by_its_log_in = false;
   std::vector<std::string> search_path = {};  ///< empty: that of the one who logs in
   std::string query;                          ///< one SELECT, INSERT, UPDATE, DELETE or MERGE; it may have parameters
 };

@@ -96,7 +96,7 @@ class Pipeline {
  private:
   std::string_view make_key(const Scope& scope, const Question& question);
   void count_miss(const Fill& fill, const Scope& scope, std::int64_t now, std::int64_t waited_in_vain);
-  void record(const Exchange& exchange, const Caller& caller, QueryRecord& record);
+  void record(const Exchange& exchange, QueryRecord& record);
 
   std::size_t core_;
   QueryPerformanceMonitor& monitor_;

@@ -61,7 +61,7 @@ void Pipeline::ended(const Exchange& exchange, const Caller& caller, std::int64_
     if (looked_.since != 0) exchange.payoff->hit_took(now_ns() - std::exchange(looked_.since, 0));
   }
   record.slow = slow_ns_ > 0 && record.duration_ns >= slow_ns_;
-  this->record(exchange, caller, record);
+  this->record(exchange, record);
   auto& counters = monitor_.wire(core_);
   if (exchange.cache == CacheUse::hit) counters.cache_hits.add();
   if (exchange.cache == CacheUse::miss) counters.cache_misses.add();
@@ -84,7 +84,7 @@ LabelledText Pipeline::labelled(std::string_view text) const {
 }
 
 /// Texts are looked at where there is a comment, and copied where its template isn't known yet, or it was slow.
-void Pipeline::record(const Exchange& exchange, const Caller& caller, QueryRecord& record) {
+void Pipeline::record(const Exchange& exchange, QueryRecord& record) {
   if (!monitor_.records()) {
     monitor_.record(core_, record);
     return;
@@ -107,7 +107,8 @@ void Pipeline::record(const Exchange& exchange, const Caller& caller, QueryRecor
                               .kind = record.kind,
                               .text = kept,
                               .parameters = parameters,
-                              .database = std::string(caller.database)});
+                              .user = std::string(record.user),
+                              .database = std::string(record.database)});
   }
   if (!record.slow) return;
   const auto took =

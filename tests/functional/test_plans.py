@@ -61,6 +61,21 @@ def test_what_has_no_plan_says_why(millrace: Millrace, postgres: PostgreSQL) -> 
         assert query["plan"] is None and query["why_no_plan"] is None
 
 
+def test_planning_has_no_other_rights_than_the_sender(postgres: PostgreSQL) -> None:
+    """Planning calls immutable functions: one that undoes a SET ROLE must find nobody else behind it."""
+    postgres.admin("CREATE ROLE guest LOGIN; CREATE SCHEMA guest AUTHORIZATION guest; GRANT guest TO CURRENT_USER")
+    with Millrace(postgres, {"SLOW_QUERY_THRESHOLD_MS": 20}) as server, connect(server, user="guest") as client:
+        client.rows(
+            "CREATE FUNCTION guest.who() RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$BEGIN"
+            " IF current_setting('application_name') <> 'millrace' THEN RETURN ''; END IF;"
+            " PERFORM set_config('role', 'none', true); RAISE EXCEPTION 'it is %', current_user; END$$"
+        )
+        client.rows("SELECT guest.who(), pg_sleep(0.05)")
+        eventually(lambda: any(query["why_no_plan"] for query in slow(server, "guest.who()")), what="the reason")
+        assert [query["why_no_plan"] for query in slow(server, "guest.who()") if "SELECT" in query["query"]] == ["it is guest"]
+        assert postgres.admin("SELECT count(*) FROM pg_stat_activity WHERE usename = 'guest' AND application_name = 'millrace'") == "0"
+
+
 def test_nothing_of_it_is_run(millrace: Millrace, postgres: PostgreSQL) -> None:
     with connect(millrace) as client:
         client.rows("INSERT INTO pages SELECT 30000, 1, pg_sleep(0.05)::text")
