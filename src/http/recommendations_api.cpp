@@ -72,7 +72,7 @@ std::vector<ValidationProblem> problems_of(const RecommendationsQuery& asked) {
 Outcome advised(const Operations& shared, optimizer::WhatIf& server, const catalog::Snapshot& snapshot,
                 std::vector<std::string> search_path, const Key& key) {
   const auto begun = Clock::now();
-  auto recorded = recorded_workload(*shared.monitor, key.first);
+  auto recorded = recorded_workload(*shared.monitor, key.first, shared.analysts->usual().user);
   if (recorded.statements.empty())
     return fail("no query of database " + key.first +
                 " has reached PostgreSQL yet, as far as was recorded: there is nothing to advise by");

@@ -136,7 +136,8 @@ std::string with_parameters(std::string_view normalized) {
   return text;
 }
 
-RecordedWorkload recorded_workload(const QueryPerformanceMonitor& monitor, std::string_view database) {
+RecordedWorkload recorded_workload(const QueryPerformanceMonitor& monitor, std::string_view database,
+                                   std::string_view user) {
   auto report = monitor.history()->report(SubjectKind::query_template, longest_window, now_ns());
   RecordedWorkload workload{.statements = {}, .seconds = report.seconds()};
   for (auto& subject : report.subjects) {
@@ -158,7 +159,8 @@ RecordedWorkload recorded_workload(const QueryPerformanceMonitor& monitor, std::
                                    .parameters = mutilated ? ParameterTexts() : subject.about->parameters,
                                    .executions = reached,
                                    .milliseconds = busy / ns_a_ms,
-                                   .rows = static_cast<double>(figures.rows)});
+                                   .rows = static_cast<double>(figures.rows),
+                                   .is_of_who_plans = subject.about->user == user});
   }
   std::ranges::sort(workload.statements, std::ranges::greater(), &optimizer::WorkloadStatement::milliseconds);
   return workload;

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/clock.hpp"
+#include "catalog/calls_only_built_in.hpp"
 #include "optimizer/identifier.hpp"
 #include "optimizer/index_advisor.hpp"
 #include "optimizer/index_candidates.hpp"
@@ -75,6 +76,11 @@ class Advice {
   }
 
  private:
+  bool may_be_planned(const WorkloadStatement& statement) const {
+    return statement.is_of_who_plans ||
+           catalog::calls_only_built_in(*sql::parse(statement.text), snapshot_, request_.session.search_path);
+  }
+
   bool is_late() const { return Clock::now() >= latest_; }
 
   void look_at_workload() {
@@ -134,6 +140,12 @@ class Advice {
       if (is_late()) {
         advice_.out_of_time = true;
         break;
+      }
+      if (!may_be_planned(*one.given)) {
+        ++not_planned_;
+        if (why_not_planned_.empty()) why_not_planned_ = "it is another user's, and may call functions of users'";
+        if (!one.found.writes.empty()) writers_.push_back(std::move(one));
+        continue;
       }
       ++advice_.plans;
       auto plan = server_.plan(one.to_plan, {});

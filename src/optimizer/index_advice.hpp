@@ -21,6 +21,8 @@ struct WorkloadStatement {
   double executions = 0;    ///< that reached the server
   double milliseconds = 0;  ///< that these took, together
   double rows = 0;          ///< returned or changed
+  /// If not, it is planned only where that calls nothing of users', which would have the rights of who plans.
+  bool is_of_who_plans = true;
 };
 
 struct AdviceRequest {

@@ -230,3 +230,22 @@ def test_who_may_not_read_a_table_is_told(postgres: PostgreSQL) -> None:
         answer = get(millrace)
     assert new_indexes(answer) == []
     assert any("permission denied for table orders" in warning for warning in answer["warnings"]), answer["warnings"]
+
+
+def test_nothing_of_other_users_is_called(postgres: PostgreSQL) -> None:
+    """Planning calls immutable functions; it is done as the user of DATABASE_URL."""
+    who = (
+        "CREATE FUNCTION guest.who() RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$BEGIN"
+        " IF current_setting('application_name') = 'millrace' THEN RAISE EXCEPTION 'called by %', current_user; END IF; RETURN ''; END$$"
+    )
+    grants = "CREATE ROLE guest LOGIN; CREATE SCHEMA guest AUTHORIZATION guest; GRANT SELECT ON users, orders TO guest"
+    make(postgres, "others", MEASURING, TABLES, grants, who)
+    with serving(postgres, "others") as millrace:
+        with psycopg.connect(dsn(millrace, "others"), user="guest", autocommit=True) as connection:
+            for query in [NEWEST, "SELECT id FROM users WHERE email = guest.who()"] * 5:
+                connection.execute(query)
+        eventually(lambda: templates(millrace) >= 2, what="the queries to be recorded")
+        answer = get(millrace, budget_mb=20)
+        assert {one["table_name"] for one in answer["recommendations"] if one["index"]} == {"public.orders"}
+        assert any("another user's" in warning for warning in answer["warnings"]), answer["warnings"]
+        assert "called by" not in json.dumps(answer)
