@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <system_error>
+#include <utility>
 
 #include "base/utf8.hpp"
 
@@ -20,6 +22,23 @@ constexpr std::uint32_t boolean = 16, bytea = 17, int8 = 20, int2 = 21, int4 = 2
                         date = 1082, time = 1083, timestamp = 1114, timestamptz = 1184, numeric = 1700, uuid = 2950;
 }  // namespace type
 
+/// What holds each value of PostgreSQL's type; all others are text.
+constexpr auto duckdb_types =
+    std::to_array<std::pair<std::uint32_t, std::string_view>>({{type::boolean, "BOOLEAN"},
+                                                               {type::int2, "SMALLINT"},
+                                                               {type::int4, "INTEGER"},
+                                                               {type::int8, "BIGINT"},
+                                                               {type::oid, "UINTEGER"},
+                                                               {type::float4, "FLOAT"},
+                                                               {type::float8, "DOUBLE"},
+                                                               {type::date, "DATE"},
+                                                               {type::time, "TIME"},
+                                                               {type::timestamp, "TIMESTAMP"},
+                                                               {type::timestamptz, "TIMESTAMPTZ"},
+                                                               {type::uuid, "UUID"},
+                                                               {type::bytea, "BLOB"}});
+constexpr std::string_view as_text = "VARCHAR";
+
 constexpr int memory_mb = 256;
 /// A group of rows is in memory before it is written.
 constexpr std::uint64_t bytes_of_group = std::uint64_t{8} << 20, most_rows_of_group = 122880,
@@ -30,6 +49,15 @@ constexpr std::int32_t modifier_header = 4;
 constexpr int most_digits = 38;
 
 constexpr std::string_view moment = R"(\d{4,6}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?[+-]\d\d(:\d\d)?)";
+
+std::string decimal_of(std::int32_t type_modifier) {
+  const std::int32_t said = type_modifier - modifier_header;
+  const int digits = said >> 16 & 0xffff, scale = said & 0xffff;
+  // DuckDB writes 0.5 of a DECIMAL(1, 1) as .5.
+  const int width = std::max(digits, scale + 1);
+  if (said >= 0 && scale <= digits && width <= most_digits) return fmt::format("DECIMAL({}, {})", width, scale);
+  return std::string(as_text);
+}
 
 std::string as_identifier(std::string_view name) {
   std::string out = "\"";
@@ -64,7 +92,7 @@ std::string value_of(const ParquetColumn& column, std::size_t at) {
       checked = fmt::format("CASE WHEN starts_with({}, '\\x') THEN unhex(substr({}, 3)) END", name, name);
       break;
     default:
-      if (wanted == "VARCHAR") return name;
+      if (wanted == as_text) return name;
   }
   return fmt::format("CASE WHEN {} IS NOT NULL THEN coalesce({}, error('{}{};')) END", name, checked, no_value, at);
 }
@@ -91,44 +119,9 @@ std::unexpected<Error> system_error(std::string message) {
 }  // namespace
 
 std::string ParquetColumn::duckdb_type() const {
-  switch (type_oid) {
-    case type::boolean:
-      return "BOOLEAN";
-    case type::int2:
-      return "SMALLINT";
-    case type::int4:
-      return "INTEGER";
-    case type::int8:
-      return "BIGINT";
-    case type::oid:
-      return "UINTEGER";
-    case type::float4:
-      return "FLOAT";
-    case type::float8:
-      return "DOUBLE";
-    case type::date:
-      return "DATE";
-    case type::time:
-      return "TIME";
-    case type::timestamp:
-      return "TIMESTAMP";
-    case type::timestamptz:
-      return "TIMESTAMPTZ";
-    case type::uuid:
-      return "UUID";
-    case type::bytea:
-      return "BLOB";
-    case type::numeric: {
-      const std::int32_t said = type_modifier - modifier_header;
-      const int digits = said >> 16 & 0xffff, scale = said & 0xffff;
-      // DuckDB writes 0.5 of a DECIMAL(1, 1) as .5.
-      const int width = std::max(digits, scale + 1);
-      if (said >= 0 && scale <= digits && width <= most_digits) return fmt::format("DECIMAL({}, {})", width, scale);
-      return "VARCHAR";
-    }
-    default:
-      return "VARCHAR";
-  }
+  if (type_oid == type::numeric) return decimal_of(type_modifier);
+  const auto known = std::ranges::find(duckdb_types, type_oid, &std::pair<std::uint32_t, std::string_view>::first);
+  return std::string(known == duckdb_types.end() ? as_text : known->second);
 }
 
 Result<ParquetFile> ParquetFile::write(const std::string& folder, const std::vector<ParquetColumn>& columns,

@@ -68,9 +68,9 @@ class Inspection {
   bool is_plain(const Relation& relation) const {
     const bool may_be = relation.kind == 'r' || relation.kind == 'p' || relation.kind == 'm' || relation.kind == 'v';
     return may_be && !relation.row_security && std::ranges::all_of(relation.columns, [&](const Column& column) {
-      const Type* const type = snapshot_.type(column.type);
-      return type != nullptr && (type->built_in || type->kind == 'e');
-    });
+             const Type* const type = snapshot_.type(column.type);
+             return type != nullptr && (type->built_in || type->kind == 'e');
+           });
   }
 
   const Snapshot& snapshot_;

@@ -25,7 +25,8 @@ class CallsOnlyBuiltIn : public testing::Test {
     auto closed = relation("closed", {{"id", 23}});
     closed.row_security = true;
     builder_.add(std::move(closed));
-    builder_.inherit(builder_.add(relation("part", {{"id", 20000}})), builder_.add(relation("whole", {{"id", 23}}, 'p')));
+    builder_.inherit(builder_.add(relation("part", {{"id", 20000}})),
+                     builder_.add(relation("whole", {{"id", 23}}, 'p')));
     view("seen", "SELECT id FROM public.t WHERE lower('a') = 'a'");
     view("calls", "SELECT id FROM public.t WHERE mine()");
   }
@@ -56,8 +57,8 @@ class CallsOnlyBuiltIn : public testing::Test {
 TEST_F(CallsOnlyBuiltIn, WhatCallsNothingElse) {
   for (const auto* sql :
        {"SELECT count(*) FROM t WHERE id = 1 AND now() > now()", "UPDATE t SET id = 2 WHERE lower('A') = 'a'",
-        "DELETE FROM t WHERE mood = 'good'", "WITH w AS (SELECT id FROM t) SELECT id::int4 FROM w", "SELECT id FROM seen",
-        "SELECT current_timestamp"})
+        "DELETE FROM t WHERE mood = 'good'", "WITH w AS (SELECT id FROM t) SELECT id::int4 FROM w",
+        "SELECT id FROM seen", "SELECT current_timestamp"})
     EXPECT_TRUE((*this)(sql)) << sql;
 }
 
@@ -65,8 +66,8 @@ TEST_F(CallsOnlyBuiltIn, WhatMayCallUsers) {
   for (const auto* sql :
        {"SELECT mine()", "SELECT both(1)", "SELECT unknown()", "SELECT id FROM t WHERE id ~~~ 1", "SELECT '1'::odd",
         "SELECT t.of_row FROM t", "SELECT id FROM odd_ones", "SELECT id FROM closed", "SELECT id FROM whole",
-        "SELECT id FROM calls", "SELECT id FROM nowhere", "INSERT INTO t VALUES (1)", "SELECT 1; SELECT mine()", "SELEC",
-        "EXPLAIN SELECT 1"})
+        "SELECT id FROM calls", "SELECT id FROM nowhere", "INSERT INTO t VALUES (1)", "SELECT 1; SELECT mine()",
+        "SELEC", "EXPLAIN SELECT 1"})
     EXPECT_FALSE((*this)(sql)) << sql;
 }
 

@@ -12,7 +12,6 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr milliseconds patience{30000};
 /// After that PostgreSQL is told to end the stream's process.
 constexpr milliseconds patience_for_farewell{500};
 /// DDL seldom comes alone.

@@ -103,6 +103,9 @@ class ChangeStream : public std::enable_shared_from_this<ChangeStream> {
   void stop(std::function<void()> done);
 
  private:
+  /// For an answer of PostgreSQL's.
+  static constexpr std::chrono::milliseconds patience{30000};
+
   ChangeStream(boost::asio::io_context& io, ChangeStreamParts parts, std::string database, StreamPace pace);
 
   boost::asio::awaitable<void> run();

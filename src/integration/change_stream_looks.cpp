@@ -8,7 +8,6 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr milliseconds patience{30000};
 /// What can't be mended now (somebody holds a lock) is tried again after this.
 constexpr milliseconds rest_after_failure{10000};
 constexpr std::size_t most_told = 20;
