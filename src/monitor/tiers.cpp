@@ -33,20 +33,23 @@ void append(Interval& interval, const Interval& next, const std::function<Subjec
   interval.to_ns = next.to_ns;
   interval.all += next.all;
 
-  std::vector<SubjectFigures> both = std::move(interval.subjects);
-  both.insert(both.end(), next.subjects.begin(), next.subjects.end());
-  for (SubjectFigures& subject : both) subject.id = id_of(subject.id);
-  std::ranges::sort(both, {}, &SubjectFigures::id);
-  std::size_t kept = 0;
-  for (std::size_t i = 1; i < both.size(); ++i) {
-    if (both[i].id == both[kept].id) {
-      both[kept] += both[i];
-    } else if (++kept != i) {
-      both[kept] = std::move(both[i]);
+  // The figures themselves are large to sort.
+  std::vector<std::pair<SubjectId, const SubjectFigures*>> both;
+  both.reserve(interval.subjects.size() + next.subjects.size());
+  for (const SubjectFigures& subject : interval.subjects) both.emplace_back(id_of(subject.id), &subject);
+  for (const SubjectFigures& subject : next.subjects) both.emplace_back(id_of(subject.id), &subject);
+  std::ranges::sort(both, {}, [](const auto& each) { return each.first; });
+  std::vector<SubjectFigures> sums;
+  sums.reserve(both.size());
+  for (const auto& [id, figures] : both) {
+    if (!sums.empty() && sums.back().id == id) {
+      sums.back() += *figures;
+    } else {
+      sums.push_back(*figures);
+      sums.back().id = id;
     }
   }
-  if (!both.empty()) both.resize(kept + 1);
-  interval.subjects = std::move(both);
+  interval.subjects = std::move(sums);
 }
 
 void Tiers::add(Interval second, const std::function<SubjectId(SubjectId)>& id_of) {

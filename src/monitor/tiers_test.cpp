@@ -82,14 +82,21 @@ TEST(Tiers, SubjectsThatAreGoneBecomeOther) {
 
 TEST(Tiers, AreBoundedInBytes) {
   Tiers tiers;
-  for (std::int64_t at = 0; at < 600; ++at) {
+  constexpr std::size_t mb = std::size_t{1} << 20, most = Tiers::shapes[0].bytes;
+  std::size_t added = 0;
+  std::int64_t at = 0;
+  for (; added < 2 * most; ++at) {
     Interval large = interval(at);
-    for (SubjectId id = 2; id < 2000; ++id)
+    for (SubjectId id = 2; large.subjects.size() * sizeof(SubjectFigures) < mb; ++id)
       large.subjects.push_back({.id = id * 8, .figures = {.calls = 1}, .durations = {}});
+    added += large.memory_bytes();
     tiers.add(std::move(large), same);
   }
-  EXPECT_LT(tiers.memory_bytes(), std::size_t{16 + 24 + 64 + 4} << 20);
-  expect_to_join(tiers.since(590 * second));
+  EXPECT_GT(tiers.memory_bytes(), most);
+  EXPECT_LT(tiers.memory_bytes(), most + most / 2) << "those of ten seconds are a tenth of it";
+  const auto left = tiers.since((at - 5) * second);
+  EXPECT_EQ(left.size(), 5U);
+  expect_to_join(left);
 }
 
 TEST(Tiers, LevelsAreAverages) {
