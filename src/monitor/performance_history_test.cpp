@@ -52,7 +52,7 @@ struct History {
 TEST(PerformanceHistory, JoinsTheCores) {
   History history(options());
   history.pass();
-  history.record(0, 5, 2 * ms, {.rows = 3, .cache = CacheUse::miss});
+  history.record(0, 5, 2 * ms, {.rows = 3, .cache = CacheUse::miss, .rewritten = true});
   history.record(1, 5, 4 * ms, {.rows = 1, .cache = CacheUse::hit});
   history.record(1, 6, 8 * ms, {.sqlstate = {'4', '2', '6', '0', '1', '\0'}});
   history.pass();
@@ -64,6 +64,7 @@ TEST(PerformanceHistory, JoinsTheCores) {
   EXPECT_EQ(five->figures.rows, 4);
   EXPECT_EQ(five->figures.hits, 1);
   EXPECT_EQ(five->figures.misses, 1);
+  EXPECT_EQ(five->figures.rewritten, 1);
   EXPECT_EQ(five->figures.total_ns, 6 * ms);
   EXPECT_EQ(five->durations.count(), 2);
   EXPECT_EQ(five->about->fingerprint, 5);

@@ -12,7 +12,7 @@
 /// How the monitor's structures lie in the store's columns.
 namespace millrace::stored {
 
-/// QueryFigures' members, in the order of `figure_columns`; a histogram follows.
+/// QueryFigures' members, in the order of `figure_columns`; a histogram follows. `rewritten` isn't kept.
 inline constexpr std::array figure_members = {&QueryFigures::calls,    &QueryFigures::errors,   &QueryFigures::slow,
                                               &QueryFigures::rows,     &QueryFigures::bytes,    &QueryFigures::hits,
                                               &QueryFigures::misses,   &QueryFigures::bypasses, &QueryFigures::queue_ns,

@@ -19,6 +19,7 @@ QueryFigures grown(const QueryFigures& after, const QueryFigures& before) {
           .hits = after.hits - before.hits,
           .misses = after.misses - before.misses,
           .bypasses = after.bypasses - before.bypasses,
+          .rewritten = after.rewritten - before.rewritten,
           .queue_ns = after.queue_ns - before.queue_ns,
           .total_ns = after.total_ns - before.total_ns};
 }
