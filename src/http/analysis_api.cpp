@@ -97,7 +97,7 @@ asio::awaitable<Reply<QueryAnalysis>> analyze(std::shared_ptr<QueryAnalysts> sha
       co_await shared->worker.run([&] { return analysis_of(shared->reads, scope, asked.query, *statement); });
   if (!analysis) co_return too_busy();
   const auto add_time = [&] {
-    say_time(*analysis, times_of(*shared).of(statement->fingerprint, analysis->estimated_cost));
+    say_time(*analysis, shared->times.of(statement->fingerprint, analysis->estimated_cost, now_ns()));
     return true;
   };
   if (!can_be_planned(*statement)) {

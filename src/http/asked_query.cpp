@@ -99,8 +99,6 @@ asio::awaitable<Result<optimizer::PlannedQuery>> plan_of(std::shared_ptr<QueryAn
                                      .query = std::move(query)});
 }
 
-TimeEstimates times_of(const QueryAnalysts& analysts) { return {*analysts.monitor, analysts.plans.get(), now_ns()}; }
-
 Response too_busy() { return problem(503, "too many such requests wait already", {{"Retry-After", "1"}}); }
 
 std::string why_no_plan(const Error& error) {

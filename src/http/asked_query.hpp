@@ -31,15 +31,13 @@ struct QueryAnalysts {
       : reads(read_cache),
         usual(std::move(asker)),
         plan(std::move(planner)),
-        monitor(std::move(recorded)),
-        plans(std::move(planned)) {}
+        times(std::move(recorded), std::move(planned)) {}
 
   pipeline::ReadCache* const reads;
   const std::function<Asker()> usual;
-  const Planner plan;  ///< null: nobody can be asked
-  const std::shared_ptr<const QueryPerformanceMonitor> monitor;
-  const std::shared_ptr<const TemplatePlans> plans;  ///< of templates; null: nobody asks for them
-  Worker worker{16};                                 ///< texts take up to some milliseconds
+  const Planner plan;         ///< null: nobody can be asked
+  const TimeEstimates times;  ///< on the worker's thread
+  Worker worker{16};          ///< texts take up to some milliseconds
 };
 
 /// Of a request's fields.
@@ -67,9 +65,6 @@ asio::awaitable<Result<optimizer::PlannedQuery>> plan_of(std::shared_ptr<QueryAn
                                                          const pipeline::Scope& scope,
                                                          const std::optional<std::vector<std::string>>& search_path,
                                                          std::string query);
-
-/// Of what has been recorded so far; on the worker's thread.
-TimeEstimates times_of(const QueryAnalysts& analysts);
 
 /// Sets `answer`'s execution_time_estimate_ms, confidence_score and estimated_from.
 template <typename Answer>

@@ -82,13 +82,14 @@ std::vector<std::size_t> places_to_stop(const std::vector<optimizer::Step>& step
 }
 
 /// Of the original, and of what it was rewritten to.
-void add_times(const TimeEstimates& times, std::uint64_t fingerprint, OptimizedQuery& answer) {
+void add_times(const TimeEstimates& times, std::uint64_t fingerprint, std::int64_t now, OptimizedQuery& answer) {
   if (!answer.estimated_cost_before || !answer.estimated_cost_after) return;
   auto &before = *answer.estimated_cost_before, &after = *answer.estimated_cost_after;
-  const auto estimate = times.of(fingerprint, before.total_cost);
+  const auto estimate = times.of(fingerprint, before.total_cost, now);
   say_time(before, estimate);
   const bool is_same = answer.optimization_types.empty();
-  if (estimate) say_time(after, is_same ? estimate : times.instead(*estimate, before.total_cost, after.total_cost));
+  if (estimate)
+    say_time(after, is_same ? estimate : times.instead(*estimate, before.total_cost, after.total_cost, now));
 }
 
 /// Chooses by what the server estimates of the original and of what its steps come to.
@@ -151,7 +152,7 @@ asio::awaitable<Reply<OptimizedQuery>> optimize(std::shared_ptr<QueryAnalysts> s
   if (can_be_planned(*query.statement)) {
     co_await compare(shared, query.scope, *found, answer);
     const auto done = co_await shared->worker.run([&] {
-      add_times(times_of(*shared), query.statement->fingerprint, answer);
+      add_times(shared->times, query.statement->fingerprint, now_ns(), answer);
       return true;
     });
     if (!done) co_return too_busy();

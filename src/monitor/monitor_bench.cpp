@@ -1,18 +1,21 @@
-// What bench/monitor_cost and bench/quantiles measure of the monitor alone: prints one JSON object.
+// What bench/monitor_cost, bench/quantiles and bench/estimates measure of the monitor alone: prints one JSON object.
 //
 //     monitor_bench cost SECONDS      what recording a query takes, on two threads, with history being made beside them
 //     monitor_bench quantiles COUNT   how far percentiles are off on heavy-tailed data, and what a template occupies
+//     monitor_bench estimates COUNT   what it takes to estimate how long a statement will take, of so many templates
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <random>
+#include <string>
 #include <string_view>
 #include <thread>
 
 #include "base/clock.hpp"
 #include "monitor/query_performance_monitor.hpp"
+#include "monitor/time_estimates.hpp"
 
 using namespace millrace;
 
@@ -147,16 +150,62 @@ void print_quantiles(std::size_t count) {
       worst[0], worst[1], worst[2], bytes / seeds, full_bytes / seeds);
 }
 
+/// The median of several, in microseconds.
+template <typename F>
+double microseconds(F&& work) {
+  std::vector<double> took(21);
+  for (double& one : took) {
+    const std::int64_t started = now_ns();
+    work();
+    one = static_cast<double>(now_ns() - started) / 1e3;
+  }
+  std::ranges::nth_element(took, took.begin() + 10);
+  return took[10];
+}
+
+/// After a day in which each template was called ten times a minute.
+void print_estimates(std::uint64_t count) {
+  constexpr int minutes = 1440, calls = 10;
+  const auto fingerprint = [](std::uint64_t number) { return (number + 1) * 0x9e3779b97f4a7c15; };
+  const std::string text(300, 'x');
+  const auto recorded = std::make_shared<QueryPerformanceMonitor>(
+      1, std::vector<StatementKindLabel>{{"select", StatementGroup::read}}, RecordingOptions{.normalized = as_it_is});
+  QueryPerformanceMonitor& monitor = *recorded;
+  const auto plans = std::make_shared<TemplatePlans>();
+  Latency latency(1);
+  std::int64_t now = now_ns();
+  for (int minute = 0; minute < minutes; ++minute) {
+    for (std::uint64_t number = 0; number < count; ++number) {
+      for (int call = 0; call < calls; ++call) {
+        if (monitor.record(0, {.fingerprint = fingerprint(number), .started_ns = now, .duration_ns = latency.next()}))
+          monitor.describe(0, {.fingerprint = fingerprint(number), .text = text, .database = "d"});
+      }
+    }
+    monitor.tick(0, now += 60'000'000'000);
+    monitor.make_history(now);
+  }
+  for (std::uint64_t number = 0; number < count; ++number) {
+    plans->note(fingerprint(number),
+                {.outline = {"Seq Scan"}, .total_cost = 1 + static_cast<double>(number), .at_ns = now});
+  }
+  const TimeEstimates estimates(recorded, plans);
+  const double own = microseconds([&] { estimates.of(fingerprint(0), 100, now); });
+  const double kept = microseconds([&] { estimates.of(0, 100, now); });
+  const double made = microseconds([&] { TimeEstimates(recorded, plans).of(0, 100, now); });
+  std::printf("{\"own_calls_us\": %.1f, \"by_costs_us\": %.1f, \"by_costs_anew_us\": %.1f}\n", own, kept, made);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::string_view what = argc == 3 ? argv[1] : "";
   const double number = argc == 3 ? std::strtod(argv[2], nullptr) : 0;
-  if (number <= 0 || (what != "cost" && what != "quantiles")) {
-    std::fprintf(stderr, "usage: monitor_bench cost SECONDS | quantiles COUNT\n");
+  if (number <= 0 || (what != "cost" && what != "quantiles" && what != "estimates")) {
+    std::fprintf(stderr, "usage: monitor_bench cost SECONDS | quantiles COUNT | estimates COUNT\n");
     return 2;
   }
   if (what == "cost") print_cost(std::chrono::nanoseconds(static_cast<std::int64_t>(number * 1e9)));
   if (what == "quantiles") print_quantiles(static_cast<std::size_t>(number));
+  if (what == "estimates") print_estimates(static_cast<std::uint64_t>(number));
   return 0;
 }

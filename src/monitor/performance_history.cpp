@@ -246,6 +246,13 @@ TemplateTotals PerformanceHistory::template_totals() const {
   return totals;
 }
 
+std::optional<SubjectFigures> PerformanceHistory::template_total(std::uint64_t key) const {
+  const std::scoped_lock lock(mutex_);
+  const Subjects& templates = of(SubjectKind::query_template);
+  const SubjectFigures* total = templates.total_of(templates.find(key));
+  return total == nullptr ? std::nullopt : std::optional(*total);
+}
+
 std::shared_ptr<const TemplateText> PerformanceHistory::about_template(std::uint64_t fingerprint) const {
   const std::scoped_lock lock(mutex_);
   std::shared_ptr<const TemplateText> about;

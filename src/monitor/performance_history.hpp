@@ -96,6 +96,8 @@ class PerformanceHistory {
   std::vector<SlowQuery> slow_queries(const std::function<bool(const SlowQuery&)>& wanted) const;
 
   TemplateTotals template_totals() const;
+  /// Of the template with this key, since the start. Nothing: it has no place of its own.
+  std::optional<SubjectFigures> template_total(std::uint64_t key) const;
   /// One of its statements, as it was sent. Null: it has no place of its own.
   std::shared_ptr<const TemplateText> about_template(std::uint64_t fingerprint) const;
   /// Whoever runs the template next is whom `about_template` is about: its user or database is gone, say.

@@ -96,6 +96,11 @@ const SubjectName* Subjects::name_of(SubjectId id) const {
   return found == at_.end() ? nullptr : &subjects_[found->second].name;
 }
 
+const SubjectFigures* Subjects::total_of(SubjectId id) const {
+  const auto found = at_.find(id);
+  return found == at_.end() ? nullptr : &subjects_[found->second].total;
+}
+
 std::vector<SubjectFigures> Subjects::totals() const {
   std::vector<SubjectFigures> all = {other_};
   all.reserve(subjects_.size() + 1);

@@ -92,7 +92,8 @@ class Subjects {
   void age(std::int64_t ns);
 
   bool is_known(SubjectId id) const { return is_other(id) || at_.contains(id); }
-  const SubjectName* name_of(SubjectId id) const;  ///< null: it isn't known (any more)
+  const SubjectName* name_of(SubjectId id) const;      ///< null: it isn't known (any more)
+  const SubjectFigures* total_of(SubjectId id) const;  ///< since the start; null: as above, or it is `other`
   /// Since the start, of all that are known and of `other`.
   std::vector<SubjectFigures> totals() const;
   /// Calls `visit(id, name, figures since the start)` for each that has a place.

@@ -8,10 +8,38 @@ namespace {
 
 /// Fewer calls say less than what others' costs do.
 constexpr std::uint64_t least_calls = 3;
+/// So many of the calls may have failed, or been sent rewritten.
+constexpr std::uint64_t one_in = 20;
+constexpr std::int64_t hour_ns = 3'600'000'000'000, day_ns = 24 * hour_ns, kept_ns = 5'000'000'000;
 const double near = std::log(2.0);
 
 /// Of `part` in `all`, as far as so few can say: Laplace's rule of succession.
 double share(double part, double all) { return (part + 1) / (all + 2); }
+
+/// Those that weren't answered from memory.
+std::uint64_t asked_of(const QueryFigures& calls) { return calls.calls - std::min(calls.calls, calls.hits); }
+
+std::optional<SubjectFigures> total_of(const PerformanceHistory& history, std::uint64_t fingerprint) {
+  return history.template_total(QueryPerformanceMonitor::template_key(fingerprint, Engine::postgresql));
+}
+
+/// By a template's calls in these intervals; where they are few, by all of them since the start.
+std::optional<TimeEstimate> estimate_of_calls(const std::vector<IntervalPtr>& intervals, const SubjectFigures& total) {
+  QueryFigures calls;
+  HistogramTotals durations;
+  for (const IntervalPtr& interval : intervals) {
+    const auto found = std::ranges::lower_bound(interval->subjects, total.id, {}, &SubjectFigures::id);
+    if (found == interval->subjects.end() || found->id != total.id) continue;
+    calls += found->figures;
+    found->durations.add_to(durations);
+  }
+  if (asked_of(calls) < least_calls) {
+    calls = total.figures;
+    durations = {};
+    total.durations.add_to(durations);
+  }
+  return asked_of(calls) < least_calls ? std::nullopt : estimate_of(calls, durations);
+}
 
 }  // namespace
 
@@ -51,51 +79,60 @@ std::optional<TimeEstimate> CostCalibration::of(double total_cost) const {
                       .templates = known_.size()};
 }
 
-std::optional<TimeEstimate> estimate_of(const CompactHistogram& durations, std::uint64_t hits) {
-  const std::uint64_t all = durations.count();
-  if (all <= hits) return std::nullopt;
-  const auto asked = static_cast<double>(all - hits);
-  const auto middle = durations.quantile((static_cast<double>(hits) + asked / 2) / static_cast<double>(all));
-  HistogramTotals totals;
-  durations.add_to(totals);
-  const auto quick = std::max(totals.count_up_to(middle / 2), hits);
-  const auto slow = all - totals.count_up_to(2 * middle);
+std::optional<TimeEstimate> estimate_of(const QueryFigures& calls, const HistogramTotals& durations) {
+  const std::uint64_t asked = asked_of(calls), all = durations.count();
+  if (asked == 0 || all <= calls.hits || (calls.errors + calls.rewritten) * one_in > asked) return std::nullopt;
+  const auto part = static_cast<double>(asked);
+  const auto middle = durations.quantile((static_cast<double>(calls.hits) + part / 2) / static_cast<double>(all));
+  const auto quick = std::max(durations.count_up_to(middle / 2), calls.hits);
+  const auto slow = all - durations.count_up_to(2 * middle);
   const double close = static_cast<double>(all - std::min(all, quick + slow));
   return TimeEstimate{.ms = std::max(static_cast<double>(middle), 1.0) / 1e6,
-                      .confidence = share(close, asked),
-                      .calls = all - hits,
+                      .confidence = share(close, part),
+                      .calls = asked,
                       .templates = 0};
 }
 
-TimeEstimates::TimeEstimates(const QueryPerformanceMonitor& monitor, const TemplatePlans* plans, std::int64_t now) {
-  if (monitor.history() == nullptr) return;
-  std::vector<CostCalibration::Point> points;
-  for (const auto& one : monitor.history()->report(SubjectKind::query_template, std::nullopt, now).subjects) {
-    if (one.is_other || !one.about || one.about->engine != Engine::postgresql) continue;
-    const auto estimate = estimate_of(one.durations, one.figures.hits);
-    if (!estimate || estimate->calls < least_calls) continue;
-    const auto fingerprint = one.about->fingerprint;
-    of_template_.emplace(fingerprint, *estimate);
-    const auto plan = plans == nullptr ? std::nullopt : plans->find(fingerprint);
-    if (plan && plan->why_none.empty()) points.push_back({.total_cost = plan->total_cost, .ms = estimate->ms});
+std::optional<TimeEstimate> TimeEstimates::of(std::uint64_t fingerprint, std::optional<double> total_cost,
+                                              std::int64_t now) const {
+  const auto* history = monitor_->history();
+  if (history == nullptr) return std::nullopt;
+  if (const auto total = total_of(*history, fingerprint)) {
+    if (auto known = estimate_of_calls(history->since(now - day_ns), *total)) return known;
   }
-  calibration_.emplace(points);
+  return total_cost ? calibration(now)->of(*total_cost) : std::nullopt;
 }
 
-std::optional<TimeEstimate> TimeEstimates::of(std::uint64_t fingerprint, std::optional<double> total_cost) const {
-  if (const auto known = of_template_.find(fingerprint); known != of_template_.end()) return known->second;
-  if (!calibration_ || !total_cost) return std::nullopt;
-  return calibration_->of(*total_cost);
-}
-
-std::optional<TimeEstimate> TimeEstimates::instead(const TimeEstimate& estimated, double its_cost,
-                                                   double other_cost) const {
-  if (!calibration_) return std::nullopt;
-  auto other = calibration_->of(other_cost);
-  const auto its = calibration_->of(its_cost);
+std::optional<TimeEstimate> TimeEstimates::instead(const TimeEstimate& estimated, double its_cost, double other_cost,
+                                                   std::int64_t now) const {
+  const auto known = calibration(now);
+  auto other = known->of(other_cost);
+  const auto its = known->of(its_cost);
   if (!other || !its || estimated.calls == 0) return other;
   other->ms *= estimated.ms / its->ms;
   return other;
+}
+
+/// The last hour's calls go with plans that were asked for within about as long.
+std::shared_ptr<const CostCalibration> TimeEstimates::calibration(std::int64_t now) const {
+  const std::scoped_lock lock(mutex_);
+  if (calibration_ && now - calibrated_ns_ < kept_ns) return calibration_;
+  std::vector<CostCalibration::Point> points;
+  const auto* history = monitor_->history();
+  if (history != nullptr && plans_ != nullptr) {
+    const auto intervals = history->since(now - hour_ns);
+    for (const auto& one : history->template_totals().templates) {
+      const auto plan = plans_->planned(one.fingerprint);
+      if (!plan) continue;
+      const auto total = total_of(*history, one.fingerprint);
+      if (!total || total->id != one.id) continue;  // it is another engine's
+      const auto estimate = estimate_of_calls(intervals, *total);
+      if (estimate) points.push_back({.total_cost = plan->total_cost, .ms = estimate->ms});
+    }
+  }
+  calibration_ = std::make_shared<const CostCalibration>(points);
+  calibrated_ns_ = now;
+  return calibration_;
 }
 
 }  // namespace millrace

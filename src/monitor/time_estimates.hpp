@@ -1,8 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "monitor/query_performance_monitor.hpp"
@@ -44,23 +45,34 @@ class CostCalibration {
   std::vector<Known> known_;  ///< by log_ms_a_unit
 };
 
-/// Of calls, some of which were `hits`, answered from memory, which are taken for the quickest. Null: all were.
-std::optional<TimeEstimate> estimate_of(const CompactHistogram& durations, std::uint64_t hits);
+/// Of a statement's calls. Those that were answered from memory are left out: they are taken for the quickest. Null:
+/// there are no others, or more than one in twenty of them failed or was sent rewritten, so that they don't tell how
+/// long the statement takes.
+std::optional<TimeEstimate> estimate_of(const QueryFigures& calls, const HistogramTotals& durations);
 
-/// From what has been recorded and planned so far. Takes about a millisecond; not for an I/O thread. Thread-safe.
+/// By what has been recorded and planned. A statement's own calls take up to a millisecond to sum up; what costs come
+/// to takes some 20 with 1000 templates, and is kept for five seconds (`monitor_bench estimates`). Not for an I/O
+/// thread. Thread-safe.
 class TimeEstimates {
  public:
-  /// `monitor` must record; `plans` may be null: nobody asks for them.
-  TimeEstimates(const QueryPerformanceMonitor& monitor, const TemplatePlans* plans, std::int64_t now);
+  /// `plans` may be null: nobody asks for them.
+  TimeEstimates(std::shared_ptr<const QueryPerformanceMonitor> monitor, std::shared_ptr<const TemplatePlans> plans)
+      : monitor_(std::move(monitor)), plans_(std::move(plans)) {}
 
-  /// `total_cost`: null: it isn't known. The template's own history goes first.
-  std::optional<TimeEstimate> of(std::uint64_t fingerprint, std::optional<double> total_cost) const;
+  /// `total_cost`: null: it isn't known. The statement's own calls go first: the last day's, or if these are few, all.
+  std::optional<TimeEstimate> of(std::uint64_t fingerprint, std::optional<double> total_cost, std::int64_t now) const;
   /// Of a statement that does the same as one that is estimated, with another cost.
-  std::optional<TimeEstimate> instead(const TimeEstimate& estimated, double its_cost, double other_cost) const;
+  std::optional<TimeEstimate> instead(const TimeEstimate& estimated, double its_cost, double other_cost,
+                                      std::int64_t now) const;
 
  private:
-  std::unordered_map<std::uint64_t, TimeEstimate> of_template_;
-  std::optional<CostCalibration> calibration_;
+  std::shared_ptr<const CostCalibration> calibration(std::int64_t now) const;
+
+  const std::shared_ptr<const QueryPerformanceMonitor> monitor_;
+  const std::shared_ptr<const TemplatePlans> plans_;
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<const CostCalibration> calibration_;
+  mutable std::int64_t calibrated_ns_ = 0;
 };
 
 }  // namespace millrace

@@ -10,16 +10,16 @@
 namespace millrace {
 namespace {
 
-CompactHistogram histogram(const std::vector<std::pair<double, std::uint64_t>>& ms_and_counts) {
-  std::vector<BucketCount> counts;
+HistogramTotals durations(const std::vector<std::pair<double, std::uint64_t>>& ms_and_counts) {
+  HistogramTotals totals;
   for (const auto& [ms, count] : ms_and_counts) {
-    counts.push_back({static_cast<std::uint16_t>(LogLinear::index(static_cast<std::uint64_t>(ms * 1e6))), count});
+    totals.add(LogLinear::index(static_cast<std::uint64_t>(ms * 1e6)), count);
   }
-  return CompactHistogram(counts);
+  return totals;
 }
 
 TEST(TimeEstimate, IsTheMedianOfCalls) {
-  const auto estimate = estimate_of(histogram({{1, 10}, {5, 80}, {100, 10}}), 0);
+  const auto estimate = estimate_of({.calls = 100}, durations({{1, 10}, {5, 80}, {100, 10}}));
   ASSERT_TRUE(estimate);
   EXPECT_NEAR(estimate->ms, 5, 5.0 / 64);
   EXPECT_NEAR(estimate->confidence, 0.8, 0.02);
@@ -27,18 +27,26 @@ TEST(TimeEstimate, IsTheMedianOfCalls) {
 }
 
 TEST(TimeEstimate, LeavesOutWhatWasAnsweredFromMemory) {
-  const auto estimate = estimate_of(histogram({{0, 900}, {8, 100}}), 900);
+  const auto estimate = estimate_of({.calls = 1000, .hits = 900}, durations({{0, 900}, {8, 100}}));
   ASSERT_TRUE(estimate);
   EXPECT_NEAR(estimate->ms, 8, 8.0 / 64);
   EXPECT_EQ(estimate->calls, 100U);
   EXPECT_GT(estimate->confidence, 0.95);
-  EXPECT_FALSE(estimate_of(histogram({{0, 900}}), 900));
-  EXPECT_FALSE(estimate_of(CompactHistogram(), 0));
+  EXPECT_FALSE(estimate_of({.calls = 900, .hits = 900}, durations({{0, 900}})));
+  EXPECT_FALSE(estimate_of({}, {}));
 }
 
 TEST(TimeEstimate, FewCallsAreNotSure) {
-  EXPECT_LT(estimate_of(histogram({{5, 1}}), 0)->confidence, 0.7);
-  EXPECT_GT(estimate_of(histogram({{5, 1000}}), 0)->confidence, 0.99);
+  EXPECT_LT(estimate_of({.calls = 1}, durations({{5, 1}}))->confidence, 0.7);
+  EXPECT_GT(estimate_of({.calls = 1000}, durations({{5, 1000}}))->confidence, 0.99);
+}
+
+TEST(TimeEstimate, IsNoneWhereCallsFailOrAreRewritten) {
+  const auto of = [](const QueryFigures& calls) { return estimate_of(calls, durations({{0, 900}, {8, 100}})); };
+  EXPECT_TRUE(of({.calls = 1000, .errors = 5, .hits = 900}));
+  EXPECT_FALSE(of({.calls = 1000, .errors = 6, .hits = 900})) << "of a hundred that PostgreSQL was asked";
+  EXPECT_TRUE(of({.calls = 1000, .hits = 900, .rewritten = 5}));
+  EXPECT_FALSE(of({.calls = 1000, .hits = 900, .rewritten = 6}));
 }
 
 TEST(CostCalibration, GoesByThoseWithACostLikeIt) {
@@ -76,38 +84,134 @@ TEST(CostCalibration, KnowsNothingFromTooLittle) {
   for (const double cost : {1e-300, 1e300}) EXPECT_TRUE(std::isfinite(enough.of(cost)->ms)) << cost;
 }
 
-TEST(TimeEstimates, AreOfTheTemplateFirst) {
-  QueryPerformanceMonitor monitor(
-      1, {{"select", StatementGroup::read}},
-      RecordingOptions{.normalized = [](std::string_view text) { return std::string(text); }});
-  TemplatePlans plans;
-  std::int64_t now = now_ns();
-  for (std::uint64_t fingerprint = 1; fingerprint <= 6; ++fingerprint) {
-    const auto ms = static_cast<std::int64_t>(fingerprint);
-    for (int call = 0; call < 5; ++call) {
-      const QueryRecord record{
-          .fingerprint = fingerprint, .started_ns = now, .duration_ns = ms * 1'000'000, .cache = CacheUse::bypass};
-      if (monitor.record(0, record)) monitor.describe(0, {.fingerprint = fingerprint, .text = "x", .database = "d"});
+/// Templates whose statements are called, in a time that is the test's.
+class TimesOfTemplates : public testing::Test {
+ protected:
+  void call(std::uint64_t fingerprint, double ms, int times, QueryRecord more = {.cache = CacheUse::bypass}) {
+    more.fingerprint = fingerprint;
+    more.started_ns = now_;
+    more.duration_ns = static_cast<std::int64_t>(ms * 1e6);
+    for (int call = 0; call < times; ++call) {
+      if (monitor_->record(0, more)) monitor_->describe(0, {.fingerprint = fingerprint, .text = "x", .database = "d"});
     }
-    plans.put(fingerprint, {.outline = {"Seq Scan"}, .total_cost = 100.0 * static_cast<double>(ms)});
   }
-  plans.put(6, {.why_none = "it can't be planned"});
-  now += 2'000'000'000;
-  monitor.tick(0, now);
-  monitor.make_history(now);
-  const TimeEstimates estimates(monitor, &plans, now);
-  const auto third = estimates.of(3, 1e9);
+  void plan(std::uint64_t fingerprint, double total_cost) {
+    plans_->put(fingerprint, {.outline = {"Seq Scan"}, .total_cost = total_cost});
+  }
+  /// Five, of which each takes a hundredth of its cost.
+  void call_some() {
+    for (std::uint64_t fingerprint = 1; fingerprint <= 5; ++fingerprint) {
+      const auto ms = static_cast<double>(fingerprint);
+      call(fingerprint, ms, 5);
+      plan(fingerprint, 100 * ms);
+    }
+  }
+  void pass(std::chrono::seconds time = std::chrono::seconds(2)) {
+    now_ += std::chrono::nanoseconds(time).count();
+    monitor_->tick(0, now_);
+    monitor_->make_history(now_);
+  }
+  /// By what is known now; `estimates_` may go by what it knew.
+  std::optional<TimeEstimate> of(std::uint64_t fingerprint, std::optional<double> total_cost = {}) {
+    return TimeEstimates(monitor_, plans_).of(fingerprint, total_cost, now_);
+  }
+
+  std::int64_t now_ = now_ns();
+  std::shared_ptr<QueryPerformanceMonitor> monitor_ = std::make_shared<QueryPerformanceMonitor>(
+      1, std::vector<StatementKindLabel>{{"select", StatementGroup::read}},
+      RecordingOptions{.normalized = [](std::string_view text) { return std::string(text); }});
+  std::shared_ptr<TemplatePlans> plans_ = std::make_shared<TemplatePlans>();
+  TimeEstimates estimates_{monitor_, plans_};
+};
+
+TEST_F(TimesOfTemplates, AreOfItsOwnCallsFirst) {
+  call_some();
+  pass();
+  const auto third = of(3, 1e9);
   ASSERT_TRUE(third);
   EXPECT_NEAR(third->ms, 3, 0.1);
   EXPECT_EQ(third->calls, 5U);
-  const auto unknown = estimates.of(99, 250);
+  const auto unknown = of(99, 250);
   ASSERT_TRUE(unknown);
   EXPECT_NEAR(unknown->ms, 2.5, 0.1);
   EXPECT_EQ(unknown->templates, 5U);
-  EXPECT_FALSE(estimates.of(99, std::nullopt));
-  EXPECT_NEAR(estimates.instead({.ms = 40, .calls = 7}, 400, 100)->ms, 10, 0.5);
-  EXPECT_FALSE(TimeEstimates(monitor, nullptr, now).of(99, 250));
-  EXPECT_TRUE(TimeEstimates(monitor, nullptr, now).of(3, std::nullopt));
+  EXPECT_FALSE(of(99));
+  EXPECT_NEAR(estimates_.instead({.ms = 40, .calls = 7}, 400, 100, now_)->ms, 10, 0.5);
+  const TimeEstimates without(monitor_, nullptr);
+  EXPECT_FALSE(without.of(99, 250, now_));
+  EXPECT_TRUE(without.of(3, std::nullopt, now_));
+}
+
+TEST_F(TimesOfTemplates, AreNotOfAnotherEngines) {
+  call(1, 5, 5, {.engine = Engine::duckdb});
+  pass();
+  EXPECT_FALSE(of(1));
+}
+
+TEST_F(TimesOfTemplates, GoByTheLastPlanThoughItWasNotPlannedAgain) {
+  call_some();
+  plans_->put(3, {.why_none = "a lock"});
+  pass();
+  EXPECT_TRUE(of(99, 250));
+}
+
+TEST_F(TimesOfTemplates, DoNotGoByWhatFailsOrIsRewritten) {
+  call_some();
+  const QueryRecord failed{.sqlstate = {'5', '7', '0', '1', '4', '\0'}}, rewritten{.rewritten = true};
+  call(6, 500, 5, failed);
+  call(7, 0.01, 5, rewritten);
+  plan(6, 100);
+  plan(7, 1e6);
+  pass();
+  EXPECT_EQ(of(99, 250)->templates, 5U);
+  for (const std::uint64_t fingerprint : {6, 7}) {
+    EXPECT_FALSE(of(fingerprint)) << "its own calls say nothing";
+    EXPECT_NEAR(of(fingerprint, 250)->ms, 2.5, 0.1) << "its cost does";
+  }
+}
+
+TEST_F(TimesOfTemplates, AreOfTheLastDayIfItWasCalledInThat) {
+  call(1, 50, 100);
+  call(2, 50, 100);
+  pass();
+  for (int hour = 0; hour < 26; ++hour) pass(std::chrono::hours(1));
+  call(1, 2, 10);
+  call(2, 2, 2);
+  pass();
+  EXPECT_NEAR(of(1)->ms, 2, 0.1);
+  EXPECT_EQ(of(1)->calls, 10U);
+  EXPECT_NEAR(of(2)->ms, 50, 1) << "two calls are too few";
+  EXPECT_EQ(of(2)->calls, 102U);
+}
+
+TEST_F(TimesOfTemplates, ThatFailLatelyAreNotOfWhatWasBefore) {
+  call(1, 50, 1000);
+  pass();
+  for (int hour = 0; hour < 26; ++hour) pass(std::chrono::hours(1));
+  call(1, 2, 10, {.sqlstate = {'4', '2', '5', '0', '1', '\0'}});
+  pass();
+  EXPECT_FALSE(of(1));
+}
+
+TEST_F(TimesOfTemplates, WhatCostsComeToIsKeptForAMoment) {
+  call_some();
+  pass();
+  EXPECT_EQ(estimates_.of(99, 250, now_)->templates, 5U);
+  call(6, 6, 5);
+  plan(6, 600);
+  pass();
+  EXPECT_EQ(estimates_.of(99, 250, now_)->templates, 5U);
+  EXPECT_EQ(estimates_.of(6, 250, now_)->calls, 5U) << "its own calls are looked at each time";
+  pass(std::chrono::seconds(5));
+  EXPECT_EQ(estimates_.of(99, 250, now_)->templates, 6U);
+}
+
+TEST_F(TimesOfTemplates, AreNotKnownWhereNothingIsRecorded) {
+  const auto counts_only =
+      std::make_shared<QueryPerformanceMonitor>(1, std::vector<StatementKindLabel>{{"select", StatementGroup::read}});
+  const TimeEstimates estimates(counts_only, plans_);
+  EXPECT_FALSE(estimates.of(1, 100, now_));
+  EXPECT_FALSE(estimates.instead({.ms = 40, .calls = 7}, 400, 100, now_));
 }
 
 }  // namespace
