@@ -101,7 +101,7 @@ asio::awaitable<Reply<QueryAnalysis>> analyze(std::shared_ptr<QueryAnalysts> sha
     return true;
   };
   if (!can_be_planned(*statement)) {
-    if (!co_await shared->worker.run(add_time)) co_return too_busy();
+    if (!co_await shared->worker.run(add_time)) analysis->warnings.emplace_back(too_busy_for_times);
     analysis->warnings.push_back("PostgreSQL plans no statement of this kind: costs, rows and indexes are null");
     co_return *std::move(analysis);
   }
@@ -110,7 +110,8 @@ asio::awaitable<Reply<QueryAnalysis>> analyze(std::shared_ptr<QueryAnalysts> sha
     if (planned) add_plan(*analysis, *planned, asked.query);
     return add_time();
   });
-  if (!done) co_return too_busy();
+  if (!done && planned) co_return too_busy();
+  if (!done) analysis->warnings.emplace_back(too_busy_for_times);
   if (!planned) analysis->warnings.push_back(why_no_plan(planned.error()));
   co_return *std::move(analysis);
 }

@@ -78,6 +78,9 @@ void say_time(Answer& answer, const std::optional<TimeEstimate>& estimate) {
 }
 
 Response too_busy();
+/// For people: why an answer comes without times.
+inline constexpr std::string_view too_busy_for_times =
+    "too many such requests wait, so how long it takes is null: it is known when they are fewer";
 
 /// For people: why there is no plan.
 std::string why_no_plan(const Error& error);

@@ -155,7 +155,7 @@ asio::awaitable<Reply<OptimizedQuery>> optimize(std::shared_ptr<QueryAnalysts> s
       add_times(shared->times, query.statement->fingerprint, now_ns(), answer);
       return true;
     });
-    if (!done) co_return too_busy();
+    if (!done && answer.estimated_cost_before) answer.warnings.emplace_back(too_busy_for_times);
   } else {
     answer.warnings.push_back("PostgreSQL plans no statement of this kind: costs are null");
   }
