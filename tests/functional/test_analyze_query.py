@@ -57,6 +57,35 @@ def test_how_long_it_takes_is_what_it_took(millrace: Millrace, postgres: Postgre
     assert unknown["execution_time_estimate_ms"] is unknown["confidence_score"] is unknown["estimated_from"] is None
 
 
+def test_how_long_it_takes_is_what_its_cost_comes_to(postgres: PostgreSQL) -> None:
+    others = [f"SELECT {what} FROM pages" for what in ("count(status)", "max(url)", "min(created_at)", "sum(id)", "count(DISTINCT status)", "min(url)")]
+    with Millrace(postgres, {"ENABLE_MULTI_LEVEL_CACHING": "false"}) as server, connect(server, user=postgres.user) as client:
+
+        def is_estimated() -> bool:
+            for other in others:
+                client.rows(other)
+            return analyzed(server, "SELECT avg(status) FROM pages")["estimated_from"] is not None
+
+        eventually(is_estimated, what="the plans of five to be known")
+        large, small = (analyzed(server, f"SELECT avg(id) FROM {table}") for table in ("pages", "domains"))
+        for said in (large, small):
+            assert said["estimated_from"] in ("costs and times of 5 other statements", "costs and times of 6 other statements")
+            assert 0 <= said["confidence_score"] <= 1
+        assert 0 < small["execution_time_estimate_ms"] < large["execution_time_estimate_ms"]
+
+
+def test_what_fails_tells_no_time(millrace: Millrace, postgres: PostgreSQL) -> None:
+    query = "SELECT 1 / (id - 5) FROM domains WHERE id = {}"
+    with connect(millrace, user=postgres.user) as client:
+        for id in (1, 2, 3):
+            client.rows(query.format(id))
+        eventually(lambda: analyzed(millrace, query.format(4))["estimated_from"] == "3 calls of it", what="the calls to be seen")
+        with pytest.raises(RuntimeError, match="22012"):
+            client.rows(query.format(5))
+        eventually(lambda: analyzed(millrace, query.format(4))["estimated_from"] != "3 calls of it", what="the failure to be seen")
+        assert not str(analyzed(millrace, query.format(4))["estimated_from"]).endswith("calls of it")
+
+
 def test_what_it_suggests_helps(millrace: Millrace, postgres: PostgreSQL) -> None:
     query = "SELECT * FROM pages WHERE url = 'u77' AND status = 77"
     before = analyzed(millrace, query)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from wire import connect, eventually
 
 from harness import Millrace, PostgreSQL
 
@@ -49,6 +50,23 @@ def test_what_is_cheaper_is_chosen(millrace: Millrace, postgres: PostgreSQL) -> 
     assert said["cache_key"].startswith("query:")
     assert said["warnings"] == []
     assert optimized(millrace, DAY, enable_caching=False)["cache_key"] is None
+
+
+def test_how_long_both_take(postgres: PostgreSQL) -> None:
+    others = [f"SELECT {what} FROM users" for what in ("count(email)", "count(id + 1)", "sum(id)", "count(DISTINCT email)", "avg(id)")]
+    with Millrace(postgres) as server, connect(server, user=postgres.user) as client:
+
+        def is_known() -> bool:
+            for statement in (DAY, *others):
+                client.rows("/* millrace: cache=off */ " + statement)
+            return optimized(server, DAY)["estimated_cost_after"]["estimated_from"] is not None
+
+        eventually(is_known, what="times of both to be known")
+        said = optimized(server, DAY)
+        before, after = said["estimated_cost_before"], said["estimated_cost_after"]
+        assert before["estimated_from"].endswith("calls of it")
+        assert after["estimated_from"].startswith("costs and times of")
+        assert 0 < after["execution_time_estimate_ms"] < before["execution_time_estimate_ms"]
 
 
 def test_what_is_as_good_as_it_is_stays(millrace: Millrace) -> None:

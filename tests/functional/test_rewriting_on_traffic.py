@@ -129,6 +129,12 @@ def test_what_is_slow_is_rewritten_after_some_uses(
         explained = dict(client.execute("EXPLAIN (MILLRACE) " + of_psycopg(sql), values or None).fetchall())
         assert explained["rewrite"] == "active" and explained["rewritten"] == said["rewritten"]
 
+    def is_of_its_calls() -> bool:
+        analyzed = millrace.api("POST", "optimization/analyze-query", {"query": sql})
+        return str(analyzed["estimated_from"]).endswith("calls of it")
+
+    eventually(lambda: not is_of_its_calls(), what="it not to be estimated by calls that were another text's")
+
 
 def test_asyncpg_has_the_same_rows_in_its_own_formats(millrace: Millrace, postgres: PostgreSQL) -> None:
     sql = COUNTED + " AND u.note = $2"
