@@ -440,6 +440,11 @@ Pool::Counts& Pool::Counts::operator+=(const Counts& other) {
   return *this;
 }
 
+bool Pool::has_room() const {
+  const std::scoped_lock lock(mutex_);
+  return open_ < limits_.size && waiters_.empty();
+}
+
 bool Pool::unused() const {
   const std::scoped_lock lock(mutex_);
   return open_ == 0 && waiters_.empty();
@@ -465,6 +470,12 @@ std::optional<pgwire::ServerCredential> Pools::clients_credential(const std::str
   const auto found = pools_.find({Purpose::clients, user, database});
   if (found == pools_.end() || found->second->counts().opened == 0) return std::nullopt;
   return found->second->credential();
+}
+
+bool Pools::has_room(const std::string& user, const std::string& database) const {
+  const std::scoped_lock lock(mutex_);
+  const auto found = pools_.find({Purpose::clients, user, database});
+  return found == pools_.end() || found->second->has_room();
 }
 
 PoolLimits Pools::limits_for(Purpose purpose) const {

@@ -116,6 +116,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   };
   Counts counts() const;
   bool unused() const;
+  bool has_room() const;
 
  private:
   struct Waiter {
@@ -205,6 +206,8 @@ class Pools {
   /// What its clients have last logged in with. Null: none has, as far as is known.
   std::optional<pgwire::ServerCredential> clients_credential(const std::string& user,
                                                              const std::string& database) const;
+  /// Whether its clients may have one connection more than they have, and none of them waits.
+  bool has_room(const std::string& user, const std::string& database) const;
   /// `Pool::redirect` for all.
   void redirect(std::shared_ptr<const ServerAddress> address);
   /// `moved`: the address is another, so what is open isn't used again.

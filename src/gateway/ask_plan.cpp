@@ -147,9 +147,9 @@ asio::awaitable<Result<PlannedQuery>> ask_as(asio::io_context& io, backend::Pool
   if (!taken) co_return std::unexpected(taken.error().error);
   auto answer = co_await ask(**taken, std::move(request), user);
   // Nothing of it stays.
-  const auto ended = co_await (*taken)->query("ROLLBACK", {}, patience);
-  const auto forgotten = co_await (*taken)->query("DEALLOCATE ALL", {}, patience);
-  if (!is_kept || !ended || !forgotten) (*taken)->close();
+  const bool is_clean = is_kept && co_await (*taken)->query("ROLLBACK", {}, patience) &&
+                        co_await (*taken)->query("DEALLOCATE ALL", {}, patience);
+  if (!is_clean) (*taken)->close();
   pool->give_back(*taken);
   co_return answer;
 }
@@ -165,6 +165,8 @@ asio::awaitable<Result<PlannedQuery>> ask_plan(asio::io_context& io, backend::Po
                                                PlanRequest request) {
   if (request.user != url.user) {
     // Not kept open: it counts for the user's CONNECTION LIMIT, and each user would have one.
+    if (request.only_by_its_log_in && !pools.has_room(request.user, request.database))
+      co_return fail("its user's connections are all in use");
     if (auto credential = pools.clients_credential(request.user, request.database)) {
       const std::string user = request.user;
       co_return co_await ask_as(io, pools, user, *std::move(credential), false, std::move(request));

@@ -20,7 +20,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::string_view counts = "SELECT id FROM users WHERE (SELECT count(*) FROM orders WHERE user_id = users.id) <> 0";
+constexpr std::string_view counts =
+    "SELECT id FROM users WHERE (SELECT count(*) FROM orders WHERE user_id = users.id) <> 0";
 constexpr std::string_view simple = "SELECT id FROM users WHERE id = 1";
 
 /// How long statements take, as it is answered of those that somebody asks about.
@@ -47,7 +48,8 @@ class AskedQuery : public testing::Test {
     const QueryRecord record{
         .fingerprint = fingerprint, .started_ns = now_, .duration_ns = static_cast<std::int64_t>(ms * 1e6)};
     for (int time = 0; time < 5; ++time) {
-      if (monitor_->record(0, record)) monitor_->describe(0, {.fingerprint = fingerprint, .text = "x", .database = "d"});
+      if (monitor_->record(0, record))
+        monitor_->describe(0, {.fingerprint = fingerprint, .text = "x", .database = "d"});
     }
     now_ += 2'000'000'000;
     monitor_->tick(0, now_);
@@ -79,7 +81,8 @@ class AskedQuery : public testing::Test {
       asio::post(executor, [end] { end->set_value(); });
     }
     if (!can_plan_) co_return fail("it is refused");
-    co_return optimizer::PlannedQuery{.plan = {.operation = "Seq Scan", .total_cost = request.query == counts ? 1000.0 : 100.0}};
+    co_return optimizer::PlannedQuery{
+        .plan = {.operation = "Seq Scan", .total_cost = request.query == counts ? 1000.0 : 100.0}};
   }
   asio::awaitable<void> wait_on_worker(std::shared_future<void> until) {
     co_await analysts_->worker.run([until] {

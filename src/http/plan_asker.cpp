@@ -15,6 +15,7 @@ namespace millrace::http {
 namespace {
 
 constexpr std::size_t most_asked = 2000;
+constexpr std::size_t most_lines = 200;  ///< of an outline: a table may have thousands of parts
 
 bool can_be_planned(std::uint8_t kind) {
   using enum sql::StatementKind;
@@ -23,7 +24,9 @@ bool can_be_planned(std::uint8_t kind) {
 }
 
 /// The user or the database may be gone, where others still run the template.
-bool is_of_who_or_where(const Error& error) { return error.sqlstate.starts_with("28") || error.sqlstate == "3D000"; }
+bool is_of_who_or_where(std::string_view sqlstate) { return sqlstate.starts_with("28") || sqlstate == "3D000"; }
+/// Or it has no connection to spare.
+bool is_refusal(std::string_view sqlstate) { return is_of_who_or_where(sqlstate) || sqlstate == "53300"; }
 
 bool is_whole(std::string_view text) { return !text.empty() && text.size() < sql::Statement::most_text; }
 
@@ -74,14 +77,16 @@ std::optional<PlanAsker::Question> PlanAsker::of_series(const TemplateSeries& te
     if (now - asked.at_ns < budget_.between_of_one.count()) continue;
     if (asked.calls == one.figures.calls) continue;  // see `Budget::recently`
     if (only_urgent && !asked.is_urgent) continue;
-    if (auto question = question_of(*one.fingerprint)) return question;
+    if (auto question = question_of(*one.fingerprint); question && !is_refused(*question)) return question;
   }
   return std::nullopt;
 }
 
 void PlanAsker::see_calls(std::int64_t now) {
   ++looks_;
-  for (const auto& one : monitor_->history()->template_totals().templates) {
+  const auto totals = monitor_->history()->template_totals();
+  for (const auto& one : totals.templates) {
+    if (one.engine != Engine::postgresql) continue;
     Other& other = others_[one.fingerprint];
     other.look = looks_;
     if (std::exchange(other.calls, one.figures.calls) != one.figures.calls) other.called_ns = now;
@@ -90,47 +95,63 @@ void PlanAsker::see_calls(std::int64_t now) {
   boost::unordered::erase_if(others_, [&](const auto& each) { return each.second.look != looks_; });
 }
 
+void PlanAsker::see_refusal(std::int64_t now) {
+  std::erase_if(refused_, [&](const auto& each) { return now - each.second >= budget_.after_refusal.count(); });
+  const auto refusal = std::exchange(refusal_, std::nullopt);
+  if (!refusal) return;
+  refused_[refusal->user_and_database] = now;
+  if (!refusal->key || !is_of_who_or_where(refusal->sqlstate)) return;
+  monitor_->history()->describe_anew(*refusal->key);
+  if (const auto other = others_.find(refusal->fingerprint); other != others_.end()) other->second.asked_ns.reset();
+}
+
+bool PlanAsker::is_refused(const Question& question) const {
+  return refused_.contains({question.request.user, question.request.database});
+}
+
 /// What was called once may never be again. Of those that are due, that which takes the most.
 std::optional<PlanAsker::Question> PlanAsker::of_others(const TemplateSeries& templates, std::int64_t now) {
   std::set<std::uint64_t> take_most;
   for (const auto& one : templates.series()) {
     if (one.fingerprint) take_most.insert(*one.fingerprint);
   }
-  Other* next = nullptr;
-  std::uint64_t fingerprint = 0;
-  for (auto& [its_fingerprint, other] : others_) {
-    if (other.calls < 2 || (next != nullptr && other.total_ns <= next->total_ns) ||
-        take_most.contains(its_fingerprint) || now - other.called_ns > budget_.recently.count())
-      continue;
-    if (other.asked_ns &&
-        (other.called_ns <= *other.asked_ns || now - *other.asked_ns < budget_.between_of_others.count()))
-      continue;
-    next = &other;
-    fingerprint = its_fingerprint;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> due;  // what it has taken, and its fingerprint
+  for (const auto& [fingerprint, other] : others_) {
+    const bool is_called = other.calls >= 2 && now - other.called_ns <= budget_.recently.count();
+    const bool is_due = !other.asked_ns || (other.called_ns > *other.asked_ns &&
+                                            now - *other.asked_ns >= budget_.between_of_others.count());
+    if (is_called && is_due && !take_most.contains(fingerprint)) due.emplace_back(other.total_ns, fingerprint);
   }
-  if (next == nullptr) return std::nullopt;
-  next->asked_ns = now;  // also if nothing can be asked
-  auto question = question_of(fingerprint);
-  if (question) question->is_of_others = true;
-  return question;
+  std::ranges::sort(due, std::greater());
+  for (const auto& [total_ns, fingerprint] : due) {
+    auto question = question_of(fingerprint);
+    if (question && is_refused(*question)) continue;
+    others_[fingerprint].asked_ns = now;
+    if (!question) continue;  // nothing can be asked about it
+    question->is_of_others = true;
+    return question;
+  }
+  return std::nullopt;
 }
 
-std::optional<PlanAsker::Question> PlanAsker::question_of(std::uint64_t fingerprint) const {
-  const auto about = monitor_->history()->about_template(fingerprint);
-  if (!about || about->engine != Engine::postgresql || !can_be_planned(about->kind) || !is_whole(about->text) ||
-      about->database.empty() || about->user.empty()) {
+std::optional<PlanAsker::Question> PlanAsker::question_of(std::uint64_t fingerprint) {
+  const auto key = QueryPerformanceMonitor::template_key(fingerprint, Engine::postgresql);
+  const auto about = monitor_->history()->about_template(key);
+  if (!about || !can_be_planned(about->kind) || !is_whole(about->text)) return std::nullopt;
+  if (about->database.empty() || about->user.empty()) {  // who told of it didn't know; who sends it does
+    monitor_->history()->describe_anew(key);
     return std::nullopt;
   }
   return Question{
       .fingerprint = fingerprint,
-      .key = about->key,
+      .key = key,
       .request = {.database = about->database, .user = about->user, .only_by_its_log_in = true, .query = about->text}};
 }
 
 /// What has become urgent goes past the budget: once.
 std::optional<PlanAsker::Question> PlanAsker::next(const TemplateSeries& templates, std::int64_t now) {
   if (last_ns_ && now - *last_ns_ < budget_.between.count()) return of_series(templates, now, true);
-  if (slow_) return std::exchange(slow_, std::nullopt);
+  if (const auto slow = std::exchange(slow_, std::nullopt); slow && !is_refused(*slow)) return slow;
   auto question = of_series(templates, now, false);
   return question ? question : of_others(templates, now);
 }
@@ -149,6 +170,7 @@ void PlanAsker::look(const TemplateSeries& templates, const std::vector<std::uin
   add_suspects(suspects, now);
   see_calls(now);
   if (under_way_) return;
+  see_refusal(now);
   auto question = next(templates, now);
   if (!question) return;
   if (asked_.size() >= most_asked) {
@@ -168,21 +190,26 @@ void PlanAsker::look(const TemplateSeries& templates, const std::vector<std::uin
 }
 
 asio::awaitable<void> PlanAsker::answer(Question question) {
+  Refusal refusal{.fingerprint = question.fingerprint,
+                  .key = question.key,
+                  .user_and_database = {question.request.user, question.request.database}};
   const auto planned = co_await planner_(std::move(question.request));
   TemplatePlan plan{.at = std::chrono::system_clock::now(), .at_ns = now_ns()};
   if (planned) {
     plan.outline = optimizer::outline_of(planned->plan);
+    plan.outline.resize(std::min(plan.outline.size(), most_lines));
     plan.total_cost = planned->plan.total_cost;
     plan.rows = planned->plan.rows;
   } else {
     plan.why_none = planned.error().message;
-    if (question.key && is_of_who_or_where(planned.error())) monitor_->history()->describe_anew(*question.key);
+    refusal.sqlstate = planned.error().sqlstate;
+    if (is_refusal(refusal.sqlstate)) refusal_ = std::move(refusal);
   }
   if (question.is_of_others) {
     plans_->note(question.fingerprint, std::move(plan));
     co_return;
   }
-  const auto change = plans_->put(question.fingerprint, std::move(plan));
+  const auto change = plans_->put(question.fingerprint, std::move(plan), question.of);
   if (change) {
     log::warn("a plan changed", {{"fingerprint", fmt::format("{:016x}", question.fingerprint)},
                                  {"was", change->before.outline.front()},

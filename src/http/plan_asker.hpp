@@ -5,7 +5,9 @@
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
+#include <utility>
 
 #include "http/asked_query.hpp"
 #include "monitor/performance_watch.hpp"
@@ -27,6 +29,8 @@ class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
     std::chrono::nanoseconds before_first = std::chrono::seconds(5);     ///< that it is among those that take the most
     /// Where nobody asks any more Millrace doesn't either: its connection would be in the way of who drops a database.
     std::chrono::nanoseconds recently = std::chrono::minutes(1);
+    /// A log-in: PostgreSQL logs each, and accounts may be locked after some.
+    std::chrono::nanoseconds after_refusal = std::chrono::minutes(10);
   };
 
   /// `context`: on whose thread the answers come.
@@ -49,6 +53,14 @@ class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
     std::optional<std::uint64_t> key = {};  ///< its template's; nothing: it is about a query
     optimizer::PlanRequest request;
     bool is_of_others = false;
+    PlanOf of = PlanOf::its_template;
+  };
+  /// A question that had no answer, as there was no log-in.
+  struct Refusal {
+    std::uint64_t fingerprint = 0;
+    std::optional<std::uint64_t> key = {};
+    std::pair<std::string, std::string> user_and_database = {};
+    std::string sqlstate = {};
   };
   struct Asked {
     std::int64_t at_ns = 0;   ///< when it was asked about last; until then so that it is due in time
@@ -66,10 +78,12 @@ class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
   void add_slow(std::int64_t now);
   void add_suspects(const std::vector<std::uint64_t>& suspects, std::int64_t now);
   void see_calls(std::int64_t now);
+  void see_refusal(std::int64_t now);
+  bool is_refused(const Question& question) const;
   std::optional<Question> next(const TemplateSeries& templates, std::int64_t now);
   std::optional<Question> of_series(const TemplateSeries& templates, std::int64_t now, bool only_urgent);
   std::optional<Question> of_others(const TemplateSeries& templates, std::int64_t now);
-  std::optional<Question> question_of(std::uint64_t fingerprint) const;
+  std::optional<Question> question_of(std::uint64_t fingerprint);
   bool may_ask(std::uint64_t fingerprint, std::int64_t now) const;
   asio::awaitable<void> answer(Question question);
 
@@ -80,6 +94,8 @@ class PlanAsker : public std::enable_shared_from_this<PlanAsker> {
   const Budget budget_;
 
   std::atomic<bool> under_way_ = false;
+  std::optional<Refusal> refusal_ = {};  ///< of the last question; for `answer` while it is under way, else for `look`
+  std::map<std::pair<std::string, std::string>, std::int64_t> refused_ = {};  ///< when, by user and database
   std::uint64_t slow_queries_seen_ = 0;
   std::uint64_t changes_told_ = 0;
   std::optional<std::int64_t> last_ns_ = {};

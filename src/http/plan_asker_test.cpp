@@ -197,6 +197,38 @@ TEST_F(Asking, WhatIsUrgentWaitsForNoOther) {
   EXPECT_EQ(asked_[1].query, "SELECT 2");
 }
 
+TEST_F(Asking, ARefusedLogInIsNotTriedAgainAtOnce) {
+  const auto one = asker({.between = 0s, .between_of_one = 0s, .before_first = 0s});
+  std::uint64_t first = 100;
+  for (const auto* sqlstate : {"28P01", "53300"}) {
+    sqlstate_ = sqlstate;
+    operation_ = "";
+    first *= 2;
+    asked_.clear();
+    const std::string user = "with " + sqlstate_;
+    for (std::uint64_t i = 0; i < 30; ++i) {
+      be_called(first + i % 3, fmt::format("SELECT {}", i), user);
+      look(*one);
+    }
+    ASSERT_EQ(asked_.size(), 1U) << sqlstate_;
+    operation_ = "Index Scan";
+    be_slow(7, "SELECT 1");
+    look(*one);
+    EXPECT_EQ(asked_.back().user, "ada") << "others are asked";
+  }
+}
+
+TEST_F(Asking, WhatWasToldOfWithoutAUserIsAskedAboutWhenItIsSent) {
+  const auto one = asker({.between = 0s, .between_of_one = 0s, .before_first = 0s});
+  for (int i = 0; i < 3; ++i) be_called(1, "SELECT 1", "");
+  look(*one);
+  EXPECT_TRUE(asked_.empty());
+  for (int i = 0; i < 3; ++i) be_called(1, "SELECT 1", "bob");
+  look(*one);
+  ASSERT_EQ(asked_.size(), 1U);
+  EXPECT_EQ(asked_[0].user, "bob");
+}
+
 TEST_F(Asking, AsWhoRunsItNowWhereItsUserIsGone) {
   const auto one = asker({.between = 0s, .between_of_one = 0s, .before_first = 0s});
   for (int i = 0; i < 2; ++i) be_called(1, "SELECT 1", "gone");
@@ -208,7 +240,7 @@ TEST_F(Asking, AsWhoRunsItNowWhereItsUserIsGone) {
   EXPECT_EQ(asked_[1].user, "gone") << "it was only that the server couldn't be reached";
   sqlstate_ = "28000";
   be_called(1, "SELECT 1", "there");
-  look(*one);
+  for (int i = 0; i < 2; ++i) look(*one);
   for (int i = 0; i < 3; ++i) be_called(1, "SELECT 1", "there");
   look(*one);
   ASSERT_EQ(asked_.size(), 4U);

@@ -241,7 +241,8 @@ TemplateTotals PerformanceHistory::template_totals() const {
   const Subjects& templates = of(SubjectKind::query_template);
   totals.templates.reserve(templates.size());
   templates.for_each([&](SubjectId id, const SubjectName& name, const QueryFigures& figures) {
-    totals.templates.push_back({.id = id, .fingerprint = name.about->fingerprint, .figures = figures});
+    totals.templates.push_back(
+        {.id = id, .fingerprint = name.about->fingerprint, .engine = name.about->engine, .figures = figures});
   });
   return totals;
 }
@@ -253,13 +254,11 @@ std::optional<SubjectFigures> PerformanceHistory::template_total(std::uint64_t k
   return total == nullptr ? std::nullopt : std::optional(*total);
 }
 
-std::shared_ptr<const TemplateText> PerformanceHistory::about_template(std::uint64_t fingerprint) const {
+std::shared_ptr<const TemplateText> PerformanceHistory::about_template(std::uint64_t key) const {
   const std::scoped_lock lock(mutex_);
-  std::shared_ptr<const TemplateText> about;
-  of(SubjectKind::query_template).for_each([&](SubjectId, const SubjectName& name, const QueryFigures&) {
-    if (name.about->fingerprint == fingerprint) about = name.about;
-  });
-  return about;
+  const Subjects& templates = of(SubjectKind::query_template);
+  const SubjectName* const name = templates.name_of(templates.find(key));
+  return name == nullptr ? nullptr : name->about;
 }
 
 void PerformanceHistory::describe_anew(std::uint64_t key) {

@@ -54,6 +54,7 @@ struct TemplateTotals {
   struct One {
     SubjectId id = 0;
     std::uint64_t fingerprint = 0;
+    Engine engine = Engine::postgresql;
     QueryFigures figures = {};
   };
   QueryFigures all = {};
@@ -99,7 +100,7 @@ class PerformanceHistory {
   /// Of the template with this key, since the start. Nothing: it has no place of its own.
   std::optional<SubjectFigures> template_total(std::uint64_t key) const;
   /// One of its statements, as it was sent. Null: it has no place of its own.
-  std::shared_ptr<const TemplateText> about_template(std::uint64_t fingerprint) const;
+  std::shared_ptr<const TemplateText> about_template(std::uint64_t key) const;
   /// Whoever runs the template next is whom `about_template` is about: its user or database is gone, say.
   void describe_anew(std::uint64_t key);
 

@@ -69,10 +69,11 @@ void TemplatePlans::take(Answers& answers, TemplatePlan plan) {
   answers.last = std::move(plan);
 }
 
-std::optional<PlanChange> TemplatePlans::put(std::uint64_t fingerprint, TemplatePlan plan) {
+std::optional<PlanChange> TemplatePlans::put(std::uint64_t fingerprint, TemplatePlan plan, PlanOf of) {
   const std::scoped_lock lock(mutex_);
-  make_place_for(fingerprint, watched_, most_watched, [](const Watched& each) -> auto& { return each.answers; });
-  Watched& watched = watched_[fingerprint];
+  auto& all = watched_[static_cast<std::size_t>(of)];
+  make_place_for(fingerprint, all, most_watched, [](const Watched& each) -> auto& { return each.answers; });
+  Watched& watched = all[fingerprint];
   const auto before = watched.answers.planned;
   take(watched.answers, plan);
   if (plan.outline.empty()) return std::nullopt;
@@ -107,31 +108,43 @@ void TemplatePlans::note(std::uint64_t fingerprint, TemplatePlan plan) {
   take(noted_[fingerprint], std::move(plan));
 }
 
-/// The newer one of both.
-std::optional<TemplatePlan> TemplatePlans::newest(std::uint64_t fingerprint,
-                                                  std::optional<TemplatePlan> Answers::* which) const {
-  const std::scoped_lock lock(mutex_);
-  std::optional<TemplatePlan> newest;
-  const auto consider = [&](const std::optional<TemplatePlan>& plan) {
-    if (plan && (!newest || plan->at_ns > newest->at_ns)) newest = plan;
-  };
-  if (const auto found = watched_.find(fingerprint); found != watched_.end()) consider(found->second.answers.*which);
-  if (const auto found = noted_.find(fingerprint); found != noted_.end()) consider(found->second.*which);
-  return newest;
+std::vector<const TemplatePlans::Watched*> TemplatePlans::watched(std::uint64_t fingerprint) const {
+  std::vector<const Watched*> found;
+  for (const auto& all : watched_) {
+    if (const auto one = all.find(fingerprint); one != all.end()) found.push_back(&one->second);
+  }
+  return found;
 }
 
 std::optional<TemplatePlan> TemplatePlans::find(std::uint64_t fingerprint) const {
-  return newest(fingerprint, &Answers::last);
+  const std::scoped_lock lock(mutex_);
+  std::optional<TemplatePlan> newest;
+  for (const Watched* each : watched(fingerprint)) {
+    if (!newest || each->answers.last->at_ns > newest->at_ns) newest = each->answers.last;
+  }
+  if (newest) return newest;
+  const auto noted = noted_.find(fingerprint);
+  return noted == noted_.end() ? std::nullopt : noted->second.last;
 }
 
-std::optional<TemplatePlan> TemplatePlans::planned(std::uint64_t fingerprint) const {
-  return newest(fingerprint, &Answers::planned);
+std::optional<double> TemplatePlans::total_cost(std::uint64_t fingerprint) const {
+  const std::scoped_lock lock(mutex_);
+  const TemplatePlan* newest = nullptr;
+  const auto consider = [&](const Answers& answers) {
+    if (answers.planned && (newest == nullptr || answers.planned->at_ns > newest->at_ns)) newest = &*answers.planned;
+  };
+  for (const Watched* each : watched(fingerprint)) consider(each->answers);
+  if (const auto noted = noted_.find(fingerprint); noted != noted_.end()) consider(noted->second);
+  return newest == nullptr ? std::nullopt : std::optional(newest->total_cost);
 }
 
 std::optional<PlanChange> TemplatePlans::last_turn(std::uint64_t fingerprint) const {
   const std::scoped_lock lock(mutex_);
-  const auto found = watched_.find(fingerprint);
-  return found == watched_.end() ? std::nullopt : found->second.turn;
+  std::optional<PlanChange> newest;
+  for (const Watched* each : watched(fingerprint)) {
+    if (each->turn && (!newest || each->turn->after.at_ns > newest->after.at_ns)) newest = each->turn;
+  }
+  return newest;
 }
 
 std::vector<PlanChange> TemplatePlans::changes() const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <chrono>
 #include <cstdint>
@@ -32,6 +33,9 @@ struct PlanChange {
 /// step that is another one. Their `serial_outline`s are compared.
 std::string difference(const PlanChange& change);
 
+/// With whose text, constants and user a plan was asked for.
+enum class PlanOf : std::uint8_t { its_template, slow_query };
+
 /// The last plan of each template that was asked for, and when plans changed: ways are told apart by their
 /// `serial_outline`. A way that was seen within the last hour is no change: there are statements that PostgreSQL runs
 /// in one of two ways, by their constants. Bounded. Thread-safe.
@@ -40,14 +44,16 @@ class TemplatePlans {
   static constexpr std::size_t most_watched = 500, most_noted = 1000, most_changes = 200, most_ways = 8;
 
   /// What came of asking, of a template that is watched for changes. Answers a change, if it is one.
-  std::optional<PlanChange> put(std::uint64_t fingerprint, TemplatePlan plan);
+  /// Plans of its template's text and of a slow query's aren't compared.
+  std::optional<PlanChange> put(std::uint64_t fingerprint, TemplatePlan plan, PlanOf of = PlanOf::its_template);
   /// What came of asking now and then: that says nothing of changes, as it is too long ago what it was before.
   void note(std::uint64_t fingerprint, TemplatePlan plan);
 
-  /// What was answered last, also if that is why there is none. Nothing: nobody has asked.
+  /// What was answered last, also if that is why there is none; of a template that is watched, not what was noted.
+  /// Nothing: nobody has asked.
   std::optional<TemplatePlan> find(std::uint64_t fingerprint) const;
-  /// The last plan. Nothing: there was none yet.
-  std::optional<TemplatePlan> planned(std::uint64_t fingerprint) const;
+  /// Of the last plan. Nothing: there was none yet.
+  std::optional<double> total_cost(std::uint64_t fingerprint) const;
 
   /// Since when it is run as it is, and how before that. Also where it is run so again within the hour, which is no
   /// change (`number` is 0), unless the way before was seen only once. Nothing: it was always run so.
@@ -74,10 +80,10 @@ class TemplatePlans {
   };
 
   static void take(Answers& answers, TemplatePlan plan);
-  std::optional<TemplatePlan> newest(std::uint64_t fingerprint, std::optional<TemplatePlan> Answers::* which) const;
+  std::vector<const Watched*> watched(std::uint64_t fingerprint) const;  ///< with the lock held
 
   mutable std::mutex mutex_;
-  boost::unordered_flat_map<std::uint64_t, Watched> watched_;
+  std::array<boost::unordered_flat_map<std::uint64_t, Watched>, 2> watched_;  ///< by PlanOf
   boost::unordered_flat_map<std::uint64_t, Answers> noted_;
   std::deque<PlanChange> changes_;
   std::uint64_t numbered_ = 0;

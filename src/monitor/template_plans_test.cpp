@@ -72,15 +72,27 @@ TEST(TemplatePlans, MoreProcessesAreNoOtherWay) {
 TEST(TemplatePlans, WhatIsNotedNowAndThenIsNoChange) {
   TemplatePlans plans;
   for (int i = 0; i < 3; ++i) plans.put(1, plan("index", (10 * i + 1) * minute));
-  plans.note(1, plan("table", 60 * minute));
-  EXPECT_EQ(plans.find(1)->outline.front(), "table") << "the newest";
+  plans.note(1, {.outline = {"table"}, .total_cost = 7, .at_ns = 60 * minute});
+  EXPECT_EQ(plans.find(1)->outline.front(), "index");
+  EXPECT_EQ(plans.total_cost(1), 7) << "the newest";
   EXPECT_FALSE(plans.put(1, plan("index", 62 * minute)));
   EXPECT_FALSE(plans.last_turn(1));
   EXPECT_TRUE(plans.changes().empty());
   plans.note(1, {.at_ns = 70 * minute, .why_none = "it can't be reached"});
-  EXPECT_EQ(plans.find(1)->why_none, "it can't be reached");
-  EXPECT_EQ(plans.planned(1)->outline.front(), "index");
-  EXPECT_FALSE(plans.planned(2));
+  EXPECT_EQ(plans.find(1)->outline.front(), "index");
+  EXPECT_EQ(plans.total_cost(1), 0) << "the last plan's";
+  EXPECT_FALSE(plans.total_cost(2));
+}
+
+TEST(TemplatePlans, ASlowQuerysIsNotComparedWithItsTemplates) {
+  TemplatePlans plans;
+  plans.put(1, plan("index", minute));
+  EXPECT_FALSE(plans.put(1, plan("table", 2 * minute), PlanOf::slow_query));
+  EXPECT_FALSE(plans.put(1, plan("index", 3 * minute)));
+  EXPECT_FALSE(plans.last_turn(1));
+  EXPECT_EQ(plans.find(1)->at_ns, 3 * minute);
+  EXPECT_TRUE(plans.put(1, plan("index", 4 * minute), PlanOf::slow_query)) << "slow ones are";
+  EXPECT_EQ(plans.last_turn(1)->after.at_ns, 4 * minute);
 }
 
 TEST(TemplatePlans, WhatIsNotedDisplacesNothingThatIsWatched) {

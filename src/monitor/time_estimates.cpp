@@ -122,12 +122,12 @@ std::shared_ptr<const CostCalibration> TimeEstimates::calibration(std::int64_t n
   if (history != nullptr && plans_ != nullptr) {
     const auto intervals = history->since(now - hour_ns);
     for (const auto& one : history->template_totals().templates) {
-      const auto plan = plans_->planned(one.fingerprint);
-      if (!plan) continue;
+      const auto cost = plans_->total_cost(one.fingerprint);
+      if (!cost) continue;
       const auto total = total_of(*history, one.fingerprint);
       if (!total || total->id != one.id) continue;  // it is another engine's
       const auto estimate = estimate_of_calls(intervals, *total);
-      if (estimate) points.push_back({.total_cost = plan->total_cost, .ms = estimate->ms});
+      if (estimate) points.push_back({.total_cost = *cost, .ms = estimate->ms});
     }
   }
   calibration_ = std::make_shared<const CostCalibration>(points);

@@ -73,7 +73,8 @@ def test_planning_has_no_other_rights_than_the_sender(postgres: PostgreSQL) -> N
         client.rows("SELECT guest.who(), pg_sleep(0.05)")
         eventually(lambda: any(query["why_no_plan"] for query in slow(server, "guest.who()")), what="the reason")
         assert [query["why_no_plan"] for query in slow(server, "guest.who()") if "SELECT" in query["query"]] == ["it is guest"]
-        assert postgres.admin("SELECT count(*) FROM pg_stat_activity WHERE usename = 'guest' AND application_name = 'millrace'") == "0"
+        of_millrace = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'guest' AND application_name = 'millrace'"
+        eventually(lambda: postgres.admin(of_millrace) == "0", what="the question's connection to be closed")
 
 
 def test_nothing_of_it_is_run(millrace: Millrace, postgres: PostgreSQL) -> None:
