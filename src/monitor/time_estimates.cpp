@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <limits>
+#include <span>
 
 namespace millrace {
 namespace {
 
 /// Fewer calls say less than what others' costs do.
 constexpr std::uint64_t least_calls = 3;
+constexpr std::size_t most_places = 64;  ///< of the curve
 /// So many of the calls may have failed, or been sent rewritten.
 constexpr std::uint64_t one_in = 20;
 constexpr std::int64_t hour_ns = 3'600'000'000'000, day_ns = 24 * hour_ns, kept_ns = 5'000'000'000;
@@ -15,6 +19,32 @@ const double near = std::log(2.0);
 
 /// Of `part` in `all`, as far as so few can say: Laplace's rule of succession.
 double share(double part, double all) { return (part + 1) / (all + 2); }
+
+/// Of what costs so many times as much, by its logarithm.
+double weight_of(double log_ratio) { return std::exp(-std::abs(log_ratio)); }
+
+/// Isotonic regression: neighbours that descend get their mean.
+std::vector<double> ascending(std::span<const double> values) {
+  struct Block {
+    double sum = 0;
+    std::size_t values = 1;
+    double mean() const { return sum / static_cast<double>(values); }
+  };
+  std::vector<Block> blocks;
+  for (const double value : values) {
+    blocks.push_back({.sum = value});
+    while (blocks.size() > 1 && blocks[blocks.size() - 2].mean() > blocks.back().mean()) {
+      const Block last = blocks.back();
+      blocks.pop_back();
+      blocks.back().sum += last.sum;
+      blocks.back().values += last.values;
+    }
+  }
+  std::vector<double> all;
+  all.reserve(values.size());
+  for (const Block& block : blocks) all.insert(all.end(), block.values, block.mean());
+  return all;
+}
 
 /// Those that weren't answered from memory.
 std::uint64_t asked_of(const QueryFigures& calls) { return calls.calls - std::min(calls.calls, calls.hits); }
@@ -44,37 +74,60 @@ std::optional<TimeEstimate> estimate_of_calls(const std::vector<IntervalPtr>& in
 }  // namespace
 
 CostCalibration::CostCalibration(const std::vector<Point>& points) {
+  std::vector<double> costs;
   for (const auto& point : points) {
     if (!(point.total_cost > 0) || !(point.ms > 0) || !std::isfinite(point.total_cost)) continue;
-    const double cost = std::log(point.total_cost);
-    known_.push_back({.log_cost = cost, .log_ms_a_unit = std::log(point.ms) - cost});
+    costs.push_back(std::log(point.total_cost));
+    known_.push_back({.log_cost = costs.back(), .log_ms_a_unit = std::log(point.ms) - costs.back()});
   }
+  if (known_.size() < least_points) return;
   std::ranges::sort(known_, {}, &Known::log_ms_a_unit);
+  std::ranges::sort(costs);
+  const std::size_t places = std::min(costs.size(), most_places);
+  std::vector<double> medians;
+  for (std::size_t i = 0; i < places; ++i) {
+    const double cost = costs[i * (costs.size() - 1) / (places - 1)];
+    if (!curve_.empty() && cost <= curve_.back().log_cost) continue;
+    curve_.push_back({.log_cost = cost, .log_ms = 0});
+    medians.push_back(median_at(cost));
+  }
+  medians = ascending(medians);
+  for (std::size_t i = 0; i < curve_.size(); ++i) curve_[i].log_ms = medians[i];
+}
+
+double CostCalibration::median_at(double log_cost) const {
+  double all = 0;
+  for (const auto& one : known_) all += weight_of(one.log_cost - log_cost);
+  double below = 0;
+  for (const auto& one : known_) {
+    below += weight_of(one.log_cost - log_cost);
+    if (2 * below >= all) return log_cost + one.log_ms_a_unit;
+  }
+  return log_cost + known_.back().log_ms_a_unit;
+}
+
+double CostCalibration::log_ms_at(double log_cost) const {
+  const auto after = std::ranges::upper_bound(curve_, log_cost, {}, &Place::log_cost);
+  if (after == curve_.begin()) return curve_.front().log_ms + log_cost - curve_.front().log_cost;
+  const Place& before = *std::prev(after);
+  if (after == curve_.end()) return before.log_ms + log_cost - before.log_cost;
+  return std::lerp(before.log_ms, after->log_ms, (log_cost - before.log_cost) / (after->log_cost - before.log_cost));
 }
 
 std::optional<TimeEstimate> CostCalibration::of(double total_cost) const {
-  if (known_.size() < least_points || !(total_cost > 0) || !std::isfinite(total_cost)) return std::nullopt;
-  const double cost = std::log(total_cost);
-  const auto weight = [&](const Known& one) { return std::exp(-std::abs(one.log_cost - cost)); };
-  // The nearest one's is 1, however far it is.
-  double nearest = std::abs(known_.front().log_cost - cost);
+  if (curve_.empty() || !(total_cost > 0) || !std::isfinite(total_cost)) return std::nullopt;
+  const double cost = std::log(total_cost), ms = log_ms_at(cost);
+  // The nearest one's weight is 1, however far it is; it is itself no evidence.
+  double nearest = std::numeric_limits<double>::infinity();
   for (const auto& one : known_) nearest = std::min(nearest, std::abs(one.log_cost - cost));
-  const double unit = std::exp(nearest);
-  double all = 0;
-  for (const auto& one : known_) all += unit * weight(one);
-  double below = 0;
-  auto middle = known_.begin();
-  for (; middle + 1 != known_.end(); ++middle) {
-    below += unit * weight(*middle);
-    if (2 * below >= all) break;
-  }
-  double close = 0;
+  double all = -1, close = -1;
   for (const auto& one : known_) {
-    if (std::abs(one.log_ms_a_unit - middle->log_ms_a_unit) <= near) close += unit * weight(one);
+    const double weight = weight_of(std::abs(one.log_cost - cost) - nearest);
+    all += weight;
+    if (std::abs(one.log_ms_a_unit + cost - ms) <= near) close += weight;
   }
-  return TimeEstimate{.ms = std::exp(cost + middle->log_ms_a_unit),
-                      // The one in the middle is itself no evidence.
-                      .confidence = share(std::max(close - unit * weight(*middle), 0.0), all - unit * weight(*middle)),
+  return TimeEstimate{.ms = std::exp(ms),
+                      .confidence = share(std::max(close, 0.0), std::max(all, 0.0)),
                       .calls = 0,
                       .templates = known_.size()};
 }

@@ -22,9 +22,11 @@ struct TimeEstimate {
 
 /// What plans' costs come to in milliseconds on this machine.
 ///
-/// Each template whose plan and time are known says how many milliseconds one unit of cost takes; the estimate is the
-/// weighted median of what they say, those with a cost e times higher or lower having 1/e of the weight. Costs tell
-/// times only roughly (a factor of 2 or 3 is usual), which the confidence says.
+/// Each template whose plan and time are known says how many milliseconds one unit of cost takes. At some of their
+/// costs the weighted median of what they say is taken, those with a cost e times higher or lower having 1/e of the
+/// weight; what costs more takes as long or longer (isotonic regression), and between these costs, and beyond them in
+/// proportion, it is interpolated by logarithms. Costs tell times only roughly (a factor of 2 or 3 is usual), which the
+/// confidence says.
 class CostCalibration {
  public:
   struct Point {
@@ -42,7 +44,15 @@ class CostCalibration {
   struct Known {
     double log_cost, log_ms_a_unit;
   };
+  struct Place {
+    double log_cost, log_ms;
+  };
+
+  double median_at(double log_cost) const;
+  double log_ms_at(double log_cost) const;
+
   std::vector<Known> known_;  ///< by log_ms_a_unit
+  std::vector<Place> curve_;  ///< both ascending; empty: too few are known
 };
 
 /// Of a statement's calls. Those that were answered from memory are left out: they are taken for the quickest. Null:

@@ -114,6 +114,13 @@ def test_what_is_slow_is_rewritten_after_some_uses(
             assert described(got) == columns
             assert sorted(got.fetchall()) == rows
 
+        def is_of_its_calls() -> bool:
+            analyzed = millrace.api("POST", "optimization/analyze-query", {"query": sql})
+            return str(analyzed["estimated_from"]).endswith("calls of it")
+
+        for _ in range(3):
+            use()
+        eventually(is_of_its_calls, what="it to be estimated by its calls")
         said = until(millrace, sql, ("active",), use)
         assert said["rules"] and part in said["rewritten"]
         assert said["runs_compared"] >= 3 and said["mismatches"] == 0
@@ -128,10 +135,6 @@ def test_what_is_slow_is_rewritten_after_some_uses(
         assert case(millrace, sql)["uses"] >= uses + 5
         explained = dict(client.execute("EXPLAIN (MILLRACE) " + of_psycopg(sql), values or None).fetchall())
         assert explained["rewrite"] == "active" and explained["rewritten"] == said["rewritten"]
-
-    def is_of_its_calls() -> bool:
-        analyzed = millrace.api("POST", "optimization/analyze-query", {"query": sql})
-        return str(analyzed["estimated_from"]).endswith("calls of it")
 
     eventually(lambda: not is_of_its_calls(), what="it not to be estimated by calls that were another text's")
 
