@@ -503,11 +503,11 @@ asio::awaitable<Result<optimizer::PlannedQuery>> Gateway::plan(optimizer::PlanRe
                                     asio::use_awaitable);
 }
 
-asio::awaitable<Result<std::shared_ptr<optimizer::WhatIf>>> Gateway::what_if(std::string database) {
+Result<std::shared_ptr<optimizer::WhatIf>> Gateway::what_if(std::string database) {
   asio::io_context& io = cores_.front()->io;
   auto url = shared_->rules.load()->settings->database_url;
   url.database = std::move(database);
-  co_return co_await asio::co_spawn(io, open_what_if(io, shared_->pools, std::move(url)), asio::use_awaitable);
+  return open_what_if(io, {shared_, &shared_->pools}, url);
 }
 
 }  // namespace millrace::gateway

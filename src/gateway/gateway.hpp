@@ -83,8 +83,8 @@ class Gateway {
   asio::awaitable<Result<>> probe();
   /// How the server would run a query: `ask_plan`. May be awaited on any io_context.
   asio::awaitable<Result<optimizer::PlannedQuery>> plan(optimizer::PlanRequest request);
-  /// See `open_what_if`; on any io_context. What it answers blocks, and is for a thread that isn't a core's.
-  asio::awaitable<Result<std::shared_ptr<optimizer::WhatIf>>> what_if(std::string database);
+  /// See `open_what_if`: it blocks, and is for a thread that isn't a core's.
+  Result<std::shared_ptr<optimizer::WhatIf>> what_if(std::string database);
 
  private:
   Gateway() = default;

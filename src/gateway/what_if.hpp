@@ -8,15 +8,15 @@
 
 namespace millrace::gateway {
 
-/// Asks the database, as DATABASE_URL's user, on a connection that no pool has and that ends with the object. With it
-/// ends what HypoPG holds, which keeps its indexes in the session's memory. The session can only read, each question is
-/// a transaction of its own, so no lock outlives it, and planning has two seconds. Partial indexes are shown to HypoPG
-/// as whole ones that begin with the column that their condition is about: in HypoPG up to 1.4 partial ones can bring
-/// the server down (its issue 116).
+/// Asks the database. What is there is asked as DATABASE_URL's user; each statement is planned in a session of who sent
+/// it, who is logged in as its clients have: nothing that planning calls has other rights. Sessions are opened when
+/// they are needed first, `most_other_users` of them at most beside DATABASE_URL's, where the user's pool has room, and
+/// end with the object. Where DATABASE_URL's user has HypoPG, nothing is planned for those who haven't.
 ///
-/// The coroutine is for any thread; the object blocks, and mustn't be used on `io`'s.
-boost::asio::awaitable<Result<std::shared_ptr<optimizer::WhatIf>>> open_what_if(boost::asio::io_context& io,
-                                                                                backend::Pools& pools,
-                                                                                config::DatabaseUrl url);
+/// Blocks, as does the object; not for `io`'s thread. Errors: DATABASE_URL's user can't log in, or the server's.
+Result<std::shared_ptr<optimizer::WhatIf>> open_what_if(boost::asio::io_context& io,
+                                                        std::shared_ptr<backend::Pools> pools,
+                                                        const config::DatabaseUrl& url);
+inline constexpr std::size_t most_other_users = 8;
 
 }  // namespace millrace::gateway

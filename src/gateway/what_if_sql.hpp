@@ -1,9 +1,17 @@
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
-/// What is asked of pg_catalog about tables and indexes; everybody may.
+/// What is asked of pg_catalog about tables and indexes, which everybody may, and how the answers are read.
 namespace millrace::gateway::what_if_sql {
+
+/// 0 where it is none.
+double number(const std::optional<std::string>& text);
+/// Of an array in JSON; empty where it is none.
+std::vector<std::string> texts(const std::optional<std::string>& array);
 
 constexpr std::string_view of_users =
     " t.relkind IN ('r', 'm') AND t.relpersistence <> 't' AND n.nspname <> 'information_schema' AND "

@@ -1,8 +1,5 @@
 #include "http/recommendations_api.hpp"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_future.hpp>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -72,7 +69,7 @@ std::vector<ValidationProblem> problems_of(const RecommendationsQuery& asked) {
 Outcome advised(const Operations& shared, optimizer::WhatIf& server, const catalog::Snapshot& snapshot,
                 std::vector<std::string> search_path, const Key& key) {
   const auto begun = Clock::now();
-  auto recorded = recorded_workload(*shared.monitor, key.first, shared.analysts->usual().user);
+  auto recorded = recorded_workload(*shared.monitor, key.first);
   if (recorded.statements.empty())
     return fail("no query of database " + key.first +
                 " has reached PostgreSQL yet, as far as was recorded: there is nothing to advise by");
@@ -126,10 +123,9 @@ asio::awaitable<Reply<RecommendationsAnswer>> recommend(Shared shared, Recommend
                       {{"Retry-After", "2"}});
   }
   const auto search_path = pipeline::search_path_of(scope, *snapshot).value_or(std::vector<std::string>{"public"});
-  const auto io = co_await asio::this_coro::executor;
   const auto outcome = co_await shared->worker.run([&]() -> Outcome {
     if (auto known = shared->kept.find(key)) return known;
-    const auto server = asio::co_spawn(io, shared->open(key.first), asio::use_future).get();
+    const auto server = shared->open(key.first);
     if (!server) return fail("PostgreSQL can't be asked: " + server.error().message);
     auto made = advised(*shared, **server, *snapshot, search_path, key);
     if (made) shared->kept.keep(key, *made);

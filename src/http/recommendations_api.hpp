@@ -10,8 +10,8 @@
 
 namespace millrace::http {
 
-/// Opens a session of a database in which indexes can be thought of. Null: nobody can be asked.
-using WhatIfOpener = std::function<asio::awaitable<Result<std::shared_ptr<optimizer::WhatIf>>>(std::string database)>;
+/// Opens what can be asked about indexes of a database; blocks. Null: nobody can be asked.
+using WhatIfOpener = std::function<Result<std::shared_ptr<optimizer::WhatIf>>(std::string database)>;
 
 /// Adds what people are told to change: indexes, by the workload that the monitor has seen.
 void add_recommendations(ApiTable& table, const std::shared_ptr<QueryAnalysts>& analysts,

@@ -136,8 +136,7 @@ std::string with_parameters(std::string_view normalized) {
   return text;
 }
 
-RecordedWorkload recorded_workload(const QueryPerformanceMonitor& monitor, std::string_view database,
-                                   std::string_view user) {
+RecordedWorkload recorded_workload(const QueryPerformanceMonitor& monitor, std::string_view database) {
   auto report = monitor.history()->report(SubjectKind::query_template, longest_window, now_ns());
   RecordedWorkload workload{.statements = {}, .seconds = report.seconds()};
   for (auto& subject : report.subjects) {
@@ -156,11 +155,11 @@ RecordedWorkload recorded_workload(const QueryPerformanceMonitor& monitor, std::
     workload.statements.push_back({.id = fmt::format("{:016x}", subject.about->fingerprint),
                                    .shown = subject.name,
                                    .text = mutilated || kept.empty() ? with_parameters(subject.name) : kept,
+                                   .user = subject.about->user,
                                    .parameters = mutilated ? ParameterTexts() : subject.about->parameters,
                                    .executions = reached,
                                    .milliseconds = busy / ns_a_ms,
-                                   .rows = static_cast<double>(figures.rows),
-                                   .is_of_who_plans = subject.about->user == user});
+                                   .rows = static_cast<double>(figures.rows)});
   }
   std::ranges::sort(workload.statements, std::ranges::greater(), &optimizer::WorkloadStatement::milliseconds);
   return workload;

@@ -14,9 +14,8 @@ struct RecordedWorkload {
   std::vector<optimizer::WorkloadStatement> statements;  ///< what took most comes first
   double seconds = 0;
 };
-/// What of a database reached PostgreSQL in the last day, as far as it is remembered. `user`: who plans.
-RecordedWorkload recorded_workload(const QueryPerformanceMonitor& monitor, std::string_view database,
-                                   std::string_view user);
+/// What of a database reached PostgreSQL in the last day, as far as it is remembered.
+RecordedWorkload recorded_workload(const QueryPerformanceMonitor& monitor, std::string_view database);
 
 /// `$1` and so on in place of the constants of a text that was kept without them.
 std::string with_parameters(std::string_view normalized);

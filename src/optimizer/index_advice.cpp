@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <ranges>
 #include <set>
 
 #include "base/clock.hpp"
-#include "catalog/calls_only_built_in.hpp"
 #include "optimizer/identifier.hpp"
 #include "optimizer/index_advisor.hpp"
 #include "optimizer/index_candidates.hpp"
@@ -17,7 +17,7 @@
 namespace millrace::optimizer {
 namespace {
 
-constexpr std::size_t most_statements = 200, most_in_all = 400, most_warnings = 5;
+constexpr std::size_t most_statements = 200, most_in_all = 400, most_warnings = 5, most_reasons = 10;
 constexpr double few_rows = 1000;  // a table that small is read whole as fast
 constexpr double margin = 0.005;   // of what the whole takes
 constexpr double noticed = 0.01;   // of what a statement costs
@@ -76,11 +76,6 @@ class Advice {
   }
 
  private:
-  bool may_be_planned(const WorkloadStatement& statement) const {
-    return statement.is_of_who_plans ||
-           catalog::calls_only_built_in(*sql::parse(statement.text), snapshot_, request_.session.search_path);
-  }
-
   bool is_late() const { return Clock::now() >= latest_; }
 
   void look_at_workload() {
@@ -92,9 +87,11 @@ class Advice {
         continue;
       }
       if (found->uses.empty() && found->writes.empty()) continue;
-      looked_.push_back({.given = &given,
-                         .found = *std::move(found),
-                         .to_plan = {.number = looked_.size(), .text = given.text, .parameters = given.parameters}});
+      looked_.push_back(
+          {.given = &given,
+           .found = *std::move(found),
+           .to_plan = {
+               .number = looked_.size(), .text = given.text, .user = given.user, .parameters = given.parameters}});
     }
   }
 
@@ -110,18 +107,27 @@ class Advice {
     std::set<std::string> small;
     for (const auto& one : looked_) {
       for (const auto& index : one.found.candidates) {
-        if (candidates_.size() >= most_in_all) return;
+        const auto known = std::ranges::find(candidates_, index);
+        if (known != candidates_.end()) {
+          users_[static_cast<std::size_t>(known - candidates_.begin())].insert(one.given->user);
+          continue;
+        }
+        if (candidates_.size() >= most_in_all) continue;
         const auto* table = facts_.find(index.schema, index.table);
         if (table == nullptr || (table->rows >= 0 && table->rows < few_rows)) continue;
         if (table->rows < 0) never_analysed_.insert(index.schema + "." + index.table);
         const auto there = [&](const ExistingIndex& existing) { return is_there(index, existing); };
         if (std::ranges::any_of(facts_.indexes, there)) continue;
-        if (std::ranges::find(candidates_, index) == candidates_.end()) candidates_.push_back(index);
+        candidates_.push_back(index);
+        users_.push_back({one.given->user});
       }
     }
   }
 
-  bool may_serve(const IndexCandidate& index, const Looked& one) const {
+  bool may_serve(std::size_t candidate, const Looked& one) const {
+    const auto& index = candidates_[candidate];
+    const auto is_expression = [](const std::string& key) { return key.contains('('); };
+    if (std::ranges::any_of(index.columns, is_expression) && !users_[candidate].contains(one.given->user)) return false;
     return std::ranges::any_of(one.found.uses, [&](const TableUse& use) {
       return use.schema == index.schema && use.table == index.table && use.asks_of(index.columns.front()) &&
              (index.where.empty() || std::ranges::find(use.predicates, index.where) != use.predicates.end());
@@ -132,7 +138,8 @@ class Advice {
   void plan_as_it_is() {
     std::vector<Looked> planned;
     for (auto& one : looked_) {
-      const bool matters = std::ranges::any_of(candidates_, [&](const auto& index) { return may_serve(index, one); });
+      const auto all = std::views::iota(0UZ, candidates_.size());
+      const bool matters = std::ranges::any_of(all, [&](std::size_t candidate) { return may_serve(candidate, one); });
       if (!matters) {
         if (!one.found.writes.empty()) writers_.push_back(std::move(one));
         continue;
@@ -141,17 +148,12 @@ class Advice {
         advice_.out_of_time = true;
         break;
       }
-      if (!may_be_planned(*one.given)) {
-        ++not_planned_;
-        if (why_not_planned_.empty()) why_not_planned_ = "it is another user's, and may call functions of users'";
-        if (!one.found.writes.empty()) writers_.push_back(std::move(one));
-        continue;
-      }
       ++advice_.plans;
       auto plan = server_.plan(one.to_plan, {});
       if (!plan) {
-        ++not_planned_;
-        if (why_not_planned_.empty()) why_not_planned_ = plan.error().message;
+        auto& [count, why] = not_planned_[plan.error().sqlstate];
+        if (++count == 1) why = plan.error().message;
+        if (!one.found.writes.empty()) writers_.push_back(std::move(one));
         continue;
       }
       one.plan = *std::move(plan);
@@ -169,26 +171,43 @@ class Advice {
     if (milliseconds > 0 && cost > 0) ms_a_unit_ = milliseconds / cost;
   }
 
-  double share_of(const IndexCandidate& index, const IndexedTable& table) {
+  /// Of a statement that it may serve, and that reads its table. Null: none was planned.
+  const std::string* asks_about(std::size_t candidate) const {
+    const auto& index = candidates_[candidate];
+    for (const auto& one : looked_) {
+      bool reads = false;
+      if (may_serve(candidate, one))
+        walk(one.plan, [&](const PlanNode& node, const PlanNode*) {
+          reads = reads || (node.schema == index.schema && node.relation == index.table);
+        });
+      if (reads) return &one.given->user;
+    }
+    return nullptr;
+  }
+
+  double share_of(const IndexCandidate& index, const IndexedTable& table, const std::string& user) {
     if (index.where.empty()) return 1;
     const auto rows = fmt::format("SELECT 1 FROM {}.{} WHERE {}", quoted_identifier(index.schema),
                                   quoted_identifier(index.table), index.where);
     const auto known = shares_.find(rows);
     if (known != shares_.end()) return known->second;
     ++advice_.plans;
-    const auto plan = server_.plan({.number = most_statements + shares_.size(), .text = rows, .parameters = {}}, {});
+    const auto plan =
+        server_.plan({.number = most_statements + shares_.size(), .text = rows, .user = user, .parameters = {}}, {});
     const double share = plan && table.rows > 0 ? std::clamp(plan->rows / table.rows, 0.0, 1.0) : 1;
     return shares_[rows] = share;
   }
 
   void size_candidates() {
-    for (const auto& index : candidates_) {
+    for (std::size_t i = 0; i < candidates_.size(); ++i) {
+      const auto& index = candidates_[i];
       const auto* table = facts_.find(index.schema, index.table);
       double bytes = estimated_bytes(index, facts_);
-      if (server_.measures() && !is_late()) {
-        if (const auto said = server_.bytes_of(index)) bytes = *said;
+      const auto* user = asks_about(i);
+      if (user != nullptr && server_.measures() && !is_late()) {
+        if (const auto said = server_.bytes_of(index, *user)) bytes = *said;
       }
-      const double share = is_late() ? 1 : share_of(index, *table);
+      const double share = user == nullptr || is_late() ? 1 : share_of(index, *table, *user);
       sizes_.push_back(std::max(page, bytes * share));
       shares_of_.push_back(share);
     }
@@ -246,7 +265,7 @@ class Advice {
     for (const auto& one : looked_) {
       AdvisorTask::Statement statement{.weight = weight(one), .cost = one.plan.total_cost};
       for (std::size_t i = 0; i < candidates_.size(); ++i) {
-        if (may_serve(candidates_[i], one)) statement.candidates.push_back(i);
+        if (may_serve(i, one)) statement.candidates.push_back(i);
       }
       task.statements.push_back(std::move(statement));
     }
@@ -365,9 +384,9 @@ class Advice {
       if (warnings.size() >= most_warnings) break;
       warnings.push_back(table + " has never been analysed, so what is estimated of it is a guess: run ANALYZE");
     }
-    if (not_planned_ != 0) {
-      warnings.push_back(fmt::format("{} statements weren't planned, and count for nothing here; the first because: {}",
-                                     not_planned_, why_not_planned_));
+    for (const auto& [count, why] : std::views::values(not_planned_) | std::views::take(most_reasons)) {
+      warnings.push_back(
+          fmt::format("{} statements weren't planned, and count for nothing here; the first because: {}", count, why));
     }
     if (not_understood_ != 0)
       warnings.push_back(
@@ -384,13 +403,14 @@ class Advice {
   IndexAdvice advice_;
   std::vector<Looked> looked_, writers_;
   std::vector<IndexCandidate> candidates_;
-  std::vector<double> sizes_, shares_of_;  ///< of candidates: in bytes; of the table's rows
-  std::map<std::string, double> shares_;   ///< by the query that asks for them
+  std::vector<std::set<std::string>> users_;  ///< of candidates: whose statements they were found in
+  std::vector<double> sizes_, shares_of_;     ///< of candidates: in bytes; of the table's rows
+  std::map<std::string, double> shares_;      ///< by the query that asks for them
   std::map<std::pair<std::size_t, std::vector<std::size_t>>, double> costs_;
   std::set<std::string> never_analysed_, names_;
   double ms_a_unit_ = 1;
-  std::size_t not_understood_ = 0, not_planned_ = 0;
-  std::string why_not_planned_;
+  std::size_t not_understood_ = 0;
+  std::map<std::string, std::pair<std::size_t, std::string>> not_planned_;  ///< by SQLSTATE: how many, the first's why
 };
 
 }  // namespace

@@ -17,12 +17,11 @@ struct WorkloadStatement {
   std::string id;     ///< the template's
   std::string shown;  ///< without constants
   std::string text;   ///< one of them, as it was sent
+  std::string user;   ///< who sent that one
   std::vector<std::optional<std::string>> parameters = {};
   double executions = 0;    ///< that reached the server
   double milliseconds = 0;  ///< that these took, together
   double rows = 0;          ///< returned or changed
-  /// If not, it is planned only where that calls nothing of users', which would have the rights of who plans.
-  bool is_of_who_plans = true;
 };
 
 struct AdviceRequest {

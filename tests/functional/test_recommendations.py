@@ -56,6 +56,12 @@ def run(millrace: Millrace, database: str, queries: list[str] = QUERIES, times: 
             connection.execute(query)
 
 
+def send(millrace: Millrace, database: str, user: str, queries: list[str]) -> None:
+    with psycopg.connect(dsn(millrace, database), user=user, autocommit=True) as connection:
+        for query in queries * 5:
+            connection.execute(query)
+
+
 def templates(millrace: Millrace) -> int:
     return sum("FROM" in one["query"] for one in millrace.api("GET", "performance/templates")["templates"])
 
@@ -219,33 +225,87 @@ def test_nothing_was_recorded_yet(postgres: PostgreSQL) -> None:
         assert "no query is recorded" in get(millrace, 503)["detail"]
 
 
-def test_who_may_not_read_a_table_is_told(postgres: PostgreSQL) -> None:
-    make(postgres, "guarded", MEASURING, TABLES, "CREATE ROLE onlooker LOGIN; GRANT CONNECT ON DATABASE guarded TO onlooker")
-    url = dsn(postgres, "guarded").replace(f"{postgres.user}:{postgres.password}", "onlooker")
+def test_whoever_sent_it_must_be_able_to_read_a_table_not_who_asks(postgres: PostgreSQL) -> None:
+    roles = "CREATE ROLE asking LOGIN; CREATE ROLE onlooker LOGIN; GRANT SELECT ON users, orders TO onlooker"
+    make(postgres, "guarded", MEASURING, TABLES, roles)
+    url = dsn(postgres, "guarded").replace(f"{postgres.user}:{postgres.password}", "asking")
     with serving(postgres, "guarded", DATABASE_URL=url) as millrace:
-        with psycopg.connect(dsn(millrace, "guarded"), autocommit=True) as connection:
-            for _ in range(5):
-                connection.execute(NEWEST)
-        eventually(lambda: templates(millrace) >= 1, what="the query to be recorded")
-        answer = get(millrace)
-    assert new_indexes(answer) == []
+        send(millrace, "guarded", "onlooker", [NEWEST, BY_EMAIL])
+        eventually(lambda: templates(millrace) >= 2, what="the queries to be recorded")
+        postgres.admin("REVOKE SELECT ON orders FROM onlooker", database="guarded")
+        answer = get(millrace, budget_mb=20)
+    assert {index["table_name"]: index["columns"] for index in new_indexes(answer)} == {"public.users": ["lower(email)"]}
     assert any("permission denied for table orders" in warning for warning in answer["warnings"]), answer["warnings"]
 
 
-def test_nothing_of_other_users_is_called(postgres: PostgreSQL) -> None:
-    """Planning calls immutable functions; it is done as the user of DATABASE_URL."""
-    who = (
-        "CREATE FUNCTION guest.who() RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$BEGIN"
-        " IF current_setting('application_name') = 'millrace' THEN RAISE EXCEPTION 'called by %', current_user; END IF; RETURN ''; END$$"
-    )
-    grants = "CREATE ROLE guest LOGIN; CREATE SCHEMA guest AUTHORIZATION guest; GRANT SELECT ON users, orders TO guest"
-    make(postgres, "others", MEASURING, TABLES, grants, who)
+# What planning calls says whose rights it has, as an error and in the server's log.
+GUEST = """
+CREATE SCHEMA measuring; CREATE EXTENSION hypopg SCHEMA measuring;
+CREATE ROLE guest LOGIN; CREATE ROLE barred LOGIN; CREATE ROLE onlooking LOGIN;
+GRANT USAGE ON SCHEMA measuring TO guest, barred; GRANT SELECT ON users, orders TO PUBLIC;
+CREATE SCHEMA guest AUTHORIZATION guest;
+SET SESSION AUTHORIZATION guest; SET search_path = guest;
+CREATE FUNCTION tell(what text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$BEGIN
+  IF current_setting('application_name') = 'millrace' THEN
+    RAISE LOG '% has the rights of %', what, current_user;
+    RAISE EXCEPTION '%: % of %, read only: %', what, current_user, session_user, current_setting('transaction_read_only')
+      USING ERRCODE = 'XX' || lpad(length(what)::text, 3, '0'); END IF; RETURN ''; END$$;
+CREATE FUNCTION stable(what text) RETURNS text STABLE LANGUAGE sql AS $$SELECT guest.tell(what)$$;
+CREATE TYPE mood AS ENUM ('fine', 'bad');
+CREATE FUNCTION told(mood, mood) RETURNS bool IMMUTABLE LANGUAGE sql AS $$SELECT guest.tell('an operator') = ''$$;
+CREATE OPERATOR #@# (LEFTARG = mood, RIGHTARG = mood, FUNCTION = told);
+CREATE TABLE own AS SELECT i AS id, i % 100 AS kind, i % 500 AS other, 'x' AS note FROM generate_series(1, 20000) i;
+CREATE TABLE indexed AS SELECT *, kind = 1 AS flag FROM own; CREATE INDEX ON indexed (id) WHERE tell('an index') = '';
+CREATE DOMAIN word AS text CHECK (value <> 'w' OR tell('one domain') = '');
+CREATE TABLE shared AS SELECT *, '{a}'::word[] AS words FROM own; GRANT USAGE ON SCHEMA guest TO PUBLIC; GRANT SELECT ON shared TO PUBLIC;
+RESET SESSION AUTHORIZATION;
+"""
+CALLING = {
+    "immutable": "SELECT id FROM guest.own WHERE kind = 1 AND note = guest.tell('immutable')",
+    "a stable one": "SELECT id FROM guest.own WHERE kind = 2 AND note = guest.stable('a stable one')",
+    "an operator": "SELECT id FROM guest.own WHERE kind = 3 AND 'fine' OPERATOR(guest.#@#) 'bad'",
+    "an index": "SELECT other FROM guest.indexed WHERE flag AND kind = 4",
+    "one domain": "SELECT id FROM guest.shared WHERE kind = 4 AND arrayoverlap(words, '{w}') = true",
+}
+PLAIN = "SELECT id FROM guest.own WHERE other = 7"
+
+
+def test_each_statement_is_planned_with_the_rights_of_who_sent_it(postgres: PostgreSQL) -> None:
+    """Planning calls what users have made: it must have no other rights than theirs."""
+    make(postgres, "others", TABLES, GUEST)
     with serving(postgres, "others") as millrace:
-        with psycopg.connect(dsn(millrace, "others"), user="guest", autocommit=True) as connection:
-            for query in [NEWEST, "SELECT id FROM users WHERE email = guest.who()"] * 5:
-                connection.execute(query)
-        eventually(lambda: templates(millrace) >= 2, what="the queries to be recorded")
+        send(millrace, "others", "guest", [PLAIN, *CALLING.values()])
+        send(millrace, "others", postgres.user, ["SELECT other FROM guest.shared WHERE kind = 5"])
+        send(millrace, "others", "barred", ["SELECT total FROM orders WHERE user_id = 5"])
+        send(millrace, "others", "onlooking", ["SELECT status FROM orders WHERE user_id = 5"])
+        eventually(lambda: templates(millrace) >= 4 + len(CALLING), what="the queries to be recorded")
+        postgres.admin("ALTER ROLE barred NOLOGIN")
         answer = get(millrace, budget_mb=20)
-        assert {one["table_name"] for one in answer["recommendations"] if one["index"]} == {"public.orders"}
-        assert any("another user's" in warning for warning in answer["warnings"]), answer["warnings"]
-        assert "called by" not in json.dumps(answer)
+        assert answer["basis"]["measured"]
+        said = {index["table_name"]: index["columns"] for index in new_indexes(answer)}
+        assert said == {"guest.own": ["other"], "guest.shared": ["kind"]}
+        why = "weren't planned, and count for nothing here; the first because: "
+        reasons = {warning.split(why)[1] for warning in answer["warnings"] if why in warning}
+        assert reasons == {
+            *(f"{what}: guest of guest, read only: on" for what in CALLING),
+            'role "barred" is not permitted to log in',
+            '"onlooking" may not use HypoPG: GRANT USAGE on its schema',
+        }
+        told = {line.split("LOG:  ")[1].split(" at ")[0] for line in postgres.log.splitlines() if "has the rights of" in line and "LOG:  " in line}
+        assert told == {f"{what} has the rights of guest" for what in CALLING}
+        eventually(
+            lambda: postgres.admin("SELECT count(*) FROM pg_stat_activity WHERE usename = 'guest' AND application_name = 'millrace'") == "0",
+            what="what was opened for them to end",
+        )
+
+
+def test_few_users_are_logged_in_for_it(postgres: PostgreSQL) -> None:
+    roles = [f"one_of_many_{i}" for i in range(10)]
+    make(postgres, "many", MEASURING, TABLES, "GRANT SELECT ON orders TO PUBLIC;" + ";".join(f"CREATE ROLE {role} LOGIN" for role in roles))
+    with serving(postgres, "many") as millrace:
+        for i, role in enumerate(roles, 1):
+            send(millrace, "many", role, [f"SELECT {', '.join(['id'] * i)} FROM orders WHERE user_id = 5"])
+        eventually(lambda: templates(millrace) >= len(roles), what="the queries to be recorded")
+        answer = get(millrace, budget_mb=20)
+        assert answer["basis"]["queries"] == 8
+        assert any(warning.startswith("2 statements") and "8 other users" in warning for warning in answer["warnings"])
