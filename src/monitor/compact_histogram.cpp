@@ -65,6 +65,13 @@ CompactHistogram::CompactHistogram(std::span<const BucketCount> counts) {
   bytes_.shrink_to_fit();
 }
 
+CompactHistogram::CompactHistogram(const HistogramTotals& totals) {
+  for (std::size_t bucket = 0; bucket < LogLinear::buckets; ++bucket) {
+    if (totals.count_of(bucket) > 0) append(static_cast<std::uint16_t>(bucket), totals.count_of(bucket));
+  }
+  bytes_.shrink_to_fit();
+}
+
 std::optional<CompactHistogram> CompactHistogram::of_bytes(std::string_view bytes) {
   CompactHistogram made;
   for (bool is_first = true; !bytes.empty(); is_first = false) {
@@ -110,6 +117,24 @@ void CompactHistogram::add_to(HistogramTotals& totals) const {
   for (Reader reader(*this); !reader.at_end(); reader.next()) {
     totals.add(reader.current().bucket, reader.current().count);
   }
+}
+
+void CompactHistogram::add_scaled_to(HistogramTotals& totals, double factor) const {
+  for (Reader reader(*this); !reader.at_end(); reader.next()) {
+    const auto [bucket, count] = reader.current();
+    const double scaled = factor * static_cast<double>(LogLinear::middle(bucket));
+    const double value = std::clamp(scaled, 0.0, static_cast<double>(LogLinear::max_value));
+    totals.add(LogLinear::index(static_cast<std::uint64_t>(value)), count);
+  }
+}
+
+std::uint64_t CompactHistogram::count_beyond(double limit) const {
+  std::uint64_t sum = 0;
+  for (Reader reader(*this); !reader.at_end(); reader.next()) {
+    const auto [bucket, count] = reader.current();
+    if (static_cast<double>(LogLinear::middle(bucket)) > limit) sum += count;
+  }
+  return sum;
 }
 
 std::uint64_t CompactHistogram::count() const {

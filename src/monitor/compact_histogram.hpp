@@ -25,10 +25,13 @@ class CompactHistogram {
   CompactHistogram() = default;
   /// `counts`: by ascending buckets, each of which has values.
   explicit CompactHistogram(std::span<const BucketCount> counts);
+  explicit CompactHistogram(const HistogramTotals& totals);
 
   CompactHistogram& operator+=(const CompactHistogram& other);
   /// Counts only: the sum of the values isn't known here.
   void add_to(HistogramTotals& totals) const;
+  /// Likewise, of each value times this.
+  void add_scaled_to(HistogramTotals& totals, double factor) const;
 
   /// As it is kept in a file; of_bytes makes one of it again. Nothing: these bytes are none.
   std::string_view bytes() const { return bytes_; }
@@ -38,6 +41,8 @@ class CompactHistogram {
   std::uint64_t count() const;
   /// As HistogramTotals::quantile.
   std::uint64_t quantile(double q) const;
+  /// How many values are larger, by the middles of their buckets.
+  std::uint64_t count_beyond(double limit) const;
   /// Of the natural logarithms of its values; one of 0 counts as 1.
   double sum_of_logs() const;
   /// What it occupies beside the object itself.

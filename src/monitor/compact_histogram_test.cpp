@@ -43,6 +43,27 @@ TEST(CompactHistogram, SaysWhatADenseOneSays) {
   }
 }
 
+TEST(CompactHistogram, ScalesAndCountsWhatIsLarger) {
+  const CompactHistogram compact = of({1'000, 1'000, 50'000, 3'000'000});
+  HistogramTotals totals;
+  compact.add_scaled_to(totals, 0.5);
+  EXPECT_EQ(totals.count(), 4);
+  EXPECT_NEAR(static_cast<double>(totals.quantile(0.5)), 500, 16);
+  EXPECT_NEAR(static_cast<double>(totals.quantile(1)), 1.5e6, 5e4);
+  compact.add_scaled_to(totals, 1e12);
+  EXPECT_GT(totals.quantile(0.51), LogLinear::lower(LogLinear::buckets - 1)) << "what is too large is the largest";
+  EXPECT_EQ(compact.count_beyond(0), 4);
+  EXPECT_EQ(compact.count_beyond(2'000), 2);
+  EXPECT_EQ(compact.count_beyond(4e6), 0);
+}
+
+TEST(CompactHistogram, IsOfADenseOne) {
+  HistogramTotals totals;
+  for (const std::uint64_t value : {0, 3, 3, 700'000}) totals.add(LogLinear::index(value), 1);
+  EXPECT_EQ(CompactHistogram(totals), of({0, 3, 3, 700'000}));
+  EXPECT_TRUE(CompactHistogram(HistogramTotals()).empty());
+}
+
 TEST(CompactHistogram, Merges) {
   std::mt19937_64 random(12);
   std::vector<std::uint64_t> all;

@@ -47,6 +47,7 @@ class HistogramTotals {
   HistogramTotals& operator-=(const HistogramTotals& earlier);
 
   std::uint64_t count() const;
+  std::uint64_t count_of(std::size_t bucket) const { return counts_[bucket]; }
   std::uint64_t sum() const { return sum_; }
 
   /// The value that the share `q` (0 to 1) of all values doesn't exceed, within 1/64; 0 if there are none.

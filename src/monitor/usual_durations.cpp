@@ -1,0 +1,109 @@
+#include "monitor/usual_durations.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace millrace {
+namespace {
+
+constexpr std::int64_t minute_ns = 60'000'000'000;
+constexpr unsigned most_minutes = 10;
+constexpr std::uint64_t least_calls = 30;
+constexpr unsigned least_minutes = 2;
+
+constexpr double percentile = 0.95;
+constexpr double least_p95_ns = 1e4;
+constexpr double slower = 1.5;
+constexpr double slower_by_ns = 2e6;
+
+constexpr double as_usual = 1e6;  // what a ratio of 1 is in a histogram
+
+}  // namespace
+
+UsualDurations::Template& UsualDurations::at(SubjectId id) {
+  if (templates_.size() >= most_templates && !templates_.contains(id)) {
+    templates_.erase(std::ranges::min_element(templates_, {}, [](const auto& each) { return each.second.last_ns; }));
+  }
+  return templates_[id];
+}
+
+template <typename Visit>
+void UsualDurations::for_each_known(std::span<const IntervalPtr> intervals, Visit visit) const {
+  for (const IntervalPtr& interval : intervals) {
+    for (const SubjectFigures& subject : interval->subjects) {
+      if (kind_of(subject.id) != SubjectKind::query_template) continue;
+      const auto found = templates_.find(subject.id);
+      if (found != templates_.end() && found->second.usual) visit(subject.durations, *found->second.usual);
+    }
+  }
+}
+
+ComparedDurations UsualDurations::compare(std::span<const IntervalPtr> intervals) const {
+  ComparedDurations compared;
+  HistogramTotals ratios;
+  for_each_known(intervals, [&](const CompactHistogram& durations, const Usual& usual) {
+    durations.add_scaled_to(ratios, as_usual / usual.p95_ns);
+    const std::uint64_t calls = durations.count();
+    compared.calls += calls;
+    compared.slower += durations.count_beyond(std::max(slower * usual.p95_ns, usual.p95_ns + slower_by_ns));
+    compared.sum_of_logs += durations.sum_of_logs() - static_cast<double>(calls) * usual.mean_log;
+  });
+  if (compared.calls == 0) return compared;
+  compared.p95_ratio = static_cast<double>(ratios.quantile(percentile)) / as_usual;
+  double logs = 0;
+  double count = 0;
+  for_each_known(intervals, [&](const CompactHistogram& durations, const Usual& usual) {
+    constexpr double lower = 0.95;  // than the middle of a bucket
+    const auto beyond = static_cast<double>(durations.count_beyond(lower * compared.p95_ratio * usual.p95_ns));
+    logs += beyond * std::log(usual.p95_ns / 1e6);
+    count += beyond;
+  });
+  compared.usual_p95_ms = std::exp(logs / count);
+  return compared;
+}
+
+void UsualDurations::learn(std::span<const IntervalPtr> intervals, bool is_unusual) {
+  is_unusual_ = is_unusual_ || is_unusual;
+  for (const IntervalPtr& interval : intervals) {
+    if (minute_from_ns_ == 0) minute_from_ns_ = interval->from_ns;
+    for (const SubjectFigures& subject : interval->subjects) {
+      if (kind_of(subject.id) != SubjectKind::query_template || subject.durations.empty()) continue;
+      Template& one = at(subject.id);
+      one.collected += subject.durations;
+      one.last_ns = interval->to_ns;
+    }
+    if (interval->to_ns - minute_from_ns_ < minute_ns) continue;
+    end_minute();
+    minute_from_ns_ = interval->to_ns;
+    is_unusual_ = is_unusual;
+  }
+}
+
+void UsualDurations::end_minute() {
+  for (auto& [id, one] : templates_) {
+    if (is_unusual_ && one.usual) {
+      one.waiting = one.collected = {};
+      continue;
+    }
+    if (!one.waiting.empty()) learn_waiting(one);
+    one.waiting = std::exchange(one.collected, {});
+  }
+}
+
+void UsualDurations::learn_waiting(Template& one) {
+  if (one.minutes == most_minutes) {
+    one.older = std::exchange(one.recent, {});
+    one.minutes = 0;
+  }
+  one.recent += one.waiting;
+  ++one.minutes;
+  CompactHistogram both = one.older;
+  both += one.recent;
+  const std::uint64_t calls = both.count();
+  if (calls < least_calls || (one.older.empty() && one.minutes < least_minutes)) return;
+  one.usual = {.p95_ns = std::max(static_cast<double>(both.quantile(percentile)), least_p95_ns),
+               .mean_log = both.sum_of_logs() / static_cast<double>(calls)};
+}
+
+}  // namespace millrace

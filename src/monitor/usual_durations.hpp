@@ -1,0 +1,70 @@
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "monitor/tiers.hpp"
+
+namespace millrace {
+
+/// How long calls took by what the calls of their templates usually take. Those of templates of which that isn't known
+/// aren't counted.
+struct ComparedDurations {
+  std::uint64_t calls = 0;
+  /// Each call's duration divided by its template's usual 95th percentile: of these the 95th percentile. So it is
+  /// about 1 while each template takes what it usually does, whichever are called.
+  double p95_ratio = 1;
+  double usual_p95_ms = 0;   ///< the usual 95th percentile of those at `p95_ratio` and beyond: the geometric mean
+  std::uint64_t slower = 0;  ///< calls that took half as long again as that percentile, and 2 ms more
+  double sum_of_logs = 0;    ///< of each duration divided by the usual geometric mean of its template
+};
+
+/// What each template's calls usually take: in the last ten to twenty minutes in which it was called. It is known once
+/// there are two such minutes and 30 calls. It looks back only, and learns each minute after the next one, so that
+/// what begins to be unusual isn't learnt before that is noticed. What has no figures of its own counts as one
+/// template.
+///
+/// Of `most_templates` at most, some kB each: those that were called last. Not thread-safe.
+class UsualDurations {
+ public:
+  static constexpr std::size_t most_templates = 1000;
+
+  /// By what was learnt so far.
+  ComparedDurations compare(std::span<const IntervalPtr> intervals) const;
+
+  /// What came after the last ones, in order. `is_unusual`: something is; then neither this minute nor the one before
+  /// it becomes usual. A template of which nothing is known learns all the same.
+  void learn(std::span<const IntervalPtr> intervals, bool is_unusual);
+
+  std::size_t size() const { return templates_.size(); }
+
+ private:
+  struct Usual {
+    double p95_ns = 0;
+    double mean_log = 0;  ///< of nanoseconds
+  };
+  struct Template {
+    CompactHistogram collected = {};  ///< in this minute
+    CompactHistogram waiting = {};    ///< in the one before it
+    CompactHistogram recent = {};     ///< in the `minutes` before these in which it was called
+    CompactHistogram older = {};      ///< and in ten before those
+    unsigned minutes = 0;             ///< up to ten, then they are the older ones
+    std::optional<Usual> usual = {};  ///< of both
+    std::int64_t last_ns = 0;
+  };
+
+  template <typename Visit>
+  void for_each_known(std::span<const IntervalPtr> intervals, Visit visit) const;
+  Template& at(SubjectId id);
+  void end_minute();
+  static void learn_waiting(Template& one);
+
+  boost::unordered_flat_map<SubjectId, Template> templates_;
+  std::int64_t minute_from_ns_ = 0;
+  bool is_unusual_ = false;  ///< something was in this minute
+};
+
+}  // namespace millrace

@@ -1,0 +1,127 @@
+#include "monitor/usual_durations.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace millrace {
+namespace {
+
+constexpr SubjectId one = 8, another = 16;
+
+struct Called {
+  SubjectId id;
+  std::uint64_t calls;
+  double ms;  ///< of nineteen of twenty; the rest takes twice as long
+};
+
+class Watched {
+ public:
+  std::vector<IntervalPtr> second(const std::vector<Called>& called) {
+    Interval interval{.from_ns = to_ns_, .to_ns = to_ns_ += 1'000'000'000};
+    for (const Called& each : called) {
+      const auto bucket = [&](double ms) {
+        return static_cast<std::uint16_t>(LogLinear::index(static_cast<std::uint64_t>(ms * 1e6)));
+      };
+      const std::uint64_t twice = each.calls / 20;
+      std::vector<BucketCount> counts = {{.bucket = bucket(each.ms), .count = each.calls - twice}};
+      if (twice > 0) counts.push_back({.bucket = bucket(2 * each.ms), .count = twice});
+      interval.subjects.push_back({.id = each.id, .figures = {}, .durations = CompactHistogram(counts)});
+    }
+    return {std::make_shared<const Interval>(std::move(interval))};
+  }
+  void run(int seconds, const std::vector<Called>& called, bool is_unusual = false) {
+    for (int i = 0; i < seconds; ++i) usual_.learn(second(called), is_unusual);
+  }
+  ComparedDurations compare(const std::vector<Called>& called) { return usual_.compare(second(called)); }
+  const UsualDurations& usual() const { return usual_; }
+
+ private:
+  std::int64_t to_ns_ = 5'000'000'000;
+  UsualDurations usual_;
+};
+
+TEST(UsualDurations, SaysHowManyTimesAsLongCallsTake) {
+  Watched watched;
+  watched.run(300, {{one, 20, 4}, {another, 20, 400}});
+  ComparedDurations now = watched.compare({{one, 20, 4}, {another, 20, 400}});
+  EXPECT_EQ(now.calls, 40);
+  EXPECT_NEAR(now.p95_ratio, 1, 0.03);
+  EXPECT_EQ(now.slower, 2) << "twice as long";
+  EXPECT_NEAR(now.sum_of_logs, 0, 0.5);
+  now = watched.compare({{one, 1, 4}, {another, 19, 400}});
+  EXPECT_NEAR(now.p95_ratio, 1, 0.03) << "whichever are called";
+  EXPECT_EQ(now.slower, 0);
+  now = watched.compare({{one, 18, 4}, {another, 2, 1200}});
+  EXPECT_NEAR(now.p95_ratio, 3, 0.1);
+  EXPECT_NEAR(now.usual_p95_ms, 400, 10) << "of what takes so much longer";
+  EXPECT_EQ(now.slower, 2);
+  EXPECT_NEAR(now.sum_of_logs, 2 * std::log(3.0), 1.5);
+}
+
+TEST(UsualDurations, ALittleMoreIsNotSlower) {
+  Watched watched;
+  watched.run(300, {{one, 10, 1}});
+  EXPECT_EQ(watched.compare({{one, 10, 2.9}}).slower, 0);
+  EXPECT_EQ(watched.compare({{one, 10, 3.2}}).slower, 10);
+}
+
+TEST(UsualDurations, WhatIsNewIsNotKnown) {
+  Watched watched;
+  watched.run(300, {{one, 10, 4}});
+  const ComparedDurations now = watched.compare({{one, 10, 4}, {another, 10, 400}});
+  EXPECT_EQ(now.calls, 10);
+  EXPECT_NEAR(now.p95_ratio, 1, 0.03);
+  EXPECT_EQ(watched.compare({{another, 10, 400}}).calls, 0);
+  // One call a minute: it takes half an hour.
+  for (int minute = 0; minute < 29; ++minute) {
+    watched.run(1, {{another, 1, 400}});
+    watched.run(59, {});
+  }
+  EXPECT_EQ(watched.compare({{another, 1, 400}}).calls, 0);
+}
+
+TEST(UsualDurations, RemembersTheNightBefore) {
+  Watched watched;
+  watched.run(300, {{another, 5, 400}});
+  watched.run(86400, {});
+  const ComparedDurations now = watched.compare({{another, 5, 1200}});
+  EXPECT_EQ(now.calls, 5);
+  EXPECT_NEAR(now.p95_ratio, 3, 0.1);
+}
+
+TEST(UsualDurations, WhatIsUnusualIsNotLearnt) {
+  Watched watched;
+  watched.run(600, {{one, 10, 4}});
+  // It takes some time until it is noticed.
+  watched.run(50, {{one, 10, 12}});
+  watched.run(600, {{one, 10, 12}, {another, 10, 400}}, true);
+  EXPECT_NEAR(watched.compare({{one, 10, 12}}).p95_ratio, 3, 0.1);
+  EXPECT_EQ(watched.compare({{another, 10, 400}}).calls, 10) << "nothing was known of it";
+  // What goes on becomes usual; what is over is forgotten.
+  watched.run(300, {{one, 10, 12}});
+  EXPECT_NEAR(watched.compare({{one, 10, 12}}).p95_ratio, 1, 0.03);
+  watched.run(1500, {{one, 10, 4}});
+  EXPECT_NEAR(watched.compare({{one, 10, 4}}).p95_ratio, 1, 0.03);
+}
+
+TEST(UsualDurations, ForgetsWhatWasCalledTheLongestTimeAgo) {
+  Watched watched;
+  watched.run(300, {{one, 10, 4}, {another, 10, 4}});
+  watched.run(1, {{one, 10, 4}});
+  for (SubjectId id = 3; id < UsualDurations::most_templates + 2; ++id) watched.run(1, {{8 * id, 1, 4}});
+  EXPECT_EQ(watched.usual().size(), UsualDurations::most_templates);
+  EXPECT_EQ(watched.compare({{one, 10, 4}}).calls, 10);
+  EXPECT_EQ(watched.compare({{another, 10, 4}}).calls, 0);
+}
+
+TEST(UsualDurations, LeavesCallersOutAndTakesTheRestAsOneTemplate) {
+  Watched watched;
+  const SubjectId user = one + static_cast<SubjectId>(SubjectKind::user);
+  const SubjectId rest = other_of(SubjectKind::query_template);
+  watched.run(300, {{rest, 10, 4}, {user, 10, 4}});
+  EXPECT_EQ(watched.compare({{rest, 10, 12}, {user, 10, 12}}).calls, 10);
+}
+
+}  // namespace
+}  // namespace millrace
