@@ -23,11 +23,10 @@ constexpr double change_every_seconds = 5;
 
 // Of fewer queries than these a percentile or a share says little.
 constexpr std::uint64_t least_queries = 5;
-constexpr double ms_in_log = 1e-3;  // what latencies and waits differ from 0 by, at least
+constexpr double least_ratio = 1e-3;  // of durations to the usual ones, that makes a difference
 
 // What is harm.
-constexpr double slower = 1.5;
-constexpr double slower_by_ms = 2;
+constexpr double slower_share = 0.05;
 constexpr double errors_percent = 1;
 constexpr std::uint64_t least_errors = 2;
 constexpr std::uint64_t least_waiting = 3;
@@ -146,17 +145,15 @@ void AnomalyWatch::watch(Series series, AnomalyDetector& detector, const Interva
   }
 }
 
-/// Of the median of all that is answered in five seconds, if there was enough.
+/// Of the geometric mean of all that is answered in five seconds, if there was enough.
 void AnomalyWatch::watch_for_change(const IntervalFigures& figures) {
-  for_change_ += figures.durations;
   change_seconds_ += figures.seconds;
   if (change_seconds_ < change_every_seconds) return;
   change_seconds_ = 0;
-  const HistogramTotals taken = std::exchange(for_change_, HistogramTotals());
-  if (taken.count() < 2 * least_queries) return;
-  const double median = static_cast<double>(taken.quantile(0.5)) / 1e6;
+  const ComparedDurations taken = std::exchange(for_change_, {});
+  if (taken.calls < 2 * least_queries) return;
   const double at = seconds(figures.at);
-  const auto change = change_.add(at, median);
+  const auto change = change_.add(at, std::exp(taken.sum_of_logs / static_cast<double>(taken.calls)));
   if (!change || change->ratio() < 1) return;
   vote(latency_change, figures.at,
        {.at = at, .score = 1 - change->p_value, .usual = change->before, .kind = AnomalyKind::level_shift},
@@ -172,7 +169,6 @@ void AnomalyWatch::learn_usual(const IntervalFigures& figures) {
     usual_[series] += usual_share * (value - usual_[series]);
   };
   learn(load, figures.queries_per_second());
-  if (figures.queries >= least_queries) learn(latency, figures.quantile_ms(0.95));
   if (figures.queries >= least_queries) learn(errors, figures.error_rate());
   learn(queue, figures.queue_p95_ms);
   if (figures.cache_hits + figures.cache_misses >= least_queries) learn(cache_hits, figures.cache_hit_rate());
@@ -180,11 +176,9 @@ void AnomalyWatch::learn_usual(const IntervalFigures& figures) {
 
 std::optional<AnomalyWatch::Harm> AnomalyWatch::harm(const IntervalFigures& figures) const {
   const double at = seconds(figures.at);
-  const bool enough = figures.queries >= least_queries;
-  const double p95 = enough ? figures.quantile_ms(0.95) : 0;
-  const double usual_p95 = std::max(usual_[latency], 0.01);
-  const double failed = enough ? figures.error_rate() : 0;
-  const bool slow = enough && usual_known_[latency] && p95 >= slower * usual_p95 && p95 >= usual_p95 + slower_by_ms;
+  const double failed = figures.queries >= least_queries ? figures.error_rate() : 0;
+  const bool slow = compared_.calls >= least_queries &&
+                    static_cast<double>(compared_.slower) > slower_share * static_cast<double>(compared_.calls);
   const bool waits = figures.waiting >= least_waiting ||
                      (figures.queue_p95_ms >= waits_ms && figures.queue_p95_ms >= 2 * usual_[queue]);
 
@@ -203,7 +197,7 @@ std::optional<AnomalyWatch::Harm> AnomalyWatch::harm(const IntervalFigures& figu
                 .actual = figures.queue_p95_ms};
   }
   if ((votes(latency, at) || votes(latency_change, at)) && slow) {
-    const double factor = p95 / usual_p95;
+    const double factor = compared_.p95_ratio;
     const AnomalyType type = figures.system.cpu_percent >= busy_cpu         ? AnomalyType::high_cpu
                              : figures.system.memory_percent >= full_memory ? AnomalyType::high_memory
                              : waits                                        ? AnomalyType::resource_contention
@@ -211,7 +205,11 @@ std::optional<AnomalyWatch::Harm> AnomalyWatch::harm(const IntervalFigures& figu
     const AlertSeverity severity = factor >= 10  ? AlertSeverity::critical
                                    : factor >= 3 ? AlertSeverity::high
                                                  : AlertSeverity::medium;
-    return Harm{.type = type, .series = latency, .severity = severity, .usual = usual_p95, .actual = p95};
+    return Harm{.type = type,
+                .series = latency,
+                .severity = severity,
+                .usual = compared_.usual_p95_ms,
+                .actual = factor * compared_.usual_p95_ms};
   }
   const double rate = figures.queries_per_second();
   if (votes(load, at) && usual_[load] >= least_load && rate <= load_left * usual_[load]) {
@@ -392,13 +390,20 @@ std::optional<PerformanceAnomaly> AnomalyWatch::observe_templates(const Interval
   return raise(describe(*agreed, figures));
 }
 
-std::optional<PerformanceAnomaly> AnomalyWatch::observe(const IntervalFigures& figures) {
+std::optional<PerformanceAnomaly> AnomalyWatch::observe(const IntervalFigures& figures,
+                                                        std::span<const IntervalPtr> by_template) {
   const double at = seconds(figures.at);
   const double nothing = std::nan("");
   const bool enough = figures.queries >= least_queries;
+  if (!by_template.empty()) {
+    compared_ = usual_durations_.compare(by_template);
+    for_change_.calls += compared_.calls;
+    for_change_.sum_of_logs += compared_.sum_of_logs;
+  }
   watch(load, load_, figures, figures.queries_per_second());
-  // A latency twice as long is as unusual at 1 ms as at 1 s.
-  watch(latency, latency_, figures, enough ? std::log2(figures.quantile_ms(0.95) + ms_in_log) : nothing);
+  // Twice as long is as unusual as half as long.
+  watch(latency, latency_, figures,
+        compared_.calls >= least_queries ? std::log2(compared_.p95_ratio + least_ratio) : nothing);
   watch(errors, errors_, figures, enough ? figures.error_rate() : nothing);
   watch(queue, queue_, figures, std::log2(1 + figures.queue_p95_ms) + static_cast<double>(figures.waiting));
   const bool looked_up = figures.cache_hits + figures.cache_misses >= least_queries;
@@ -407,6 +412,7 @@ std::optional<PerformanceAnomaly> AnomalyWatch::observe(const IntervalFigures& f
 
   const std::size_t votes = votes_at(at);
   if (votes == 0) learn_usual(figures);
+  usual_durations_.learn(by_template, votes > 0);
   const auto found = votes >= votes_to_raise ? harm(figures) : std::nullopt;
   harmed_seconds_ = std::clamp(harmed_seconds_ + (found ? 1 : -1), 0, harmed_to_raise);
   if (!found || harmed_seconds_ < harmed_to_raise) return std::nullopt;

@@ -5,6 +5,7 @@
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,14 +14,16 @@
 #include "monitor/interval_figures.hpp"
 #include "monitor/performance_types.hpp"
 #include "monitor/template_suspects.hpp"
+#include "monitor/usual_durations.hpp"
 
 namespace millrace {
 
 /// Looks at the series of all queries together: load, latency, errors, queue, cache hits. A series that is unusual has
 /// a vote for a while, and leaves a mark. An anomaly takes two votes of different series, and harm: statements that
 /// take longer, fail or wait, or aren't asked any more, for ten seconds or so. More load alone is no harm, nor is a
-/// moment. A template whose calls take longer has a vote, too, of which an anomaly comes that names it. Thread-safe;
-/// `observe`, `observe_templates` and `suspects` are for one thread.
+/// moment. Latency is by what each template usually takes (`UsualDurations`), so that slow statements aren't slowness
+/// while they take what they do. A template whose calls take longer has a vote, too, of which an anomaly comes that
+/// names it. Thread-safe; `observe`, `observe_templates` and `suspects` are for one thread.
 class AnomalyWatch {
  public:
   static constexpr std::size_t kept_anomalies = 200;
@@ -28,8 +31,9 @@ class AnomalyWatch {
 
   explicit AnomalyWatch(DetectorProfile profile);
 
-  /// What happened since the last call, about a second. What is answered is new.
-  std::optional<PerformanceAnomaly> observe(const IntervalFigures& figures);
+  /// What happened since the last call, about a second. `by_template`: what has become history since then, which may be
+  /// nothing: then what came before it still counts. What is answered is new.
+  std::optional<PerformanceAnomaly> observe(const IntervalFigures& figures, std::span<const IntervalPtr> by_template);
 
   /// After it: of which templates calls take longer, as was found since the last call. An anomaly takes another vote:
   /// the template's plan has changed, or the load, errors, the queue or cache hits of all are unusual, or it was just
@@ -80,8 +84,10 @@ class AnomalyWatch {
   AnomalyDetector queue_;
   AnomalyDetector cache_hits_;
   ChangePointDetector change_;
-  HistogramTotals for_change_;
+  ComparedDurations for_change_;
   double change_seconds_ = 0;
+  UsualDurations usual_durations_;
+  ComparedDurations compared_;
   TemplateSuspects suspects_;
 
   std::array<std::optional<Vote>, all_series> votes_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <random>
 
 namespace millrace {
@@ -12,7 +13,10 @@ namespace {
 struct Second {
   double load = 1;
   double slower = 1;
-  double errors = 0;  ///< percent
+  double slower_share = 1;    ///< of the queries
+  double reports = 0;         ///< a second, of another template, that takes a hundred times as long
+  double reports_slower = 1;  ///< beside `slower`
+  double errors = 0;          ///< percent
   int waiting = 0;
   double hits = 90;  ///< percent
   double cpu = 30;
@@ -25,7 +29,8 @@ class Watched {
   std::vector<PerformanceAnomaly> run(int seconds, const Second& second) {
     std::vector<PerformanceAnomaly> found;
     for (int i = 0; i < seconds; ++i) {
-      if (auto anomaly = watch_.observe(figures(second))) found.push_back(*std::move(anomaly));
+      const IntervalFigures made = figures(second);
+      if (auto anomaly = watch_.observe(made, by_template_)) found.push_back(*std::move(anomaly));
     }
     return found;
   }
@@ -35,7 +40,7 @@ class Watched {
     std::vector<PerformanceAnomaly> found;
     for (int i = 0; i < seconds; ++i) {
       const IntervalFigures made = figures(second);
-      watch_.observe(made);
+      watch_.observe(made, by_template_);
       if (auto anomaly = watch_.observe_templates(made, std::exchange(changes, {}), plans)) {
         found.push_back(*std::move(anomaly));
       }
@@ -57,12 +62,25 @@ class Watched {
                          .waiting = static_cast<std::uint64_t>(second.waiting),
                          .queue_p95_ms = second.waiting * 40.0,
                          .system = {.cpu_percent = second.cpu, .memory_percent = 40, .process_mb = 100}};
-    std::poisson_distribution<int> count(300 * second.load);
-    made.queries = static_cast<std::uint64_t>(count(random_));
-    std::lognormal_distribution<double> latency(std::log(4e6 * second.slower), 0.5);
-    for (std::uint64_t i = 0; i < made.queries; ++i) {
-      made.durations.add(LogLinear::index(static_cast<std::uint64_t>(latency(random_))), 1);
-    }
+    Interval interval{.from_ns = to_ns_, .to_ns = to_ns_ += 1'000'000'000};
+    const auto call = [&](SubjectId id, double calls, double ms, double slower) {
+      std::lognormal_distribution<double> latency(std::log(1e6 * ms), 0.5);
+      std::bernoulli_distribution is_slower(second.slower_share);
+      std::map<std::uint16_t, std::uint64_t> counts;
+      for (int left = std::poisson_distribution<int>(calls)(random_); left > 0; --left) {
+        const double ns = latency(random_) * (is_slower(random_) ? slower : 1);
+        const auto bucket = static_cast<std::uint16_t>(LogLinear::index(static_cast<std::uint64_t>(ns)));
+        made.durations.add(bucket, 1);
+        ++counts[bucket];
+      }
+      std::vector<BucketCount> buckets;
+      for (const auto& [bucket, of_bucket] : counts) buckets.push_back({.bucket = bucket, .count = of_bucket});
+      interval.subjects.push_back({.id = id, .figures = {}, .durations = CompactHistogram(buckets)});
+    };
+    call(8, 300 * second.load, 4, second.slower);
+    call(16, second.reports, 400, second.slower * second.reports_slower);
+    by_template_ = {std::make_shared<const Interval>(std::move(interval))};
+    made.queries = made.durations.count();
     const auto part = [&](double percent) {
       return static_cast<std::uint64_t>(
           std::binomial_distribution<int>(static_cast<int>(made.queries), percent / 100)(random_));
@@ -75,6 +93,8 @@ class Watched {
 
   std::mt19937_64 random_;
   std::chrono::system_clock::time_point at_{std::chrono::seconds(1'750'000'000)};
+  std::int64_t to_ns_ = 1'000'000'000;
+  std::vector<IntervalPtr> by_template_;
   AnomalyWatch watch_{DetectorProfile::medium};
 };
 
@@ -136,6 +156,51 @@ TEST(AnomalyWatch, IsQuietOnAPeakAMomentAndARestart) {
   // Nothing at all, then as before.
   EXPECT_TRUE(service.run(20, {.load = 0}).empty());
   EXPECT_TRUE(service.run(300, {}).empty());
+}
+
+TEST(AnomalyWatch, IsQuietInABatchOfSlowStatements) {
+  Watched service(10);
+  const Second usual = {.load = 0.1};
+  const Second batch = {.load = 0.1, .reports = 20, .hits = 40, .cpu = 100};
+  EXPECT_TRUE(service.run(600, usual).empty());
+  for (int night = 0; night < 2; ++night) {
+    // Two of five are the batch's; the first night nobody knows what it takes.
+    EXPECT_TRUE(service.run(600, batch).empty()) << night;
+    EXPECT_TRUE(service.run(600, usual).empty()) << night;
+  }
+  Second slow_batch = batch;
+  slow_batch.slower = 3;
+  const auto found = service.run(60, slow_batch);
+  ASSERT_FALSE(found.empty()) << "the same statements";
+  EXPECT_EQ(found[0].anomaly_type, AnomalyType::high_cpu);
+  EXPECT_NEAR(found[0].actual_value / found[0].threshold_value, 3, 1);
+}
+
+TEST(AnomalyWatch, FindsThatOnlyTheBatchIsSlower) {
+  Watched service(11);
+  service.run(600, {.load = 0.1});
+  service.run(600, {.load = 0.1, .reports = 10});
+  service.run(600, {.load = 0.1});
+  const auto found = service.run(60, {.load = 0.1, .reports = 10, .reports_slower = 3, .hits = 20});
+  ASSERT_FALSE(found.empty());
+  EXPECT_GT(found[0].threshold_value, 100) << "usually, in ms";
+}
+
+TEST(AnomalyWatch, AnotherMixIsNoSlowness) {
+  Watched service(12);
+  EXPECT_TRUE(service.run(900, {.load = 0.2, .reports = 1}).empty());
+  EXPECT_TRUE(service.run(120, {.load = 0.15, .reports = 30, .hits = 40}).empty());
+  EXPECT_TRUE(service.run(300, {.load = 0.2, .reports = 1}).empty());
+  for (const AnomalyMark& mark : service.watch().marks()) EXPECT_FALSE(mark.series.starts_with("latency"));
+}
+
+TEST(AnomalyWatch, FindsATail) {
+  Watched service(13);
+  service.run(900, {.load = 0.2, .reports = 1});
+  // As where some wait for locks.
+  const auto found = service.run(60, {.load = 0.2, .slower = 50, .slower_share = 0.1, .reports = 1, .hits = 20});
+  ASSERT_EQ(found.size(), 1);
+  EXPECT_EQ(found[0].anomaly_type, AnomalyType::slow_query);
 }
 
 TEST(AnomalyWatch, TellsAgainOnlyIfItGetsWorse) {

@@ -52,21 +52,37 @@ void PerformanceWatch::tell() {
 }
 
 void PerformanceWatch::find_anomalies(const IntervalFigures& figures) {
-  if (const auto anomaly = anomalies_.observe(figures)) hooks_.anomaly(*anomaly);
-  const auto anomaly = anomalies_.observe_templates(figures, changed_templates(figures), plans_.get());
+  const std::vector<IntervalPtr> intervals = new_history(figures);
+  if (const auto anomaly = anomalies_.observe(figures, intervals)) hooks_.anomaly(*anomaly);
+  const auto anomaly = anomalies_.observe_templates(figures, changed_templates(figures, intervals), plans_.get());
   if (anomaly) hooks_.anomaly(*anomaly);
 }
 
-/// Those whose calls take longer, by the seconds that became history since the last look.
-std::vector<TemplateChange> PerformanceWatch::changed_templates(const IntervalFigures& figures) {
+/// Since the last look. Where there is no history it is of all queries together.
+std::vector<IntervalPtr> PerformanceWatch::new_history(const IntervalFigures& figures) {
+  const PerformanceHistory* const history = monitor_->history();
+  if (history == nullptr) {
+    Interval all{.from_ns = std::exchange(looked_to_ns_, now_ns()), .to_ns = looked_to_ns_};
+    all.subjects.push_back({.id = other_of(SubjectKind::query_template),
+                            .figures = {.calls = figures.queries},
+                            .durations = CompactHistogram(figures.durations)});
+    return {std::make_shared<const Interval>(std::move(all))};
+  }
+  std::vector<IntervalPtr> intervals = history->since(looked_to_ns_);
+  std::erase_if(intervals, [&](const IntervalPtr& interval) { return interval->from_ns < looked_to_ns_; });
+  if (!intervals.empty()) looked_to_ns_ = intervals.back()->to_ns;
+  return intervals;
+}
+
+/// Those whose calls take longer.
+std::vector<TemplateChange> PerformanceWatch::changed_templates(const IntervalFigures& figures,
+                                                                std::span<const IntervalPtr> intervals) {
   std::vector<TemplateChange> found;
   const PerformanceHistory* const history = monitor_->history();
   if (history == nullptr) return found;
   const std::int64_t now = now_ns();
   const double at = std::chrono::duration<double>(figures.at.time_since_epoch()).count();
-  for (const IntervalPtr& interval : history->since(looked_to_ns_)) {
-    if (interval->from_ns < looked_to_ns_) continue;
-    looked_to_ns_ = interval->to_ns;
+  for (const IntervalPtr& interval : intervals) {
     auto changes = latencies_.observe(*interval, at - static_cast<double>(now - interval->to_ns) / 1e9);
     std::ranges::move(changes, std::back_inserter(found));
   }

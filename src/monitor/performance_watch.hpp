@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 
 #include "monitor/alert_rules.hpp"
@@ -56,7 +57,8 @@ class PerformanceWatch {
  private:
   void run();
   void find_anomalies(const IntervalFigures& figures);
-  std::vector<TemplateChange> changed_templates(const IntervalFigures& figures);
+  std::vector<IntervalPtr> new_history(const IntervalFigures& figures);
+  std::vector<TemplateChange> changed_templates(const IntervalFigures& figures, std::span<const IntervalPtr> intervals);
   void tell();
 
   const std::shared_ptr<const QueryPerformanceMonitor> monitor_;
@@ -68,7 +70,7 @@ class PerformanceWatch {
   AnomalyWatch anomalies_;
   TemplateSeries templates_;
   TemplateLatencies latencies_;
-  std::int64_t looked_to_ns_;        ///< at templates' latencies
+  std::int64_t looked_to_ns_;        ///< at what has become history
   std::uint64_t saved_changes_ = 0;  // what was restored is no change
 
   std::mutex mutex_;
