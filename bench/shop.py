@@ -79,14 +79,18 @@ class Shop:
     pages: int = 0
     failed: int = 0
     _free: asyncio.Queue[psycopg.AsyncConnection] = field(default_factory=asyncio.Queue)
+    _stopped: bool = False
+
+    def stop(self) -> None:
+        """No page is opened any more; `run` ends when those that are have been answered."""
+        self._stopped = True
 
     async def run(self) -> None:
-        """Until it is cancelled."""
         for _ in range(CONNECTIONS):
             self._free.put_nowait(await self.connect())
         draw, began, next_at = random.Random(self.seed), time.monotonic(), 0.0
         async with asyncio.TaskGroup() as under_way:
-            while True:
+            while not self._stopped:
                 next_at += draw.expovariate(self.rate(next_at))
                 await asyncio.sleep(max(0.0, began + next_at - time.monotonic()))
                 connection = await self._free.get()

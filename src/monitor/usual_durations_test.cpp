@@ -73,6 +73,10 @@ TEST(UsualDurations, WhatIsNewIsNotKnown) {
   EXPECT_EQ(now.calls, 10);
   EXPECT_NEAR(now.p95_ratio, 1, 0.03);
   EXPECT_EQ(watched.compare({{another, 10, 400}}).calls, 0);
+  // Within a minute.
+  watched.run(1, {{24, 100, 400}});
+  watched.run(300, {});
+  EXPECT_EQ(watched.compare({{24, 100, 400}}).calls, 0);
   // One call a minute: it takes half an hour.
   for (int minute = 0; minute < 29; ++minute) {
     watched.run(1, {{another, 1, 400}});
