@@ -1,6 +1,7 @@
 // What bench/detector runs:
 //   detector_bench families SERIES_A_FAMILY   judges the detector on made series; one JSON object
 //   detector_bench calls SERIES_A_FAMILY      judges the change points of made calls of templates; one JSON object
+//   detector_bench services SERIES_A_FAMILY   judges what is said of made services; one JSON object
 //   detector_bench series PROFILE             reads "seconds value" lines, writes "score alarm kind" for each
 #include <fmt/core.h>
 
@@ -12,8 +13,10 @@
 #include <string>
 
 #include "monitor/anomaly_detector.hpp"
+#include "monitor/anomaly_watch.hpp"
 #include "monitor/bench/made_calls.hpp"
 #include "monitor/bench/made_series.hpp"
+#include "monitor/bench/made_services.hpp"
 #include "monitor/template_suspects.hpp"
 
 namespace {
@@ -227,6 +230,39 @@ int judge_calls(std::uint64_t series_a_family) {
   return 0;
 }
 
+Figures figures(const bench::MadeService& service) {
+  Figures sum{.events = service.is_event ? 1U : 0U};
+  AnomalyWatch watch(DetectorProfile::medium);
+  for (std::size_t second = 0; second < service.seconds.size(); ++second) {
+    const auto& [made, by_template] = service.seconds[second];
+    const auto anomaly = watch.observe(made, std::span(&by_template, 1));
+    if (!anomaly || second < service.judged_from) continue;
+    if (!service.is_event) ++sum.false_alarms;
+    if (!service.is_event || sum.found > 0) continue;
+    ++sum.found;
+    sum.delays.push_back(static_cast<double>(second - service.judged_from));
+  }
+  return sum;
+}
+
+int judge_services(std::uint64_t series_a_family) {
+  Figures all;
+  std::string by_family;
+  for (std::size_t at = 0; at < bench::service_families().size(); ++at) {
+    const std::string& family = bench::service_families()[at];
+    Figures of_family;
+    for (std::uint64_t seed = 0; seed < series_a_family; ++seed) {
+      of_family += figures(bench::made_service(family, 1000 * at + seed));
+    }
+    all += of_family;
+    by_family += fmt::format(R"({}"{}":{})", by_family.empty() ? "" : ",", family, of_family.json());
+  }
+  fmt::print(R"({{"all":{},"by_family":{{{}}}}})"
+             "\n",
+             all.json(), by_family);
+  return 0;
+}
+
 int read_series(const std::string& profile) {
   AnomalyDetector detector(profile == "low"    ? DetectorProfile::low
                            : profile == "high" ? DetectorProfile::high
@@ -247,7 +283,9 @@ int main(int count, char** values) {
   const std::vector<std::string> arguments(values + 1, values + count);
   if (arguments.size() == 2 && arguments[0] == "families") return judge_families(std::stoull(arguments[1]));
   if (arguments.size() == 2 && arguments[0] == "calls") return judge_calls(std::stoull(arguments[1]));
+  if (arguments.size() == 2 && arguments[0] == "services") return judge_services(std::stoull(arguments[1]));
   if (arguments.size() == 2 && arguments[0] == "series") return read_series(arguments[1]);
-  fmt::print(stderr, "detector_bench families|calls SERIES_A_FAMILY | detector_bench series low|medium|high\n");
+  fmt::print(stderr,
+             "detector_bench families|calls|services SERIES_A_FAMILY | detector_bench series low|medium|high\n");
   return 2;
 }

@@ -1,0 +1,138 @@
+#include "monitor/bench/made_services.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <random>
+#include <stdexcept>
+
+namespace millrace::bench {
+namespace {
+
+constexpr int learning = 900;  // seconds
+constexpr int judged = 300;
+
+struct Template {
+  double calls_per_second = 0;
+  double median_ms = 0;
+  double spread = 0.3;  // of logarithms
+  double misses = 0;    // the share that isn't answered from memory, and takes so many times as long
+};
+constexpr double miss_takes = 20;
+
+/// What is other than usual.
+struct Change {
+  double calls = 1;
+  double times = 1;
+  double tail = 0;  // the share of calls that take so many times as long, as where some wait for locks
+};
+constexpr double tail_takes = 30;
+
+class ServiceMaker {
+ public:
+  ServiceMaker(std::string family, std::uint64_t seed) : random_(seed), family_(std::move(family)) {
+    const auto templates = std::uniform_int_distribution<std::size_t>(4, 12)(random_);
+    for (std::size_t i = 0; i < templates; ++i) {
+      templates_.push_back({.calls_per_second = std::exp(uniform(std::log(0.5), std::log(20))),
+                            .median_ms = std::exp(uniform(std::log(0.3), std::log(30))),
+                            .spread = uniform(0.2, 0.8),
+                            .misses = uniform(0, 1) < 0.4 ? uniform(0, 0.3) : 0});
+    }
+    factor_ = uniform(2, 8);
+    busier_ = uniform(1.5, 3);  // another series has a vote
+  }
+
+  MadeService make() {
+    static const std::vector<std::string> quiet = {"steady", "busier", "another_mix", "batch"};
+    MadeService made{.is_event = std::ranges::find(quiet, family_) == quiet.end()};
+    const auto run = [&](int seconds, bool is_changed, bool has_batch) {
+      for (int second = 0; second < seconds; ++second) made.seconds.push_back(make(second, is_changed, has_batch));
+    };
+    run(learning, false, false);
+    if (family_ == "slow_batch") {
+      run(learning, false, true);
+      run(learning, false, false);
+    }
+    made.judged_from = made.seconds.size();
+    run(judged, family_ != "steady", family_.ends_with("batch"));
+    return made;
+  }
+
+ private:
+  double uniform(double least, double most) { return std::uniform_real_distribution<double>(least, most)(random_); }
+
+  Change change(std::size_t which, int second) const {
+    if (family_ == "slower") return {.calls = busier_, .times = factor_};
+    if (family_ == "tail") return {.calls = busier_, .tail = 0.1};
+    if (family_ == "ramp") return {.calls = busier_, .times = std::pow(factor_, std::min(1.0, second / 180.0))};
+    if (family_ == "one_template") return {.calls = busier_, .times = which == 0 ? 3 * factor_ : 1};
+    if (family_ == "busier") return {.calls = busier_};
+    if (family_ == "another_mix") return {.calls = templates_[which].median_ms > 3 ? 2 * busier_ : 0.5};
+    return {};
+  }
+
+  MadeSecond make(int second, bool is_changed, bool has_batch) {
+    const std::int64_t from_ns = std::exchange(to_ns_, to_ns_ + 1'000'000'000);
+    Interval interval{.from_ns = from_ns, .to_ns = to_ns_};
+    MadeSecond made{.figures = {.at = std::chrono::system_clock::time_point(std::chrono::seconds(1'750'000'000) +
+                                                                            std::chrono::nanoseconds(to_ns_)),
+                                .seconds = 1,
+                                .most_errors = {},
+                                .durations = {},
+                                .reads = {},
+                                .system = {.cpu_percent = 50, .memory_percent = 40, .process_mb = 100}},
+                    .by_template = {}};
+    wander_ = 0.95 * wander_ + 0.05 * normal_(random_);
+    for (std::size_t i = 0; i < templates_.size(); ++i) {
+      call(templates_[i], is_changed ? change(i, second) : Change{}, i + 1, interval, made.figures);
+    }
+    if (has_batch) {
+      const Change slower{.times = is_changed && family_ == "slow_batch" ? factor_ : 1};
+      call({.calls_per_second = 10, .median_ms = 300}, slower, 100, interval, made.figures);
+      call({.calls_per_second = 5, .median_ms = 900}, slower, 101, interval, made.figures);
+    }
+    made.figures.queries = made.figures.durations.count();
+    made.by_template = std::make_shared<const Interval>(std::move(interval));
+    return made;
+  }
+
+  void call(const Template& of, const Change& change, SubjectId number, Interval& interval, IntervalFigures& figures) {
+    std::map<std::uint16_t, std::uint64_t> counts;
+    for (int left = std::poisson_distribution<int>(of.calls_per_second * change.calls)(random_); left > 0; --left) {
+      double ns = 1e6 * of.median_ms * change.times * std::exp(of.spread * normal_(random_) + wander_);
+      if (uniform(0, 1) < of.misses) ns *= miss_takes;
+      if (uniform(0, 1) < 0.005) ns *= std::pow(uniform(1e-3, 1), -1 / 1.3) * 5;  // Pareto
+      if (uniform(0, 1) < change.tail) ns *= tail_takes;
+      const auto bucket = static_cast<std::uint16_t>(LogLinear::index(static_cast<std::uint64_t>(ns)));
+      figures.durations.add(bucket, 1);
+      ++counts[bucket];
+    }
+    if (counts.empty()) return;
+    std::vector<BucketCount> buckets;
+    for (const auto& [bucket, count] : counts) buckets.push_back({.bucket = bucket, .count = count});
+    interval.subjects.push_back({.id = 8 * number, .figures = {}, .durations = CompactHistogram(buckets)});
+  }
+
+  std::mt19937_64 random_;
+  std::normal_distribution<double> normal_;
+  std::string family_;
+  std::vector<Template> templates_;
+  double factor_ = 1, busier_ = 1, wander_ = 0;
+  std::int64_t to_ns_ = 1'000'000'000;
+};
+
+}  // namespace
+
+const std::vector<std::string>& service_families() {
+  static const std::vector<std::string> all = {"slower", "tail",   "ramp",        "one_template", "slow_batch",
+                                               "steady", "busier", "another_mix", "batch"};
+  return all;
+}
+
+MadeService made_service(const std::string& family, std::uint64_t seed) {
+  if (std::ranges::find(service_families(), family) == service_families().end())
+    throw std::invalid_argument("no family " + family);
+  return ServiceMaker(family, seed).make();
+}
+
+}  // namespace millrace::bench
