@@ -22,8 +22,9 @@ namespace millrace {
 /// a vote for a while, and leaves a mark. An anomaly takes two votes of different series, and harm: statements that
 /// take longer, fail or wait, or aren't asked any more, for ten seconds or so. More load alone is no harm, nor is a
 /// moment. Latency is by what each template usually takes (`UsualDurations`), so that slow statements aren't slowness
-/// while they take what they do. A template whose calls take longer has a vote, too, of which an anomaly comes that
-/// names it. Thread-safe; `observe`, `observe_templates` and `suspects` are for one thread.
+/// while they take what they do, nor is it slowness that fewer answers come from memory. A template whose calls take
+/// longer has a vote, too, of which an anomaly comes that names it. Thread-safe; `observe`, `observe_templates` and
+/// `suspects` are for one thread.
 class AnomalyWatch {
  public:
   static constexpr std::size_t kept_anomalies = 200;

@@ -18,7 +18,8 @@ struct Second {
   double reports_slower = 1;  ///< beside `slower`
   double errors = 0;          ///< percent
   int waiting = 0;
-  double hits = 90;  ///< percent
+  double hits = 90;              ///< percent, as it is counted
+  double taken_from_memory = 0;  ///< percent, which takes no time
   double cpu = 30;
 };
 
@@ -67,15 +68,21 @@ class Watched {
       std::lognormal_distribution<double> latency(std::log(1e6 * ms), 0.5);
       std::bernoulli_distribution is_slower(second.slower_share);
       std::map<std::uint16_t, std::uint64_t> counts;
+      std::bernoulli_distribution is_hit(second.taken_from_memory / 100);
+      QueryFigures counted;
       for (int left = std::poisson_distribution<int>(calls)(random_); left > 0; --left) {
-        const double ns = latency(random_) * (is_slower(random_) ? slower : 1);
+        double ns = latency(random_) * (is_slower(random_) ? slower : 1);
+        if (second.taken_from_memory > 0 && is_hit(random_)) {
+          ns = 0;
+          ++counted.hits;
+        }
         const auto bucket = static_cast<std::uint16_t>(LogLinear::index(static_cast<std::uint64_t>(ns)));
         made.durations.add(bucket, 1);
         ++counts[bucket];
       }
       std::vector<BucketCount> buckets;
       for (const auto& [bucket, of_bucket] : counts) buckets.push_back({.bucket = bucket, .count = of_bucket});
-      interval.subjects.push_back({.id = id, .figures = {}, .durations = CompactHistogram(buckets)});
+      interval.subjects.push_back({.id = id, .figures = counted, .durations = CompactHistogram(buckets)});
     };
     call(8, 300 * second.load, 4, second.slower);
     call(16, second.reports, 400, second.slower * second.reports_slower);
@@ -192,6 +199,16 @@ TEST(AnomalyWatch, AnotherMixIsNoSlowness) {
   EXPECT_TRUE(service.run(120, {.load = 0.15, .reports = 30, .hits = 40}).empty());
   EXPECT_TRUE(service.run(300, {.load = 0.2, .reports = 1}).empty());
   for (const AnomalyMark& mark : service.watch().marks()) EXPECT_FALSE(mark.series.starts_with("latency"));
+}
+
+TEST(AnomalyWatch, FewerAnswersFromMemoryAreNoSlowness) {
+  Watched service(14);
+  EXPECT_TRUE(service.run(900, {.hits = 97, .taken_from_memory = 97}).empty());
+  EXPECT_TRUE(service.run(180, {.hits = 90, .taken_from_memory = 90}).empty());
+  EXPECT_TRUE(service.run(180, {.hits = 50, .taken_from_memory = 50}).empty());
+  for (const AnomalyMark& mark : service.watch().marks()) EXPECT_NE(mark.series, "latency_change");
+  const auto found = service.run(60, {.slower = 6, .hits = 10, .taken_from_memory = 10});
+  ASSERT_FALSE(found.empty()) << "what PostgreSQL answers takes longer";
 }
 
 TEST(AnomalyWatch, FindsATail) {

@@ -137,6 +137,18 @@ std::uint64_t CompactHistogram::count_beyond(double limit) const {
   return sum;
 }
 
+CompactHistogram CompactHistogram::without_lowest(std::uint64_t count) const {
+  CompactHistogram left;
+  for (Reader reader(*this); !reader.at_end(); reader.next()) {
+    const auto [bucket, of_bucket] = reader.current();
+    const std::uint64_t without = std::min(of_bucket, count);
+    count -= without;
+    if (of_bucket > without) left.append(bucket, of_bucket - without);
+  }
+  left.bytes_.shrink_to_fit();
+  return left;
+}
+
 std::uint64_t CompactHistogram::count() const {
   std::uint64_t sum = 0;
   for (Reader reader(*this); !reader.at_end(); reader.next()) sum += reader.current().count;

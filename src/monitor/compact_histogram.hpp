@@ -48,6 +48,9 @@ class CompactHistogram {
   /// What it occupies beside the object itself.
   std::size_t heap_bytes() const;
 
+  /// Its values but for so many of the smallest; empty if it has no more.
+  CompactHistogram without_lowest(std::uint64_t count) const;
+
   bool operator==(const CompactHistogram&) const = default;
 
  private:

@@ -57,6 +57,18 @@ TEST(CompactHistogram, ScalesAndCountsWhatIsLarger) {
   EXPECT_EQ(compact.count_beyond(4e6), 0);
 }
 
+TEST(CompactHistogram, LeavesTheSmallestOut) {
+  const CompactHistogram compact = of({0, 0, 0, 3, 50'000, 50'000});
+  EXPECT_EQ(compact.without_lowest(0), compact);
+  EXPECT_EQ(compact.without_lowest(2), of({0, 3, 50'000, 50'000}));
+  EXPECT_EQ(compact.without_lowest(5), of({50'000}));
+  EXPECT_TRUE(compact.without_lowest(6).empty());
+  EXPECT_TRUE(compact.without_lowest(7).empty());
+  CompactHistogram more = compact.without_lowest(4);
+  more += of({60'000});
+  EXPECT_EQ(more, of({50'000, 50'000, 60'000})) << "it grows as any other";
+}
+
 TEST(CompactHistogram, IsOfADenseOne) {
   HistogramTotals totals;
   for (const std::uint64_t value : {0, 3, 3, 700'000}) totals.add(LogLinear::index(value), 1);

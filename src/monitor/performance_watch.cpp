@@ -64,7 +64,7 @@ std::vector<IntervalPtr> PerformanceWatch::new_history(const IntervalFigures& fi
   if (history == nullptr) {
     Interval all{.from_ns = std::exchange(looked_to_ns_, now_ns()), .to_ns = looked_to_ns_};
     all.subjects.push_back({.id = other_of(SubjectKind::query_template),
-                            .figures = {.calls = figures.queries},
+                            .figures = {.calls = figures.queries, .hits = figures.cache_hits},
                             .durations = CompactHistogram(figures.durations)});
     return {std::make_shared<const Interval>(std::move(all))};
   }

@@ -19,6 +19,11 @@ constexpr double slower_by_ns = 2e6;
 
 constexpr double as_usual = 1e6;  // what a ratio of 1 is in a histogram
 
+/// Of the calls that PostgreSQL answered: an answer from memory takes no time, and says nothing of how long it takes.
+CompactHistogram answered(const SubjectFigures& subject) {
+  return subject.durations.without_lowest(subject.figures.hits);
+}
+
 }  // namespace
 
 UsualDurations::Template& UsualDurations::at(SubjectId id) {
@@ -28,37 +33,40 @@ UsualDurations::Template& UsualDurations::at(SubjectId id) {
   return templates_[id];
 }
 
-template <typename Visit>
-void UsualDurations::for_each_known(std::span<const IntervalPtr> intervals, Visit visit) const {
+std::vector<UsualDurations::Known> UsualDurations::known(std::span<const IntervalPtr> intervals) const {
+  std::vector<Known> known;
   for (const IntervalPtr& interval : intervals) {
     for (const SubjectFigures& subject : interval->subjects) {
       if (kind_of(subject.id) != SubjectKind::query_template) continue;
       const auto found = templates_.find(subject.id);
-      if (found != templates_.end() && found->second.usual) visit(subject.durations, *found->second.usual);
+      if (found == templates_.end() || !found->second.usual) continue;
+      known.push_back({.durations = answered(subject), .usual = *found->second.usual});
     }
   }
+  return known;
 }
 
 ComparedDurations UsualDurations::compare(std::span<const IntervalPtr> intervals) const {
   ComparedDurations compared;
   HistogramTotals ratios;
-  for_each_known(intervals, [&](const CompactHistogram& durations, const Usual& usual) {
+  const std::vector<Known> all = known(intervals);
+  for (const auto& [durations, usual] : all) {
     durations.add_scaled_to(ratios, as_usual / usual.p95_ns);
     const std::uint64_t calls = durations.count();
     compared.calls += calls;
     compared.slower += durations.count_beyond(std::max(slower * usual.p95_ns, usual.p95_ns + slower_by_ns));
     compared.sum_of_logs += durations.sum_of_logs() - static_cast<double>(calls) * usual.mean_log;
-  });
+  }
   if (compared.calls == 0) return compared;
   compared.p95_ratio = static_cast<double>(ratios.quantile(percentile)) / as_usual;
   double logs = 0;
   double count = 0;
-  for_each_known(intervals, [&](const CompactHistogram& durations, const Usual& usual) {
+  for (const auto& [durations, usual] : all) {
     constexpr double lower = 0.95;  // than the middle of a bucket
     const auto beyond = static_cast<double>(durations.count_beyond(lower * compared.p95_ratio * usual.p95_ns));
     logs += beyond * std::log(usual.p95_ns / 1e6);
     count += beyond;
-  });
+  }
   compared.usual_p95_ms = std::exp(logs / count);
   return compared;
 }
@@ -68,9 +76,11 @@ void UsualDurations::learn(std::span<const IntervalPtr> intervals, bool is_unusu
   for (const IntervalPtr& interval : intervals) {
     if (minute_from_ns_ == 0) minute_from_ns_ = interval->from_ns;
     for (const SubjectFigures& subject : interval->subjects) {
-      if (kind_of(subject.id) != SubjectKind::query_template || subject.durations.empty()) continue;
+      if (kind_of(subject.id) != SubjectKind::query_template) continue;
+      const CompactHistogram durations = answered(subject);
+      if (durations.empty()) continue;
       Template& one = at(subject.id);
-      one.collected += subject.durations;
+      one.collected += durations;
       one.last_ns = interval->to_ns;
     }
     if (interval->to_ns - minute_from_ns_ < minute_ns) continue;

@@ -5,13 +5,14 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "monitor/tiers.hpp"
 
 namespace millrace {
 
-/// How long calls took by what the calls of their templates usually take. Those of templates of which that isn't known
-/// aren't counted.
+/// How long calls took by what the calls of their templates usually take. Answers from memory aren't counted, nor calls
+/// of templates of which it isn't known what they usually take.
 struct ComparedDurations {
   std::uint64_t calls = 0;
   /// Each call's duration divided by its template's usual 95th percentile: of these the 95th percentile. So it is
@@ -56,8 +57,12 @@ class UsualDurations {
     std::int64_t last_ns = 0;
   };
 
-  template <typename Visit>
-  void for_each_known(std::span<const IntervalPtr> intervals, Visit visit) const;
+  struct Known {
+    CompactHistogram durations;
+    Usual usual;
+  };
+
+  std::vector<Known> known(std::span<const IntervalPtr> intervals) const;
   Template& at(SubjectId id);
   void end_minute();
   static void learn_waiting(Template& one);
