@@ -236,9 +236,10 @@ Figures figures(const bench::MadeService& service) {
   for (std::size_t second = 0; second < service.seconds.size(); ++second) {
     const auto& [made, by_template] = service.seconds[second];
     const auto anomaly = watch.observe(made, std::span(&by_template, 1));
-    if (!anomaly || second < service.judged_from) continue;
-    if (!service.is_event) ++sum.false_alarms;
-    if (!service.is_event || sum.found > 0) continue;
+    if (!anomaly) continue;
+    const bool belongs = service.is_event && second >= service.judged_from;
+    sum.false_alarms += belongs ? 0 : 1;
+    if (!belongs || sum.found > 0) continue;
     ++sum.found;
     sum.delays.push_back(static_cast<double>(second - service.judged_from));
   }

@@ -11,50 +11,61 @@ namespace {
 
 constexpr int learning = 900;  // seconds
 constexpr int judged = 300;
+constexpr SubjectId batch_number = 1000;  // of the first of its templates
 
 struct Template {
   double calls_per_second = 0;
   double median_ms = 0;
   double spread = 0.3;  // of logarithms
-  double misses = 0;    // the share that isn't answered from memory, and takes so many times as long
+  double dear = 0;      // the share whose constants make it take so many times as long
+  double hits = 0;      // the share that is answered from memory, in no time
 };
-constexpr double miss_takes = 20;
+constexpr double dear_takes = 20;
 
 /// What is other than usual.
 struct Change {
   double calls = 1;
   double times = 1;
-  double tail = 0;  // the share of calls that take so many times as long, as where some wait for locks
+  double hits = 1;
+  double tail = 0;  // the share of calls that take `tail_takes` times as long
+  double tail_takes = 30;
+  double locked = 0;  // the share of calls that wait for a lock, for up to a second
 };
-constexpr double tail_takes = 30;
 
 class ServiceMaker {
  public:
   ServiceMaker(std::string family, std::uint64_t seed) : random_(seed), family_(std::move(family)) {
-    const auto templates = std::uniform_int_distribution<std::size_t>(4, 12)(random_);
+    const bool is_rare = family_ == "rare";
+    const auto templates = std::uniform_int_distribution<std::size_t>(is_rare ? 300 : 4, is_rare ? 600 : 12)(random_);
     for (std::size_t i = 0; i < templates; ++i) {
-      templates_.push_back({.calls_per_second = std::exp(uniform(std::log(0.5), std::log(20))),
-                            .median_ms = std::exp(uniform(std::log(0.3), std::log(30))),
-                            .spread = uniform(0.2, 0.8),
-                            .misses = uniform(0, 1) < 0.4 ? uniform(0, 0.3) : 0});
+      templates_.push_back(
+          {.calls_per_second = is_rare ? 1 / uniform(40, 120) : std::exp(uniform(std::log(0.5), std::log(20))),
+           .median_ms = std::exp(uniform(std::log(0.3), std::log(30))),
+           .spread = uniform(0.2, 0.8),
+           .dear = uniform(0, 1) < 0.4 ? uniform(0, 0.3) : 0});
     }
     factor_ = uniform(2, 8);
     busier_ = uniform(1.5, 3);  // another series has a vote
+    for (Template& each : templates_) each.hits = uniform(0, 1) < 0.5 ? uniform(0.5, 0.99) : 0;
   }
 
   MadeService make() {
-    static const std::vector<std::string> quiet = {"steady", "busier", "another_mix", "batch"};
+    static const std::vector<std::string> quiet = {"steady",     "busier",  "another_mix", "batch",      "start",
+                                                   "cold_cache", "restart", "deploy",      "daily_peak", "improved"};
     MadeService made{.is_event = std::ranges::find(quiet, family_) == quiet.end()};
     const auto run = [&](int seconds, bool is_changed, bool has_batch) {
       for (int second = 0; second < seconds; ++second) made.seconds.push_back(make(second, is_changed, has_batch));
     };
+    if (family_ == "start") run(judged, true, false);
     run(learning, false, false);
     if (family_ == "slow_batch") {
       run(learning, false, true);
       run(learning, false, false);
     }
     made.judged_from = made.seconds.size();
-    run(judged, family_ != "steady", family_.ends_with("batch"));
+    // So long that nothing of before the improvement is usual any more.
+    run(family_ == "improved" ? 2 * learning : judged, family_ != "steady" && family_ != "start",
+        family_.ends_with("batch"));
     return made;
   }
 
@@ -66,8 +77,19 @@ class ServiceMaker {
     if (family_ == "tail") return {.calls = busier_, .tail = 0.1};
     if (family_ == "ramp") return {.calls = busier_, .times = std::pow(factor_, std::min(1.0, second / 180.0))};
     if (family_ == "one_template") return {.calls = busier_, .times = which == 0 ? 3 * factor_ : 1};
+    if (family_ == "lock_tail") return {.locked = 0.02 * factor_};
+    if (family_ == "slow_disk") return {.tail = 0.5, .tail_takes = 2 * factor_};
+    if (family_ == "rare") return {.times = factor_};
     if (family_ == "busier") return {.calls = busier_};
     if (family_ == "another_mix") return {.calls = templates_[which].median_ms > 3 ? 2 * busier_ : 0.5};
+    if (family_ == "daily_peak") return {.calls = 1 + busier_ * std::sin(3.14159 * second / judged)};
+    if (family_ == "improved") return {.calls = second > learning ? busier_ : 1, .times = 1 / factor_};
+    const double warm = std::min(1.0, second / 120.0);  // as answers come into memory again
+    if (family_ == "cold_cache") return {.hits = warm};
+    // Clients come, and PostgreSQL reads from its disk.
+    if (family_ == "start") return {.calls = std::min(1.0, 0.2 + warm), .times = second < 30 ? 3.0 : 1.0, .hits = warm};
+    if (family_ == "restart") return {.calls = second < 20 ? 0.0 : 1.0, .times = second < 26 ? 3.0 : 1.0, .hits = warm};
+    if (family_ == "deploy") return {.calls = second < 5 ? 0.3 : 1.0, .times = second < 5 ? 5.0 : 1.0, .hits = warm};
     return {};
   }
 
@@ -88,29 +110,41 @@ class ServiceMaker {
     }
     if (has_batch) {
       const Change slower{.times = is_changed && family_ == "slow_batch" ? factor_ : 1};
-      call({.calls_per_second = 10, .median_ms = 300}, slower, 100, interval, made.figures);
-      call({.calls_per_second = 5, .median_ms = 900}, slower, 101, interval, made.figures);
+      call({.calls_per_second = 10, .median_ms = 300}, slower, batch_number, interval, made.figures);
+      call({.calls_per_second = 5, .median_ms = 900}, slower, batch_number + 1, interval, made.figures);
     }
     made.figures.queries = made.figures.durations.count();
     made.by_template = std::make_shared<const Interval>(std::move(interval));
     return made;
   }
 
+  double duration_ns(const Template& of, const Change& change) {
+    double ns = 1e6 * of.median_ms * change.times * std::exp(of.spread * normal_(random_) + wander_);
+    if (uniform(0, 1) < of.dear) ns *= dear_takes;
+    if (uniform(0, 1) < 0.005) ns *= std::pow(uniform(1e-3, 1), -1 / 1.3) * 5;  // Pareto
+    if (uniform(0, 1) < change.tail) ns *= change.tail_takes;
+    if (uniform(0, 1) < change.locked) ns += uniform(0, 1e9);
+    return ns;
+  }
+
   void call(const Template& of, const Change& change, SubjectId number, Interval& interval, IntervalFigures& figures) {
+    const auto calls = std::poisson_distribution<std::uint64_t>(of.calls_per_second * change.calls)(random_);
+    QueryFigures counted{.calls = calls};
     std::map<std::uint16_t, std::uint64_t> counts;
-    for (int left = std::poisson_distribution<int>(of.calls_per_second * change.calls)(random_); left > 0; --left) {
-      double ns = 1e6 * of.median_ms * change.times * std::exp(of.spread * normal_(random_) + wander_);
-      if (uniform(0, 1) < of.misses) ns *= miss_takes;
-      if (uniform(0, 1) < 0.005) ns *= std::pow(uniform(1e-3, 1), -1 / 1.3) * 5;  // Pareto
-      if (uniform(0, 1) < change.tail) ns *= tail_takes;
+    for (std::uint64_t left = calls; left > 0; --left) {
+      const bool is_hit = uniform(0, 1) < of.hits * change.hits;
+      const double ns = is_hit ? 0 : duration_ns(of, change);
+      if (of.hits > 0) ++(is_hit ? counted.hits : counted.misses);
       const auto bucket = static_cast<std::uint16_t>(LogLinear::index(static_cast<std::uint64_t>(ns)));
       figures.durations.add(bucket, 1);
       ++counts[bucket];
     }
     if (counts.empty()) return;
+    figures.cache_hits += counted.hits;
+    figures.cache_misses += counted.misses;
     std::vector<BucketCount> buckets;
     for (const auto& [bucket, count] : counts) buckets.push_back({.bucket = bucket, .count = count});
-    interval.subjects.push_back({.id = 8 * number, .figures = {}, .durations = CompactHistogram(buckets)});
+    interval.subjects.push_back({.id = 8 * number, .figures = counted, .durations = CompactHistogram(buckets)});
   }
 
   std::mt19937_64 random_;
@@ -124,8 +158,10 @@ class ServiceMaker {
 }  // namespace
 
 const std::vector<std::string>& service_families() {
-  static const std::vector<std::string> all = {"slower", "tail",   "ramp",        "one_template", "slow_batch",
-                                               "steady", "busier", "another_mix", "batch"};
+  static const std::vector<std::string> all = {"slower",      "tail",       "ramp",    "one_template", "slow_batch",
+                                               "lock_tail",   "slow_disk",  "rare",    "steady",       "busier",
+                                               "another_mix", "batch",      "start",   "cold_cache",   "restart",
+                                               "deploy",      "daily_peak", "improved"};
   return all;
 }
 

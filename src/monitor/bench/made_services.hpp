@@ -16,17 +16,19 @@ struct MadeSecond {
   IntervalPtr by_template;
 };
 
-/// A made service: some templates, of which each takes what it does, with heavy tails; some are answered from memory
-/// mostly.
+/// A made service: some templates, of which each takes what it does, with heavy tails; half of them are answered from
+/// memory mostly.
 struct MadeService {
   std::vector<MadeSecond> seconds = {};
-  std::size_t judged_from = 0;  ///< before it is what is usual
+  std::size_t judged_from = 0;  ///< before it there is nothing to be found
   bool is_event = false;        ///< from then on statements take longer than they did
 };
 
-/// With something to be found, all but the last while more is asked: slower (all), tail (a tenth of the calls), ramp,
-/// one_template, slow_batch (a batch takes longer than the one before). With nothing: steady, busier, another_mix,
-/// batch (the first one of slow statements).
+/// With something to be found, while more is asked: slower (all), tail (a tenth of the calls), ramp, one_template; and
+/// while no more is: slow_batch (a batch takes longer than the one before), lock_tail (some wait for locks), slow_disk
+/// (half of the calls), rare (all of hundreds of templates, each called once a minute or so). With nothing: steady,
+/// busier, another_mix, batch (the first one of slow statements), start, cold_cache, restart, deploy, daily_peak,
+/// improved (statements take less, until that is usual).
 const std::vector<std::string>& service_families();
 
 MadeService made_service(const std::string& family, std::uint64_t seed);
