@@ -41,6 +41,9 @@ class AnomalyWatch {
   /// told that all is slower. `plans`: null: nobody asks for any.
   std::optional<PerformanceAnomaly> observe_templates(const IntervalFigures& figures,
                                                       std::vector<TemplateChange> changes, const TemplatePlans* plans);
+  /// Forgets what other templates usually take.
+  void keep_only(const TemplateTotals& known) { usual_durations_.keep_only(known); }
+
   /// The fingerprints of templates that have one vote so far.
   std::vector<std::uint64_t> suspects() const { return suspects_.fingerprints(); }
 

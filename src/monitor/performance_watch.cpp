@@ -114,7 +114,11 @@ void PerformanceWatch::run() {
       const auto figures = figures_between(before, after, std::chrono::milliseconds(slow_from_ms_), system.look(),
                                            std::chrono::system_clock::now());
       before = std::move(after);
-      if (const auto* history = monitor_->history()) templates_.observe(history->template_totals(), now_ns());
+      if (const auto* history = monitor_->history()) {
+        const TemplateTotals totals = history->template_totals();
+        templates_.observe(totals, now_ns());
+        anomalies_.keep_only(totals);
+      }
       hooks_.looked(figures);
       if (options_.detect_anomalies) find_anomalies(figures);
       alerts_.observe(figures);

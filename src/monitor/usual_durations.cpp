@@ -1,6 +1,7 @@
 #include "monitor/usual_durations.hpp"
 
 #include <algorithm>
+#include <boost/unordered/unordered_flat_set.hpp>
 #include <cmath>
 #include <utility>
 
@@ -26,11 +27,23 @@ CompactHistogram answered(const SubjectFigures& subject) {
 
 }  // namespace
 
-UsualDurations::Template& UsualDurations::at(SubjectId id) {
-  if (templates_.size() >= most_templates && !templates_.contains(id)) {
-    templates_.erase(std::ranges::min_element(templates_, {}, [](const auto& each) { return each.second.last_ns; }));
-  }
-  return templates_[id];
+const UsualDurations::Template* UsualDurations::find(SubjectId id) const {
+  if (is_other(id)) return &other_;
+  const auto found = templates_.find(id);
+  return found == templates_.end() ? nullptr : &found->second;
+}
+
+/// Null: there is no room.
+UsualDurations::Template* UsualDurations::find_or_add(SubjectId id) {
+  if (is_other(id)) return &other_;
+  if (templates_.size() >= most_templates && !templates_.contains(id)) return nullptr;
+  return &templates_[id];
+}
+
+void UsualDurations::keep_only(const TemplateTotals& known) {
+  boost::unordered_flat_set<SubjectId> ids;
+  for (const TemplateTotals::One& one : known.templates) ids.insert(one.id);
+  boost::unordered::erase_if(templates_, [&](const auto& each) { return !ids.contains(each.first); });
 }
 
 std::vector<UsualDurations::Known> UsualDurations::known(std::span<const IntervalPtr> intervals) const {
@@ -38,9 +51,9 @@ std::vector<UsualDurations::Known> UsualDurations::known(std::span<const Interva
   for (const IntervalPtr& interval : intervals) {
     for (const SubjectFigures& subject : interval->subjects) {
       if (kind_of(subject.id) != SubjectKind::query_template) continue;
-      const auto found = templates_.find(subject.id);
-      if (found == templates_.end() || !found->second.usual) continue;
-      known.push_back({.durations = answered(subject), .usual = *found->second.usual});
+      const Template* const found = find(subject.id);
+      if (found == nullptr || !found->usual) continue;
+      known.push_back({.durations = answered(subject), .usual = *found->usual});
     }
   }
   return known;
@@ -79,9 +92,7 @@ void UsualDurations::learn(std::span<const IntervalPtr> intervals, bool is_unusu
       if (kind_of(subject.id) != SubjectKind::query_template) continue;
       const CompactHistogram durations = answered(subject);
       if (durations.empty()) continue;
-      Template& one = at(subject.id);
-      one.collected += durations;
-      one.last_ns = interval->to_ns;
+      if (Template* const one = find_or_add(subject.id)) one->collected += durations;
     }
     if (interval->to_ns - minute_from_ns_ < minute_ns) continue;
     end_minute();
@@ -91,14 +102,17 @@ void UsualDurations::learn(std::span<const IntervalPtr> intervals, bool is_unusu
 }
 
 void UsualDurations::end_minute() {
-  for (auto& [id, one] : templates_) {
-    if (is_unusual_ && one.usual) {
-      one.waiting = one.collected = {};
-      continue;
-    }
-    if (!one.waiting.empty()) learn_waiting(one);
-    one.waiting = std::exchange(one.collected, {});
+  end_minute(other_);
+  for (auto& [id, one] : templates_) end_minute(one);
+}
+
+void UsualDurations::end_minute(Template& one) const {
+  if (is_unusual_ && one.usual) {
+    one.waiting = one.collected = {};
+    return;
   }
+  if (!one.waiting.empty()) learn_waiting(one);
+  one.waiting = std::exchange(one.collected, {});
 }
 
 void UsualDurations::learn_waiting(Template& one) {

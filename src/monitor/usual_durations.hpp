@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "monitor/tiers.hpp"
+#include "monitor/performance_history.hpp"
 
 namespace millrace {
 
@@ -28,10 +28,11 @@ struct ComparedDurations {
 /// what begins to be unusual isn't learnt before that is noticed. What has no figures of its own counts as one
 /// template.
 ///
-/// Of `most_templates` at most, some kB each: those that were called last. Not thread-safe.
+/// Of `most_templates` at most, some kB each: what comes when there are as many isn't learnt. Not thread-safe.
 class UsualDurations {
  public:
-  static constexpr std::size_t most_templates = 1000;
+  /// More than the history has, so that there is room for those that come before others are forgotten.
+  static constexpr std::size_t most_templates = 1200;
 
   /// By what was learnt so far.
   ComparedDurations compare(std::span<const IntervalPtr> intervals) const;
@@ -39,6 +40,9 @@ class UsualDurations {
   /// What came after the last ones, in order. `is_unusual`: something is; then neither this minute nor the one before
   /// it becomes usual. A template of which nothing is known learns all the same.
   void learn(std::span<const IntervalPtr> intervals, bool is_unusual);
+
+  /// Forgets all other templates: nobody knows them any more, and their numbers aren't given again.
+  void keep_only(const TemplateTotals& known);
 
   std::size_t size() const { return templates_.size(); }
 
@@ -54,7 +58,6 @@ class UsualDurations {
     CompactHistogram older = {};      ///< and in ten before those
     unsigned minutes = 0;             ///< up to ten, then they are the older ones
     std::optional<Usual> usual = {};  ///< of both
-    std::int64_t last_ns = 0;
   };
 
   struct Known {
@@ -63,11 +66,14 @@ class UsualDurations {
   };
 
   std::vector<Known> known(std::span<const IntervalPtr> intervals) const;
-  Template& at(SubjectId id);
+  const Template* find(SubjectId id) const;
+  Template* find_or_add(SubjectId id);
   void end_minute();
+  void end_minute(Template& one) const;
   static void learn_waiting(Template& one);
 
   boost::unordered_flat_map<SubjectId, Template> templates_;
+  Template other_;  ///< what has no figures of its own
   std::int64_t minute_from_ns_ = 0;
   bool is_unusual_ = false;  ///< something was in this minute
 };

@@ -34,6 +34,7 @@ class Watched {
     for (int i = 0; i < seconds; ++i) usual_.learn(second(called), is_unusual);
   }
   ComparedDurations compare(const std::vector<Called>& called) { return usual_.compare(second(called)); }
+  void keep_only(const TemplateTotals& known) { usual_.keep_only(known); }
   const UsualDurations& usual() const { return usual_; }
 
  private:
@@ -109,14 +110,36 @@ TEST(UsualDurations, WhatIsUnusualIsNotLearnt) {
   EXPECT_NEAR(watched.compare({{one, 10, 4}}).p95_ratio, 1, 0.03);
 }
 
-TEST(UsualDurations, ForgetsWhatWasCalledTheLongestTimeAgo) {
+TEST(UsualDurations, KnowsAsManyAsTheHistory) {
+  Watched watched;
+  std::vector<Called> half = {{other_of(SubjectKind::query_template), 1, 4}};
+  std::vector<Called> all = half;
+  for (SubjectId number = 1; number <= RecordingOptions().templates; ++number) {
+    all.push_back({8 * number, 2, 4});
+    if (number % 2 == 0) half.push_back(all.back());
+  }
+  for (int minute = 0; minute < 35; ++minute) {
+    watched.run(5, half);
+    watched.run(54, {});
+    watched.run(1, all);
+  }
+  EXPECT_EQ(watched.compare(all).calls, 2 * RecordingOptions().templates + 1);
+}
+
+TEST(UsualDurations, ForgetsWhatTheHistoryForgets) {
   Watched watched;
   watched.run(300, {{one, 10, 4}, {another, 10, 4}});
-  watched.run(1, {{one, 10, 4}});
-  for (SubjectId id = 3; id < UsualDurations::most_templates + 2; ++id) watched.run(1, {{8 * id, 1, 4}});
-  EXPECT_EQ(watched.usual().size(), UsualDurations::most_templates);
+  TemplateTotals known{.all = {}, .templates = {{.id = one}}};
+  watched.keep_only(known);
+  EXPECT_EQ(watched.usual().size(), 1);
+  EXPECT_EQ(watched.compare({{one, 10, 4}, {another, 10, 4}}).calls, 10);
+  // A nightly batch isn't displaced by what comes and goes.
+  for (SubjectId number = 3; number < 3 * UsualDurations::most_templates; ++number) {
+    watched.run(1, {{8 * number, 1, 4}});
+    EXPECT_LE(watched.usual().size(), UsualDurations::most_templates);
+    if (number % 1000 == 0) watched.keep_only(known);
+  }
   EXPECT_EQ(watched.compare({{one, 10, 4}}).calls, 10);
-  EXPECT_EQ(watched.compare({{another, 10, 4}}).calls, 0);
 }
 
 TEST(UsualDurations, LeavesCallersOutAndTakesTheRestAsOneTemplate) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numbers>
 #include <random>
 #include <stdexcept>
 
@@ -82,7 +83,7 @@ class ServiceMaker {
     if (family_ == "rare") return {.times = factor_};
     if (family_ == "busier") return {.calls = busier_};
     if (family_ == "another_mix") return {.calls = templates_[which].median_ms > 3 ? 2 * busier_ : 0.5};
-    if (family_ == "daily_peak") return {.calls = 1 + busier_ * std::sin(3.14159 * second / judged)};
+    if (family_ == "daily_peak") return {.calls = 1 + busier_ * std::sin(std::numbers::pi * second / judged)};
     if (family_ == "improved") return {.calls = second > learning ? busier_ : 1, .times = 1 / factor_};
     const double warm = std::min(1.0, second / 120.0);  // as answers come into memory again
     if (family_ == "cold_cache") return {.hits = warm};
