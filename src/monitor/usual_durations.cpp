@@ -8,10 +8,15 @@
 namespace millrace {
 namespace {
 
-constexpr std::int64_t minute_ns = 60'000'000'000;
+// So that what begins slowly is known soon; and minutes, of which what is usual is made.
+constexpr std::int64_t slice_ns = 20'000'000'000;
+constexpr unsigned slices_a_minute = 3;
 constexpr unsigned most_minutes = 10;
-constexpr std::uint64_t least_calls = 30;
-constexpr unsigned least_minutes = 2;
+// One slice might be of a single burst.
+constexpr unsigned least_slices = 2;
+constexpr std::uint64_t least_calls = 8;
+// Of fewer the largest stands for the percentile: it is larger for the most part, which errs to quiet.
+constexpr std::uint64_t calls_for_percentile = 30;
 
 constexpr double percentile = 0.95;
 constexpr double least_p95_ns = 1e4;
@@ -87,46 +92,46 @@ ComparedDurations UsualDurations::compare(std::span<const IntervalPtr> intervals
 void UsualDurations::learn(std::span<const IntervalPtr> intervals, bool is_unusual) {
   is_unusual_ = is_unusual_ || is_unusual;
   for (const IntervalPtr& interval : intervals) {
-    if (minute_from_ns_ == 0) minute_from_ns_ = interval->from_ns;
+    if (slice_from_ns_ == 0) slice_from_ns_ = interval->from_ns;
     for (const SubjectFigures& subject : interval->subjects) {
       if (kind_of(subject.id) != SubjectKind::query_template) continue;
       const CompactHistogram durations = answered(subject);
       if (durations.empty()) continue;
       if (Template* const one = find_or_add(subject.id)) one->collected += durations;
     }
-    if (interval->to_ns - minute_from_ns_ < minute_ns) continue;
-    end_minute();
-    minute_from_ns_ = interval->to_ns;
-    is_unusual_ = is_unusual;
+    if (interval->to_ns - slice_from_ns_ < slice_ns) continue;
+    slice_from_ns_ = interval->to_ns;
+    const bool ends_minute = ++slices_ % slices_a_minute == 0;
+    end_slice(other_, ends_minute);
+    for (auto& [id, one] : templates_) end_slice(one, ends_minute);
+    if (ends_minute) is_unusual_ = is_unusual;
   }
 }
 
-void UsualDurations::end_minute() {
-  end_minute(other_);
-  for (auto& [id, one] : templates_) end_minute(one);
-}
-
-void UsualDurations::end_minute(Template& one) const {
-  if (is_unusual_ && one.usual) {
+void UsualDurations::end_slice(Template& one, bool ends_minute) const {
+  if (!one.usual) {
+    learn(one, std::exchange(one.collected, {}));
+  } else if (ends_minute && is_unusual_) {
     one.waiting = one.collected = {};
-    return;
+  } else if (ends_minute) {
+    learn(one, std::exchange(one.waiting, std::exchange(one.collected, {})));
   }
-  if (!one.waiting.empty()) learn_waiting(one);
-  one.waiting = std::exchange(one.collected, {});
 }
 
-void UsualDurations::learn_waiting(Template& one) {
+void UsualDurations::learn(Template& one, const CompactHistogram& durations) {
+  if (durations.empty()) return;
   if (one.minutes == most_minutes) {
     one.older = std::exchange(one.recent, {});
     one.minutes = 0;
   }
-  one.recent += one.waiting;
+  one.recent += durations;
   ++one.minutes;
   CompactHistogram both = one.older;
   both += one.recent;
   const std::uint64_t calls = both.count();
-  if (calls < least_calls || (one.older.empty() && one.minutes < least_minutes)) return;
-  one.usual = {.p95_ns = std::max(static_cast<double>(both.quantile(percentile)), least_p95_ns),
+  if (calls < least_calls || (one.older.empty() && one.minutes < least_slices)) return;
+  const double q = calls < calls_for_percentile ? 1 : percentile;
+  one.usual = {.p95_ns = std::max(static_cast<double>(both.quantile(q)), least_p95_ns),
                .mean_log = both.sum_of_logs() / static_cast<double>(calls)};
 }
 

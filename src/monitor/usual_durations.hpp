@@ -24,9 +24,9 @@ struct ComparedDurations {
 };
 
 /// What each template's calls usually take: in the last ten to twenty minutes in which it was called. It is known once
-/// there are two such minutes and 30 calls. It looks back only, and learns each minute after the next one, so that
-/// what begins to be unusual isn't learnt before that is noticed. What has no figures of its own counts as one
-/// template.
+/// it was called eight times, in two slices of 20 s. It looks back only, and learns each minute after the next one, so
+/// that what begins to be unusual isn't learnt before that is noticed; until a template is known, at once. What has no
+/// figures of its own counts as one template.
 ///
 /// Of `most_templates` at most, some kB each: what comes when there are as many isn't learnt. Not thread-safe.
 class UsualDurations {
@@ -52,11 +52,11 @@ class UsualDurations {
     double mean_log = 0;  ///< of nanoseconds
   };
   struct Template {
-    CompactHistogram collected = {};  ///< in this minute
-    CompactHistogram waiting = {};    ///< in the one before it
+    CompactHistogram collected = {};  ///< in this minute; until it is known: in this slice
+    CompactHistogram waiting = {};    ///< in the minute before it
     CompactHistogram recent = {};     ///< in the `minutes` before these in which it was called
     CompactHistogram older = {};      ///< and in ten before those
-    unsigned minutes = 0;             ///< up to ten, then they are the older ones
+    unsigned minutes = 0;             ///< up to ten, then they are the older ones; the first ones are slices
     std::optional<Usual> usual = {};  ///< of both
   };
 
@@ -68,13 +68,13 @@ class UsualDurations {
   std::vector<Known> known(std::span<const IntervalPtr> intervals) const;
   const Template* find(SubjectId id) const;
   Template* find_or_add(SubjectId id);
-  void end_minute();
-  void end_minute(Template& one) const;
-  static void learn_waiting(Template& one);
+  void end_slice(Template& one, bool ends_minute) const;
+  static void learn(Template& one, const CompactHistogram& durations);
 
   boost::unordered_flat_map<SubjectId, Template> templates_;
   Template other_;  ///< what has no figures of its own
-  std::int64_t minute_from_ns_ = 0;
+  std::int64_t slice_from_ns_ = 0;
+  unsigned slices_ = 0;
   bool is_unusual_ = false;  ///< something was in this minute
 };
 

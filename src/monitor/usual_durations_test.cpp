@@ -78,12 +78,30 @@ TEST(UsualDurations, WhatIsNewIsNotKnown) {
   watched.run(1, {{24, 100, 400}});
   watched.run(300, {});
   EXPECT_EQ(watched.compare({{24, 100, 400}}).calls, 0);
-  // One call a minute: it takes half an hour.
-  for (int minute = 0; minute < 29; ++minute) {
-    watched.run(1, {{another, 1, 400}});
-    watched.run(59, {});
-  }
-  EXPECT_EQ(watched.compare({{another, 1, 400}}).calls, 0);
+}
+
+TEST(UsualDurations, IsKnownSoon) {
+  Watched watched;
+  watched.run(38, {{one, 10, 4}});
+  EXPECT_EQ(watched.compare({{one, 10, 4}}).calls, 0);
+  watched.run(3, {{one, 10, 4}});
+  EXPECT_NEAR(watched.compare({{one, 10, 12}}).p95_ratio, 3, 0.1);
+}
+
+TEST(UsualDurations, WhatIsRareIsComparedWithTheSlowestOfAFew) {
+  Watched watched;
+  const auto minutes = [&](int count, double ms) {
+    for (int minute = 0; minute < count; ++minute) {
+      watched.run(1, {{one, 1, ms}});
+      watched.run(59, {});
+    }
+  };
+  minutes(1, 12);
+  minutes(6, 4);
+  EXPECT_EQ(watched.compare({{one, 1, 4}}).calls, 0);
+  minutes(1, 4);
+  EXPECT_NEAR(watched.compare({{one, 1, 36}}).p95_ratio, 3, 0.1);
+  EXPECT_NEAR(watched.compare({{one, 1, 36}}).sum_of_logs, std::log(9) - std::log(3) / 8, 0.05);
 }
 
 TEST(UsualDurations, RemembersTheNightBefore) {
