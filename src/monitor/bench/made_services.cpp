@@ -12,7 +12,7 @@ namespace {
 
 constexpr int learning = 900;  // seconds
 constexpr int judged = 300;
-constexpr SubjectId batch_number = 1000;  // of the first of its templates
+constexpr SubjectId batch_number = 2000;  // of the first of its templates
 
 struct Template {
   double calls_per_second = 0;
@@ -37,7 +37,7 @@ class ServiceMaker {
  public:
   ServiceMaker(std::string family, std::uint64_t seed) : random_(seed), family_(std::move(family)) {
     const bool is_rare = family_ == "rare";
-    const auto templates = std::uniform_int_distribution<std::size_t>(is_rare ? 300 : 4, is_rare ? 600 : 12)(random_);
+    const auto templates = std::uniform_int_distribution<std::size_t>(is_rare ? 600 : 4, is_rare ? 1000 : 12)(random_);
     for (std::size_t i = 0; i < templates; ++i) {
       templates_.push_back(
           {.calls_per_second = is_rare ? 1 / uniform(40, 120) : std::exp(uniform(std::log(0.5), std::log(20))),
@@ -58,7 +58,7 @@ class ServiceMaker {
       for (int second = 0; second < seconds; ++second) made.seconds.push_back(make(second, is_changed, has_batch));
     };
     if (family_ == "start") run(judged, true, false);
-    run(learning, false, false);
+    run(family_ == "rare" ? 2 * learning : learning, false, false);
     if (family_ == "slow_batch") {
       run(learning, false, true);
       run(learning, false, false);
@@ -89,7 +89,7 @@ class ServiceMaker {
     if (family_ == "cold_cache") return {.hits = warm};
     // Clients come, and PostgreSQL reads from its disk.
     if (family_ == "start") return {.calls = std::min(1.0, 0.2 + warm), .times = second < 30 ? 3.0 : 1.0, .hits = warm};
-    if (family_ == "restart") return {.calls = second < 20 ? 0.0 : 1.0, .times = second < 26 ? 3.0 : 1.0, .hits = warm};
+    if (family_ == "restart") return {.calls = second < 8 ? 0.0 : 1.0, .times = second < 14 ? 3.0 : 1.0, .hits = warm};
     if (family_ == "deploy") return {.calls = second < 5 ? 0.3 : 1.0, .times = second < 5 ? 5.0 : 1.0, .hits = warm};
     return {};
   }
