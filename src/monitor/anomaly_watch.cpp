@@ -23,7 +23,10 @@ constexpr double change_every_seconds = 5;
 
 // Of fewer queries than these a percentile or a share says little.
 constexpr std::uint64_t least_queries = 5;
-constexpr double least_ratio = 1e-3;  // of durations to the usual ones, that makes a difference
+constexpr std::size_t most_looked_back = 5;  // seconds, for as many
+constexpr double least_ratio = 1e-3;         // of durations to the usual ones, that makes a difference
+// Of the usual durations: what takes less may well have taken even less lately. Below what any harm takes.
+constexpr double least_slower = 1.2;
 
 // What is harm.
 constexpr double slower_share = 0.05;
@@ -127,13 +130,16 @@ std::size_t AnomalyWatch::votes_at(double at) const {
   return count;
 }
 
-void AnomalyWatch::watch(Series series, AnomalyDetector& detector, const IntervalFigures& figures, double value) {
+/// What is less than `least` doesn't vote; an episode that becomes more votes from then on.
+void AnomalyWatch::watch(Series series, AnomalyDetector& detector, const IntervalFigures& figures, double value,
+                         std::optional<double> least) {
   const double at = seconds(figures.at);
   const auto verdict = detector.observe(at, value);
   // An episode goes on voting while it is unusual: others may notice later.
   const bool goes_on = verdict.in_episode && verdict.surprise.score() >= 0.4;
   if (!std::isfinite(value) || verdict.surprise.kind == AnomalyKind::missing_data) return;
-  if (verdict.alarm) {
+  if (least && value < *least) return;
+  if (verdict.alarm || (least && goes_on && !votes(series, at))) {
     vote(series, figures.at,
          {.at = at,
           .score = verdict.surprise.score(),
@@ -142,6 +148,18 @@ void AnomalyWatch::watch(Series series, AnomalyDetector& detector, const Interva
          value);
   } else if (goes_on && votes_[series]) {
     votes_[series]->at = at;
+  }
+}
+
+/// Where there were few calls, with those of the last seconds.
+void AnomalyWatch::compare(std::span<const IntervalPtr> by_template) {
+  last_.insert(last_.end(), by_template.begin(), by_template.end());
+  compared_ = usual_durations_.compare(by_template);
+  for_change_.calls += compared_.calls;
+  for_change_.sum_of_logs += compared_.sum_of_logs;
+  if (last_.size() > most_looked_back) last_.erase(last_.begin(), last_.end() - most_looked_back);
+  for (std::size_t count = by_template.size() + 1; compared_.calls < least_queries && count <= last_.size(); ++count) {
+    compared_ = usual_durations_.compare(std::span(last_).last(count));
   }
 }
 
@@ -154,7 +172,7 @@ void AnomalyWatch::watch_for_change(const IntervalFigures& figures) {
   if (taken.calls < 2 * least_queries) return;
   const double at = seconds(figures.at);
   const auto change = change_.add(at, std::exp(taken.sum_of_logs / static_cast<double>(taken.calls)));
-  if (!change || change->ratio() < 1) return;
+  if (!change || change->ratio() < 1 || change->after < least_slower) return;
   vote(latency_change, figures.at,
        {.at = at, .score = 1 - change->p_value, .usual = change->before, .kind = AnomalyKind::level_shift},
        change->after);
@@ -395,15 +413,12 @@ std::optional<PerformanceAnomaly> AnomalyWatch::observe(const IntervalFigures& f
   const double at = seconds(figures.at);
   const double nothing = std::nan("");
   const bool enough = figures.queries >= least_queries;
-  if (!by_template.empty()) {
-    compared_ = usual_durations_.compare(by_template);
-    for_change_.calls += compared_.calls;
-    for_change_.sum_of_logs += compared_.sum_of_logs;
-  }
+  if (!by_template.empty()) compare(by_template);
   watch(load, load_, figures, figures.queries_per_second());
   // Twice as long is as unusual as half as long.
   watch(latency, latency_, figures,
-        compared_.calls >= least_queries ? std::log2(compared_.p95_ratio + least_ratio) : nothing);
+        compared_.calls >= least_queries ? std::log2(compared_.p95_ratio + least_ratio) : nothing,
+        std::log2(least_slower));
   watch(errors, errors_, figures, enough ? figures.error_rate() : nothing);
   watch(queue, queue_, figures, std::log2(1 + figures.queue_p95_ms) + static_cast<double>(figures.waiting));
   const bool looked_up = figures.cache_hits + figures.cache_misses >= least_queries;

@@ -66,7 +66,9 @@ class AnomalyWatch {
   struct Harm;
   struct Votes;
 
-  void watch(Series series, AnomalyDetector& detector, const IntervalFigures& figures, double value);
+  void watch(Series series, AnomalyDetector& detector, const IntervalFigures& figures, double value,
+             std::optional<double> least = std::nullopt);
+  void compare(std::span<const IntervalPtr> by_template);
   void watch_for_change(const IntervalFigures& figures);
   void vote(Series series, Time at, const Vote& vote, double value);
   void mark(AnomalyMark mark);
@@ -91,6 +93,7 @@ class AnomalyWatch {
   ComparedDurations for_change_;
   double change_seconds_ = 0;
   UsualDurations usual_durations_;
+  std::vector<IntervalPtr> last_;  ///< some seconds
   ComparedDurations compared_;
   TemplateSuspects suspects_;
 
