@@ -12,6 +12,8 @@ namespace {
 constexpr std::int64_t slice_ns = 20'000'000'000;
 constexpr unsigned slices_a_minute = 3;
 constexpr unsigned most_minutes = 10;
+// What is unusual so often is usual: a load that peaks every other minute, or a batch that begins with one each night.
+constexpr unsigned most_left_out = 10;
 // One slice might be of a single burst.
 constexpr unsigned least_slices = 2;
 constexpr std::uint64_t least_calls = 8;
@@ -26,8 +28,11 @@ constexpr double slower_by_ns = 2e6;
 constexpr double as_usual = 1e6;  // what a ratio of 1 is in a histogram
 
 /// Of the calls that PostgreSQL answered: an answer from memory takes no time, and says nothing of how long it takes.
+/// An error may come sooner or later than an answer: where most are errors, nothing.
 CompactHistogram answered(const SubjectFigures& subject) {
-  return subject.durations.without_lowest(subject.figures.hits);
+  const QueryFigures& figures = subject.figures;
+  if (2 * figures.errors > figures.calls - std::min(figures.hits, figures.calls)) return {};
+  return subject.durations.without_lowest(figures.hits);
 }
 
 }  // namespace
@@ -85,7 +90,7 @@ ComparedDurations UsualDurations::compare(std::span<const IntervalPtr> intervals
     logs += beyond * std::log(usual.p95_ns / 1e6);
     count += beyond;
   }
-  compared.usual_p95_ms = std::exp(logs / count);
+  if (count > 0) compared.usual_p95_ms = std::exp(logs / count);
   return compared;
 }
 
@@ -111,9 +116,11 @@ void UsualDurations::learn(std::span<const IntervalPtr> intervals, bool is_unusu
 void UsualDurations::end_slice(Template& one, bool ends_minute) const {
   if (!one.usual) {
     learn(one, std::exchange(one.collected, {}));
-  } else if (ends_minute && is_unusual_) {
+  } else if (ends_minute && is_unusual_ && one.left_out < most_left_out) {
+    if (!one.collected.empty()) ++one.left_out;
     one.waiting = one.collected = {};
   } else if (ends_minute) {
+    if (!is_unusual_ && !one.collected.empty()) one.left_out = 0;
     learn(one, std::exchange(one.waiting, std::exchange(one.collected, {})));
   }
 }

@@ -11,8 +11,8 @@
 
 namespace millrace {
 
-/// How long calls took by what the calls of their templates usually take. Answers from memory aren't counted, nor calls
-/// of templates of which it isn't known what they usually take.
+/// How long calls took by what the calls of their templates usually take. Not counted are answers from memory, calls
+/// of templates of which it isn't known what they usually take, and those of which most failed in an interval.
 struct ComparedDurations {
   std::uint64_t calls = 0;
   /// Each call's duration divided by its template's usual 95th percentile: of these the 95th percentile. So it is
@@ -38,7 +38,8 @@ class UsualDurations {
   ComparedDurations compare(std::span<const IntervalPtr> intervals) const;
 
   /// What came after the last ones, in order. `is_unusual`: something is; then neither this minute nor the one before
-  /// it becomes usual. A template of which nothing is known learns all the same.
+  /// it becomes usual, unless ten minutes on end were so in which a template was called. A template of which nothing is
+  /// known learns all the same.
   void learn(std::span<const IntervalPtr> intervals, bool is_unusual);
 
   /// Forgets all other templates: nobody knows them any more, and their numbers aren't given again.
@@ -57,6 +58,7 @@ class UsualDurations {
     CompactHistogram recent = {};     ///< in the `minutes` before these in which it was called
     CompactHistogram older = {};      ///< and in ten before those
     unsigned minutes = 0;             ///< up to ten, then they are the older ones; the first ones are slices
+    unsigned left_out = 0;            ///< of the last minutes in which it was called: how many on end were unusual
     std::optional<Usual> usual = {};  ///< of both
   };
 

@@ -13,6 +13,8 @@ struct Called {
   SubjectId id;
   std::uint64_t calls;
   double ms;  ///< of nineteen of twenty; the rest takes twice as long
+  std::uint64_t hits = 0;
+  std::uint64_t errors = 0;
 };
 
 class Watched {
@@ -26,7 +28,9 @@ class Watched {
       const std::uint64_t twice = each.calls / 20;
       std::vector<BucketCount> counts = {{.bucket = bucket(each.ms), .count = each.calls - twice}};
       if (twice > 0) counts.push_back({.bucket = bucket(2 * each.ms), .count = twice});
-      interval.subjects.push_back({.id = each.id, .figures = {}, .durations = CompactHistogram(counts)});
+      interval.subjects.push_back({.id = each.id,
+                                   .figures = {.calls = each.calls, .errors = each.errors, .hits = each.hits},
+                                   .durations = CompactHistogram(counts)});
     }
     return {std::make_shared<const Interval>(std::move(interval))};
   }
@@ -126,6 +130,35 @@ TEST(UsualDurations, WhatIsUnusualIsNotLearnt) {
   EXPECT_NEAR(watched.compare({{one, 10, 12}}).p95_ratio, 1, 0.03);
   watched.run(1500, {{one, 10, 4}});
   EXPECT_NEAR(watched.compare({{one, 10, 4}}).p95_ratio, 1, 0.03);
+}
+
+TEST(UsualDurations, LearnsWhatIsUnusualAllTheTime) {
+  Watched watched;
+  watched.run(600, {{one, 10, 4}, {another, 10, 4}});
+  watched.run(300, {{one, 10, 12}}, true);
+  watched.run(120, {{another, 10, 4}});  // no usual minute of the first
+  watched.run(240, {{one, 10, 12}}, true);
+  EXPECT_NEAR(watched.compare({{one, 10, 12}}).p95_ratio, 3, 0.1);
+  watched.run(1500, {{one, 10, 12}}, true);
+  EXPECT_NEAR(watched.compare({{one, 10, 12}}).p95_ratio, 1, 0.03);
+  // After a usual minute it has as long again.
+  watched.run(120, {{one, 10, 12}});
+  watched.run(540, {{one, 10, 36}}, true);
+  EXPECT_NEAR(watched.compare({{one, 10, 36}}).p95_ratio, 3, 0.1);
+}
+
+TEST(UsualDurations, LeavesErrorsAndAnswersFromMemoryOut) {
+  Watched watched;
+  watched.run(300, {{one, 10, 4}});
+  watched.run(900, {{one, 10, 0.1, 0, 6}});
+  watched.run(900, {{one, 10, 0.1, 10}});
+  EXPECT_NEAR(watched.compare({{one, 10, 4}}).p95_ratio, 1, 0.03);
+  EXPECT_EQ(watched.compare({{one, 10, 400, 0, 6}}).calls, 0);
+  EXPECT_EQ(watched.compare({{one, 10, 400, 8, 1}}).calls, 2) << "half of what is not from memory";
+  EXPECT_EQ(watched.compare({{one, 10, 400, 8, 0}}).calls, 2);
+  const ComparedDurations no_time = watched.compare({{one, 10, 0}});
+  EXPECT_EQ(no_time.calls, 10);
+  EXPECT_EQ(no_time.usual_p95_ms, 0);
 }
 
 TEST(UsualDurations, KnowsAsManyAsTheHistory) {
