@@ -19,7 +19,7 @@ PerformanceWatch::PerformanceWatch(std::shared_ptr<const QueryPerformanceMonitor
       plans_(std::move(plans)),
       slow_from_ms_(options.slow_query_threshold.count()),
       anomalies_(options.profile),
-      looked_to_ns_(now_ns()) {}
+      new_history_(now_ns()) {}
 
 PerformanceWatch::~PerformanceWatch() { stop(); }
 
@@ -52,26 +52,10 @@ void PerformanceWatch::tell() {
 }
 
 void PerformanceWatch::find_anomalies(const IntervalFigures& figures) {
-  const std::vector<IntervalPtr> intervals = new_history(figures);
+  const std::vector<IntervalPtr> intervals = new_history_.take(monitor_->history(), figures, now_ns());
   if (const auto anomaly = anomalies_.observe(figures, intervals)) hooks_.anomaly(*anomaly);
   const auto anomaly = anomalies_.observe_templates(figures, changed_templates(figures, intervals), plans_.get());
   if (anomaly) hooks_.anomaly(*anomaly);
-}
-
-/// Since the last look. Where there is no history it is of all queries together.
-std::vector<IntervalPtr> PerformanceWatch::new_history(const IntervalFigures& figures) {
-  const PerformanceHistory* const history = monitor_->history();
-  if (history == nullptr) {
-    Interval all{.from_ns = std::exchange(looked_to_ns_, now_ns()), .to_ns = looked_to_ns_};
-    all.subjects.push_back({.id = other_of(SubjectKind::query_template),
-                            .figures = {.calls = figures.queries, .hits = figures.cache_hits},
-                            .durations = CompactHistogram(figures.durations)});
-    return {std::make_shared<const Interval>(std::move(all))};
-  }
-  std::vector<IntervalPtr> intervals = history->since(looked_to_ns_);
-  std::erase_if(intervals, [&](const IntervalPtr& interval) { return interval->from_ns < looked_to_ns_; });
-  if (!intervals.empty()) looked_to_ns_ = intervals.back()->to_ns;
-  return intervals;
 }
 
 /// Those whose calls take longer.

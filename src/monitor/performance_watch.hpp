@@ -10,6 +10,7 @@
 
 #include "monitor/alert_rules.hpp"
 #include "monitor/anomaly_watch.hpp"
+#include "monitor/new_history.hpp"
 #include "monitor/query_performance_monitor.hpp"
 #include "monitor/template_latencies.hpp"
 #include "monitor/template_series.hpp"
@@ -57,7 +58,6 @@ class PerformanceWatch {
  private:
   void run();
   void find_anomalies(const IntervalFigures& figures);
-  std::vector<IntervalPtr> new_history(const IntervalFigures& figures);
   std::vector<TemplateChange> changed_templates(const IntervalFigures& figures, std::span<const IntervalPtr> intervals);
   void tell();
 
@@ -70,7 +70,7 @@ class PerformanceWatch {
   AnomalyWatch anomalies_;
   TemplateSeries templates_;
   TemplateLatencies latencies_;
-  std::int64_t looked_to_ns_;        ///< at what has become history
+  NewHistory new_history_;
   std::uint64_t saved_changes_ = 0;  // what was restored is no change
 
   std::mutex mutex_;
