@@ -237,6 +237,7 @@ Figures figures(const bench::MadeService& service) {
     const auto& [made, by_template] = service.seconds[second];
     const auto anomaly = watch.observe(made, std::span(&by_template, 1));
     if (!anomaly) continue;
+    if (second >= service.not_judged_from && second < service.judged_from) continue;
     const bool belongs = service.is_event && second >= service.judged_from;
     sum.false_alarms += belongs ? 0 : 1;
     if (!belongs || sum.found > 0) continue;
