@@ -8,10 +8,9 @@ std::vector<IntervalPtr> NewHistory::take(const PerformanceHistory* history, con
                                           std::int64_t now) {
   if (history == nullptr) {
     Interval all{.from_ns = std::exchange(to_ns_, now), .to_ns = now};
-    all.subjects.push_back(
-        {.id = other_of(SubjectKind::query_template),
-         .figures = {.calls = figures.queries, .errors = figures.failed, .hits = figures.cache_hits},
-         .durations = CompactHistogram(figures.durations)});
+    all.subjects.push_back({.id = all_queries,
+                            .figures = {.calls = figures.queries, .errors = figures.failed, .hits = figures.cache_hits},
+                            .durations = CompactHistogram(figures.durations)});
     return {std::make_shared<const Interval>(std::move(all))};
   }
   std::vector<IntervalPtr> intervals = history->since(to_ns_);

@@ -53,7 +53,9 @@ TEST(NewHistory, IsOfAllQueriesTogetherWhereThereIsNoHistory) {
   EXPECT_EQ(intervals[0]->to_ns, 7 * second);
   ASSERT_EQ(intervals[0]->subjects.size(), 1);
   const SubjectFigures& all = intervals[0]->subjects[0];
-  EXPECT_EQ(all.id, other_of(SubjectKind::query_template));
+  EXPECT_EQ(all.id, NewHistory::all_queries);
+  EXPECT_FALSE(is_other(all.id));
+  EXPECT_EQ(kind_of(all.id), SubjectKind::query_template);
   EXPECT_EQ(all.figures, (QueryFigures{.calls = 10, .errors = 2, .hits = 7}));
   EXPECT_EQ(all.durations, CompactHistogram(figures.durations));
 }

@@ -1,6 +1,7 @@
 #include "monitor/usual_durations.hpp"
 
 #include <algorithm>
+#include <array>
 #include <boost/unordered/unordered_flat_set.hpp>
 #include <cmath>
 #include <utility>
@@ -8,20 +9,16 @@
 namespace millrace {
 namespace {
 
-// So that what begins slowly is known soon; and minutes, of which what is usual is made.
-constexpr std::int64_t slice_ns = 20'000'000'000;
-constexpr unsigned slices_a_minute = 3;
-constexpr unsigned most_minutes = 10;
+constexpr std::int64_t minute_ns = 60'000'000'000;
 // What is unusual so often is usual: a load that peaks every other minute, or a batch that begins with one each night.
 constexpr unsigned most_left_out = 10;
-// One slice might be of a single burst.
-constexpr unsigned least_slices = 2;
-constexpr std::uint64_t least_calls = 8;
-// Of fewer the largest stands for the percentile: it is larger for the most part, which errs to quiet.
-constexpr std::uint64_t calls_for_percentile = 30;
+// Its first minute might be of a single burst; with these a median isn't moved by one that was unusual.
+constexpr std::size_t least_minutes = 2;
+constexpr std::size_t minutes_at_once = 5;
+constexpr std::uint64_t least_calls = 20;
 
 constexpr double percentile = 0.95;
-constexpr double least_p95_ns = 1e4;
+constexpr float least_p95_ns = 1e4;
 constexpr double slower = 1.5;
 constexpr double slower_by_ns = 2e6;
 
@@ -35,17 +32,29 @@ CompactHistogram answered(const SubjectFigures& subject) {
   return subject.durations.without_lowest(figures.hits);
 }
 
-}  // namespace
+bool has_figures_of_its_own(SubjectId id) { return kind_of(id) == SubjectKind::query_template && !is_other(id); }
 
-const UsualDurations::Template* UsualDurations::find(SubjectId id) const {
-  if (is_other(id)) return &other_;
-  const auto found = templates_.find(id);
-  return found == templates_.end() ? nullptr : &found->second;
+/// Beyond it is a twentieth of the calls to come, on average, or less: of twenty it is the largest.
+float p95_ns(const CompactHistogram& durations, std::uint64_t calls) {
+  const auto of = static_cast<double>(calls);
+  const auto p95 = static_cast<float>(durations.quantile(std::min(percentile * (of + 1) / of, 1.0)));
+  return std::max(p95, least_p95_ns);
 }
+
+/// Of two the larger.
+template <std::size_t Size>
+double median(const std::array<float, Size>& ring, std::size_t count) {
+  std::array<float, Size> sorted = ring;
+  const auto end = sorted.begin() + std::min(count, Size);
+  const auto middle = sorted.begin() + (end - sorted.begin()) / 2;
+  std::nth_element(sorted.begin(), middle, end);
+  return *middle;
+}
+
+}  // namespace
 
 /// Null: there is no room.
 UsualDurations::Template* UsualDurations::find_or_add(SubjectId id) {
-  if (is_other(id)) return &other_;
   if (templates_.size() >= most_templates && !templates_.contains(id)) return nullptr;
   return &templates_[id];
 }
@@ -60,10 +69,10 @@ std::vector<UsualDurations::Known> UsualDurations::known(std::span<const Interva
   std::vector<Known> known;
   for (const IntervalPtr& interval : intervals) {
     for (const SubjectFigures& subject : interval->subjects) {
-      if (kind_of(subject.id) != SubjectKind::query_template) continue;
-      const Template* const found = find(subject.id);
-      if (found == nullptr || !found->usual) continue;
-      known.push_back({.durations = answered(subject), .usual = *found->usual});
+      if (!has_figures_of_its_own(subject.id)) continue;
+      const auto found = templates_.find(subject.id);
+      if (found == templates_.end() || !found->second.usual) continue;
+      known.push_back({.durations = answered(subject), .usual = *found->second.usual});
     }
   }
   return known;
@@ -97,49 +106,43 @@ ComparedDurations UsualDurations::compare(std::span<const IntervalPtr> intervals
 void UsualDurations::learn(std::span<const IntervalPtr> intervals, bool is_unusual) {
   is_unusual_ = is_unusual_ || is_unusual;
   for (const IntervalPtr& interval : intervals) {
-    if (slice_from_ns_ == 0) slice_from_ns_ = interval->from_ns;
+    if (minute_from_ns_ == 0) minute_from_ns_ = interval->from_ns;
     for (const SubjectFigures& subject : interval->subjects) {
-      if (kind_of(subject.id) != SubjectKind::query_template) continue;
+      if (!has_figures_of_its_own(subject.id)) continue;
       const CompactHistogram durations = answered(subject);
       if (durations.empty()) continue;
       if (Template* const one = find_or_add(subject.id)) one->collected += durations;
     }
-    if (interval->to_ns - slice_from_ns_ < slice_ns) continue;
-    slice_from_ns_ = interval->to_ns;
-    const bool ends_minute = ++slices_ % slices_a_minute == 0;
-    end_slice(other_, ends_minute);
-    for (auto& [id, one] : templates_) end_slice(one, ends_minute);
-    if (ends_minute) is_unusual_ = is_unusual;
+    if (interval->to_ns - minute_from_ns_ < minute_ns) continue;
+    minute_from_ns_ = interval->to_ns;
+    for (auto& [id, one] : templates_) end_minute(one);
+    was_unusual_ = std::exchange(is_unusual_, is_unusual);
   }
 }
 
-void UsualDurations::end_slice(Template& one, bool ends_minute) const {
-  if (!one.usual) {
+void UsualDurations::end_minute(Template& one) const {
+  if (one.known < minutes_at_once) {
     learn(one, std::exchange(one.collected, {}));
-  } else if (ends_minute && is_unusual_ && one.left_out < most_left_out) {
+  } else if (is_unusual_ && one.left_out < most_left_out) {
     if (!one.collected.empty()) ++one.left_out;
     one.waiting = one.collected = {};
-  } else if (ends_minute) {
-    if (!is_unusual_ && !one.collected.empty()) one.left_out = 0;
+  } else {
+    if (!is_unusual_ && !was_unusual_ && !one.waiting.empty()) one.left_out = 0;
     learn(one, std::exchange(one.waiting, std::exchange(one.collected, {})));
   }
 }
 
 void UsualDurations::learn(Template& one, const CompactHistogram& durations) {
   if (durations.empty()) return;
-  if (one.minutes == most_minutes) {
-    one.older = std::exchange(one.recent, {});
-    one.minutes = 0;
-  }
-  one.recent += durations;
-  ++one.minutes;
-  CompactHistogram both = one.older;
-  both += one.recent;
-  const std::uint64_t calls = both.count();
-  if (calls < least_calls || (one.older.empty() && one.minutes < least_slices)) return;
-  const double q = calls < calls_for_percentile ? 1 : percentile;
-  one.usual = {.p95_ns = std::max(static_cast<double>(both.quantile(q)), least_p95_ns),
-               .mean_log = both.sum_of_logs() / static_cast<double>(calls)};
+  one.learnt += durations;
+  ++one.learnt_in;
+  const std::uint64_t calls = one.learnt.count();
+  if (calls < least_calls || (one.known == 0 && one.learnt_in < least_minutes)) return;
+  const std::size_t at = one.known++ % most_minutes;
+  one.p95s[at] = p95_ns(one.learnt, calls);
+  one.mean_logs[at] = static_cast<float>(one.learnt.sum_of_logs() / static_cast<double>(calls));
+  one.usual = {.p95_ns = median(one.p95s, one.known), .mean_log = median(one.mean_logs, one.known)};
+  one.learnt = {};
 }
 
 }  // namespace millrace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -23,12 +24,13 @@ struct ComparedDurations {
   double sum_of_logs = 0;    ///< of each duration divided by the usual geometric mean of its template
 };
 
-/// What each template's calls usually take: in the last ten to twenty minutes in which it was called. It is known once
-/// it was called eight times, in two slices of 20 s. It looks back only, and learns each minute after the next one, so
-/// that what begins to be unusual isn't learnt before that is noticed; until a template is known, at once. What has no
-/// figures of its own counts as one template.
+/// What each template's calls usually take: the medians of the 95th percentiles and of the means of the last ten
+/// minutes in which it was called, so that one that was unusual doesn't matter. A minute has twenty calls, however long
+/// these take; of the first ones some are of another minute. It looks back only, and learns each minute after the next
+/// one, so that what begins to be unusual isn't learnt before that is noticed; in a template's first minutes, at once.
 ///
-/// Of `most_templates` at most, some kB each: what comes when there are as many isn't learnt. Not thread-safe.
+/// Of `most_templates` at most, some kB each: what comes when there are as many isn't learnt, nor what has no figures
+/// of its own. Not thread-safe.
 class UsualDurations {
  public:
   /// More than the history has, so that there is room for those that come before others are forgotten.
@@ -38,8 +40,8 @@ class UsualDurations {
   ComparedDurations compare(std::span<const IntervalPtr> intervals) const;
 
   /// What came after the last ones, in order. `is_unusual`: something is; then neither this minute nor the one before
-  /// it becomes usual, unless ten minutes on end were so in which a template was called. A template of which nothing is
-  /// known learns all the same.
+  /// it becomes usual, unless so it was in ten minutes in which a template was called, without two on end that were
+  /// not. A template of which little is known learns all the same.
   void learn(std::span<const IntervalPtr> intervals, bool is_unusual);
 
   /// Forgets all other templates: nobody knows them any more, and their numbers aren't given again.
@@ -48,18 +50,22 @@ class UsualDurations {
   std::size_t size() const { return templates_.size(); }
 
  private:
+  static constexpr std::size_t most_minutes = 10;
+
   struct Usual {
     double p95_ns = 0;
     double mean_log = 0;  ///< of nanoseconds
   };
   struct Template {
-    CompactHistogram collected = {};  ///< in this minute; until it is known: in this slice
-    CompactHistogram waiting = {};    ///< in the minute before it
-    CompactHistogram recent = {};     ///< in the `minutes` before these in which it was called
-    CompactHistogram older = {};      ///< and in ten before those
-    unsigned minutes = 0;             ///< up to ten, then they are the older ones; the first ones are slices
-    unsigned left_out = 0;            ///< of the last minutes in which it was called: how many on end were unusual
-    std::optional<Usual> usual = {};  ///< of both
+    CompactHistogram collected = {};            ///< in this minute
+    CompactHistogram waiting = {};              ///< in the minute before it
+    CompactHistogram learnt = {};               ///< in those before these: not as many as make one
+    std::size_t learnt_in = 0;                  ///< minutes
+    unsigned left_out = 0;                      ///< minutes since the last two usual ones on end
+    std::size_t known = 0;                      ///< minutes since the start
+    std::array<float, most_minutes> p95s = {};  ///< the last ones
+    std::array<float, most_minutes> mean_logs = {};
+    std::optional<Usual> usual = {};  ///< their medians
   };
 
   struct Known {
@@ -68,16 +74,14 @@ class UsualDurations {
   };
 
   std::vector<Known> known(std::span<const IntervalPtr> intervals) const;
-  const Template* find(SubjectId id) const;
   Template* find_or_add(SubjectId id);
-  void end_slice(Template& one, bool ends_minute) const;
+  void end_minute(Template& one) const;
   static void learn(Template& one, const CompactHistogram& durations);
 
   boost::unordered_flat_map<SubjectId, Template> templates_;
-  Template other_;  ///< what has no figures of its own
-  std::int64_t slice_from_ns_ = 0;
-  unsigned slices_ = 0;
-  bool is_unusual_ = false;  ///< something was in this minute
+  std::int64_t minute_from_ns_ = 0;
+  bool is_unusual_ = false;   ///< something was in this minute
+  bool was_unusual_ = false;  ///< and in the one before it
 };
 
 }  // namespace millrace
