@@ -23,13 +23,15 @@ constexpr double change_every_seconds = 5;
 
 // Of fewer queries than these a percentile or a share says little.
 constexpr std::uint64_t least_queries = 5;
-constexpr std::size_t most_looked_back = 5;  // seconds, for as many
-constexpr double least_ratio = 1e-3;         // of durations to the usual ones, that makes a difference
+constexpr std::size_t most_gathered = 30;  // seconds, until there are as many
+constexpr double least_ratio = 1e-3;       // of durations to the usual ones, that makes a difference
 // Of the usual durations: what takes less may well have taken even less lately. Below what any harm takes.
 constexpr double least_slower = 1.2;
 
 // What is harm.
 constexpr double slower_share = 0.05;
+constexpr std::uint64_t least_slower_calls = 2;
+constexpr int most_harm_at_once = 3;  // seconds, of those that are judged together
 constexpr double errors_percent = 1;
 constexpr std::uint64_t least_errors = 2;
 constexpr std::uint64_t least_waiting = 3;
@@ -151,16 +153,20 @@ void AnomalyWatch::watch(Series series, AnomalyDetector& detector, const Interva
   }
 }
 
-/// Where there were few calls, with those of the last seconds.
+/// Each call is judged once: where there are few, together with those of the last seconds that weren't yet.
 void AnomalyWatch::compare(std::span<const IntervalPtr> by_template) {
-  last_.insert(last_.end(), by_template.begin(), by_template.end());
-  compared_ = usual_durations_.compare(by_template);
-  for_change_.calls += compared_.calls;
-  for_change_.sum_of_logs += compared_.sum_of_logs;
-  if (last_.size() > most_looked_back) last_.erase(last_.begin(), last_.end() - most_looked_back);
-  for (std::size_t count = by_template.size() + 1; compared_.calls < least_queries && count <= last_.size(); ++count) {
-    compared_ = usual_durations_.compare(std::span(last_).last(count));
-  }
+  judged_seconds_ = 0;
+  if (by_template.empty()) return;
+  const ComparedDurations now = usual_durations_.compare(by_template);
+  for_change_.calls += now.calls;
+  for_change_.sum_of_logs += now.sum_of_logs;
+  gathered_.insert(gathered_.end(), by_template.begin(), by_template.end());
+  gathered_calls_ += now.calls;
+  if (gathered_calls_ < least_queries && gathered_.size() < most_gathered) return;
+  judged_seconds_ = static_cast<int>(gathered_.size());
+  compared_ = gathered_.size() == by_template.size() ? now : usual_durations_.compare(gathered_);
+  gathered_.clear();
+  gathered_calls_ = 0;
 }
 
 /// Of the geometric mean of all that is answered in five seconds, if there was enough.
@@ -168,8 +174,8 @@ void AnomalyWatch::watch_for_change(const IntervalFigures& figures) {
   change_seconds_ += figures.seconds;
   if (change_seconds_ < change_every_seconds) return;
   change_seconds_ = 0;
+  if (for_change_.calls < 2 * least_queries) return;  // they gather
   const ComparedDurations taken = std::exchange(for_change_, {});
-  if (taken.calls < 2 * least_queries) return;
   const double at = seconds(figures.at);
   const auto change = change_.add(at, std::exp(taken.sum_of_logs / static_cast<double>(taken.calls)));
   if (!change || change->ratio() < 1 || change->after < least_slower) return;
@@ -195,7 +201,8 @@ void AnomalyWatch::learn_usual(const IntervalFigures& figures) {
 std::optional<AnomalyWatch::Harm> AnomalyWatch::harm(const IntervalFigures& figures) const {
   const double at = seconds(figures.at);
   const double failed = figures.queries >= least_queries ? figures.error_rate() : 0;
-  const bool slow = compared_.calls >= least_queries &&
+  const bool slow = judged_seconds_ > 0 && compared_.calls >= least_queries &&
+                    compared_.slower >= least_slower_calls &&
                     static_cast<double>(compared_.slower) > slower_share * static_cast<double>(compared_.calls);
   const bool waits = figures.waiting >= least_waiting ||
                      (figures.queue_p95_ms >= waits_ms && figures.queue_p95_ms >= 2 * usual_[queue]);
@@ -238,6 +245,12 @@ std::optional<AnomalyWatch::Harm> AnomalyWatch::harm(const IntervalFigures& figu
                 .actual = rate};
   }
   return std::nullopt;
+}
+
+/// In seconds; less than 0: there was none. Nothing is said of calls that are gathered.
+int AnomalyWatch::harm_of_this_second(const std::optional<Harm>& found) const {
+  if (!found) return judged_seconds_ > 0 ? -judged_seconds_ : gathered_calls_ > 0 ? 0 : -1;
+  return found->series == latency ? std::min(judged_seconds_, most_harm_at_once) : 1;
 }
 
 std::string AnomalyWatch::likely_cause(const Harm& found, const IntervalFigures& figures) const {
@@ -413,12 +426,14 @@ std::optional<PerformanceAnomaly> AnomalyWatch::observe(const IntervalFigures& f
   const double at = seconds(figures.at);
   const double nothing = std::nan("");
   const bool enough = figures.queries >= least_queries;
-  if (!by_template.empty()) compare(by_template);
+  compare(by_template);
   watch(load, load_, figures, figures.queries_per_second());
   // Twice as long is as unusual as half as long.
-  watch(latency, latency_, figures,
-        compared_.calls >= least_queries ? std::log2(compared_.p95_ratio + least_ratio) : nothing,
-        std::log2(least_slower));
+  if (judged_seconds_ > 0) {
+    watch(latency, latency_, figures,
+          compared_.calls >= least_queries ? std::log2(compared_.p95_ratio + least_ratio) : nothing,
+          std::log2(least_slower));
+  }
   watch(errors, errors_, figures, enough ? figures.error_rate() : nothing);
   watch(queue, queue_, figures, std::log2(1 + figures.queue_p95_ms) + static_cast<double>(figures.waiting));
   const bool looked_up = figures.cache_hits + figures.cache_misses >= least_queries;
@@ -429,7 +444,7 @@ std::optional<PerformanceAnomaly> AnomalyWatch::observe(const IntervalFigures& f
   if (votes == 0) learn_usual(figures);
   usual_durations_.learn(by_template, votes > 0);
   const auto found = votes >= votes_to_raise ? harm(figures) : std::nullopt;
-  harmed_seconds_ = std::clamp(harmed_seconds_ + (found ? 1 : -1), 0, harmed_to_raise);
+  harmed_seconds_ = std::clamp(harmed_seconds_ + harm_of_this_second(found), 0, harmed_to_raise);
   if (!found || harmed_seconds_ < harmed_to_raise) return std::nullopt;
   // A clock that was set back would make the pause as long as that.
   const bool is_pause = last_anomaly_at_ > 0 && at >= last_anomaly_at_ && at - last_anomaly_at_ < pause_seconds;

@@ -23,8 +23,8 @@ namespace millrace {
 /// take longer, fail or wait, or aren't asked any more, for ten seconds or so. More load alone is no harm, nor is a
 /// moment. Latency is by what each template usually takes (`UsualDurations`), so that slow statements aren't slowness
 /// while they take what they do, nor is it slowness that fewer answers come from memory. A template whose calls take
-/// longer has a vote, too, of which an anomaly comes that names it. Thread-safe; `observe`, `observe_templates` and
-/// `suspects` are for one thread.
+/// longer has a vote, too, of which an anomaly comes that names it. Thread-safe; `observe`, `observe_templates`,
+/// `keep_only` and `suspects` are for one thread.
 class AnomalyWatch {
  public:
   static constexpr std::size_t kept_anomalies = 200;
@@ -76,6 +76,7 @@ class AnomalyWatch {
   std::size_t votes_at(double at) const;
   void learn_usual(const IntervalFigures& figures);
   std::optional<Harm> harm(const IntervalFigures& figures) const;
+  int harm_of_this_second(const std::optional<Harm>& found) const;
   bool voted_since(double since) const;
   PerformanceAnomaly describe(const Harm& harm, const IntervalFigures& figures) const;
   PerformanceAnomaly describe(const TemplateSuspects::Agreed& agreed, const IntervalFigures& figures) const;
@@ -93,8 +94,10 @@ class AnomalyWatch {
   ComparedDurations for_change_;
   double change_seconds_ = 0;
   UsualDurations usual_durations_;
-  std::vector<IntervalPtr> last_;  ///< some seconds
-  ComparedDurations compared_;
+  std::vector<IntervalPtr> gathered_;  ///< until they have enough calls
+  std::uint64_t gathered_calls_ = 0;
+  ComparedDurations compared_;  ///< what was judged last
+  int judged_seconds_ = 0;      ///< in this second; 0: nothing was
   TemplateSuspects suspects_;
 
   std::array<std::optional<Vote>, all_series> votes_;

@@ -65,7 +65,7 @@ class ServiceMaker {
     };
     if (family_.starts_with("start")) run(judged, &ServiceMaker::start);
     // Of rare templates only now something is known.
-    run(family_ == "start_slower" ? 2 * minute : family_ == "rare" ? 2 * learning : learning, &ServiceMaker::usual);
+    run(family_ == "start_slower" ? 8 * minute : family_ == "rare" ? hour : learning, &ServiceMaker::usual);
     if (family_ == "slow_batch") {
       run(learning, &ServiceMaker::usual, true);
       run(learning, &ServiceMaker::usual);
