@@ -31,6 +31,8 @@ constexpr double least_slower = 1.2;
 // What is harm.
 constexpr double slower_share = 0.05;
 constexpr std::uint64_t least_slower_calls = 2;
+constexpr double starting_seconds = 20;  // after hardly any load, while clients and caches come back
+constexpr double stopped_load = 0.1;
 constexpr int most_harm_at_once = 3;  // seconds, of those that are judged together
 constexpr double errors_percent = 1;
 constexpr std::uint64_t least_errors = 2;
@@ -201,7 +203,8 @@ void AnomalyWatch::learn_usual(const IntervalFigures& figures) {
 std::optional<AnomalyWatch::Harm> AnomalyWatch::harm(const IntervalFigures& figures) const {
   const double at = seconds(figures.at);
   const double failed = figures.queries >= least_queries ? figures.error_rate() : 0;
-  const bool slow = judged_seconds_ > 0 && compared_.calls >= least_queries &&
+  const bool starts = std::abs(at - stopped_at_) <= starting_seconds;
+  const bool slow = !starts && judged_seconds_ > 0 && compared_.calls >= least_queries &&
                     compared_.slower >= least_slower_calls &&
                     static_cast<double>(compared_.slower) > slower_share * static_cast<double>(compared_.calls);
   const bool waits = figures.waiting >= least_waiting ||
@@ -440,6 +443,7 @@ std::optional<PerformanceAnomaly> AnomalyWatch::observe(const IntervalFigures& f
   watch(cache_hits, cache_hits_, figures, looked_up ? figures.cache_hit_rate() : nothing);
   watch_for_change(figures);
 
+  if (usual_[load] >= least_load && figures.queries_per_second() < stopped_load * usual_[load]) stopped_at_ = at;
   const std::size_t votes = votes_at(at);
   if (votes == 0) learn_usual(figures);
   usual_durations_.learn(by_template, votes > 0);

@@ -105,6 +105,7 @@ class AnomalyWatch {
   std::array<double, all_series> usual_ = {};
   std::array<bool, all_series> usual_known_ = {};
   int harmed_seconds_ = 0;
+  double stopped_at_ = 0;  ///< when hardly anything was asked last
   double last_anomaly_at_ = 0;
   AlertSeverity last_severity_ = AlertSeverity::low;
   std::uint64_t numbered_ = 0;

@@ -239,6 +239,17 @@ TEST(AnomalyWatch, JudgesFewCallsTogether) {
   EXPECT_FALSE(service.run(90, slow).empty());
 }
 
+TEST(AnomalyWatch, IsQuietForAWhileAfterAStop) {
+  Watched service(17);
+  service.run(900, {});
+  const double before = service.now();
+  EXPECT_TRUE(service.run(7, {.load = 0}).empty());
+  EXPECT_TRUE(service.run(18, {.slower = 4, .hits = 20}).empty());
+  const auto found = service.run(30, {.slower = 4, .hits = 20});
+  ASSERT_FALSE(found.empty()) << "it lasts";
+  EXPECT_GT(std::chrono::duration<double>(found[0].detected_at.time_since_epoch()).count(), before + 27);
+}
+
 TEST(AnomalyWatch, FindsATail) {
   Watched service(13);
   service.run(900, {.load = 0.2, .reports = 1});
