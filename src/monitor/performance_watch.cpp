@@ -101,7 +101,7 @@ void PerformanceWatch::run() {
       if (const auto* history = monitor_->history()) {
         const TemplateTotals totals = history->template_totals();
         templates_.observe(totals, now_ns());
-        anomalies_.keep_only(totals);
+        if (options_.detect_anomalies) anomalies_.keep_only(totals);
       }
       hooks_.looked(figures);
       if (options_.detect_anomalies) find_anomalies(figures);
