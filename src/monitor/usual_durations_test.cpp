@@ -169,8 +169,9 @@ TEST(UsualDurations, LearnsWhatIsUnusualEveryOtherMinute) {
   Watched watched;
   watched.run(600, {{one, 10, 4}});
   for (int times = 0; times < 20; ++times) {
-    watched.run(60, {{one, 10, 12}});
-    watched.run(60, {{one, 10, 12}}, true);
+    watched.run(80, {{one, 10, 12}});
+    watched.run(20, {{one, 10, 12}}, true);
+    watched.run(20, {{one, 10, 12}});
   }
   EXPECT_NEAR(watched.compare({{one, 10, 12}}).p95_ratio, 1, 0.03);
 }
