@@ -12,6 +12,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/in_quotes.hpp"
 #include "base/utf8.hpp"
 
 namespace millrace::backend {
@@ -57,12 +58,6 @@ std::string decimal_of(std::int32_t type_modifier) {
   const int width = std::max(digits, scale + 1);
   if (said >= 0 && scale <= digits && width <= most_digits) return fmt::format("DECIMAL({}, {})", width, scale);
   return std::string(as_text);
-}
-
-std::string as_identifier(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name) out.append(c == '"' ? 2 : 1, c);
-  return out += '"';
 }
 
 /// What is cast and has the same text afterwards is what it was. Of some types texts differ: these are read by their
@@ -144,7 +139,7 @@ Result<ParquetFile> ParquetFile::write(const std::string& folder, const std::vec
   std::string values;
   for (std::size_t at = 0; at < columns.size(); ++at) {
     values +=
-        fmt::format("{}{} AS {}", at == 0 ? "" : ", ", value_of(columns[at], at), as_identifier(columns[at].name));
+        fmt::format("{}{} AS {}", at == 0 ? "" : ", ", value_of(columns[at], at), in_quotes(columns[at].name, '"'));
   }
   const auto group =
       std::clamp(rows * bytes_of_group / std::max<std::uint64_t>(bytes, 1), least_rows_of_group, most_rows_of_group);

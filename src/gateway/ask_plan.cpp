@@ -7,7 +7,9 @@
 #include <boost/json/serialize.hpp>
 #include <charconv>
 
+#include "base/in_quotes.hpp"
 #include "base/own_lock_timeout.hpp"
+#include "gateway/own_query.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -49,13 +51,6 @@ constexpr std::string_view facts_sql =
     "LEFT JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place) ON k.place <= i.indnkeyatts "
     "LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.attnum AND k.attnum > 0 "
     "ORDER BY 1, 2, 4, k.place";
-
-/// Always in quotes: not even a word of PostgreSQL's means anything then.
-std::string in_quotes(std::string_view text, char quote) {
-  std::string out(1, quote);
-  for (const char c : text) out.append(c == quote ? 2 : 1, c);
-  return out += quote;
-}
 
 double number(const std::optional<std::string>& text) {
   double value = 0;
@@ -152,11 +147,6 @@ asio::awaitable<Result<PlannedQuery>> ask_as(asio::io_context& io, backend::Pool
   if (!is_clean) (*taken)->close();
   pool->give_back(*taken);
   co_return answer;
-}
-
-pgwire::ServerCredential credential_of(const config::DatabaseUrl& url) {
-  if (url.password.empty()) return std::monostate();
-  return pgwire::PlainPassword{url.password};
 }
 
 }  // namespace

@@ -25,9 +25,7 @@ asio::awaitable<ChangeStreamParts::Opened> open(asio::io_context* io, Shared* sh
   const auto pool = shared->pools.get(url.user, url.database, backend::Pools::Purpose::own);
   const auto startup = pool->intern(
       {{"user", url.user}, {"database", url.database}, {"replication", "database"}, {"application_name", "millrace"}});
-  pgwire::ServerCredential credential;
-  if (!url.password.empty()) credential = pgwire::PlainPassword{url.password};
-  auto opened = co_await pool->open_apart(*io, startup, std::move(credential));
+  auto opened = co_await pool->open_apart(*io, startup, credential_of(url));
   if (!opened && opened.error().error.sqlstate == no_such_database) (*missing)(database);
   co_return opened;
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "gateway/own_query.hpp"
+
 namespace millrace::gateway {
 namespace {
 
@@ -13,7 +15,7 @@ backend::LoginRequest log_in_of(const config::DatabaseUrl& url) {
   backend::LoginRequest request;
   request.startup = std::make_shared<const backend::ParameterList>(
       backend::ParameterList{{"user", url.user}, {"database", url.database}, {"application_name", "millrace"}});
-  if (!url.password.empty()) request.credential = pgwire::PlainPassword{url.password};
+  request.credential = credential_of(url);
   return request;
 }
 

@@ -2,6 +2,11 @@
 
 namespace millrace::gateway {
 
+pgwire::ServerCredential credential_of(const config::DatabaseUrl& url) {
+  if (url.password.empty()) return std::monostate();
+  return pgwire::PlainPassword{url.password};
+}
+
 boost::asio::awaitable<Result<std::vector<backend::ServerConnection::Row>>> own_query(
     boost::asio::io_context& core, backend::Pools& pools, config::DatabaseUrl url, std::string sql,
     std::vector<std::string> parameters, std::chrono::milliseconds timeout) {

@@ -5,6 +5,9 @@
 
 namespace millrace::gateway {
 
+/// What DATABASE_URL's user logs in with.
+pgwire::ServerCredential credential_of(const config::DatabaseUrl& url);
+
 /// Of an own query's error: the database isn't there.
 inline constexpr std::string_view no_such_database = "3D000";
 

@@ -5,16 +5,11 @@
 #include <span>
 #include <vector>
 
+#include "base/in_quotes.hpp"
 #include "pgwire/protocol/decode.hpp"
 
 namespace millrace::gateway {
 namespace {
-
-std::string in_quotes(std::string_view text) {
-  std::string out(1, '"');
-  for (const char c : text) out.append(c == '"' ? 2 : 1, c);
-  return out += '"';
-}
 
 /// As PostgreSQL reads an array of text.
 std::string array_of(const std::set<std::string>& values) {
@@ -36,7 +31,7 @@ std::set<std::string> relations_of(const sql::References& one, const sql::Refere
   for (const auto* of : {&one, &other}) {
     for (const auto& name : of->reads) {
       if (name.schema.empty() && std::ranges::binary_search(of->with, name.name)) continue;
-      relations.insert((name.schema.empty() ? "" : in_quotes(name.schema) + ".") + in_quotes(name.name));
+      relations.insert((name.schema.empty() ? "" : in_quotes(name.schema, '"') + ".") + in_quotes(name.name, '"'));
     }
   }
   return relations;

@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "gateway/own_query.hpp"
 #include "gateway/what_if_facts.hpp"
 #include "gateway/what_if_session.hpp"
 
@@ -73,10 +74,8 @@ class Sessions final : public optimizer::WhatIf {
 
 Result<std::shared_ptr<optimizer::WhatIf>> open_what_if(asio::io_context& io, std::shared_ptr<backend::Pools> pools,
                                                         const config::DatabaseUrl& url) {
-  pgwire::ServerCredential credential;
-  if (!url.password.empty()) credential = pgwire::PlainPassword{url.password};
   const auto pool = pools->get(url.user, url.database, backend::Pools::Purpose::own);
-  auto own = WhatIfSession::open(io, pool, std::move(credential));
+  auto own = WhatIfSession::open(io, pool, credential_of(url));
   if (!own) return std::unexpected(std::move(own).error());
   return std::make_shared<Sessions>(io, std::move(pools), url, *std::move(own));
 }

@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_future.hpp>
 
+#include "base/in_quotes.hpp"
 #include "base/own_lock_timeout.hpp"
 #include "gateway/what_if_sql.hpp"
 #include "gateway/what_if_values.hpp"
@@ -48,18 +49,12 @@ asio::awaitable<std::expected<backend::Pool::Connection, backend::LoginError>> l
   co_return opened;
 }
 
-std::string in_quotes(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text) out.append(c == '\'' ? 2 : 1, c);
-  return out += "'";
-}
-
 /// What HypoPG is shown in an index's place. With its type, so that no other function of that name is called.
 std::string stand_in(const IndexCandidate& index) {
   auto whole = index;
   whole.where.clear();
   if (!index.where.empty()) whole.columns.insert(whole.columns.begin(), index.where_column);
-  return in_quotes("CREATE INDEX ON " + whole.name()) + "::pg_catalog.text";
+  return in_quotes("CREATE INDEX ON " + whole.name(), '\'') + "::pg_catalog.text";
 }
 
 std::string generic(const std::string& name, std::size_t parameters) {

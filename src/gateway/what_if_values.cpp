@@ -6,16 +6,12 @@
 #include <charconv>
 #include <cstdint>
 
+#include "base/in_quotes.hpp"
+
 namespace millrace::gateway {
 namespace {
 
 constexpr std::string_view binary = "\\x";
-
-std::string in_quotes(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text) out.append(c == '\'' ? 2 : 1, c);
-  return out += "'";
-}
 
 std::optional<std::string> bytes_of(std::string_view hexadecimal) {
   if (hexadecimal.size() % 2 != 0) return std::nullopt;
@@ -63,7 +59,7 @@ std::optional<std::string> expression_of(std::string_view bytes, catalog::Oid ty
     case 1043:
     case 19:
       if (bytes.contains('\0')) return std::nullopt;
-      return in_quotes(bytes);
+      return in_quotes(bytes, '\'');
     case 1082:  // date: days since 2000
       if (bytes.size() != 4) return std::nullopt;
       return fmt::format("pg_catalog.date '2000-01-01' + ({})", signed_of(bytes));
@@ -89,7 +85,7 @@ std::optional<std::string> literal_of(const std::optional<std::string>& kept, ca
   constexpr catalog::Oid bytea = 17;
   if (!kept) return "NULL";
   if (kept->contains('\0')) return std::nullopt;
-  if (!kept->starts_with(binary) || type == bytea) return in_quotes(*kept);
+  if (!kept->starts_with(binary) || type == bytea) return in_quotes(*kept, '\'');
   const auto bytes = bytes_of(std::string_view(*kept).substr(binary.size()));
   return bytes ? expression_of(*bytes, type) : std::nullopt;
 }

@@ -1,5 +1,7 @@
 #include "integration/guarantees.hpp"
 
+#include "base/in_quotes.hpp"
+
 namespace millrace::integration {
 namespace {
 
@@ -8,13 +10,6 @@ constexpr std::string_view restart = "restart PostgreSQL", reload = "SELECT pg_r
 
 std::string count_of(std::uint64_t number, std::string_view one, std::string_view many) {
   return fmt::format("{} {}", number, number == 1 ? one : many);
-}
-
-/// As a constant of SQL.
-std::string as_constant(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text) out.append(c == '\'' ? 2 : 1, c);
-  return out + "'";
 }
 
 std::string replaced(std::string text, std::string_view what, std::string_view by) {
@@ -141,7 +136,7 @@ class Judge {
     }
     bar(name, is,
         {{.statement = "ALTER SYSTEM SET synchronous_standby_names = " +
-                       as_constant(replaced(server_.standby_names, "*", server_.standbys)),
+                       in_quotes(replaced(server_.standby_names, "*", server_.standbys), '\''),
           .then = std::string(reload) + "; they are the standbys that are connected now"}});
   }
 

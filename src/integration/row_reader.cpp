@@ -9,6 +9,7 @@
 #include <charconv>
 
 #include "base/clock.hpp"
+#include "base/in_quotes.hpp"
 #include "base/own_lock_timeout.hpp"
 
 namespace millrace::integration {
@@ -31,12 +32,6 @@ constexpr auto no_right = "42501";
 const std::string safely = fmt::format(
     "SET LOCAL search_path TO pg_catalog, pg_temp; SET LOCAL row_security TO off; SET LOCAL lock_timeout TO '{}';",
     own_lock_timeout);
-
-std::string as_identifier(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name) out.append(c == '"' ? 2 : 1, c);
-  return out += '"';
-}
 
 /// Whatever the settings.
 std::string as_literal(std::string_view text) {
@@ -114,10 +109,10 @@ boost::asio::awaitable<RowReader::Outcome> RowReader::read(RowValues::Load& load
   const auto before = co_await table(load.table);
   if (before.form.empty()) co_return Outcome::again;
   if (before.rows > static_cast<double>(load.most_rows)) co_return Outcome::refused;
-  const auto name = as_identifier(load.schema) + "." + as_identifier(load.name);
+  const auto name = in_quotes(load.schema, '"') + "." + in_quotes(load.name, '"');
   std::string columns;
-  for (const auto& column : load.key) columns += as_identifier(column) + ", ";
-  const auto column = as_identifier(load.column);
+  for (const auto& column : load.key) columns += in_quotes(column, '"') + ", ";
+  const auto column = in_quotes(load.column, '"');
   // The lock keeps the name what it is; the first row is the proof that it is the table's.
   const auto select = fmt::format(
       "{} LOCK TABLE ONLY {} IN ACCESS SHARE MODE;"

@@ -60,17 +60,21 @@ TEST(CostCalibration, GoesByThoseWithACostLikeIt) {
   EXPECT_GT(calibration.of(1e6)->confidence, 0.6);
 }
 
+void expect_to_ascend(const CostCalibration& calibration) {
+  double before = 0;
+  for (double cost = 0.5; cost < 1e6; cost *= 1.05) {
+    const double ms = calibration.of(cost)->ms;
+    EXPECT_GE(ms, before) << cost;
+    before = ms;
+  }
+}
+
 TEST(CostCalibration, WhatCostsLessTakesNoLonger) {
   // Short statements are their constant part: by units the cheap ones would say that 250 takes 9 ms, and 400 two.
   std::vector<CostCalibration::Point> points;
   for (int at = 0; at < 5; ++at) points.insert(points.end(), {{8, 0.3}, {10'000, 50}});
   const CostCalibration calibration(points);
-  double before = 0;
-  for (double cost = 1; cost < 1e6; cost *= 1.1) {
-    const double ms = calibration.of(cost)->ms;
-    EXPECT_GE(ms, before) << cost;
-    before = ms;
-  }
+  expect_to_ascend(calibration);
   EXPECT_NEAR(calibration.of(250)->ms, 3.5, 0.5);
   EXPECT_NEAR(calibration.of(100'000)->ms, 500, 1) << "in proportion";
 }
@@ -79,12 +83,7 @@ TEST(CostCalibration, AscendsThroughWhatIsScattered) {
   std::vector<CostCalibration::Point> points;
   for (int at = 1; at <= 300; ++at) points.push_back({1.0 * at * at, 0.01 * at * at * (1 + at * 7 % 5)});
   const CostCalibration calibration(points);
-  double before = 0;
-  for (double cost = 0.5; cost < 1e6; cost *= 1.05) {
-    const double ms = calibration.of(cost)->ms;
-    EXPECT_GE(ms, before) << cost;
-    before = ms;
-  }
+  expect_to_ascend(calibration);
   EXPECT_NEAR(calibration.of(10'000)->ms, 300, 30) << "the middle one";
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/in_quotes.hpp"
 #include "sql/statement.hpp"
 
 namespace millrace::optimizer {
@@ -25,9 +26,7 @@ std::string quoted_identifier(std::string_view name) {
     if (statement->references && statement->references->reads == std::vector{sql::Name{"", std::string(name)}})
       return std::string(name);
   }
-  std::string quoted = "\"";
-  for (const char c : name) quoted.append(c == '"' ? 2 : 1, c);
-  return quoted += '"';
+  return in_quotes(name, '"');
 }
 
 std::string plain_name(std::string_view column) {

@@ -104,7 +104,6 @@ class Advice {
   }
 
   void collect_candidates() {
-    std::set<std::string> small;
     for (const auto& one : looked_) {
       for (const auto& index : one.found.candidates) {
         const auto known = std::ranges::find(candidates_, index);
