@@ -18,6 +18,18 @@ SLOW_FROM_MS = 30
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=document.title='taken'>"
 SCHEMA = "CREATE TABLE shelves (id int PRIMARY KEY, room int); INSERT INTO shelves SELECT n, n % 7 FROM generate_series(1, 500) n"
 
+# What a page is told that asks before the store is open.
+STORE_OPENS_LATE = """{
+  const answered = window.fetch;
+  let times = 0;
+  window.fetch = async (url, how) => {
+    const answer = await answered(url, how);
+    if (!String(url).includes("/optimization/status") || ++times > 2) return answer;
+    const status = await answer.json();
+    return Response.json({ ...status, store: { ...status.store, state: "opening" } });
+  };
+}"""
+
 LIVE = "document.querySelector('.connection.live')"
 DETAIL = "document.querySelector('dialog[open] .figures')"
 
@@ -111,6 +123,7 @@ async def test_a_week_is_shown_where_figures_are_kept_for_so_long(postgres: Post
     with Millrace(postgres, settings) as before:
         be_busy(before)
     with Millrace(postgres, settings) as keeping:
+        await page.send("Page.addScriptToEvaluateOnNewDocument", source=STORE_OPENS_LATE)
         await page.open(f"{keeping.http_url}/")
         week = "[...document.querySelectorAll('.ranges label')].find(one => one.innerText === '7 d')"
         await page.until(week, "a week to choose")

@@ -64,7 +64,10 @@ export function App() {
   const trends = useAsked<Trends>(`${PERFORMANCE}/trends?window=${minutes}`, minutes <= 30 ? 3 : oftenEnough(minutes, 10));
   const denied = needsKey(trends.error);
   const live = useLive(!denied);
-  const status = useAsked<{ store: Kept }>(denied ? null : "/api/v1/optimization/status", 60);
+  // What is kept is known once the store is open, which may be after the page.
+  const [storeKnown, setStoreKnown] = useState(false);
+  const status = useAsked<{ store: Kept }>(denied ? null : "/api/v1/optimization/status", storeKnown ? 60 : 2);
+  useEffect(() => setStoreKnown((status.data?.store.state ?? "opening") !== "opening"), [status.data]);
   const health = useAsked<Health>("/api/v1/optimization/health", 5);
   const alerts = useAsked<{ alerts: Alert[] }>(denied ? null : `${PERFORMANCE}/alerts?active_only=false`, 10);
   const anomalies = useAsked<{ anomalies: Anomaly[] }>(denied ? null : `${PERFORMANCE}/anomalies`, 10);
