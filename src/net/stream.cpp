@@ -108,6 +108,7 @@ class Stream::Watch final : public Poller::Watcher {
   Watch& operator=(const Watch&) = delete;
 
   void start(asio::io_context& context, Reader& reader) {
+    may_have_bytes_ = true;
     poller_ = &Poller::of(context);
     reader_ = &reader;
     writable_ = std::make_unique<Signal>(context);
@@ -125,6 +126,8 @@ class Stream::Watch final : public Poller::Watcher {
   }
   int descriptor() const { return descriptor_; }
   bool ended() const { return ended_; }
+  bool may_have_bytes() const { return may_have_bytes_; }
+  void has_no_bytes() { may_have_bytes_ = false; }
   asio::awaitable<void> writable() {
     wants_to_write_ = true;
     co_await writable_->wait(std::chrono::hours(24));
@@ -133,7 +136,9 @@ class Stream::Watch final : public Poller::Watcher {
   void on_events(std::uint32_t events) override {
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) ended_ = true;
     if ((events & EPOLLOUT) != 0 && std::exchange(wants_to_write_, false)) writable_->set();
-    if ((events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) reader_->on_readable();  // may destroy this
+    if ((events & ~static_cast<std::uint32_t>(EPOLLOUT)) == 0) return;
+    may_have_bytes_ = true;
+    reader_->on_readable();  // may destroy this
   }
 
  private:
@@ -142,7 +147,8 @@ class Stream::Watch final : public Poller::Watcher {
   Reader* reader_ = nullptr;
   std::unique_ptr<Signal> writable_;
   bool wants_to_write_ = false;
-  bool ended_ = false;  ///< the peer's end was told, and won't be again
+  bool may_have_bytes_ = true;  ///< none were seen to be all, or some were told since
+  bool ended_ = false;          ///< the peer's end was told, and won't be again
 };
 
 Stream::Stream(Socket socket) : socket_(std::move(socket)) {
@@ -201,8 +207,12 @@ std::size_t Stream::try_read(std::span<std::byte> into, error_code& error) {
     return 0;
   }
   if (!tls_) {
+    if (watch_ && !watch_->may_have_bytes()) return 0;
     const ssize_t got = receive(native_handle(), into);
-    if (got > 0) return static_cast<std::size_t>(got);
+    if (got > 0) {
+      if (watch_ && drained(static_cast<std::size_t>(got), into.size())) watch_->has_no_bytes();
+      return static_cast<std::size_t>(got);
+    }
     if (got == 0 && !into.empty()) {
       error = asio::error::eof;
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
