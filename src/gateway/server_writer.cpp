@@ -226,6 +226,13 @@ bool ServerWriter::is_text_under_way(const PreparedText& text) const {
 Text ServerWriter::text_of_parse(std::string_view query_and_types, const StatementPtr& statement, bool named) {
   auto& settings = session_.settings;
   const auto& changing = settings.changes_of_meaning();
+  // Who prepares the same text again and again, as most drivers do without a name, has it at hand.
+  if (!named && session_.names.unnamed && !session_.pin.is_set() && !changing.any()) {
+    const Text& last = session_.names.unnamed->text;
+    if (last && last->shared && last->statement == statement && last->query_and_types == query_and_types &&
+        last->meaning == settings.meaning())
+      return last;
+  }
   const std::string_view query = query_and_types.substr(0, query_and_types.find('\0'));
   const bool constants_unclear = changing.constants && holds_constants(query);
   if (named && constants_unclear) {
