@@ -3,6 +3,7 @@
 #include "base/log.hpp"
 #include "gateway/comes_elsewhere.hpp"
 #include "gateway/parse_elsewhere.hpp"
+#include "net/poller.hpp"
 #include "pgwire/protocol/encode.hpp"
 #include "pgwire/protocol/reader.hpp"
 
@@ -152,7 +153,8 @@ bool Session::go_on(Passed passed) {
       return false;
     case Passed::waits:
       waits_ = true;
-      asio::co_spawn(core_.io, wait_and_pass(shared_from_this()), asio::detached);
+      if (cancels_late_ || link_->has_unsent() || !wait_here())
+        asio::co_spawn(core_.io, wait_and_pass(shared_from_this()), asio::detached);
       return false;
     case Passed::ended:
       finish();
@@ -164,13 +166,51 @@ bool Session::go_on(Passed passed) {
 asio::awaitable<void> Session::wait_and_pass(std::shared_ptr<Session> self) {
   Passed passed = Passed::waits;
   while (passed == Passed::waits && !self->finished_) {
-    passed = co_await self->wait_for_next() ? self->pass_on() : Passed::ended;
+    const bool goes_on = co_await self->clear_way();
+    if (goes_on && !self->finished_ && self->wait_here()) co_return;
+    passed = goes_on && co_await self->wait_for_next() ? self->pass_on() : Passed::ended;
   }
-  self->waits_ = false;
-  if (self->finished_) {
-    self->over_.set();  // `end` waits for this
-  } else if (self->go_on(passed)) {
-    self->read_and_pass();
+  self->waited(passed);
+}
+
+/// What is waited for often needs no coroutine: what may end such a wait looks whether it does. False: it isn't that.
+bool Session::wait_here() {
+  if (next_ == Relay::Next::turn) {
+    wait_for_turn();
+    return true;
+  }
+  if (next_ != Relay::Next::answer) return false;
+  waits_for_answer_ = true;
+  if (!waits_for_server()) look_soon();
+  return true;
+}
+
+bool Session::waits_for_server() const { return *link_ && !finished_ && relay_->asking(); }
+
+void Session::look_at_answer() {
+  if (!waits_for_answer_ || waits_for_server()) return;
+  waits_for_answer_ = false;
+  // The server connection may have been given back meanwhile.
+  waited(client_gone_ || finished_ ? Passed::ended : pass_on());
+}
+
+/// Whether what it waits for has come: not at once, as others are at work.
+void Session::look_soon() {
+  net::Poller::soon(core_.io, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->look_at_turn();
+    self->look_at_answer();
+  });
+}
+
+/// What was waited for has come, and `passed` is what became of it.
+void Session::waited(Passed passed) {
+  waits_ = false;
+  if (finished_) {
+    over_.set();  // `end` waits for this
+  } else if (go_on(passed)) {
+    read_and_pass();
   }
 }
 
@@ -178,6 +218,7 @@ void Session::finish() {
   finished_ = true;
   over_.set();
   answered_.set();
+  if (waits_for_turn_ || waits_for_answer_) look_soon();
   if (link_) link_->give_up_waiting();
 }
 
@@ -246,26 +287,28 @@ Session::Passed Session::pass_on() {
   }
 }
 
-/// Does what `pass_on` could not do at once. False: the session is over.
-asio::awaitable<bool> Session::wait_for_next() {
+/// What comes next may be sent. False: the session is over.
+asio::awaitable<bool> Session::clear_way() {
   if (cancels_late_) {
     while (cancels_late_) co_await answered_.wait(std::chrono::hours(24));
     if (client_gone_ || finished_) co_return false;
   }
-  if (link_->has_unsent()) {
-    if (!co_await link_->flush()) co_return false;
-    if (next_ == Relay::Next::terminate || next_ == Relay::Next::broken) co_return true;  // seen again by pass_on
-  }
+  co_return !link_->has_unsent() || co_await link_->flush();
+}
+
+/// Does what `pass_on` could not do at once. False: the session is over.
+asio::awaitable<bool> Session::wait_for_next() {
   switch (next_) {
+    case Relay::Next::terminate:
+    case Relay::Next::broken:
+      co_return true;  // seen again by pass_on
     case Relay::Next::turn:
-      co_return co_await wait_for_turn();
+    case Relay::Next::answer:
+      co_return false;  // it is finished, or would be waited for by `wait_here`
     case Relay::Next::need_server:
       co_return co_await wait_for_server();
     case Relay::Next::parse:
       co_return co_await wait_for_parse();
-    case Relay::Next::answer:
-      while (*link_ && !finished_ && relay_->asking()) co_await answered_.wait(std::chrono::hours(24));
-      co_return !client_gone_ && !finished_;  // the server connection may have been given back meanwhile
     case Relay::Next::elsewhere:
       co_return co_await wait_elsewhere();
     default:
@@ -315,7 +358,7 @@ std::size_t Session::on_server_bytes(std::span<std::byte> bytes) {
     return bytes.size();
   }
   if (relay_->has_farewell()) link_->connection()->close();
-  if (!relay_->asking()) answered_.set();
+  if (waits_for_answer_ && !relay_->asking()) look_soon();
   if (due_) look_at_time_when_due();  // of what runs now
   lend_turn_soon();
   if (relay_->take_new_sessions_differ()) {
@@ -387,7 +430,7 @@ bool Session::send_again() {
   log::info("reads are sent once more, as their server connection is lost", {{"user", user_}, {"database", database_}});
   link_->take_back();
   if (waits_) {
-    answered_.set();
+    look_soon();
   } else if (go_on(pass_on())) {
     read_and_pass();
   }
@@ -465,6 +508,7 @@ void Session::on_tick(TimePoint now) {
     send_fatal(Error{.message = "terminating connection due to CLIENT_IDLE_TIMEOUT_SECONDS", .sqlstate = "57P05"});
     close_client();
   }
+  look_at_turn();
 }
 
 asio::awaitable<void> Session::cancel() {
@@ -487,7 +531,11 @@ asio::awaitable<void> Session::carry_cancel() {
     // The query still waits, and is cancelled once the server has it.
     cancel_wanted_ =
         waits_ && (next_ == Relay::Next::turn || next_ == Relay::Next::need_server || next_ == Relay::Next::elsewhere);
-    if (cancel_wanted_ && next_ != Relay::Next::need_server) answered_.set();
+    if (cancel_wanted_ && waits_for_turn_) {
+      look_soon();
+    } else if (cancel_wanted_ && next_ != Relay::Next::need_server) {
+      answered_.set();
+    }
   }
 }
 

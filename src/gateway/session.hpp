@@ -34,7 +34,7 @@ class Session final : public backend::ServerConnection::Sink,
   void on_tick(TimePoint now);
   /// The server's breaker has opened: what waits for its turn needn't.
   void on_server_out_of_reach() {
-    if (waits_ && next_ == Relay::Next::turn) answered_.set();
+    if (waits_for_turn_) look_soon();
   }
   /// Asks the server to cancel what runs for this client, and waits until it has heard. However many ask, the server is
   /// told once at a time.
@@ -71,7 +71,7 @@ class Session final : public backend::ServerConnection::Sink,
   /// What has become of the bytes that a client has sent.
   enum class Passed {
     all,    ///< they are on their way
-    waits,  ///< something must be waited for first: `wait_and_pass` does
+    waits,  ///< something must be waited for first
     ended,  ///< so has the session
   };
   asio::awaitable<void> serve();
@@ -81,8 +81,16 @@ class Session final : public backend::ServerConnection::Sink,
   bool go_on(Passed passed);
   Passed pass_on();
   static asio::awaitable<void> wait_and_pass(std::shared_ptr<Session> self);
+  bool wait_here();
+  bool waits_for_server() const;
+  void look_at_answer();
+  void look_soon();
+  void waited(Passed passed);
+  asio::awaitable<bool> clear_way();
   asio::awaitable<bool> wait_for_next();
-  asio::awaitable<bool> wait_for_turn();
+  void wait_for_turn();
+  void look_at_turn();
+  std::optional<Relay::Waited> wait_for_turn_is_over(std::int64_t now) const;
   asio::awaitable<bool> wait_for_server();
   asio::awaitable<bool> wait_for_parse();
   asio::awaitable<bool> wait_elsewhere();
@@ -127,11 +135,14 @@ class Session final : public backend::ServerConnection::Sink,
   enum class Counted { none, starting, clients } counted_ = Counted::none;
 
   Relay::Next next_ = Relay::Next::more;
-  bool waits_ = false;            ///< `wait_and_pass` is under way, and nobody else reads
-  bool ahead_ = false;            ///< not read, as too many answers are owed
-  bool output_was_full_ = false;  ///< at the last tick
-  bool finished_ = false;         ///< nothing more is read from the client
-  bool terminated_ = false;       ///< the client said goodbye
+  bool waits_ = false;             ///< something is waited for before the client is read again
+  bool waits_for_answer_ = false;  ///< namely what the relay asks
+  bool waits_for_turn_ = false;    ///< namely the turn of the message at hand
+  bool lacked_place_ = false;      ///< when that wait began
+  bool ahead_ = false;             ///< not read, as too many answers are owed
+  bool output_was_full_ = false;   ///< at the last tick
+  bool finished_ = false;          ///< nothing more is read from the client
+  bool terminated_ = false;        ///< the client said goodbye
   bool client_gone_ = false;
   bool shutting_down_ = false;
 
@@ -144,15 +155,16 @@ class Session final : public backend::ServerConnection::Sink,
 
   TimePoint started_;
   TimePoint last_heard_;
-  net::Signal over_;  ///< it is to end
-  net::Signal
-      answered_;  ///< the relay asks nothing more, or there is nobody to answer; what it waits for elsewhere has come
+  net::Signal over_;      ///< it is to end
+  net::Signal answered_;  ///< what it waits for elsewhere has come, or nobody is told to cancel any more
   net::Signal progress_;  ///< while it ends: the server has answered something
   CancelsInTurn cancels_;
   bool cancel_wanted_ = false;                              ///< of the query that waits for a server connection
   bool cancels_late_ = false;                               ///< the server is being told to cancel what takes too long
   std::unique_ptr<asio::steady_timer> due_;                 ///< of the client's own time limits; null: it has had none
   std::unique_ptr<asio::steady_timer> lends_;               ///< for `lend_turn_soon`; null: it hasn't yet
+  std::unique_ptr<asio::steady_timer> turn_due_;            ///< of a wait for a turn that is soon over
+  std::int64_t waits_until_ = 0;                            ///< for a turn, in ns of `now_ns()`; 0: for ever
   std::shared_ptr<backend::ServerConnection> replication_;  ///< whose queries a cancel request means, while replicating
 };
 

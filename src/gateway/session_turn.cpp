@@ -1,51 +1,65 @@
 // What of a session waits for its turn and for a server connection, and what it does about limits of time and memory.
-#include "gateway/comes_elsewhere.hpp"
 #include "gateway/memory_limit.hpp"
 #include "gateway/session.hpp"
+#include "net/poller.hpp"
 
 namespace millrace::gateway {
 
 using boost::system::error_code;
 
-asio::awaitable<bool> Session::wait_for_turn() {
-  if (finished_) co_return false;
-  answered_.clear();
-  const auto waiting = std::make_shared<ComesElsewhere>(answered_);
-  relay_->wait_for_turn(says_when_it_has_come(waiting, core_.io), now_ns());
-  const auto limit = rules_->settings->pool_wait_timeout_seconds;
-  const auto until = Clock::now() + (limit.count() == 0 ? Clock::duration(std::chrono::hours(24)) : limit);
-  const auto is_unwanted = [this] { return client_gone_ || finished_; };
-  const auto is_out_of_reach = [this] { return !*link_ && pool_->breaker() && pool_->breaker()->refuses(); };
-  const std::int64_t ends_at = relay_->wait_ends_at(), goes_on_at = relay_->goes_on_anyway_at();
-  const auto left = [&]() -> Clock::duration {
-    Clock::duration to_wait = until - Clock::now();
-    for (const std::int64_t at : {ends_at, goes_on_at}) {
-      if (at != 0) to_wait = std::min(to_wait, Clock::duration(at - now_ns()));
-    }
-    return to_wait;
-  };
-  const bool lacks_place = relay_->lacks_place();
-  if (lacks_place) {
+/// Where the server has more to do than it can many messages wait, so this costs no coroutine and mostly no timer: what
+/// may end it looks whether it does, and so does each tick.
+void Session::wait_for_turn() {
+  waits_ = waits_for_turn_ = true;
+  const std::int64_t now = now_ns();
+  const std::chrono::nanoseconds limit = rules_->settings->pool_wait_timeout_seconds;
+  waits_until_ = limit.count() == 0 ? 0 : now + limit.count();
+  // On another thread a session mustn't end, and what is called may be kept for long. Who has just been answered says
+  // first what it wants next: whoever has the turn then knows that somebody waits.
+  relay_->wait_for_turn(
+      [weak = weak_from_this(), &io = core_.io] {
+        if (weak.expired()) return;
+        net::Poller::soon(io, [weak] {
+          if (const auto self = weak.lock()) self->look_soon();
+        });
+      },
+      now);
+  lacked_place_ = relay_->lacks_place();
+  if (lacked_place_) {
     core_.counters().pool_waits.add();
     core_.counters().clients_waiting.add();
   }
-  while (relay_->waits_for_turn() && !cancel_wanted_ && !is_unwanted() && !is_out_of_reach() &&
-         left() > Clock::duration::zero()) {
-    co_await answered_.wait(left());
-  }
-  if (lacks_place) core_.counters().clients_waiting.sub();
+  const auto [sooner, later] = std::minmax({relay_->wait_ends_at(), relay_->goes_on_anyway_at()});
+  call_at(sooner != 0 ? sooner : later, turn_due_, [](Session& self) { self.look_at_turn(); });
+  if (wait_for_turn_is_over(now)) look_soon();  // cancelled before it began, say
+}
+
+/// Null: it goes on.
+std::optional<Relay::Waited> Session::wait_for_turn_is_over(std::int64_t now) const {
   using Waited = Relay::Waited;
-  const auto how = is_unwanted()                         ? Waited::in_vain
-                   : !relay_->waits_for_turn()           ? Waited::ended
-                   : cancel_wanted_                      ? Waited::cancelled
-                   : is_out_of_reach()                   ? Waited::no_server
-                   : ends_at != 0 && now_ns() >= ends_at ? Waited::timed_out
-                   : goes_on_at != 0                     ? Waited::long_enough
-                                                         : Waited::too_long;
-  if (how == Waited::too_long && relay_->lacks_place()) core_.counters().pool_timeouts.add();
-  relay_->end_wait_for_turn(how, now_ns());
+  const auto is_past = [now](std::int64_t at) { return at != 0 && now >= at; };
+  if (client_gone_ || finished_) return Waited::in_vain;
+  if (!relay_->waits_for_turn()) return Waited::ended;
+  if (cancel_wanted_) return Waited::cancelled;
+  if (!*link_ && pool_->breaker() && pool_->breaker()->refuses()) return Waited::no_server;
+  if (is_past(relay_->wait_ends_at())) return Waited::timed_out;
+  if (is_past(relay_->goes_on_anyway_at())) return Waited::long_enough;
+  if (is_past(waits_until_)) return Waited::too_long;
+  return std::nullopt;
+}
+
+void Session::look_at_turn() {
+  if (!waits_for_turn_) return;
+  const std::int64_t now = now_ns();
+  const auto how = wait_for_turn_is_over(now);
+  if (!how) return;
+  waits_for_turn_ = false;
+  if (turn_due_) turn_due_->cancel();
+  if (lacked_place_) core_.counters().clients_waiting.sub();
+  if (*how == Relay::Waited::too_long && relay_->lacks_place()) core_.counters().pool_timeouts.add();
+  relay_->end_wait_for_turn(*how, now);
   if (relay_->refusal() != nullptr) cancel_wanted_ = false;
-  co_return !is_unwanted();
+  waited(*how == Relay::Waited::in_vain ? Passed::ended : pass_on());
 }
 
 asio::awaitable<bool> Session::wait_for_server() {

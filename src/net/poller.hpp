@@ -6,6 +6,8 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cstdint>
+#include <functional>
+#include <vector>
 
 namespace millrace::net {
 
@@ -32,6 +34,10 @@ class Poller final : public boost::asio::execution_context::service {
   /// `watcher` hears nothing more. Before the descriptor is closed.
   void remove(int descriptor, Watcher& watcher);
 
+  /// From any thread: calls `what` on `context`'s, never at once. Where that delivers events at present it is called
+  /// before it looks for the next ones, which is sooner, and cheaper, than through the io_context.
+  static void soon(boost::asio::io_context& context, std::move_only_function<void()> what);
+
   // For Asio.
   using key_type = Poller;
   static boost::asio::execution_context::id id;
@@ -41,12 +47,15 @@ class Poller final : public boost::asio::execution_context::service {
   void shutdown() override;
   void wait();
   void deliver();
+  void do_soon();
 
+  boost::asio::io_context& context_;
   boost::asio::posix::stream_descriptor epoll_;
   std::array<epoll_event, 128> batch_{};
   int at_ = 0;     ///< the event of the batch that is being delivered
   int count_ = 0;  ///< in the batch
   bool waiting_ = false;
+  std::vector<std::move_only_function<void()>> soon_, now_;
 };
 
 }  // namespace millrace::net
