@@ -30,7 +30,6 @@ constexpr double least_slower = 1.2;
 
 // What is harm.
 constexpr double slower_share = 0.05;
-constexpr std::uint64_t least_slower_calls = 2;
 constexpr double starting_seconds = 20;  // after hardly any load, while clients and caches come back
 constexpr double stopped_load = 0.1;
 constexpr int most_harm_at_once = 3;  // seconds, of those that are judged together
@@ -205,7 +204,6 @@ std::optional<AnomalyWatch::Harm> AnomalyWatch::harm(const IntervalFigures& figu
   const double failed = figures.queries >= least_queries ? figures.error_rate() : 0;
   const bool starts = std::abs(at - stopped_at_) <= starting_seconds;
   const bool slow = !starts && judged_seconds_ > 0 && compared_.calls >= least_queries &&
-                    compared_.slower >= least_slower_calls &&
                     static_cast<double>(compared_.slower) > slower_share * static_cast<double>(compared_.calls);
   const bool waits = figures.waiting >= least_waiting ||
                      (figures.queue_p95_ms >= waits_ms && figures.queue_p95_ms >= 2 * usual_[queue]);
