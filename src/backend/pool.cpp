@@ -442,7 +442,7 @@ Pool::Counts& Pool::Counts::operator+=(const Counts& other) {
 
 bool Pool::has_room() const {
   const std::scoped_lock lock(mutex_);
-  return open_ < limits_.size && waiters_.empty();
+  return open_ < limits_.size + idle_.size() && waiters_.empty();
 }
 
 bool Pool::unused() const {

@@ -206,7 +206,8 @@ class Pools {
   /// What its clients have last logged in with. Null: none has, as far as is known.
   std::optional<pgwire::ServerCredential> clients_credential(const std::string& user,
                                                              const std::string& database) const;
-  /// Whether its clients may have one connection more than they have, and none of them waits.
+  /// Whether its clients could use one connection more than they do, and none of them waits. What is idle is theirs
+  /// already, so for a while there may be one more than a pool has.
   bool has_room(const std::string& user, const std::string& database) const;
   /// `Pool::redirect` for all.
   void redirect(std::shared_ptr<const ServerAddress> address);

@@ -309,3 +309,41 @@ def test_few_users_are_logged_in_for_it(postgres: PostgreSQL) -> None:
         answer = get(millrace, budget_mb=20)
         assert answer["basis"]["queries"] == 8
         assert any(warning.startswith("2 statements") and "8 other users" in warning for warning in answer["warnings"])
+
+
+def not_planned(answer: dict[str, Any]) -> set[str]:
+    return {warning.split("the first because: ")[1] for warning in answer["warnings"] if "the first because: " in warning}
+
+
+def test_clients_keep_their_connections(postgres: PostgreSQL) -> None:
+    make(postgres, "crowded", TABLES, "CREATE ROLE crowd LOGIN; GRANT SELECT ON orders TO crowd")
+    with serving(postgres, "crowded", POOL_MODE="session", POOL_SIZE="2") as millrace:
+        send(millrace, "crowded", "crowd", ["SELECT total FROM orders WHERE user_id = 5"])
+        send(millrace, "crowded", postgres.user, [BY_EMAIL])
+        eventually(lambda: templates(millrace) >= 2, what="the queries to be recorded")
+        held = [psycopg.connect(dsn(millrace, "crowded"), user="crowd") for _ in range(2)]
+        for one in held:
+            one.execute("SELECT 1")
+        answer = get(millrace, budget_mb=20)
+        assert not_planned(answer) == {'the connections of "crowd" are all in use'}
+        assert {index["table_name"] for index in new_indexes(answer)} == {"public.users"}
+        for one in held:
+            one.close()
+        eventually(lambda: not not_planned(get(millrace, budget_mb=20)), what="room for the advice")
+
+
+def test_nobody_is_logged_in_whose_connections_are_gone(postgres: PostgreSQL) -> None:
+    make(postgres, "deserted", TABLES, "CREATE ROLE gone LOGIN; GRANT SELECT ON orders TO gone")
+    with serving(postgres, "deserted", POOL_IDLE_TIMEOUT_SECONDS="1") as millrace:
+        send(millrace, "deserted", "gone", ["SELECT total FROM orders WHERE user_id = 5"])
+        eventually(lambda: templates(millrace) >= 1, what="the query to be recorded")
+        eventually(
+            lambda: not_planned(get(millrace, budget_mb=20)) == {'no client has logged in as "gone" lately'},
+            what="its connections to be closed",
+        )
+
+        def is_advised() -> bool:
+            send(millrace, "deserted", "gone", ["SELECT total FROM orders WHERE user_id = 6"])
+            return {index["table_name"] for index in new_indexes(get(millrace, budget_mb=20))} == {"public.orders"}
+
+        eventually(is_advised, what="an index for who is here again")
