@@ -22,6 +22,10 @@ add_library(pg_query INTERFACE)
 target_link_libraries(pg_query INTERFACE ${PG_QUERY_LIBRARY} ${PROTOBUF_C_LIBRARY} Threads::Threads)
 target_link_options(pg_query INTERFACE -Wl,--exclude-libs,libpg_query.a)
 
+# Redis' client: the version that Debian 12 has (0.14) knows no TLS.
+find_library(HIREDIS_LIBRARY NAMES hiredis REQUIRED)
+find_path(HIREDIS_INCLUDE hiredis/hiredis.h REQUIRED)
+
 # DuckDB: only its header is needed to build. Its library is loaded by who opens a file of it, and found by the
 # program's RUNPATH: where tools/install puts it, or in lib/millrace beside the program's folder.
 find_path(DUCKDB_INCLUDE duckdb.h PATHS ${PROJECT_SOURCE_DIR}/.millrace/duckdb/include NO_DEFAULT_PATH REQUIRED)
