@@ -168,6 +168,7 @@ def run(options: argparse.Namespace, folder: Path, servers: ExitStack, port: int
                 "HTTP_PORT": http_port,
                 "AUTH_QUERY": AUTH_QUERY,
                 "POOL_MODE": "transaction",
+                "REDIS_URL": redis.url,
             },
             folder=folder / "millrace",
         )
@@ -306,7 +307,7 @@ Try it:
   curl {millrace.http_url}/openapi.json
 Behind it:
   psql {direct}
-  redis-cli -u {redis.url}   (not used by Millrace yet)
+  redis-cli -u {redis.url}   (quotas of users and projects)
   less {millrace.log_path}"""
     )
 

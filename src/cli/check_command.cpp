@@ -5,14 +5,26 @@
 #include "cli/check_report.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/look_at_database.hpp"
+#include "cli/redis_address.hpp"
 #include "config/find_database.hpp"
 #include "config/setting.hpp"
+#include "executor/quotas_in_redis.hpp"
 
 namespace millrace::cli {
 namespace {
 
 bool needs_stream(config::ConsistencyLevel level) {
   return level != config::ConsistencyLevel::eventual && level != config::ConsistencyLevel::bounded;
+}
+
+/// Without it each node counts quotas on its own, and everything else is as it was.
+integration::Check check_redis(const config::RedisUrl& url) {
+  auto redis = executor::QuotasInRedis::connect(redis_address(url), std::chrono::seconds(2));
+  const auto version = redis ? redis->version() : std::unexpected(std::move(redis).error());
+  return {.name = "redis",
+          .status = version ? integration::CheckStatus::ok : integration::CheckStatus::warning,
+          .meaning = version ? fmt::format("quotas are counted together with other nodes, in {}", config::masked(url))
+                             : version.error().message};
 }
 
 void print(const CheckReport& report, bool json) { fmt::print("{}", json ? as_json(report) : as_text(report)); }
@@ -46,6 +58,7 @@ int check_database(const config::Sources& sources, const std::optional<std::stri
                        {.name = "connection",
                         .status = integration::CheckStatus::ok,
                         .meaning = fmt::format("logged in to {} as {}", seen->server.database, seen->server.user)});
+  if (settings.redis_url) report.checks.push_back(check_redis(*settings.redis_url));
   report.guarantees = std::move(judged.guarantees);
   report.all_met = judged.all_met;
   print(report, json);

@@ -19,8 +19,10 @@
 #include "cli/cores.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/notify.hpp"
+#include "cli/redis_address.hpp"
 #include "cli/version.hpp"
 #include "executor/job_store.hpp"
+#include "executor/shared_quotas.hpp"
 #include "gateway/gateway.hpp"
 #include "http/alert_body.hpp"
 #include "http/alert_store.hpp"
@@ -82,6 +84,7 @@ class Service {
   void make_store();
   backend::EmbeddedStore::Part keep_jobs();
   backend::EmbeddedStore::Part keep_figures();
+  void share_quotas();
   void make_watch();
   std::function<http::Asker()> usual_asker() const;
   Result<> start_http();
@@ -110,6 +113,7 @@ class Service {
   Cores cores_;
   std::shared_ptr<cache::IntelligentCacheManager> cache_;  // null: caching is off
   std::unique_ptr<gateway::Gateway> gateway_;
+  std::shared_ptr<executor::SharedQuotas> shared_quotas_;  // null: each node counts alone
   std::unique_ptr<http::Server> http_;
 
   asio::io_context control_{1};
@@ -143,11 +147,13 @@ Result<> Service::start() {
       log::error("the ledger of rewrites could not be saved", {{"reason", saved.error().message}});
   });
   make_store();
+  share_quotas();
   if (settings_->performance_monitoring_enabled) make_watch();
   if (auto started = start_http(); !started) return started;
   if (auto started = cores_.start(); !started) return started;
   if (watch_) watch_->start();
   if (store_) store_->start();
+  if (shared_quotas_) shared_quotas_->start();
 
   const config::DatabaseUrl& database = settings_->database_url;
   log::info("listening",
@@ -209,6 +215,11 @@ backend::EmbeddedStore::Part Service::keep_figures() {
           .prepare = [kept = kept_](backend::DuckDb& database) { return kept->prepare(database); },
           .write = [kept = kept_](backend::DuckDb& database,
                                   bool is_last) { return kept->write(database, Moment::now(), is_last); }};
+}
+
+void Service::share_quotas() {
+  if (!settings_->redis_url || !settings_->enable_adaptive_executor) return;
+  shared_quotas_ = std::make_shared<executor::SharedQuotas>(gateway_->executor(), redis_address(*settings_->redis_url));
 }
 
 std::function<http::Asker()> Service::usual_asker() const {
@@ -291,6 +302,7 @@ Result<> Service::start_http() {
       .probe_postgresql = [this] { return probe_postgresql(); },
       .cache = cache_,
       .executor = settings_->enable_adaptive_executor ? gateway_->executor() : nullptr,
+      .shared_quotas = shared_quotas_,
       .jobs = gateway_->jobs(),
       .query_timeout = [gateway = gateway_.get()] { return gateway->settings()->query_timeout_seconds; },
       .pool_usage = [gateway = gateway_.get()] { return std::optional(gateway->pool_usage()); },
@@ -349,6 +361,7 @@ void Service::run() {
   http::Worker::stop_all(time_for_goodbyes);  // they may wait for the cores
   cores_.stop();
   backend::join_slow_logins();
+  if (shared_quotas_) shared_quotas_->stop();
   monitor_->finish(cores_.contexts().size());
   if (store_) store_->stop();
   log::info("stopped");

@@ -142,9 +142,12 @@ void warn_of_exposure(Loaded& loaded) {
     loaded.warnings.push_back(
         fmt::format("AUTH_TYPE is trust, so whoever can reach {} logs in without a password", settings.listen_host));
   }
-  const auto origin = loaded.origins.find("DATABASE_URL");
-  if (!settings.database_url.password.empty() && !loaded.file.empty() && origin != loaded.origins.end() &&
-      origin->second.starts_with(loaded.file + ":")) {
+  const auto is_in_file = [&](std::string_view name) {
+    const auto origin = loaded.origins.find(name);
+    return !loaded.file.empty() && origin != loaded.origins.end() && origin->second.starts_with(loaded.file + ":");
+  };
+  if ((!settings.database_url.password.empty() && is_in_file("DATABASE_URL")) ||
+      (settings.redis_url && !settings.redis_url->password.empty() && is_in_file("REDIS_URL"))) {
     std::error_code error;
     const auto permissions = std::filesystem::status(loaded.file, error).permissions();
     if (!error && (permissions & std::filesystem::perms::others_read) != std::filesystem::perms::none) {

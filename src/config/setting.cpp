@@ -248,6 +248,15 @@ std::expected<void, Refusal> assign(const Setting& setting, Settings& settings, 
             settings.*kind.field = *std::move(parsed);
             return {};
           },
+          [&](const OptionalUrl& kind) -> Answer {
+            if (!typed_as(value, Value::Type::string)) return refuse("expected a URL in quotes");
+            settings.*kind.field = std::nullopt;
+            if (value.text.empty()) return {};
+            auto parsed = parse_redis_url(value.text);
+            if (!parsed) return refuse(parsed.error().message);
+            settings.*kind.field = *std::move(parsed);
+            return {};
+          },
           [&](const Thresholds& kind) -> Answer {
             if (value.type == Value::Type::table) return assign_thresholds(settings.*kind.field, value);
             if (value.type != Value::Type::untyped) return refuse_type("a table", value);
@@ -273,6 +282,10 @@ std::string print(const Setting& setting, const Settings& settings) {
                         },
                         [&](const Choice& kind) { return std::string(kind.names[kind.get(settings)]); },
                         [&](const Url& kind) { return masked(settings.*kind.field); },
+                        [&](const OptionalUrl& kind) {
+                          const auto& url = settings.*kind.field;
+                          return url ? masked(*url) : std::string();
+                        },
                         [&](const Thresholds& kind) {
                           std::string out;
                           for (const ThresholdKey& key : threshold_keys) {
@@ -306,6 +319,7 @@ std::string type_name(const Setting& setting) {
                         [](const Text&) -> std::string { return "text"; },
                         [](const Choice&) -> std::string { return "choice"; },
                         [](const Url&) -> std::string { return "URL"; },
+                        [](const OptionalUrl&) -> std::string { return "URL"; },
                         [](const Thresholds&) -> std::string { return "table"; },
                     },
                     setting.kind);
@@ -318,6 +332,9 @@ std::string allowed_values(const Setting& setting) {
                         [](const Text& kind) { return std::string(kind.shape); },
                         [](const Choice& kind) { return joined(kind.names); },
                         [](const Url&) -> std::string { return "postgresql://user:password@host:port/database"; },
+                        [](const OptionalUrl&) -> std::string {
+                          return "redis://user:password@host:port/database, unix:///path?db=database, or empty";
+                        },
                         [](const Thresholds&) -> std::string { return "percentages 0 to 100; the depth at least 0"; },
                         [](const auto& number) { return range(number.least, number.most); },
                     },

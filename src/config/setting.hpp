@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,10 +55,13 @@ struct Choice {
 struct Url {
   DatabaseUrl Settings::* field;
 };
+struct OptionalUrl {
+  std::optional<RedisUrl> Settings::* field;  ///< null where the value is empty
+};
 struct Thresholds {
   AlertThresholds Settings::* field;
 };
-using Kind = std::variant<Switch, Port, Count, Ratio, Duration, Text, Choice, Url, Thresholds>;
+using Kind = std::variant<Switch, Port, Count, Ratio, Duration, Text, Choice, Url, OptionalUrl, Thresholds>;
 
 /// When a changed value takes effect.
 enum class Effect {
@@ -80,7 +84,7 @@ struct Setting {
   /// Its value stands in quotes in the file.
   bool is_text() const {
     return std::holds_alternative<Text>(kind) || std::holds_alternative<Choice>(kind) ||
-           std::holds_alternative<Url>(kind);
+           std::holds_alternative<Url>(kind) || std::holds_alternative<OptionalUrl>(kind);
   }
 };
 

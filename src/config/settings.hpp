@@ -2,10 +2,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/log.hpp"
 #include "config/database_url.hpp"
+#include "config/redis_url.hpp"
 
 /// The settings of Millrace. What each means, its range and whether it takes effect yet: settings_table.cpp, from which
 /// docs/settings.md is written.
@@ -34,6 +36,9 @@ struct AlertThresholds {
 struct Settings {
   // The server behind
   DatabaseUrl database_url = {};
+
+  // What nodes share
+  std::optional<RedisUrl> redis_url = {};
 
   // Where Millrace listens
   std::string listen_host = "127.0.0.1";

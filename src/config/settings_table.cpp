@@ -82,6 +82,14 @@ std::vector<Group> groups() {
             "missing "
             "user is the operating system's, a missing database is `postgres`."},
        }},
+      {"What nodes share",
+       {
+           {"REDIS_URL", OptionalUrl{&Settings::redis_url}, restart,
+            "The Redis by which several Millrace nodes count quotas together, and keep those that were set by REST: "
+            "see "
+            "docs/execution.md. Nodes that are to share nothing use another database number. While it is away each "
+            "node counts on its own. Empty: each does anyway."},
+       }},
       {"Where Millrace listens",
        {
            {"LISTEN_HOST", Text{&Settings::listen_host, "an IP address or localhost", is_address}, restart,

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -37,17 +38,39 @@ struct Exceeded {
   bool is_of_project = false;
 };
 
-/// Of one user or project: its quota, and what it has used of it, on this node. Thread-safe.
+class Account;
+
+/// Those of whom another node may want to hear, or who want to hear of others. Thread-safe.
+class NewsOfAccounts {
+ public:
+  void add(std::weak_ptr<Account> account);
+  /// Those that were added first, `most` at most.
+  std::vector<std::shared_ptr<Account>> take(std::size_t most);
+
+ private:
+  std::mutex mutex_;
+  std::deque<std::weak_ptr<Account>> accounts_;
+  std::size_t sweep_at_ = 1024;  ///< so many are there: those that are gone are taken out
+};
+
+/// Of one user or project: its quota, and what it has used of it: on this node, and on others as far as this one has
+/// heard of it. Thread-safe.
 ///
 /// A window begins with the first query that is counted in it, and lasts an hour, or a day.
-class Account {
+class Account : public std::enable_shared_from_this<Account> {
  public:
   struct Used {
     std::uint64_t queries = 0;
     std::int64_t resets_in = 0;  ///< ns; 0: no window has begun
   };
 
-  Account(const Quota& quota, bool holds) { set(quota, holds); }
+  /// `key`: of whom it is, among all. `news`: null: this node counts alone.
+  Account(const Quota& quota, bool holds, std::string key = {}, std::shared_ptr<NewsOfAccounts> news = {})
+      : key_(std::move(key)), news_(std::move(news)) {
+    set(quota, holds);
+  }
+
+  const std::string& key() const { return key_; }
 
   Quota quota() const;
   /// Of it, without a lock; 0: none.
@@ -74,12 +97,44 @@ class Account {
   /// Nothing of it need be remembered.
   bool is_idle(std::int64_t now) const;
 
+  /// What other nodes are to hear of a window.
+  struct Untold {
+    std::uint64_t known = 0;    ///< what all nodes had counted when this one heard of it last
+    std::int64_t counted = 0;   ///< here, since; less than 0 where more was taken back
+    std::int64_t left = 0;      ///< of the window: ns; at least 1, at most its length
+    std::uint32_t ordinal = 0;  ///< of the window
+  };
+  Untold untold(Window window, std::int64_t now);
+  /// All nodes have counted `sum`, with what was `told`, and their window goes on for `left` ns; 0: none has begun.
+  void learn(Window window, const Untold& told, std::uint64_t sum, std::int64_t left, std::int64_t now);
+  /// Puts it among the news, unless it is there already.
+  void is_news();
+  /// From then on it may be put there again.
+  void is_told() { is_news_ = false; }
+  /// What others count matters to it, as long as its window goes on.
+  bool follows_others(std::int64_t now) const;
+
  private:
   struct Counted {
-    std::uint64_t queries = 0;
-    std::int64_t begun = 0;  ///< 0: it hasn't
-  };
+    std::uint64_t told = 0;     ///< by all nodes, as far as this one has heard of it
+    std::int64_t untold = 0;    ///< here, and no other node knows of it
+    std::int64_t ends = 0;      ///< not later than now: no window has begun
+    std::uint32_t ordinal = 0;  ///< which of this node's windows it is
 
+    std::uint64_t queries() const {
+      const std::int64_t sum = static_cast<std::int64_t>(told) + untold;
+      return sum > 0 ? static_cast<std::uint64_t>(sum) : 0;
+    }
+    void end_if_over(std::int64_t now) {
+      if (now >= ends) *this = {.ordinal = ordinal + 1};
+    }
+  };
+  Counted& counted(Window window) { return window == Window::hour ? hour_ : day_; }
+  const Counted& counted(Window window) const { return window == Window::hour ? hour_ : day_; }
+
+  const std::string key_;
+  const std::shared_ptr<NewsOfAccounts> news_;
+  std::atomic<bool> is_news_ = false;
   mutable std::mutex mutex_;
   Quota quota_;
   Counted hour_, day_;
@@ -91,6 +146,9 @@ class Account {
 /// Everybody's. Thread-safe.
 class Quotas {
  public:
+  /// From now on others count, too: before the first account is asked for.
+  std::shared_ptr<NewsOfAccounts> count_with_others();
+
   /// The most that are remembered; those that were used longest ago are forgotten first where nothing is set for them.
   static constexpr std::size_t most_accounts = 100'000;
 
@@ -110,21 +168,26 @@ class Quotas {
     Of of = Of::user;
     std::string name;
     Quota quota;
+
+    std::string key() const { return Quotas::key(of, name); }
   };
   /// All that are set.
   std::vector<Set> all_set() const;
+
+  /// Of whom it is, among all: a "u" or a "p", and the name.
+  static std::string key(Of of, std::string_view name) { return std::string(of == Of::user ? "u" : "p").append(name); }
 
  private:
   struct Known {
     std::shared_ptr<Account> account;
     bool is_set = false;
   };
-  static std::string key(Of of, std::string_view name) { return std::string(of == Of::user ? "u" : "p").append(name); }
   Quota standard(Of of) const { return of == Of::user ? of_users_ : Quota(); }
   void make_room(std::int64_t now);
 
   std::atomic<bool> on_ = false;
   mutable std::mutex mutex_;
+  std::shared_ptr<NewsOfAccounts> news_;  ///< null: this node counts alone
   Quota of_users_;
   boost::unordered_flat_map<std::string, Known> known_;
 };

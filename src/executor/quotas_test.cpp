@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "executor/adaptive_query_executor.hpp"
+#include "executor/quota_text.hpp"
 
 namespace millrace::executor {
 namespace {
@@ -30,6 +31,101 @@ TEST(Account, CountsByTheHourAndByTheDay) {
 TEST(Account, AQuotaOfNothingLetsNothingIn) {
   Account account({.hourly_query_limit = 0}, true);
   EXPECT_TRUE(account.charge(1));
+}
+
+TEST(Account, CountsWithOthers) {
+  Account account({.hourly_query_limit = 5}, true);
+  EXPECT_FALSE(account.charge(1 * second));
+  EXPECT_FALSE(account.charge(2 * second));
+  const auto told = account.untold(Window::hour, 2 * second);
+  EXPECT_EQ(told.known, 0);
+  EXPECT_EQ(told.counted, 2);
+  EXPECT_EQ(told.left, hour - second);
+  EXPECT_FALSE(account.charge(3 * second)) << "while Redis hasn't answered yet";
+  account.learn(Window::hour, told, 4, hour - 20 * second, 3 * second);
+  const auto used = account.used(Window::hour, 3 * second);
+  EXPECT_EQ(used.queries, 5) << "four, and one that wasn't told";
+  EXPECT_EQ(used.resets_in, hour - 20 * second) << "the others' window began before";
+  const auto exceeded = account.charge(4 * second);
+  ASSERT_TRUE(exceeded);
+  EXPECT_EQ(exceeded->resets_in, hour - 21 * second);
+  const auto next = account.untold(Window::hour, 4 * second);
+  EXPECT_EQ(next.known, 4);
+  EXPECT_EQ(next.counted, 1);
+  account.take_back();
+  account.take_back();
+  EXPECT_EQ(account.untold(Window::hour, 4 * second).counted, -1) << "of what was told";
+  EXPECT_FALSE(account.charge(hour - 17 * second)) << "a new window";
+  EXPECT_EQ(account.used(Window::hour, hour - 17 * second).queries, 1);
+}
+
+TEST(Account, AnAnswerThatIsLostIsToldAgain) {
+  Account account({}, true);
+  EXPECT_FALSE(account.charge(1 * second));
+  EXPECT_EQ(account.untold(Window::day, 2 * second).counted, 1);
+  EXPECT_EQ(account.untold(Window::day, 3 * second).counted, 1);
+}
+
+TEST(Account, AnAnswerOfAWindowThatIsOverCountsNothing) {
+  Account account({.hourly_query_limit = 3}, true);
+  EXPECT_FALSE(account.charge(1 * second));
+  const auto told = account.untold(Window::hour, 1 * second);
+  EXPECT_FALSE(account.charge(1 * second + hour));
+  account.learn(Window::hour, told, 3, second, 1 * second + hour);
+  EXPECT_EQ(account.used(Window::hour, 1 * second + hour).queries, 1);
+  EXPECT_FALSE(account.charge(2 * second + hour));
+}
+
+TEST(Account, LearnsOfAWindowInWhichItHasCountedNothing) {
+  Account account({.hourly_query_limit = 3}, true);
+  account.learn(Window::hour, account.untold(Window::hour, second), 3, hour / 2, second);
+  EXPECT_TRUE(account.charge(2 * second));
+  account.learn(Window::day, account.untold(Window::day, second), 0, 0, second);
+  EXPECT_EQ(account.used(Window::day, second).queries, 0);
+}
+
+TEST(Quotas, OthersHearOfWhoWasCounted) {
+  Quotas quotas;
+  quotas.set_defaults(true, {.hourly_query_limit = 10});
+  const auto news = quotas.count_with_others();
+  const auto ada = quotas.account(Quotas::Of::user, "ada", 1), bob = quotas.account(Quotas::Of::user, "bob", 1);
+  EXPECT_EQ(news->take(10).size(), 2) << "who is asked for wants to hear of others";
+  ada->is_told();
+  bob->is_told();
+  EXPECT_FALSE(ada->charge(1));
+  EXPECT_FALSE(ada->charge(1));
+  const auto told = news->take(10);
+  ASSERT_EQ(told.size(), 1) << "once";
+  EXPECT_EQ(told[0]->key(), "uada");
+  EXPECT_TRUE(ada->follows_others(1));
+  EXPECT_FALSE(ada->follows_others(1 + 24 * hour));
+  EXPECT_FALSE(bob->follows_others(1)) << "it hasn't used anything";
+}
+
+TEST(QuotaText, IsReadAsItWasWritten) {
+  const std::vector<Quota> quotas = {{},
+                                     {.hourly_query_limit = 0, .priority_boost = -4},
+                                     {.max_concurrent_queries = 1,
+                                      .hourly_query_limit = UINT64_MAX,
+                                      .daily_query_limit = 3,
+                                      .max_execution_time_seconds = 604800,
+                                      .max_memory_mb = UINT32_MAX,
+                                      .priority_boost = 4}};
+  for (const Quota& quota : quotas) {
+    const auto read = parse_quota(quota_text(quota));
+    ASSERT_TRUE(read) << quota_text(quota);
+    EXPECT_EQ(*read, quota) << quota_text(quota);
+  }
+  EXPECT_EQ(parse_quota("of_a_later_version=x hourly_query_limit=7")->hourly_query_limit, 7);
+}
+
+TEST(QuotaText, WhatMayNotBeSetIsRefused) {
+  for (const std::string_view text :
+       {"", "x", "hourly_query_limit=", "hourly_query_limit=-1", "hourly_query_limit=18446744073709551616",
+        "hourly_query_limit=1x", "max_concurrent_queries=0", "max_memory_mb=0", "max_execution_time_seconds=604801",
+        "priority_boost=5", "priority_boost=1 ", "hourly_query_limit=1\n"}) {
+    EXPECT_FALSE(parse_quota(text)) << text;
+  }
 }
 
 TEST(Quotas, DefaultsHoldWhereNothingIsSet) {

@@ -70,8 +70,10 @@ asio::awaitable<OptimizationHealth> health(Sources sources) {
   const Result<> postgresql = co_await sources.probe_postgresql();
   const Result<> cache = sources.cache ? Result<>() : fail("ENABLE_MULTI_LEVEL_CACHING is off");
   const Result<> executor = sources.executor ? Result<>() : fail("ENABLE_ADAPTIVE_EXECUTOR is off");
-  auto health =
-      optimization_health(postgresql, cache, executor, health_of_streams(sources), std::chrono::system_clock::now());
+  std::optional<Result<>> redis;
+  if (sources.shared_quotas) redis = sources.shared_quotas->state();
+  auto health = optimization_health(postgresql, cache, executor, health_of_streams(sources), redis,
+                                    std::chrono::system_clock::now());
   // Queries are answered as well without it, so that it costs no points.
   const auto store = store_report(sources.store.get(), sources.kept.get());
   if (store.reason) health.warnings.push_back(store_warning({.state = store.state, .reason = "the log says why"}));
@@ -128,7 +130,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
   add_performance(
       table, sources.monitor, past, sources.watch, [sources] { return health(sources); }, sources.reports,
       sources.plans);
-  add_execution(table, sources.executor, sources.monitor, sources.pool_usage, sources.breakers);
+  add_execution(table, sources.executor, sources.shared_quotas, sources.monitor, sources.pool_usage, sources.breakers);
   add_jobs(table, sources.jobs, sources.executor, sources.query_timeout,
            {.jobs = sources.kept_jobs, .store = sources.store});
   add_live(table, sources.live);

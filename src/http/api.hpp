@@ -13,6 +13,7 @@
 #include "executor/adaptive_query_executor.hpp"
 #include "executor/job_store.hpp"
 #include "executor/query_jobs.hpp"
+#include "executor/shared_quotas.hpp"
 #include "http/api_keys.hpp"
 #include "http/asked_query.hpp"
 #include "http/live_updates.hpp"
@@ -42,6 +43,7 @@ struct Sources {
 
   std::shared_ptr<cache::IntelligentCacheManager> cache = {};      ///< null: caching is off
   std::shared_ptr<executor::AdaptiveQueryExecutor> executor = {};  ///< null: nothing waits for a turn
+  std::shared_ptr<executor::SharedQuotas> shared_quotas = {};      ///< null: each node counts alone
   std::shared_ptr<executor::QueryJobs> jobs = {};                  ///< null: nobody runs any
   /// QUERY_TIMEOUT_SECONDS. Thread-safe.
   std::function<std::chrono::seconds()> query_timeout = [] { return std::chrono::seconds(0); };

@@ -226,6 +226,7 @@ TEST(Api, HealthIsDegradedWhileQueriesAreAnswered) {
     EXPECT_EQ(health.at("services").at("cache_manager").at("status").as_string(), "unavailable");
     EXPECT_EQ(health.at("services").at("cache_manager").at("reason").as_string(), "ENABLE_MULTI_LEVEL_CACHING is off");
     EXPECT_EQ(health.at("services").at("query_executor").at("reason").as_string(), "ENABLE_ADAPTIVE_EXECUTOR is off");
+    EXPECT_TRUE(health.at("services").at("redis").is_null()) << "none is wanted";
     EXPECT_EQ(health.at("warnings").as_array().size(), 3);
     EXPECT_TRUE(health.at("checked_at").is_string());
   }

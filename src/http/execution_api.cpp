@@ -20,6 +20,7 @@ constexpr double ns_a_ms = 1e6;
 /// What the operations share.
 struct Execution {
   std::shared_ptr<executor::AdaptiveQueryExecutor> executor;
+  std::shared_ptr<executor::SharedQuotas> shared_quotas;  ///< null: each node counts alone
   std::shared_ptr<const QueryPerformanceMonitor> monitor;
   std::function<std::optional<double>()> pool_usage;
   std::function<std::vector<CircuitBreaker::Status>()> breakers;
@@ -98,7 +99,8 @@ QuotaWindow window_of(const executor::Account& account, executor::Window window,
   return answer;
 }
 
-ResourceQuota quota_of(Quotas& quotas, const Subject& subject) {
+ResourceQuota quota_of(const Execution& execution, const Subject& subject) {
+  auto& quotas = execution.executor->quotas();
   const auto account = quotas.account(subject.of, subject.name, now_ns());
   const auto quota = account->quota();
   ResourceQuota answer;
@@ -110,6 +112,7 @@ ResourceQuota quota_of(Quotas& quotas, const Subject& subject) {
   answer.daily_query_limit = quota.daily_query_limit;
   answer.priority_boost = quota.priority_boost;
   answer.enforced = quotas.on();
+  answer.counted_across_nodes = execution.shared_quotas && execution.shared_quotas->state();
   answer.running_queries = account->running;
   answer.hour = window_of(*account, executor::Window::hour, quota.hourly_query_limit);
   answer.day = window_of(*account, executor::Window::day, quota.daily_query_limit);
@@ -121,7 +124,7 @@ asio::awaitable<Reply<ResourceQuota>> get_quota(Shared shared, Subject subject) 
   Problems problems;
   check(subject, problems);
   if (!problems.empty()) co_return unprocessable(problems);
-  co_return quota_of(shared->executor->quotas(), subject);
+  co_return quota_of(*shared, subject);
 }
 
 asio::awaitable<Reply<ResourceQuota>> put_quota(Shared shared, Subject subject, NewResourceQuota wanted) {
@@ -144,17 +147,21 @@ asio::awaitable<Reply<ResourceQuota>> put_quota(Shared shared, Subject subject, 
     problems.push_back({{"body", "priority_boost"}, "must be from -4 to 4", "value_error"});
   }
   if (!problems.empty()) co_return unprocessable(problems);
-  auto& quotas = shared->executor->quotas();
-  quotas.set(subject.of, subject.name,
-             executor::Quota{.max_concurrent_queries = wanted.max_concurrent_queries,
-                             .hourly_query_limit = wanted.hourly_query_limit,
-                             .daily_query_limit = wanted.daily_query_limit,
-                             .max_execution_time_seconds = wanted.max_execution_time_seconds,
-                             .max_memory_mb = wanted.max_memory_mb,
-                             .priority_boost = boost},
-             now_ns());
+  const Quotas::Set set{.of = subject.of,
+                        .name = subject.name,
+                        .quota = {.max_concurrent_queries = wanted.max_concurrent_queries,
+                                  .hourly_query_limit = wanted.hourly_query_limit,
+                                  .daily_query_limit = wanted.daily_query_limit,
+                                  .max_execution_time_seconds = wanted.max_execution_time_seconds,
+                                  .max_memory_mb = wanted.max_memory_mb,
+                                  .priority_boost = boost}};
+  if (shared->shared_quotas) {
+    shared->shared_quotas->set(set, now_ns());
+  } else {
+    shared->executor->quotas().set(set.of, set.name, set.quota, now_ns());
+  }
   shared->executor->follow_quotas(now_ns());
-  co_return quota_of(quotas, subject);
+  co_return quota_of(*shared, subject);
 }
 
 About about_quotas(std::string_view path, std::string summary, std::string description) {
@@ -167,11 +174,13 @@ About about_quotas(std::string_view path, std::string summary, std::string descr
 void add_quotas(ApiTable& table, const Shared& shared) {
   const std::string shown =
       "Of one that clients name by millrace.user_id or millrace.project_id. A null limit is none. A window begins with "
-      "the first query that is counted in it. max_memory_mb and max_cpu_percent aren't limited in this version: null.";
+      "the first query that is counted in it. Where counted_across_nodes is false, used is of this node, and of others "
+      "as "
+      "far as it had heard of them. max_cpu_percent isn't limited in this version: null.";
   const std::string set =
       "What isn't said has no limit. A limit of 0 queries an hour or a day lets nothing in. It holds on this node, "
       "until "
-      "Millrace ends.";
+      "Millrace ends; with REDIS_URL on all nodes, for good.";
   table.add(
       "GET", about_quotas("users/{user_id}", "The quota of a user, and what is used of it", shown),
       [shared](Path<UserPath> path) { return get_quota(shared, {Quotas::Of::user, std::move(path.value.user_id)}); });
@@ -192,11 +201,12 @@ void add_quotas(ApiTable& table, const Shared& shared) {
 }  // namespace
 
 void add_execution(ApiTable& table, std::shared_ptr<executor::AdaptiveQueryExecutor> executor,
+                   std::shared_ptr<executor::SharedQuotas> shared_quotas,
                    std::shared_ptr<const QueryPerformanceMonitor> monitor,
                    std::function<std::optional<double>()> pool_usage,
                    std::function<std::vector<CircuitBreaker::Status>()> breakers) {
-  const auto shared =
-      std::make_shared<Execution>(std::move(executor), std::move(monitor), std::move(pool_usage), std::move(breakers));
+  const auto shared = std::make_shared<Execution>(std::move(executor), std::move(shared_quotas), std::move(monitor),
+                                                  std::move(pool_usage), std::move(breakers));
   table.add(
       "GET",
       {.path = "/api/v1/execution/metrics",

@@ -149,7 +149,8 @@ struct ResourceQuota {
   std::optional<std::uint64_t> daily_query_limit;
   std::int32_t priority_boost = 0;
 
-  bool enforced = false;  ///< ENABLE_RESOURCE_QUOTAS
+  bool enforced = false;              ///< ENABLE_RESOURCE_QUOTAS
+  bool counted_across_nodes = false;  ///< REDIS_URL is set, and Redis can be used
   std::uint32_t running_queries = 0;
   QuotaWindow hour;
   QuotaWindow day;
@@ -157,6 +158,6 @@ struct ResourceQuota {
 BOOST_DESCRIBE_STRUCT(ResourceQuota, (),
                       (user_id, project_id, max_concurrent_queries, max_memory_mb, max_cpu_percent,
                        max_execution_time_seconds, hourly_query_limit, daily_query_limit, priority_boost, enforced,
-                       running_queries, hour, day))
+                       counted_across_nodes, running_queries, hour, day))
 
 }  // namespace millrace::http

@@ -1,5 +1,7 @@
 #include "http/optimization_health.hpp"
 
+#include <algorithm>
+
 namespace millrace::http {
 namespace {
 
@@ -8,11 +10,14 @@ constexpr double points_of_each_other = 8;
 constexpr double healthy_from = 100;
 constexpr double degraded_from = 60;
 
-ServiceHealth available() { return {.available = true, .status = ServiceStatus::healthy, .reason = {}}; }
-
-ServiceHealth unavailable(std::string reason) {
-  return {.available = false, .status = ServiceStatus::unavailable, .reason = std::move(reason)};
+ServiceHealth health_of(const Result<>& service) {
+  if (service) return {.available = true, .status = ServiceStatus::healthy, .reason = {}};
+  return {.available = false, .status = ServiceStatus::unavailable, .reason = service.error().message};
 }
+
+/// Null: it isn't.
+const ServiceHealth* wanted(const ServiceHealth& service) { return &service; }
+const ServiceHealth* wanted(const std::optional<ServiceHealth>& service) { return service ? &*service : nullptr; }
 
 OverallStatus overall(double score) {
   if (score >= healthy_from) return OverallStatus::healthy;
@@ -22,25 +27,29 @@ OverallStatus overall(double score) {
 }  // namespace
 
 OptimizationHealth optimization_health(const Result<>& postgresql, const Result<>& cache, const Result<>& executor,
-                                       const Result<>& integration, Timestamp now) {
-  OptimizationHealth health{
-      .services = {.postgresql = postgresql ? available() : unavailable(postgresql.error().message),
-                   .optimization_engine = available(),
-                   .cache_manager = cache ? available() : unavailable(cache.error().message),
-                   .performance_monitor = available(),
-                   .query_executor = executor ? available() : unavailable(executor.error().message),
-                   .cache_integration = integration ? available() : unavailable(integration.error().message)},
-      .checked_at = now,
-      .warnings = {}};
+                                       const Result<>& integration, const std::optional<Result<>>& redis,
+                                       Timestamp now) {
+  OptimizationHealth health{.services = {.postgresql = health_of(postgresql),
+                                         .optimization_engine = health_of({}),
+                                         .cache_manager = health_of(cache),
+                                         .performance_monitor = health_of({}),
+                                         .query_executor = health_of(executor),
+                                         .cache_integration = health_of(integration),
+                                         .redis = {}},
+                            .checked_at = now,
+                            .warnings = {}};
   health.health_score = health.services.postgresql.available ? postgresql_points : 0;
+  if (redis) health.services.redis = health_of(*redis);
   for_each_member<Services>([&](auto member) {
-    const ServiceHealth& service = health.services.*member.pointer;
-    if (!service.available) {
-      health.warnings.push_back(std::string(member.name) + ": " + service.reason.value_or("not available"));
-    } else if (&service != &health.services.postgresql) {
+    const ServiceHealth* const service = wanted(health.services.*member.pointer);
+    if (service == nullptr) return;
+    if (!service->available) {
+      health.warnings.push_back(std::string(member.name) + ": " + service->reason.value_or("not available"));
+    } else if (service != &health.services.postgresql && service != wanted(health.services.redis)) {
       health.health_score += points_of_each_other;
     }
   });
+  if (redis && !*redis) health.health_score = std::max(health.health_score - points_of_each_other, 0.0);
   health.overall_status = overall(health.health_score);
   return health;
 }

@@ -32,13 +32,15 @@ struct Services {
   ServiceHealth performance_monitor;
   ServiceHealth query_executor;
   ServiceHealth cache_integration;
+  std::optional<ServiceHealth> redis;  ///< null: REDIS_URL is empty
 };
 BOOST_DESCRIBE_STRUCT(Services, (),
                       (postgresql, optimization_engine, cache_manager, performance_monitor, query_executor,
-                       cache_integration))
+                       cache_integration, redis))
 
 /// The score is 60 if queries reach PostgreSQL, and 8 more for each of the other five services: so "degraded" (60 and
-/// more) means that queries are answered but something is missing, and "unhealthy" that they are not answered.
+/// more) means that queries are answered but something is missing, and "unhealthy" that they are not answered. A Redis
+/// that is wanted and can't be used takes 8 away.
 struct OptimizationHealth {
   OverallStatus overall_status = OverallStatus::unhealthy;
   double health_score = 0;
@@ -49,8 +51,9 @@ struct OptimizationHealth {
 BOOST_DESCRIBE_STRUCT(OptimizationHealth, (), (overall_status, health_score, services, checked_at, warnings))
 
 /// `postgresql` is what a probe of the server found just now; `cache`, `executor` and `integration` (the
-/// change streams) are why there is none, if there is none.
+/// change streams) are why there is none, if there is none; `redis` why it can't be used, null: none is wanted.
 OptimizationHealth optimization_health(const Result<>& postgresql, const Result<>& cache, const Result<>& executor,
-                                       const Result<>& integration, Timestamp now);
+                                       const Result<>& integration, const std::optional<Result<>>& redis,
+                                       Timestamp now);
 
 }  // namespace millrace::http

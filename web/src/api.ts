@@ -152,7 +152,8 @@ export interface Kept {
 
 export interface Health {
   overall_status: string;
-  services: Record<string, { available: boolean; reason: string | null }>;
+  /** Null: it isn't wanted. */
+  services: Record<string, { available: boolean; reason: string | null } | null>;
 }
 
 export interface Analysis {

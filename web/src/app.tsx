@@ -31,7 +31,7 @@ function verdict(connection: Connection, health: Health | null, firing: Alert[])
   const { postgresql, ...others } = health.services;
   if (postgresql && !postgresql.available) return { kind: "bad", text: `PostgreSQL can't be reached: ${postgresql.reason ?? ""}` };
   if (firing.length > 0) return { kind: "warn", text: firing.length === 1 ? "1 alert fires" : `${firing.length} alerts fire` };
-  const missing = Object.values(others).find((one) => !one.available && one.reason !== "not in this version");
+  const missing = Object.values(others).find((one) => one && !one.available);
   if (missing) return { kind: "warn", text: missing.reason ?? "A part is missing" };
   return { kind: "good", text: "All is well" };
 }

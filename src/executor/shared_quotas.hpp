@@ -1,0 +1,76 @@
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "executor/adaptive_query_executor.hpp"
+#include "executor/quotas_in_redis.hpp"
+
+namespace millrace::executor {
+
+/// Quotas that hold on all nodes of one Redis together. A thread of its own tells Redis, each second, what this node has
+/// counted, and hears what all have; no query waits for it. Thread-safe.
+///
+/// Nodes hear of each other a second late, so together they let in more than a quota by what the others let in within
+/// that time. Where an answer of Redis is lost, what was told is told again, and may be counted twice: rather that than
+/// to let in more. While Redis can't be used each node counts on its own, with what it had heard, and tells it later; a
+/// Redis that has lost everything gets it from those who know it: what the others told within the last second is lost
+/// then.
+///
+/// A quota that is set holds on this node at once, on others when they hear of it. What Redis has is right: what it
+/// doesn't have gets there from the nodes.
+class SharedQuotas {
+ public:
+  /// Before the first account is asked for.
+  SharedQuotas(std::shared_ptr<AdaptiveQueryExecutor> executor, backend::RedisAddress redis);
+  /// Stops.
+  ~SharedQuotas();
+  SharedQuotas(const SharedQuotas&) = delete;
+  SharedQuotas& operator=(const SharedQuotas&) = delete;
+
+  void start();
+  /// Tells what is left, if Redis was there, and ends the thread. Not from an I/O thread.
+  void stop();
+
+  /// As `Quotas::set`, on all nodes. Who waits for it isn't woken here: `AdaptiveQueryExecutor::follow_quotas`.
+  void set(const Quotas::Set& quota, std::int64_t now);
+
+  /// Whether all nodes count together at present, or why not.
+  Result<> state() const;
+
+ private:
+  void run();
+  Result<> exchange();
+  Result<> exchange_quotas();
+  Result<> tell_quotas();
+  Result<> take_over(const std::vector<Quotas::Set>& theirs);
+  Result<> exchange_counts();
+  Result<> tell(const std::vector<std::shared_ptr<Account>>& accounts);
+  bool is_stopping() const;
+  void found(Result<> state);
+
+  const std::shared_ptr<AdaptiveQueryExecutor> executor_;
+  const backend::RedisAddress address_;
+  const std::shared_ptr<NewsOfAccounts> news_;
+
+  // The thread's.
+  std::optional<QuotasInRedis> redis_;  ///< null: it isn't connected
+  std::optional<std::string> version_;  ///< of the quotas that are taken over; null: none are
+
+  mutable std::mutex mutex_;  ///< of what follows
+  std::condition_variable stopped_;
+  bool is_stopping_ = false;
+  /// Were set here, and Redis doesn't have them yet; by the accounts' keys.
+  std::map<std::string, Quotas::Set> untold_;
+  Result<> state_ = fail("Redis hasn't answered yet");
+  bool is_first_ = true;  ///< of the states
+
+  std::thread thread_;
+};
+
+}  // namespace millrace::executor
