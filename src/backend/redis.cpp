@@ -118,7 +118,8 @@ Result<RedisValue> Redis::ask(const std::vector<std::string>& command) {
   int is_written = 0;
   while (is_written == 0) {
     if (redisBufferWrite(&context, &is_written) != REDIS_OK) return failed();
-    if (is_written == 0 && Clock::now() > latest) return fail(fmt::format("Redis takes no {} in time", command.front()));
+    if (is_written == 0 && Clock::now() > latest)
+      return fail(fmt::format("Redis takes no {} in time", command.front()));
   }
   void* answer = nullptr;
   std::size_t before = 0, read = 0;

@@ -33,8 +33,8 @@ struct RedisValue {
   bool is_nothing() const { return std::holds_alternative<std::monostate>(value); }
 };
 
-/// A connection to Redis. It blocks: for a thread that isn't a core's. Not thread-safe. After an error of `ask` it is to
-/// be dropped, and a new one made.
+/// A connection to Redis. It blocks: for a thread that isn't a core's. Not thread-safe. After an error of `ask` it is
+/// to be dropped, and a new one made.
 class Redis {
  public:
   /// Connects and logs in, to a database. `limit`: of each step, and of each command later; the look-up of a name takes

@@ -21,8 +21,8 @@ struct RedisUrl {
   bool is_unix() const { return host.starts_with('/'); }
 };
 
-/// Reads `redis://[[user]:password@]host[:port][/database]` or `unix://[[user]:password@]/path[?db=database]`. The error
-/// never holds the URL, which may hold a password.
+/// Reads `redis://[[user]:password@]host[:port][/database]` or `unix://[[user]:password@]/path[?db=database]`. The
+/// error never holds the URL, which may hold a password.
 Result<RedisUrl> parse_redis_url(std::string_view text);
 
 /// The URL again, with `***` for the password.

@@ -12,9 +12,9 @@ namespace {
 constexpr std::int64_t ns_a_ms = 1'000'000;
 const std::string set_key = "millrace:quota:set", version_key = "millrace:quota:version";
 
-// Each key comes with what its node knew of its window, what it counted since, and how many ms the window goes on there.
-// Where there is no such window (it is a new one, or Redis has lost it), or something else is at the key, it begins
-// with what that node knows; with 0 it doesn't begin.
+// Each key comes with what its node knew of its window, what it counted since, and how many ms the window goes on
+// there. Where there is no such window (it is a new one, or Redis has lost it), or something else is at the key, it
+// begins with what that node knows; with 0 it doesn't begin.
 const std::string tell_script = R"(
 local answer = {}
 for i, key in ipairs(KEYS) do
@@ -99,9 +99,8 @@ Result<std::vector<Quotas::Set>> QuotasInRedis::all_set(std::size_t& unreadable)
         ++unreadable;
         continue;
       }
-      all.push_back({.of = is_of_user ? Quotas::Of::user : Quotas::Of::project,
-                     .name = key->substr(1),
-                     .quota = *parsed});
+      all.push_back(
+          {.of = is_of_user ? Quotas::Of::user : Quotas::Of::project, .name = key->substr(1), .quota = *parsed});
     }
     cursor = *next;
   } while (cursor != "0" && all.size() + unreadable < Quotas::most_accounts);
@@ -109,7 +108,7 @@ Result<std::vector<Quotas::Set>> QuotasInRedis::all_set(std::size_t& unreadable)
 }
 
 Result<> QuotasInRedis::set(std::span<const Quotas::Set> quotas, const std::string& version, bool where_none) {
-  std::vector<std::string> command{"EVAL",  set_script, "2", set_key, version_key, where_none ? "HSETNX" : "HSET",
+  std::vector<std::string> command{"EVAL", set_script, "2", set_key, version_key, where_none ? "HSETNX" : "HSET",
                                    version};
   for (const auto& each : quotas) {
     command.push_back(each.key());

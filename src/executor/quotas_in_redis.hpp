@@ -11,12 +11,12 @@
 
 namespace millrace::executor {
 
-/// What nodes share of quotas: counts, and the quotas that were set. Blocks, and isn't thread-safe, as `backend::Redis`,
-/// which after an error is to be made anew.
+/// What nodes share of quotas: counts, and the quotas that were set. Blocks, and isn't thread-safe, as
+/// `backend::Redis`, which after an error is to be made anew.
 ///
-/// A count is at `millrace:quota:hour:KEY`, or `day:`, with KEY an account's, of any bytes, as the rest; it is gone when
-/// its window is. `millrace:quota:set` is a hash of quotas (`quota_text`) by KEY, and `millrace:quota:version` a text
-/// that is another one when something was set.
+/// A count is at `millrace:quota:hour:KEY`, or `day:`, with KEY an account's, of any bytes, as the rest; it is gone
+/// when its window is. `millrace:quota:set` is a hash of quotas (`quota_text`) by KEY, and `millrace:quota:version` a
+/// text that is another one when something was set.
 class QuotasInRedis {
  public:
   static Result<QuotasInRedis> connect(const backend::RedisAddress& address, std::chrono::milliseconds limit);

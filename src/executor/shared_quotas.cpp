@@ -13,7 +13,7 @@ constexpr auto between_exchanges = std::chrono::seconds(1);
 constexpr auto limit = std::chrono::seconds(1);  ///< of connecting, and of each command
 constexpr auto longest_exchange = std::chrono::seconds(2);
 constexpr auto longest_telling = std::chrono::seconds(1);  ///< of counts; the rest is told the next time
-constexpr std::size_t most_in_a_call = 500;      ///< accounts, or quotas
+constexpr std::size_t most_in_a_call = 500;                ///< accounts, or quotas
 constexpr std::size_t most_in_an_exchange = 10'000;
 
 std::string new_version() {
@@ -24,9 +24,7 @@ std::string new_version() {
 }  // namespace
 
 SharedQuotas::SharedQuotas(std::shared_ptr<AdaptiveQueryExecutor> executor, backend::RedisAddress redis)
-    : executor_(std::move(executor)),
-      address_(std::move(redis)),
-      news_(executor_->quotas().count_with_others()) {}
+    : executor_(std::move(executor)), address_(std::move(redis)), news_(executor_->quotas().count_with_others()) {}
 
 SharedQuotas::~SharedQuotas() { stop(); }
 

@@ -13,14 +13,13 @@
 
 namespace millrace::executor {
 
-/// Quotas that hold on all nodes of one Redis together. A thread of its own tells Redis, each second, what this node has
-/// counted, and hears what all have; no query waits for it. Thread-safe.
+/// Quotas that hold on all nodes of one Redis together. A thread of its own tells Redis, each second, what this node
+/// has counted, and hears what all have; no query waits for it. Thread-safe.
 ///
 /// Nodes hear of each other a second late, so together they let in more than a quota by what the others let in within
 /// that time. Where an answer of Redis is lost, what was told is told again, and may be counted twice: rather that than
 /// to let in more. While Redis can't be used each node counts on its own, with what it had heard, and tells it later; a
-/// Redis that has lost everything gets it from those who know it: what the others told within the last second is lost
-/// then.
+/// Redis that has lost everything gets of each account what the first node that tells of it knew.
 ///
 /// A quota that is set holds on this node at once, on others when they hear of it. What Redis has is right: what it
 /// doesn't have gets there from the nodes.

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socketserver
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,7 @@ import pytest
 from turns import error_of
 from wire import connect, eventually, query
 
-from harness import Millrace, PostgreSQL, Redis
+from harness import Millrace, PostgreSQL, Redis, millrace_binary
 
 QUOTA = "execution/resource-quota"
 
@@ -93,6 +94,17 @@ def test_a_project_is_counted_apart_from_a_user_of_its_name(postgres: PostgreSQL
         eventually(lambda: other.api("GET", f"{QUOTA}/projects/{name}")["day"] | {"resets_in_seconds": 0}
                    == {"used": 2, "left": 0, "resets_in_seconds": 0})  # fmt: skip
         assert other.api("GET", f"{QUOTA}/users/{name}")["day"]["used"] == 0
+
+
+def test_more_users_than_are_told_of_in_a_call(postgres: PostgreSQL, redis: Redis) -> None:
+    with nodes(postgres, redis.url) as (one, other):
+        with connect(one) as client:
+            for _ in range(2):
+                for user in range(600):
+                    assert client.one(f"/* millrace: user_id=u{user} */ SELECT 1") == "1"
+        for user in (0, 299, 599):
+            eventually(lambda user=user: used(other, f"u{user}") == 2)
+        assert len(redis.cli("KEYS", "millrace:quota:hour:*").split()) == 600
 
 
 def test_a_quota_that_was_set_survives_all_nodes(postgres: PostgreSQL, redis: Redis) -> None:
@@ -220,6 +232,20 @@ def test_a_user_a_socket_and_a_database_of_its_own(postgres: PostgreSQL, tmp_pat
                 health = json.dumps(node.api("GET", "optimization/health"))
                 for secret in ("s3cret-but-wr0ng", "hidden"):
                     assert secret not in node.log and secret not in health
+
+
+def test_check_says_whether_redis_can_be_used(postgres: PostgreSQL, redis: Redis) -> None:
+    def found() -> dict[str, str]:
+        done = subprocess.run(
+            [millrace_binary(), "check", "--json", postgres.dsn()], capture_output=True, text=True, timeout=60,
+            cwd=postgres.folder, env={"MILLRACE_CONFIG": "/dev/null", "MILLRACE_REDIS_URL": redis.url},
+        )  # fmt: skip
+        return next(check for check in json.loads(done.stdout)["checks"] if check["name"] == "redis")
+
+    assert found()["status"] == "ok"
+    redis.stop()
+    assert found()["status"] == "warning"
+    assert "refused" in found()["meaning"]
 
 
 def test_without_a_url_nothing_is_shared(postgres: PostgreSQL) -> None:
