@@ -68,7 +68,7 @@ boost::asio::awaitable<void> RowReader::run(std::shared_ptr<RowReader> self) {
     // What was told and can't be seen yet would be read as it was before, and not be told again.
     if (!co_await all_is_visible()) break;
     auto load = values_.next_load();
-    if (!load) break;
+    if (!load) continue;  // by now there may be something to check
     const auto began = now_ns();
     auto outcome = co_await read(*load);
     if (outcome == Outcome::read) outcome = co_await take(*load);

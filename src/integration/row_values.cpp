@@ -208,7 +208,7 @@ std::optional<RowValues::Load> RowValues::next_load() {
       next = at;
   }
   if (next == columns_.end()) {
-    work_ = false;
+    work_ = next_check().has_value();  // what came to be in doubt meanwhile
     return std::nullopt;
   }
   auto& [name, column] = *next;

@@ -169,6 +169,19 @@ TEST_F(RowValuesTest, ATableThatIsDescribedAnewIsDoubted) {
   EXPECT_TRUE(values_.next_load());
 }
 
+TEST_F(RowValuesTest, WhatIsInDoubtIsWorkAlsoIfNothingIsToBeRead) {
+  read({{"1", "a"}});
+  values_.described(describing(table_of()));
+  EXPECT_FALSE(values_.next_load());
+  ASSERT_TRUE(values_.has_work());
+  const auto check = values_.next_check();
+  ASSERT_TRUE(check);
+  values_.checked(*check, "1");
+  EXPECT_FALSE(values_.next_load());
+  EXPECT_FALSE(values_.has_work());
+  EXPECT_EQ(values_.follow(update(table_, "1", "b"), 1), hashed("a"));
+}
+
 TEST_F(RowValuesTest, ATableThatIsAnotherIsForgotten) {
   read({{"1", "a"}});
   const auto other = table_of(int4, int4, "other");

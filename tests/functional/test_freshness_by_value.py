@@ -399,7 +399,7 @@ def test_what_was_known_is_known_no_more(server: Server, table: str, changes: li
     eventually(one_is_stale)
     for change in changes:
         server.write(*change.split("; "))
-    eventually(one_is_stale, 150)
+    eventually(one_is_stale)
     eventually(lambda: all(one_by_one(server, reads)))
     server.write(f"UPDATE {table} SET team = 3 WHERE id = 1")
     for read in reads:
