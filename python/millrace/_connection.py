@@ -11,7 +11,7 @@ import httpx
 
 from . import _protocol
 from ._protocol import DEFAULT_TIMEOUT, Call, Json
-from .errors import UnexpectedAnswerError, UnreachableError
+from .errors import UnreachableError
 
 
 class Caller:
@@ -53,13 +53,6 @@ class Caller:
     def _unreachable(self, error: Exception) -> UnreachableError:
         why = str(error) or type(error).__name__
         return UnreachableError(f"no answer from {self.url}: {why}")
-
-
-def read(kind: Any, body: Any) -> Any:
-    try:
-        return kind._of(body)
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise UnexpectedAnswerError(f"not the answer that was expected: {error!r}") from error
 
 
 class AsyncCaller(Caller):

@@ -8,7 +8,8 @@ from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from . import _protocol
-from ._connection import AsyncCaller, SyncCaller, read
+from ._answers import known, read
+from ._connection import AsyncCaller, SyncCaller
 from ._protocol import Call
 from .errors import InvalidRequestError
 
@@ -79,13 +80,12 @@ class PerformanceAnomaly:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        return cls(
-            **body
-            | {
-                "anomaly_type": AnomalyType(body["anomaly_type"]),
-                "severity": AlertSeverity(body["severity"]),
-                "detected_at": datetime.fromisoformat(body["detected_at"]),
-            }
+        return known(
+            cls,
+            body,
+            anomaly_type=AnomalyType(body["anomaly_type"]),
+            severity=AlertSeverity(body["severity"]),
+            detected_at=datetime.fromisoformat(body["detected_at"]),
         )
 
 
@@ -107,14 +107,13 @@ class AlertThreshold:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        return cls(
-            **body
-            | {
-                "metric_type": PerformanceMetricType(body["metric_type"]),
-                "severity": AlertSeverity(body["severity"]),
-                "no_data": NoDataPolicy(body["no_data"]),
-                "notification_channels": tuple(body["notification_channels"]),
-            }
+        return known(
+            cls,
+            body,
+            metric_type=PerformanceMetricType(body["metric_type"]),
+            severity=AlertSeverity(body["severity"]),
+            no_data=NoDataPolicy(body["no_data"]),
+            notification_channels=tuple(body["notification_channels"]),
         )
 
 
@@ -131,7 +130,7 @@ class CreatedAlert:
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
         triggered = datetime.fromisoformat(body["triggered_at"])
-        return cls(**body | {"threshold": AlertThreshold._of(body["threshold"]), "triggered_at": triggered})
+        return known(cls, body, threshold=AlertThreshold._of(body["threshold"]), triggered_at=triggered)
 
 
 @dataclass(frozen=True)
@@ -155,14 +154,13 @@ class Alert:
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
         resolved = body["resolved_at"]
-        return cls(
-            **body
-            | {
-                "metric_type": PerformanceMetricType(body["metric_type"]),
-                "severity": AlertSeverity(body["severity"]),
-                "triggered_at": datetime.fromisoformat(body["triggered_at"]),
-                "resolved_at": None if resolved is None else datetime.fromisoformat(resolved),
-            }
+        return known(
+            cls,
+            body,
+            metric_type=PerformanceMetricType(body["metric_type"]),
+            severity=AlertSeverity(body["severity"]),
+            triggered_at=datetime.fromisoformat(body["triggered_at"]),
+            resolved_at=None if resolved is None else datetime.fromisoformat(resolved),
         )
 
 
@@ -177,8 +175,7 @@ class AlertRule:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        threshold = AlertThreshold._of(body["threshold"])
-        return cls(**body | {"threshold": threshold, "state": AlertState(body["state"])})
+        return known(cls, body, threshold=AlertThreshold._of(body["threshold"]), state=AlertState(body["state"]))
 
 
 class _Anomalies:

@@ -21,7 +21,8 @@ from urllib.parse import quote, urlencode
 from weakref import WeakValueDictionary
 
 from . import _protocol
-from ._connection import AsyncCaller, Caller, SyncCaller, read, shared
+from ._answers import known, read
+from ._connection import AsyncCaller, Caller, SyncCaller, shared
 from ._protocol import Call
 
 __all__ = [
@@ -116,15 +117,8 @@ class ExecutionStatus:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        return cls(
-            execution_id=body["execution_id"],
-            status=QueryStatus(body["status"]),
-            progress_percent=body["progress_percent"],
-            estimated_remaining_ms=body["estimated_remaining_ms"],
-            queue_position=body["queue_position"],
-            row_count=body["row_count"],
-            error=body["error"] and body["error"]["message"],
-        )
+        error = body["error"] and body["error"]["message"]
+        return known(cls, body, status=QueryStatus(body["status"]), error=error)
 
 
 @dataclass(frozen=True)
@@ -153,7 +147,7 @@ class ExecutionMetrics:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        return cls(**{name: body[name] for name in cls.__dataclass_fields__})
+        return known(cls, body)
 
 
 def _time(text: str | None) -> datetime | None:

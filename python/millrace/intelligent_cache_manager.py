@@ -14,7 +14,8 @@ from enum import IntEnum, StrEnum
 from typing import Any, Self
 
 from . import _protocol
-from ._connection import AsyncCaller, Caller, SyncCaller, read, shared
+from ._answers import known, read
+from ._connection import AsyncCaller, Caller, SyncCaller, shared
 from ._protocol import Call
 
 
@@ -55,7 +56,7 @@ class CachedResult:
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
         level = CacheLevel[body["source_level"].upper()]
-        return cls(**body | {"cached_at": datetime.fromisoformat(body["cached_at"]), "source_level": level})
+        return known(cls, body, cached_at=datetime.fromisoformat(body["cached_at"]), source_level=level)
 
 
 @dataclass(frozen=True)
@@ -109,15 +110,14 @@ class CacheStats:
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
         cleaned = body["last_cleanup"]
-        return cls(
-            **body
-            | {
-                "level_stats": {name: LevelStats(**level) for name, level in body["level_stats"].items()},
-                "top_keys": [(one["key"], one["access_count"]) for one in body["top_keys"]],
-                "invalidations": [TableInvalidations(**one) for one in body["invalidations"]],
-                "guarantees": [CacheGuarantee(**one) for one in body["guarantees"]],
-                "last_cleanup": None if cleaned is None else datetime.fromisoformat(cleaned),
-            }
+        return known(
+            cls,
+            body,
+            level_stats={name: known(LevelStats, level) for name, level in body["level_stats"].items()},
+            top_keys=[(one["key"], one["access_count"]) for one in body["top_keys"]],
+            invalidations=[known(TableInvalidations, one) for one in body["invalidations"]],
+            guarantees=[known(CacheGuarantee, one) for one in body["guarantees"]],
+            last_cleanup=None if cleaned is None else datetime.fromisoformat(cleaned),
         )
 
 
@@ -133,7 +133,7 @@ class CacheOptimizationResult:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        return cls(**body)
+        return known(cls, body)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class CrossDatabaseInvalidation:
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
         triggered = datetime.fromisoformat(body["triggered_at"])
-        return cls(**body | {"scope": InvalidationScope(body["scope"]), "triggered_at": triggered})
+        return known(cls, body, scope=InvalidationScope(body["scope"]), triggered_at=triggered)
 
 
 class _CacheCaller(Caller):

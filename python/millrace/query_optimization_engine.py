@@ -13,7 +13,8 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from . import _protocol
-from ._connection import AsyncCaller, SyncCaller, read, shared
+from ._answers import known, read
+from ._connection import AsyncCaller, SyncCaller, shared
 from ._protocol import Call
 
 
@@ -99,15 +100,12 @@ class QueryAnalysis:
         complexity = body["complexity"]
         payoff = body["cache"].get("payoff")
         plan = body.get("plan")
-        return cls(
-            **body
-            | {
-                "complexity": None if complexity is None else QueryComplexity(complexity),
-                "plan": None if plan is None else QueryPlan(**plan),
-                "cache": QueryCacheability(
-                    **body["cache"] | {"payoff": None if payoff is None else CachePayoff(**payoff)}
-                ),
-            }
+        return known(
+            cls,
+            body,
+            complexity=None if complexity is None else QueryComplexity(complexity),
+            plan=None if plan is None else known(QueryPlan, plan),
+            cache=known(QueryCacheability, body["cache"], payoff=None if payoff is None else known(CachePayoff, payoff)),
         )
 
 
@@ -149,7 +147,7 @@ class QueryCost:
     def _of(cls, body: dict[str, Any] | None) -> Self | None:
         if body is None:
             return None
-        return cls(**body | {"resource_usage_estimate": ResourceUsageEstimate(**body["resource_usage_estimate"])})
+        return known(cls, body, resource_usage_estimate=known(ResourceUsageEstimate, body["resource_usage_estimate"]))
 
 
 @dataclass(frozen=True)
@@ -182,16 +180,13 @@ class OptimizedQuery:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        body = dict(body)
-        before, after = body.pop("estimated_cost_before"), body.pop("estimated_cost_after")
-        return cls(
-            **body
-            | {
-                "cost_before": QueryCost._of(before),
-                "cost_after": QueryCost._of(after),
-                "steps": [RewriteStep(**step) for step in body["steps"]],
-                "rules_not_used": [RuleNotUsed(**rule) for rule in body["rules_not_used"]],
-            }
+        return known(
+            cls,
+            body,
+            cost_before=QueryCost._of(body["estimated_cost_before"]),
+            cost_after=QueryCost._of(body["estimated_cost_after"]),
+            steps=[known(RewriteStep, step) for step in body["steps"]],
+            rules_not_used=[known(RuleNotUsed, rule) for rule in body["rules_not_used"]],
         )
 
 
@@ -251,8 +246,8 @@ class OptimizationRecommendation:
     def _of(cls, body: dict[str, Any]) -> Self:
         index = body["index"]
         if index is not None:
-            index = IndexRecommendation(**index | {"queries": [QueryGain(**gain) for gain in index["queries"]]})
-        return cls(**body | {"type": RecommendationType(body["type"]), "index": index})
+            index = known(IndexRecommendation, index, queries=[known(QueryGain, gain) for gain in index["queries"]])
+        return known(cls, body, type=RecommendationType(body["type"]), index=index)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from . import _protocol
-from ._connection import read, shared
+from ._answers import known, read
+from ._connection import shared
 from ._performance_alerts import (
     Alert,
     AlertRule,
@@ -124,12 +125,12 @@ class TemplatePerformance:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        sample = None if body["sample"] is None else StatementSample(**body["sample"])
-        return cls(**body | {"figures": PerformanceFigures(**body["figures"]), "sample": sample})
+        sample = None if body["sample"] is None else known(StatementSample, body["sample"])
+        return known(cls, body, figures=known(PerformanceFigures, body["figures"]), sample=sample)
 
 
 def _times(body: dict[str, Any]) -> dict[str, datetime]:
-    return {"since": datetime.fromisoformat(body.pop("from")), "until": datetime.fromisoformat(body.pop("to"))}
+    return {"since": datetime.fromisoformat(body["from"]), "until": datetime.fromisoformat(body["to"])}
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,7 @@ class Templates:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        times = _times(body)
-        return cls(**body | times | {"templates": [TemplatePerformance._of(one) for one in body["templates"]]})
+        return known(cls, body, templates=[TemplatePerformance._of(one) for one in body["templates"]], **_times(body))
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class UsageOfOne:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        return cls(**body | {"figures": PerformanceFigures(**body["figures"])})
+        return known(cls, body, figures=known(PerformanceFigures, body["figures"]))
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,8 @@ class Usage:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        times = _times(body)
-        return cls(**body | times | {"by": UsageBy(body["by"]), "usage": [UsageOfOne._of(one) for one in body["usage"]]})
+        usage = [UsageOfOne._of(one) for one in body["usage"]]
+        return known(cls, body, by=UsageBy(body["by"]), usage=usage, **_times(body))
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class SlowQuery:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        return cls(**body | {"start_time": datetime.fromisoformat(body["start_time"])})
+        return known(cls, body, start_time=datetime.fromisoformat(body["start_time"]))
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class SlowQueries:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        return cls(**body | {"slow_queries": [SlowQuery._of(one) for one in body["slow_queries"]]})
+        return known(cls, body, slow_queries=[SlowQuery._of(one) for one in body["slow_queries"]])
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class TrackedExecution:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        return cls(**body)
+        return known(cls, body)
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ class PerformanceDashboard:
             name: [(datetime.fromisoformat(at), value) for at, value in points]
             for name, points in body["historical_trends"].items()
         }
-        return cls(**body | {"historical_trends": trends})
+        return known(cls, body, historical_trends=trends)
 
 
 def _get(name: str, **parameters: object) -> Call:

@@ -1,9 +1,7 @@
 """The Python package, installed as people install it, against a real Millrace."""
 
 import asyncio
-import shutil
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -17,35 +15,13 @@ from wire import connect, eventually
 
 from harness import Certificate, Millrace, PostgreSQL, free_port, millrace_binary
 
-SOURCE = Path(__file__).resolve().parents[2] / "python"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Without the network, into a folder of its own, from a copy: building leaves files in the source."""
-    folder = tmp_path_factory.mktemp("package")
-    shutil.copytree(SOURCE, folder / "source")
-    subprocess.run(
-        ["/usr/bin/python3", "-m", "pip", "install", "--quiet", "--no-index", "--no-build-isolation", "--no-deps",
-         "--root-user-action=ignore", "--target", folder / "installed", folder / "source"],
-        check=True, timeout=90,
-    )  # fmt: skip
-    sys.path.insert(0, str(folder / "installed"))
-    yield folder / "installed"
-    sys.path.remove(str(folder / "installed"))
+pytestmark = pytest.mark.usefixtures("python_package")
 
 
 @pytest.fixture(scope="module")
 def millrace(postgres: PostgreSQL) -> Iterator[Millrace]:
     with Millrace(postgres, {"L1_CACHE_SIZE_MB": 16}) as server:
         yield server
-
-
-@pytest.fixture
-def url(millrace: Millrace, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("MILLRACE_URL", millrace.http_url)
-    monkeypatch.delenv("MILLRACE_API_KEY", raising=False)
-    return millrace.http_url
 
 
 # The specification's usage example 2; but for the import it is as it stands there.
@@ -98,8 +74,8 @@ def test_the_specifications_example(url: str, capsys: pytest.CaptureFixture[str]
     asyncio.run(run())
 
 
-def test_it_is_typed(package: Path) -> None:
-    assert (package / "millrace/py.typed").exists()
+def test_it_is_typed(python_package: Path) -> None:
+    assert (python_package / "millrace/py.typed").exists()
 
 
 def test_asynchronous(url: str) -> None:
