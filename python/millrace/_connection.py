@@ -2,10 +2,11 @@
 
 import asyncio
 import functools
+import os
 import ssl
+from collections.abc import AsyncGenerator
 from types import TracebackType
-from typing import Any, Self, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, NamedTuple, Self, TypeVar
 
 import httpx
 
@@ -36,14 +37,18 @@ class Caller:
         self._timeout = timeout
         self._verify = verify
         self._default = default
+        self._context: ssl.SSLContext | None = None
+        self._clients: dict[Any, Any] = {}  # by process, and event loop where there is one
 
     def _options(self) -> dict[str, Any]:
+        if self._context is None:  # reading the certificates takes long, so once for all clients
+            self._context = httpx.create_ssl_context(verify=self._verify, trust_env=False)
         headers = {"X-API-Key": self._api_key} if self._api_key else {}
         return {
             "base_url": self.url,
             "headers": headers,
             "timeout": self._timeout,
-            "verify": self._verify,
+            "verify": self._context,
             "trust_env": False,
         }
 
@@ -55,17 +60,42 @@ class Caller:
         return UnreachableError(f"no answer from {self.url}: {why}")
 
 
-class AsyncCaller(Caller):
-    """For asyncio; one may be used by any number of tasks and event loops. `aclose`, or `async with`, ends connections."""
+class _OfLoop(NamedTuple):
+    client: httpx.AsyncClient
+    keeper: AsyncGenerator[None, None]
 
-    @functools.cached_property
-    def _clients(self) -> WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]:
-        return WeakKeyDictionary()
+
+async def _keeper(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+    """Ends the client's connections when it is closed itself, as event loops close their generators before they end."""
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+class AsyncCaller(Caller):
+    """For asyncio; one may be used by any number of tasks and event loops. `aclose`, or `async with`, ends connections.
+
+    Each event loop has connections of its own, which end with it; if it was closed without its `shutdown_asyncgens`, they
+    end after the next loop's first call. A process that was forked has its own, too.
+    """
+
+    async def _client(self) -> httpx.AsyncClient:
+        key = os.getpid(), asyncio.get_running_loop()
+        held: _OfLoop | None = self._clients.get(key)
+        if held is None or held.client.is_closed:
+            # An open loop that a fork has copied stays: closing its connections here would take them from the parent's.
+            for ended in [one for one in tuple(self._clients) if one[1].is_closed()]:
+                self._clients.pop(ended, None)
+            client = httpx.AsyncClient(**self._options())
+            held = self._clients[key] = _OfLoop(client, _keeper(client))
+            await anext(held.keeper)
+        return held.client
 
     async def aclose(self) -> None:
         """Ends the connections of this event loop; the next call makes new ones."""
-        if client := self._clients.pop(asyncio.get_running_loop(), None):
-            await client.aclose()
+        if held := self._clients.pop((os.getpid(), asyncio.get_running_loop()), None):
+            await held.keeper.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,10 +106,7 @@ class AsyncCaller(Caller):
         await self.aclose()
 
     async def _ask(self, call: Call, *, or_none: bool = False, absent: Any = None) -> Any:
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            client = self._clients[loop] = httpx.AsyncClient(**self._options())
+        client = await self._client()
         try:
             got = await client.request(
                 call.method, call.path, content=call.content, headers=call.headers, timeout=self._seconds(call)
@@ -90,15 +117,25 @@ class AsyncCaller(Caller):
 
 
 class SyncCaller(Caller):
-    """Without asyncio; one may be used by any number of threads. `close`, or `with`, ends connections."""
+    """Without asyncio; one may be used by any number of threads. `close`, or `with`, ends connections.
 
-    @functools.cached_property
+    A process that was forked has connections of its own.
+    """
+
     def _client(self) -> httpx.Client:
-        return httpx.Client(**self._options())
+        process = os.getpid()
+        client: httpx.Client | None = self._clients.get(process)
+        if client is None:
+            # What a fork has copied is dropped: that closes the copies only. To close the client could wait for ever,
+            # for a lock that a thread of the parent had.
+            for other in [one for one in tuple(self._clients) if one != process]:
+                self._clients.pop(other, None)
+            client = self._clients.setdefault(process, httpx.Client(**self._options()))
+        return client
 
     def close(self) -> None:
         """Ends the connections; the next call makes new ones."""
-        if client := self.__dict__.pop("_client", None):
+        if client := self._clients.pop(os.getpid(), None):
             client.close()
 
     def __enter__(self) -> Self:
@@ -111,7 +148,7 @@ class SyncCaller(Caller):
 
     def _ask(self, call: Call, *, or_none: bool = False, absent: Any = None) -> Any:
         try:
-            got = self._client.request(
+            got = self._client().request(
                 call.method, call.path, content=call.content, headers=call.headers, timeout=self._seconds(call)
             )
         except httpx.HTTPError as error:
