@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from . import _protocol
-from ._answers import known, read
+from ._answers import known, read, time_or_none
 from ._connection import AsyncCaller, SyncCaller
 from ._protocol import Call
-from .errors import InvalidRequestError
 
 
 class AlertSeverity(StrEnum):
@@ -153,14 +152,13 @@ class Alert:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        resolved = body["resolved_at"]
         return known(
             cls,
             body,
             metric_type=PerformanceMetricType(body["metric_type"]),
             severity=AlertSeverity(body["severity"]),
             triggered_at=datetime.fromisoformat(body["triggered_at"]),
-            resolved_at=None if resolved is None else datetime.fromisoformat(resolved),
+            resolved_at=time_or_none(body["resolved_at"]),
         )
 
 
@@ -212,9 +210,7 @@ def _list(active_only: bool) -> Call:
 
 
 def _one(method: str, kind: str, name: str, what: str = "") -> Call:
-    if name in ("", ".", ".."):
-        raise InvalidRequestError(f"{name!r} can't be an id")
-    return Call(method, f"{_PATH}/{kind}/{quote(name, safe='', errors='strict')}{what}")
+    return Call(method, f"{_PATH}/{kind}/{_protocol.in_path(name, 'an id')}{what}")
 
 
 def _acknowledge(alert_id: str, by: str | None) -> Call:

@@ -39,11 +39,15 @@ def key_from(given: str | None) -> str | None:
     return given or os.environ.get("MILLRACE_API_KEY") or None
 
 
+def in_path(name: str, what: str) -> str:
+    """Raises InvalidRequestError for what a path can't say: dots are steps in it."""
+    if name in ("", ".", ".."):
+        raise InvalidRequestError(f"{name!r} can't be {what}")
+    return quote(name, safe="", errors="strict")
+
+
 def entry_path(query_key: str) -> str:
-    if query_key in ("", ".", ".."):
-        # A path can't say these: the two dots are steps in it.
-        raise InvalidRequestError(f"{query_key!r} can't be a key")
-    return f"/api/v1/cache/entries/{quote(query_key, safe='', errors='strict')}"
+    return f"/api/v1/cache/entries/{in_path(query_key, 'a key')}"
 
 
 def with_json(method: str, path: str, body: dict[str, Any], default: Json | None = None) -> Call:

@@ -21,18 +21,27 @@ from urllib.parse import quote, urlencode
 from weakref import WeakValueDictionary
 
 from . import _protocol
-from ._answers import known, read
-from ._connection import AsyncCaller, Caller, SyncCaller, shared
+from ._answers import known, read, time_or_none
+from ._circuit_breakers import CircuitBreakerConfig, CircuitBreakerMetrics, CircuitBreakerStatus, CircuitState
+from ._connection import Caller, shared
 from ._protocol import Call
+from ._resource_quotas import QuotaWindow, ResourceQuota, ResourceQuotas, SyncResourceQuotas
 
 __all__ = [
     "AdaptiveQueryExecutor",
+    "CircuitBreakerConfig",
+    "CircuitBreakerMetrics",
+    "CircuitBreakerStatus",
+    "CircuitState",
     "ExecutionMetrics",
     "ExecutionStatus",
     "Priority",
     "Query",
     "QueryExecution",
     "QueryStatus",
+    "QuotaWindow",
+    "ResourceQuota",
+    "ResourceType",
     "ResultPage",
     "SyncAdaptiveQueryExecutor",
     "get_query_executor",
@@ -60,13 +69,25 @@ class QueryStatus(StrEnum):
     TIMEOUT = "timeout"
 
 
+class ResourceType(StrEnum):
+    """The keys of `ExecutionMetrics.resource_utilization`."""
+
+    CPU = "cpu"
+    MEMORY = "memory"
+    CONNECTIONS = "connections"
+    IO = "io"
+    NETWORK = "network"
+
+
 _UNDER_WAY = (QueryStatus.QUEUED, QueryStatus.RUNNING)
 
 
 @dataclass
 class Query:
-    sql: str  # $1 and so on stand for parameters
+    """`sql` must be said: `Query(sql="SELECT 1")`, or `Query("my id", "SELECT 1")`."""
+
     query_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    sql: str = ""  # $1 and so on stand for parameters
     parameters: Sequence[Any] | None = None
     database_type: str = "postgresql"
     user_id: str | None = None
@@ -79,27 +100,39 @@ class Query:
     metadata: dict[str, Any] = field(default_factory=dict)  # of the program's own; it isn't sent
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    def __post_init__(self) -> None:
+        if not self.sql:
+            raise TypeError("a Query needs its sql; query_id is what comes first")
+
 
 @dataclass
 class QueryExecution:
-    """Follows what `monitor_execution` learns of it."""
+    """Follows what `monitor_execution` learns of it. What Millrace doesn't say is None for ever."""
 
     execution_id: str
     query: Query
     status: QueryStatus = QueryStatus.QUEUED
+    assigned_worker: str | None = None  # Millrace doesn't say it
     started_at: datetime | None = None
     completed_at: datetime | None = None
     result: list[dict[str, Any]] | None = None  # once it is completed; a column whose name was there before is NAME_2
     error: str | None = None
-    sqlstate: str | None = None
     duration_ms: float | None = None
+    resources_used: dict[str, Any] | None = None  # Millrace doesn't say it, nor the next two
+    optimization_applied: bool | None = None
+    cache_hit: bool | None = None
+    retry_count: int = 0  # how often it was begun again, or may have been, after a restart of Millrace
+    max_retries: int | None = None  # Millrace doesn't say it
+    sqlstate: str | None = None
     command_tag: str | None = None
     row_count: int = 0
     warnings: list[str] = field(default_factory=list)
+    restored: bool = False  # it is of before a restart of Millrace
 
     def _follow(self, body: dict[str, Any]) -> None:
-        self.started_at, self.completed_at = _time(body["started_at"]), _time(body["completed_at"])
+        self.started_at, self.completed_at = time_or_none(body["started_at"]), time_or_none(body["completed_at"])
         self.duration_ms, self.command_tag, self.row_count = body["duration_ms"], body["command_tag"], body["row_count"]
+        self.retry_count, self.restored = body["retry_count"], body["restored"]
         if body["error"] is not None:
             self.error, self.sqlstate = body["error"]["message"], body["error"]["sqlstate"]
         self.status = QueryStatus(body["status"])
@@ -114,6 +147,10 @@ class ExecutionStatus:
     queue_position: int | None  # from 1; None: it doesn't wait
     row_count: int  # so far
     error: str | None
+    retry_count: int
+    restored: bool
+    current_operation: str | None = None  # Millrace doesn't say it, nor the next
+    resources_allocated: dict[str, Any] | None = None
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
@@ -140,18 +177,16 @@ class ExecutionMetrics:
     completed_queries_last_hour: int | None
     failed_queries_last_hour: int | None
     average_execution_time_ms: float | None
-    resource_utilization: dict[str, float | None]
+    resource_utilization: dict[str, float | None]  # by ResourceType
     queue_wait_time_ms: float | None
     system_load: float | None
     connection_pool_usage: float | None
+    circuit_breakers: list[CircuitBreakerStatus]  # of PostgreSQL's servers
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        return known(cls, body)
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+        breakers = [CircuitBreakerStatus._of(one) for one in body["circuit_breakers"]]
+        return known(cls, body, circuit_breakers=breakers)
 
 
 def _path(execution_id: str | None = None, rest: str = "", **parameters: object) -> str:
@@ -218,7 +253,7 @@ class _Executions:
             return self._known.get(execution_id)
 
 
-class AdaptiveQueryExecutor(AsyncCaller):
+class AdaptiveQueryExecutor(ResourceQuotas):
     """For asyncio; one may be used by any number of tasks and event loops. `aclose`, or `async with`, ends connections."""
 
     def __init__(self, *given: Any, **options: Any) -> None:
@@ -274,7 +309,7 @@ class AdaptiveQueryExecutor(AsyncCaller):
         return read(ExecutionMetrics, await self._ask(Call("GET", "/api/v1/execution/metrics")))
 
 
-class SyncAdaptiveQueryExecutor(SyncCaller):
+class SyncAdaptiveQueryExecutor(SyncResourceQuotas):
     """Without asyncio; one may be used by any number of threads. `close`, or `with`, ends connections."""
 
     def __init__(self, *given: Any, **options: Any) -> None:

@@ -14,7 +14,7 @@ from enum import IntEnum, StrEnum
 from typing import Any, Self
 
 from . import _protocol
-from ._answers import known, read
+from ._answers import known, read, time_or_none
 from ._connection import AsyncCaller, Caller, SyncCaller, shared
 from ._protocol import Call
 
@@ -29,6 +29,34 @@ class CacheLevel(IntEnum):
 
     def __format__(self, spec: str) -> str:
         return format(str(self), spec)
+
+
+class CacheStrategy(StrEnum):
+    """What is evicted first. Only a name: Millrace chooses for itself, and no answer says it."""
+
+    LRU = "lru"
+    LFU = "lfu"
+    TTL = "ttl"
+    ADAPTIVE = "adaptive"
+
+
+class CompressionType(StrEnum):
+    """How an entry is packed. Only a name, as CacheStrategy."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZLIB = "zlib"
+    LZMA = "lzma"
+
+
+class ConsistencyLevel(StrEnum):
+    """How fresh answers from memory are: docs/consistency.md. `CacheGuarantee.levels` has them."""
+
+    EVENTUAL = "eventual"
+    BOUNDED = "bounded"
+    SESSION = "session"
+    READ_AFTER_WRITE = "read_after_write"
+    STRONG = "strong"
 
 
 class InvalidationScope(StrEnum):
@@ -82,7 +110,7 @@ class CacheGuarantee:
     """How fresh a database's answers are at present, at most."""
 
     database: str
-    levels: list[str]  # of consistency that can be met
+    levels: list[str]  # ConsistencyLevels that can be met
     lag_ms: float | None
     proof_ms: float | None
 
@@ -109,7 +137,6 @@ class CacheStats:
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
-        cleaned = body["last_cleanup"]
         return known(
             cls,
             body,
@@ -117,7 +144,7 @@ class CacheStats:
             top_keys=[(one["key"], one["access_count"]) for one in body["top_keys"]],
             invalidations=[known(TableInvalidations, one) for one in body["invalidations"]],
             guarantees=[known(CacheGuarantee, one) for one in body["guarantees"]],
-            last_cleanup=None if cleaned is None else datetime.fromisoformat(cleaned),
+            last_cleanup=time_or_none(body["last_cleanup"]),
         )
 
 

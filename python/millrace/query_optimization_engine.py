@@ -7,21 +7,66 @@
         print(analysis.cache.why_not, analysis.cache.what_helps)
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 from urllib.parse import urlencode
 
 from . import _protocol
 from ._answers import known, read
-from ._connection import AsyncCaller, SyncCaller, shared
+from ._connection import shared
+from ._optimization_health import OptimizationHealth, OptimizationStatus, ServiceHealth, ServiceStates, SyncServiceStates
 from ._protocol import Call
+
+__all__ = [
+    "CachePayoff",
+    "DatabaseType",
+    "IndexRecommendation",
+    "OptimizationHealth",
+    "OptimizationRecommendation",
+    "OptimizationStatus",
+    "OptimizationType",
+    "OptimizedQuery",
+    "QueryAnalysis",
+    "QueryCacheability",
+    "QueryComplexity",
+    "QueryContext",
+    "QueryCost",
+    "QueryGain",
+    "QueryOptimizationEngine",
+    "QueryPlan",
+    "RecommendationType",
+    "ResourceUsageEstimate",
+    "RewriteStep",
+    "RuleNotUsed",
+    "ServiceHealth",
+    "SyncQueryOptimizationEngine",
+    "get_query_optimization_engine",
+    "get_sync_query_optimization_engine",
+]
 
 
 class DatabaseType(StrEnum):
     POSTGRESQL = "postgresql"
     DUCKDB = "duckdb"
     HYBRID = "hybrid"
+    REDIS = "redis"
+
+
+class OptimizationType(StrEnum):
+    """Kinds of what makes a query quicker. `OptimizedQuery.optimization_types` has the names of Millrace's own rules."""
+
+    PREDICATE_PUSHDOWN = "predicate_pushdown"
+    JOIN_REORDER = "join_reorder"
+    INDEX_HINT = "index_hint"
+    SUBQUERY_OPTIMIZATION = "subquery_optimization"
+    CTE_OPTIMIZATION = "cte_optimization"
+    PARTITION_PRUNING = "partition_pruning"
+    COLUMNAR_OPTIMIZATION = "columnar_optimization"
+    VECTOR_PROCESSING = "vector_processing"
+    MEMORY_OPTIMIZATION = "memory_optimization"
+    PARALLEL_EXECUTION = "parallel_execution"
 
 
 class QueryComplexity(StrEnum):
@@ -111,11 +156,19 @@ class QueryAnalysis:
 
 @dataclass(frozen=True)
 class QueryContext:
-    """Who asks, and what may be done. `user_id` and `project_id` are the application's own."""
+    """Who asks, and what may be done. `user_id` and `project_id` are the application's own.
+
+    What isn't sent has no effect: Millrace reads statistics and indexes in PostgreSQL's catalogs, and
+    MAX_QUERY_OPTIMIZATION_TIME_MS limits its search.
+    """
 
     database_type: DatabaseType | str = DatabaseType.POSTGRESQL
     user_id: str | None = None
     project_id: str | None = None
+    table_statistics: Mapping[str, Any] | None = None  # isn't sent, nor are the next three
+    available_indexes: Sequence[Any] | None = None
+    memory_limit: int | None = None
+    timeout_seconds: float | None = None
     enable_caching: bool = True  # whether to say under which key the answer is kept
     optimization_level: int = 3  # 1 to 5: docs/rewriting.md
     database: str | None = None  # Millrace's own DATABASE_URL's unless it is said; likewise:
@@ -177,6 +230,8 @@ class OptimizedQuery:
     steps: list[RewriteStep]  # all that could be done, chosen or not
     rules_not_used: list[RuleNotUsed]
     warnings: list[str]
+    cache_ttl: int | None = None  # seconds; Millrace doesn't say it here: analyze_query's cache.ttl_seconds does
+    execution_hints: dict[str, Any] | None = None  # Millrace gives none
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:
@@ -266,8 +321,12 @@ def _recommend(table_name: str | None, database: str | None, budget_mb: int | No
     return Call("GET", path, seconds=30)
 
 
+_NOT_SENT = {"table_statistics", "available_indexes", "memory_limit", "timeout_seconds"}
+
+
 def _optimize(query: str, context: QueryContext | None) -> Call:
-    asked = asdict(context or QueryContext()) | {"query": query}
+    said = vars(context or QueryContext())
+    asked = {name: value for name, value in said.items() if name not in _NOT_SENT} | {"query": query}
     asked["database_type"] = str(asked["database_type"])
     return _protocol.with_json("POST", "/api/v1/optimization/optimize-query", asked)
 
@@ -277,7 +336,7 @@ def _analyze(query: str, database_type: DatabaseType | str, database: str | None
     return _protocol.with_json("POST", "/api/v1/optimization/analyze-query", body)
 
 
-class QueryOptimizationEngine(AsyncCaller):
+class QueryOptimizationEngine(ServiceStates):
     """For asyncio; one may be used by any number of tasks and event loops. `aclose`, or `async with`, ends connections."""
 
     async def analyze_query(
@@ -303,7 +362,7 @@ class QueryOptimizationEngine(AsyncCaller):
         return read(_Recommendations, await self._ask(_recommend(table_name, database, budget_mb))).recommendations
 
 
-class SyncQueryOptimizationEngine(SyncCaller):
+class SyncQueryOptimizationEngine(SyncServiceStates):
     """Without asyncio; one may be used by any number of threads. `close`, or `with`, ends connections."""
 
     def analyze_query(

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -493,11 +494,12 @@ def test_jobs_without_asyncio(url: str) -> None:
     from millrace.errors import InvalidRequestError
 
     executor = get_sync_query_executor()
-    execution = executor.schedule_query(Query("SELECT $1::int + 1 AS next", parameters=[41]))
+    execution = executor.schedule_query(Query("sync_001", "SELECT $1::int + 1 AS next", [41]))
     assert executor.wait(execution).result == [{"next": 42}]
+    assert (execution.retry_count, execution.restored, execution.cache_hit, execution.max_retries) == (0, False, None, None)
     page = executor.get_result(execution.execution_id)
     assert (page.columns, page.rows, page.row_count) == (["next"], [[42]], 1)
-    slow = executor.schedule_query(Query("SELECT pg_sleep(1000)", user_id="sync"), Priority.LOW)
+    slow = executor.schedule_query(Query(sql="SELECT pg_sleep(1000)", user_id="sync"), Priority.LOW)
     eventually(lambda: executor.monitor_execution(slow.execution_id).status == QueryStatus.RUNNING, what="it to run")
     assert [one.execution_id for one in executor.list_executions(user_id="sync")] == [slow.execution_id]
     assert executor.cancel_execution(slow.execution_id)
@@ -505,4 +507,76 @@ def test_jobs_without_asyncio(url: str) -> None:
     assert slow.sqlstate == "57014"
     assert not executor.cancel_execution("exec_0_1")
     with pytest.raises(InvalidRequestError, match="body.timeout_seconds"):
-        executor.schedule_query(Query("SELECT 1", timeout_seconds=-1))
+        executor.schedule_query(Query(sql="SELECT 1", timeout_seconds=-1))
+    with pytest.raises(TypeError, match="sql"):
+        Query("SELECT 1")
+
+
+def test_quotas(url: str, millrace: Millrace) -> None:
+    from millrace import InvalidRequestError, ResourceQuota, get_query_executor, get_sync_query_executor
+
+    executor = get_sync_query_executor()
+    assert executor.get_resource_quota("of/python").user_id == "of/python"
+    made = executor.set_resource_quota(ResourceQuota("of/python", max_memory_mb=100, hourly_query_limit=1))
+    assert (made.max_memory_mb, made.daily_query_limit, made.max_cpu_percent, made.enforced) == (100, None, None, True)
+    with connect(millrace, options="-c millrace.user_id=of/python -c millrace.project_id=7") as client:
+        client.rows("SELECT 1")
+        assert client.ask_or_error("SELECT 1").kind == "E"
+    used = executor.get_resource_quota(user_id="of/python")
+    assert used.hour and (used.hour.used, used.hour.left) == (1, 0)
+    assert executor.set_resource_quota(replace(used, hourly_query_limit=None, priority_boost=-1)).priority_boost == -1
+    assert executor.get_resource_quota("of/python").hourly_query_limit is None
+    for wrong in ({}, {"user_id": "a", "project_id": "b"}, {"user_id": ""}, {"user_id": "a" * 200}):
+        with pytest.raises(InvalidRequestError, match="id"):
+            executor.get_resource_quota(**wrong)
+    with pytest.raises(InvalidRequestError, match="priority_boost"):
+        executor.set_resource_quota(ResourceQuota("of/python", priority_boost=9))
+
+    async def run() -> None:
+        async with get_query_executor() as asynchronous:
+            assert (await asynchronous.set_resource_quota(ResourceQuota(project_id="7", daily_query_limit=9))).project_id == "7"
+            project = await asynchronous.get_resource_quota(project_id="7")
+            assert (project.user_id, project.daily_query_limit) == (None, 9)
+
+    asyncio.run(run())
+
+
+def test_status_and_health(url: str, postgres: PostgreSQL) -> None:
+    from millrace import CircuitState, ResourceType, get_query_optimization_engine, get_sync_query_executor
+    from millrace.query_optimization_engine import SyncQueryOptimizationEngine
+
+    async def run() -> None:
+        async with get_query_optimization_engine() as engine:
+            health = await engine.get_health()
+            postgresql, cache = health.services["postgresql"], health.services["cache_manager"]
+            assert postgresql and postgresql.available and postgresql.status == "healthy"
+            assert cache and cache.reason is None and health.services["redis"] is None
+            assert abs(datetime.now(UTC) - health.checked_at) < timedelta(minutes=1)
+            status = await engine.get_status()
+            assert status.status == "active" and status.wire["uptime_seconds"] > 0
+
+    asyncio.run(run())
+    metrics = get_sync_query_executor().get_execution_metrics()
+    assert set(metrics.resource_utilization) == set(ResourceType)
+    (breaker,) = metrics.circuit_breakers
+    assert breaker.state is CircuitState.CLOSED and breaker.metrics.successful_requests >= 1
+    assert breaker.metrics.last_success_time and breaker.config.failure_threshold == 5
+    with Millrace(postgres, {"ENABLE_MULTI_LEVEL_CACHING": "false"}) as off, SyncQueryOptimizationEngine(off.http_url) as engine:
+        health = engine.get_health()
+        cache = health.services["cache_manager"]
+        assert health.overall_status == "degraded" and health.health_score < 100
+        assert cache and not cache.available and cache.reason == "ENABLE_MULTI_LEVEL_CACHING is off"
+        assert engine.get_status().cache_stats
+
+
+def test_names_of_the_interface(url: str) -> None:
+    from millrace import CompressionType, ConsistencyLevel, DatabaseType, OptimizationType, QueryContext
+    from millrace import get_sync_cache_manager, get_sync_query_optimization_engine
+
+    assert (DatabaseType.REDIS, OptimizationType("join_reorder"), CompressionType.ZLIB) == ("redis", "join_reorder", "zlib")
+    context = QueryContext(DatabaseType.POSTGRESQL, "user_1", "project_1", {"t": {"rows": 1}}, ["i"], 512, 30, False, 2)
+    with get_sync_query_optimization_engine() as engine:
+        optimized = engine.optimize_query("SELECT 1", context)
+    assert (optimized.cache_key, optimized.cache_ttl, optimized.execution_hints) == (None, None, None)
+    guarantees = get_sync_cache_manager().get_statistics().guarantees
+    assert all(ConsistencyLevel(level) for one in guarantees for level in one.levels)

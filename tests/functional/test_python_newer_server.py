@@ -97,6 +97,8 @@ def test_what_is_known_of_statements(newer_url: str, millrace: Millrace) -> None
         assert analysis.plan and analysis.plan.table_scans and analysis.cache.cache_key
         optimized = engine.optimize_query("SELECT at FROM visits WHERE page + 1 = 7")
         assert optimized.steps and optimized.cost_before and optimized.cost_before.resource_usage_estimate
+        health, status = engine.get_health(), engine.get_status()
+        assert health.services["postgresql"] and health.services["postgresql"].available and status.wire["version"]
         budgets = iter(range(10, 1000))  # an answer is kept
 
         def recommended() -> bool:
@@ -132,12 +134,14 @@ def test_what_was_recorded(newer_url: str, millrace: Millrace) -> None:
 
 
 def test_jobs(newer_url: str) -> None:
-    from millrace.adaptive_query_executor import Query, QueryStatus, SyncAdaptiveQueryExecutor
+    from millrace.adaptive_query_executor import Query, QueryStatus, ResourceQuota, SyncAdaptiveQueryExecutor
 
     with SyncAdaptiveQueryExecutor(newer_url) as executor:
-        execution = executor.wait(executor.schedule_query(Query(sql="SELECT 1 AS one")))
+        execution = executor.wait(executor.schedule_query(Query("q", "SELECT 1 AS one")))
         assert execution.result == [{"one": 1}]
         assert [one.status for one in executor.list_executions()] == [QueryStatus.COMPLETED]
-        failed = executor.wait(executor.schedule_query(Query(sql="SELECT 1/0")))
+        failed = executor.wait(executor.schedule_query(Query("q", "SELECT 1/0")))
         assert failed.sqlstate == "22012"
-        assert executor.get_execution_metrics().resource_utilization
+        assert executor.get_execution_metrics().circuit_breakers[0].config.failure_threshold
+        quota = executor.set_resource_quota(ResourceQuota("ada", daily_query_limit=10))
+        assert quota.day and quota.day.left == 10
