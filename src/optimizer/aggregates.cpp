@@ -195,6 +195,16 @@ bool is_of_plain_column(Analysis& analysis, const Node* argument, const Level& l
   return column && column->level == &level && (type == 0 || column->column->type == type);
 }
 
+bool counts_distinct(Analysis& analysis, const Node* node, const Level& level) {
+  PgQuery__FuncCall plain = *node->func_call;
+  plain.agg_distinct = false;
+  Node as_plain = *node;
+  as_plain.func_call = &plain;
+  if (call_of(analysis, &as_plain, "count", 1) == nullptr) return false;
+  const auto column = analysis.column(plain.args[0], {.level = &level});
+  return column && column->level == &level && has_default_order(*column);
+}
+
 /// Takes a node in an expression over aggregates; false: it is nothing that is known.
 bool collect(Analysis& analysis, Node** slot, const Level& level, std::vector<Node**>& found, std::string& missing) {
   auto* node = *slot;
@@ -248,6 +258,7 @@ const PgQuery__FuncCall* sure_aggregate(Analysis& analysis, const Node* node, co
     const auto constant = constant_of(analysis, call->args[0]);
     return constant || is_of_plain_column(analysis, call->args[0], level, 0) ? call : nullptr;
   }
+  if (call->agg_distinct) return counts_distinct(analysis, node, level) ? call : nullptr;
   for (const std::string_view name : {"sum", "avg"}) {
     if (call_of(analysis, node, name, 1) != nullptr)
       return sum_is_sure(analysis, call->args[0], level, missing) ? call : nullptr;

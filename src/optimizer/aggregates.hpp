@@ -8,8 +8,9 @@
 
 namespace millrace::optimizer {
 
-/// A call of count, sum, avg, min, max, bool_and, bool_or over columns of `level` that no rows can make fail, and that
-/// gives the same bytes in whatever order the rows come. If it is none: `missing` says why, where it is an aggregate.
+/// A call of count (of DISTINCT ones, too), sum, avg, min, max, bool_and, bool_or over columns of `level` that no rows
+/// can make fail, and that gives the same bytes in whatever order the rows come. If it is none: `missing` says why,
+/// where it is an aggregate.
 const PgQuery__FuncCall* sure_aggregate(Analysis& analysis, const Node* node, const Level& level, std::string& missing);
 
 /// An expression over sure aggregates and literals, without columns otherwise: each aggregate's place in it; nullopt:

@@ -23,6 +23,23 @@ Node* without(Node* item, const Node* source, std::vector<Node*>& conditions) {
   return left != nullptr ? left : right;
 }
 
+void find_scalars(Node** slot, PgQuery__ResTarget* target, std::vector<ScalarSubQuery>& found) {
+  if (*slot == nullptr || message_of(*slot) == nullptr) return;
+  if ((*slot)->node_case == PG_QUERY__NODE__NODE_SUB_LINK) {
+    const auto* link = (*slot)->sub_link;
+    if (link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXPR_SUBLINK) found.push_back({slot, target});
+    return;
+  }
+  const Visit visit = [&](ProtobufCMessage* child, Node** at) {
+    if (at != nullptr) {
+      find_scalars(at, target, found);
+    } else {
+      for_each_child(child, visit);
+    }
+  };
+  for_each_child(message_of(*slot), visit);
+}
+
 void drop(Tree& tree, Node** condition, std::span<const Node* const> dropped) {
   if (*condition == nullptr) return;
   std::vector<Node*> kept;
@@ -157,8 +174,6 @@ class Unique {
 
 }  // namespace
 
-namespace {
-
 bool has_equality(const Analysis& analysis, Oid type) {
   constexpr Oid bytea = 17, name = 19, oid = 26, cidr = 650, inet = 869, time = 1083, timetz = 1266, jsonb = 3802;
   constexpr Oid known[] = {type::boolean,
@@ -189,8 +204,6 @@ bool has_equality(const Analysis& analysis, Oid type) {
   const auto* found = type >= catalog::first_normal_oid ? analysis.snapshot().type(type) : nullptr;
   return found != nullptr && found->kind == 'e';
 }
-
-}  // namespace
 
 bool can_be_distinct(const Analysis& analysis, const Select* select, const Level& level) {
   const auto columns = columns_in_list(analysis, select, level);
@@ -244,6 +257,30 @@ const Node* grouped_by(const Select* select, const Node* item) {
   return select->target_list[place - 1]->res_target->val;
 }
 
+std::vector<ScalarSubQuery> scalar_sub_queries(Select* select) {
+  std::vector<ScalarSubQuery> found;
+  if (select->where_clause != nullptr) find_scalars(&select->where_clause, nullptr, found);
+  for (std::size_t i = 0; i < select->n_target_list; ++i) {
+    auto* target = select->target_list[i]->res_target;
+    if (target->val != nullptr) find_scalars(&target->val, target, found);
+  }
+  return found;
+}
+
+Node* column_of(Tree& tree, std::string_view source, std::string_view name) {
+  auto* node = tree.expression("a.b");
+  node->column_ref->fields[0]->string->sval = tree.chars(source);
+  node->column_ref->fields[1]->string->sval = tree.chars(name);
+  return node;
+}
+
+Node* listed_as(Tree& tree, Node* value, std::string_view name) {
+  auto* item = tree.expression("(SELECT a AS b)")->sub_link->subselect->select_stmt->target_list[0];
+  item->res_target->val = value;
+  item->res_target->name = tree.chars(name);
+  return item;
+}
+
 Node* and_of(Tree& tree, std::span<Node* const> conditions) {
   if (conditions.empty()) return nullptr;
   if (conditions.size() == 1) return conditions[0];
@@ -280,9 +317,7 @@ Node* qualified(Tree& tree, const Analysis& analysis, const Resolved& column, Sc
   if (inside != nullptr && (inside->opaque || std::ranges::find(inside->sources, column.source->alias,
                                                                 &Source::alias) != inside->sources.end()))
     return nullptr;
-  auto* node = tree.expression("a.b");
-  node->column_ref->fields[0]->string->sval = tree.chars(column.source->alias);
-  node->column_ref->fields[1]->string->sval = tree.chars(column.column->name);
+  auto* node = column_of(tree, column.source->alias, column.column->name);
   const auto found = analysis.column(node, scope);
   return found && found->column == column.column ? node : nullptr;
 }

@@ -13,6 +13,9 @@ namespace millrace::optimizer {
 /// SELECT DISTINCT, without ON.
 bool is_plain_distinct(const Select* select);
 
+/// A type whose `=` and `<>` are those of its order, or its hashes: not so of boxes, of which `=` compares the areas.
+bool has_equality(const Analysis& analysis, Oid type);
+
 /// Whether DISTINCT and UNION can compare what is in its list: of json they can't, and that is an error.
 bool can_be_distinct(const Analysis& analysis, const Select* select, const Level& level);
 
@@ -23,6 +26,21 @@ Select* union_all(Tree& tree, std::span<Select* const> branches);
 
 /// An item of GROUP BY: itself, or what stands at that place in the list. Null: there is none.
 const Node* grouped_by(const Select* select, const Node* item);
+
+/// A sub-query for one value, in WHERE or in the list.
+struct ScalarSubQuery {
+  Node** slot = nullptr;
+  PgQuery__ResTarget* target = nullptr;  ///< null: in WHERE
+
+  Select* select() const { return (*slot)->sub_link->subselect->select_stmt; }
+};
+/// Those of a SELECT's own level.
+std::vector<ScalarSubQuery> scalar_sub_queries(Select* select);
+
+/// `source.name`
+Node* column_of(Tree& tree, std::string_view source, std::string_view name);
+/// `value AS name`, for a SELECT's list.
+Node* listed_as(Tree& tree, Node* value, std::string_view name);
 
 /// AND of all; null: of none.
 Node* and_of(Tree& tree, std::span<Node* const> conditions);

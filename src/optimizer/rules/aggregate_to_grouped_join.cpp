@@ -25,29 +25,6 @@ namespace millrace::optimizer {
 
 namespace {
 
-struct Found {
-  Node** slot = nullptr;
-  PgQuery__ResTarget* target = nullptr;  ///< null: in WHERE
-};
-
-/// Scalar sub-queries of this level, outside of what may be an aggregate's argument.
-void find(Node** slot, PgQuery__ResTarget* target, std::vector<Found>& found) {
-  if (*slot == nullptr || message_of(*slot) == nullptr) return;
-  if ((*slot)->node_case == PG_QUERY__NODE__NODE_SUB_LINK) {
-    const auto* link = (*slot)->sub_link;
-    if (link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXPR_SUBLINK) found.push_back({slot, target});
-    return;
-  }
-  const Visit visit = [&](ProtobufCMessage* child, Node** at) {
-    if (at != nullptr) {
-      find(at, target, found);
-    } else {
-      for_each_child(child, visit);
-    }
-  };
-  for_each_child(message_of(*slot), visit);
-}
-
 bool is_star(const Node* value) {
   return value != nullptr && value->node_case == PG_QUERY__NODE__NODE_COLUMN_REF && value->column_ref->n_fields == 1 &&
          value->column_ref->fields[0]->node_case == PG_QUERY__NODE__NODE_A_STAR;
@@ -81,20 +58,6 @@ bool holds(const Node* item, const Node* source) {
   return holds(item->join_expr->larg, source) || holds(item->join_expr->rarg, source);
 }
 
-Node* column_of(Tree& tree, std::string_view source, std::string_view name) {
-  auto* node = tree.expression("a.b");
-  node->column_ref->fields[0]->string->sval = tree.chars(source);
-  node->column_ref->fields[1]->string->sval = tree.chars(name);
-  return node;
-}
-
-Node* listed_as(Tree& tree, Node* value, std::string_view name) {
-  auto* item = tree.expression("(SELECT a AS b)")->sub_link->subselect->select_stmt->target_list[0];
-  item->res_target->val = value;
-  item->res_target->name = tree.chars(name);
-  return item;
-}
-
 /// Puts `joined` beside what its condition names.
 void join(Tree& tree, Select* select, Node* joined, Node* condition, const std::vector<Correlation>& all) {
   auto* join =
@@ -123,15 +86,15 @@ void join(Tree& tree, Select* select, Node* joined, Node* condition, const std::
 
 /// A sub-query that can be a join, and what stands for it then.
 struct Aggregated {
-  Found at;
+  ScalarSubQuery at;
   Select* select = nullptr;
   Node** instead = nullptr;
   std::vector<Node**> aggregates;  ///< their places in it
 };
 
 /// Nullopt: it can't, and it is said why if it is for an aggregate.
-std::optional<Aggregated> aggregated(const Site& site, const Select* select, const Found& at) {
-  auto* inner = (*at.slot)->sub_link->subselect->select_stmt;
+std::optional<Aggregated> aggregated(const Site& site, const Select* select, const ScalarSubQuery& at) {
+  auto* inner = at.select();
   if (!is_simple(inner) || inner->n_target_list != 1) return std::nullopt;
   const auto& level = site.analysis.level_of(inner, site.scope(), site.place.ctes);
   std::string missing;
@@ -210,14 +173,8 @@ bool apply(const Site& site, Select* select) {
   if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || select->n_from_clause == 0 || select->n_values_lists != 0 ||
       site.scope().level->opaque || !site.analysis.plain_operator("="))
     return false;
-  std::vector<Found> found;
-  if (select->where_clause != nullptr) find(&select->where_clause, nullptr, found);
-  for (std::size_t i = 0; i < select->n_target_list; ++i) {
-    auto* target = select->target_list[i]->res_target;
-    if (target->val != nullptr) find(&target->val, target, found);
-  }
   std::vector<Aggregated> all;
-  for (const auto& at : found) {
+  for (const auto& at : scalar_sub_queries(select)) {
     auto one = aggregated(site, select, at);
     if (one && (all.empty() || have_the_same_rows(site.tree, all.front().select, one->select)))
       all.push_back(*std::move(one));

@@ -39,6 +39,8 @@ std::span<const Rule* const> all_rules() {
       &rules::or_across_tables,
       &rules::exists_to_extreme,
       &rules::aggregate_to_grouped_join,
+      &rules::aggregate_to_window,
+      &rules::triangular_join_to_window,
       &rules::in_into_grouped,
       &rules::range_into_grouped,
       &rules::keys_into_grouped,

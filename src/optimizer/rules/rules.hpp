@@ -35,6 +35,8 @@ extern const Rule self_join;
 extern const Rule distinct_to_semi_join;
 extern const Rule union_to_union_all;
 extern const Rule aggregate_to_grouped_join;
+extern const Rule aggregate_to_window;
+extern const Rule triangular_join_to_window;
 extern const Rule in_into_grouped;
 extern const Rule range_into_grouped;
 extern const Rule keys_into_grouped;
