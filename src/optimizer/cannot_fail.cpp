@@ -19,9 +19,11 @@ class CannotFail {
   bool of(const Node* node, Scope scope) {
     if (node == nullptr) return true;
     switch (node->node_case) {
-      case PG_QUERY__NODE__NODE_COLUMN_REF:
+      case PG_QUERY__NODE__NODE_COLUMN_REF: {
         // What isn't a column may be a function of a row.
-        return analysis_.column(node, scope).has_value();
+        const auto column = analysis_.column(node, scope);
+        return column && column->column->is_held;
+      }
       case PG_QUERY__NODE__NODE_A_CONST:
       case PG_QUERY__NODE__NODE_PARAM_REF:
       case PG_QUERY__NODE__NODE_SQLVALUE_FUNCTION:

@@ -79,6 +79,8 @@ class Search {
       select(reinterpret_cast<Select*>(message));
     else if (message->descriptor == &pg_query__func_call__descriptor)
       call(reinterpret_cast<const PgQuery__FuncCall*>(message));
+    else if (message->descriptor == &pg_query__sub_link__descriptor)
+      link(reinterpret_cast<const PgQuery__SubLink*>(message));
     else if (message->descriptor == &pg_query__range_var__descriptor)
       table(reinterpret_cast<const PgQuery__RangeVar*>(message));
     else if (message->descriptor == &pg_query__type_name__descriptor)
@@ -98,6 +100,12 @@ class Search {
     if ((collects(name) && call->n_agg_order == 0) || (call->over != nullptr && !is_of_peers(name)))
       found_ = std::string(name) + "() depends on the order in which rows come";
     has_sums_ = has_sums_ || sums(name);
+  }
+
+  void link(const PgQuery__SubLink* link) {
+    if (link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ARRAY_SUBLINK &&
+        link->subselect->select_stmt->n_sort_clause == 0)
+      found_ = "ARRAY(SELECT ...) depends on the order in which rows come";
   }
 
   void table(const PgQuery__RangeVar* range) {

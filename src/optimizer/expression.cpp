@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include "optimizer/walk.hpp"
 
@@ -70,6 +71,12 @@ Constant literal(const PgQuery__AConst* value) {
       const auto* end = constant.text.data() + constant.text.size();
       const auto read = std::from_chars(constant.text.data(), end, whole);
       constant.type = read.ec == std::errc() && read.ptr == end ? type::int8 : type::numeric;
+      // The least integer, whose digits alone are none.
+      if (constant.type == type::int8 && whole == std::numeric_limits<std::int32_t>::min()) {
+        constant.kind = Constant::Kind::integer;
+        constant.type = type::int4;
+        constant.value = whole;
+      }
       break;
     }
     case PG_QUERY__A__CONST__VAL_BOOLVAL:
@@ -236,6 +243,16 @@ bool is_scalar_call(const Analysis& analysis, const Node* node) {
          call_of(analysis, node, names.back(), node->func_call->n_args) != nullptr;
 }
 
+bool is_output_name(const Select* select, const Node* node) {
+  if (node->node_case != PG_QUERY__NODE__NODE_COLUMN_REF || node->column_ref->n_fields != 1) return false;
+  const auto name = strings({node->column_ref->fields, 1});
+  if (name.empty()) return false;
+  for (std::size_t i = 0; i < select->n_target_list; ++i) {
+    if (output_name(select->target_list[i]->res_target) == name[0]) return true;
+  }
+  return false;
+}
+
 namespace {
 
 /// `*`, `t.*`
@@ -245,6 +262,29 @@ bool is_star_of_list(const Node* node) {
 }
 
 /// Deny by default: what isn't known to make one value of one row may aggregate, or make rows.
+bool names_any(const Analysis& analysis, ProtobufCMessage* message, Scope scope) {
+  bool any = false;
+  for_each_child(message, [&](ProtobufCMessage* child, Node** slot) {
+    any = any || (slot != nullptr && analysis.column(*slot, scope)) || names_any(analysis, child, scope);
+  });
+  return any;
+}
+
+/// An aggregate in a sub-query belongs to the query around it if its columns are from there. In doubt: it does.
+bool may_aggregate(const Analysis& analysis, const Node* node, Scope scope) {
+  const auto is_of = [&](const Node* call) {
+    return call->node_case == PG_QUERY__NODE__NODE_FUNC_CALL && !is_scalar_call(analysis, call) &&
+           names_any(analysis, message_of(call), scope);
+  };
+  bool found = scope.level == nullptr || scope.level->opaque;
+  const Visit visit = [&](ProtobufCMessage* message, Node** slot) {
+    found = found || (slot != nullptr && is_of(*slot));
+    if (!found) for_each_child(message, visit);
+  };
+  for_each_child(message_of(node), visit);
+  return found;
+}
+
 bool is_scalar(const Analysis& analysis, const Node* node, Scope scope) {
   if (node == nullptr) return true;
   bool scalar = true;
@@ -255,8 +295,9 @@ bool is_scalar(const Analysis& analysis, const Node* node, Scope scope) {
     case PG_QUERY__NODE__NODE_A_CONST:
     case PG_QUERY__NODE__NODE_PARAM_REF:
     case PG_QUERY__NODE__NODE_SQLVALUE_FUNCTION:
-    case PG_QUERY__NODE__NODE_SUB_LINK:
       return true;
+    case PG_QUERY__NODE__NODE_SUB_LINK:
+      return !may_aggregate(analysis, node, scope);
     case PG_QUERY__NODE__NODE_TYPE_CAST:
       return is_scalar(analysis, node->type_cast->arg, scope);
     case PG_QUERY__NODE__NODE_FUNC_CALL:

@@ -55,6 +55,8 @@ const PgQuery__AExpr* operator_of(const Analysis& analysis, const Node* node, st
 const PgQuery__BoolExpr* bool_of(const Node* node, PgQuery__BoolExprType kind);
 /// As PostgreSQL names a column of a list, where that is simple. Empty: not certain.
 std::string output_name(const PgQuery__ResTarget* target);
+/// Whether an item of ORDER BY is a name of a column of the list.
+bool is_output_name(const Select* select, const Node* node);
 /// A SELECT from FROM with WHERE and a list, and nothing else: no grouping, DISTINCT, LIMIT, ORDER BY, WITH, ...
 bool is_simple(const Select* select);
 /// A call of one of PostgreSQL's own functions that are known to make one value of one row.

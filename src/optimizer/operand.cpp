@@ -174,6 +174,7 @@ class Operands {
     const auto* call = node->func_call;
     const auto names = strings({call->funcname, call->n_funcname});
     const auto name = names.empty() ? std::string_view() : names.back();
+    if (call->agg_distinct && name == "count" && analysis_.plain_function(name)) return of_type(type::int8);
     if (call_of(analysis_, node, name, call->n_args) == nullptr) return {};
     if (name == "now" && call->n_args == 0) return of_type(type::timestamptz);
     if (name == "count") return of_type(type::int8);

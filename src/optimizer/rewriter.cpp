@@ -266,7 +266,7 @@ std::string_view comments_before(std::string_view text) {
     } else if (text.substr(at).starts_with("/*")) {
       at = sql::skip_comment(text, at);
     } else if (text.substr(at).starts_with("--")) {
-      at = std::min(text.size(), text.find('\n', at));
+      at = std::min(text.size(), text.find_first_of("\n\r", at));
     } else {
       break;
     }

@@ -20,6 +20,10 @@ bool is_system_column(std::string_view name) {
   return name == "ctid" || name == "tableoid" || name == "xmin" || name == "xmax" || name == "cmin" || name == "cmax";
 }
 
+bool is_count(const Analysis& analysis, const Node* node) {
+  return call_of(analysis, node, "count", 0) != nullptr || call_of(analysis, node, "count", 1) != nullptr;
+}
+
 bool is_star(const Node* node) { return node->node_case == PG_QUERY__NODE__NODE_A_STAR; }
 
 }  // namespace
@@ -100,7 +104,8 @@ void Analysis::fill_table(Source& source, const PgQuery__RangeVar* range, const 
                               .type = column.type,
                               .collation = column.collation,
                               .not_null = declared && column.not_null,
-                              .has_modifier = column.has_modifier});
+                              .has_modifier = column.has_modifier,
+                              .is_held = relation->kind != 'v'});
   }
   source.known = true;
   if (declared) source.table = relation;
@@ -199,6 +204,7 @@ std::optional<std::vector<SourceColumn>> Analysis::output_of(const Select* selec
       if (column.collation != other.collation) column.type = 0;
       column.not_null = column.not_null && other.not_null;
       column.has_modifier = false;
+      column.is_held = column.is_held && other.is_held && column.type != 0;
     }
     return left;
   }
@@ -242,7 +248,9 @@ std::optional<std::vector<SourceColumn>> Analysis::targets_of(const Select* sele
       column.type = found->column->type;
       column.collation = found->column->collation;
       column.not_null = found->column->not_null && !found->source->nullable && select->n_group_clause == 0;
+      column.is_held = found->column->is_held;
     } else {
+      column.is_held = target->val->node_case == PG_QUERY__NODE__NODE_A_CONST || is_count(*this, target->val);
       column.type = type_of(*this, target->val, scope);
       column.collation = type::is_text(column.type) ? 100 : 0;
       if (column.type == type::unknown || type::is_text(column.type)) column.type = 0;

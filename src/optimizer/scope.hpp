@@ -36,6 +36,9 @@ struct SourceColumn {
   Oid collation = 0;
   bool not_null = false;      ///< in the source itself; its level may be one that adds rows of NULLs
   bool has_modifier = false;  ///< see catalog::Column
+  /// A table holds it, or it is a constant: to ask for it can't fail, of whichever rows. What a sub-query or a view
+  /// gives otherwise is an expression, which PostgreSQL may evaluate where the column is named.
+  bool is_held = false;
 };
 
 /// An item of FROM.

@@ -195,6 +195,37 @@ class Sure {
 
 }  // namespace
 
+namespace {
+
+/// Outside of sub-queries: what PostgreSQL may think dearer than those, and ask later.
+bool calls_others(const Analysis& analysis, Node* node) {
+  bool calls = false;
+  const Visit visit = [&](ProtobufCMessage* message, Node** slot) {
+    const auto is = [&](PgQuery__Node__NodeCase what) { return slot != nullptr && (*slot)->node_case == what; };
+    if (calls || is(PG_QUERY__NODE__NODE_SUB_LINK)) return;
+    calls = is(PG_QUERY__NODE__NODE_FUNC_CALL) && !is_scalar_call(analysis, *slot);
+    for_each_child(message, visit);
+  };
+  if (node != nullptr) visit(message_of(node), &node);
+  return calls;
+}
+
+bool is_of_one_table(const Analysis& analysis, const Select* top) {
+  return top->op == PG_QUERY__SET_OPERATION__SETOP_NONE && top->n_from_clause == 1 && top->with_clause == nullptr &&
+         top->from_clause[0]->node_case == PG_QUERY__NODE__NODE_RANGE_VAR && !calls_others(analysis, top->where_clause);
+}
+
+}  // namespace
+
+bool may_be_joined(const Site& site) {
+  auto* top = site.tree.select();
+  const bool is_alone = top != nullptr && site.scope().level != nullptr && site.scope().level->select == top &&
+                        is_of_one_table(site.analysis, top);
+  if (is_alone || (top != nullptr && Sure(site.analysis, top).all())) return true;
+  site.missed("something else in the statement may fail, and would be asked of other rows");
+  return false;
+}
+
 bool is_sure_in_any_order(const Site& site) {
   auto* top = site.tree.select();
   if (top == nullptr || !Sure(site.analysis, top).all()) {

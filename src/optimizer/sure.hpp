@@ -11,4 +11,10 @@ namespace millrace::optimizer {
 /// is said to be missing.
 bool is_sure_in_any_order(const Site& site);
 
+/// The same without regard to the order in which rows come, for what lets PostgreSQL make a join of a sub-query: such a
+/// sub-query is asked where its table is read, and keeps rows away from whatever else is asked of them in joins; or it
+/// isn't pulled up, and its list is of its own rows only. Nor is it anything to a statement of one table, where all is
+/// asked at once. If not: it is said to be missing.
+bool may_be_joined(const Site& site);
+
 }  // namespace millrace::optimizer

@@ -8,16 +8,6 @@ namespace {
 
 const Level anything{.opaque = true};
 
-bool is_output_name(const Select* select, const Node* node) {
-  if (node->node_case != PG_QUERY__NODE__NODE_COLUMN_REF || node->column_ref->n_fields != 1) return false;
-  const auto name = strings({node->column_ref->fields, 1});
-  if (name.empty()) return false;
-  for (std::size_t i = 0; i < select->n_target_list; ++i) {
-    if (output_name(select->target_list[i]->res_target) == name[0]) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 bool Walk::statement(Select* statement, const Place& around) {
@@ -44,7 +34,11 @@ bool Walk::statement(Select* statement, const Place& around) {
   }
   if (statement->op != PG_QUERY__SET_OPERATION__SETOP_NONE) {
     if (select && !select(statement, place)) return false;
-    return this->statement(statement->larg, place) && this->statement(statement->rarg, place);
+    if (!this->statement(statement->larg, place) || !this->statement(statement->rarg, place)) return false;
+    for (auto** limit : {&statement->limit_count, &statement->limit_offset}) {
+      if (*limit != nullptr && !expressions(limit, place)) return false;
+    }
+    return true;
   }
   place.scope = {.level = &analysis.level_of(statement, parent, own)};
   if (select && !select(statement, place)) return false;

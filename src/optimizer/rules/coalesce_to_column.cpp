@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "optimizer/rules/rules.hpp"
+#include "optimizer/shape.hpp"
 
 namespace millrace::optimizer {
 
@@ -48,7 +49,7 @@ Node* apply(const Site& site, Node* node) {
   if (instead->type != type::unknown && instead->type != type &&
       !(instead->type == type::int4 && (type == type::int8 || type == type::numeric)))
     return nullptr;
-  if (type == 0 || type >= catalog::first_normal_oid) return nullptr;
+  if (!has_equality(site.analysis, type)) return nullptr;
   const auto found = compare(*bound, *instead, coalesce->args[1], *column);
   if (!found) {
     site.missed("whether the two literals beside " + name_of(*column) + " are equal isn't certain");

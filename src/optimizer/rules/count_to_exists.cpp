@@ -4,6 +4,7 @@
 // NULL. EXISTS stops at the first row: so no row's condition may fail, nor anything volatile be called.
 #include "optimizer/rules/rules.hpp"
 #include "optimizer/shape.hpp"
+#include "optimizer/sure.hpp"
 
 namespace millrace::optimizer {
 
@@ -46,6 +47,7 @@ Node* apply(const Site& site, Node* node) {
     site.missed("the conditions of the counted rows may fail, or what they are of isn't a table");
     return nullptr;
   }
+  if (site.place.truth && !may_be_joined(site)) return nullptr;
   auto* found = exists(site.tree, select, condition);
   return *asks ? found : negated(site.tree, found);
 }

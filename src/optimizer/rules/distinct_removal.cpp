@@ -8,6 +8,7 @@
 
 #include "optimizer/rules/rules.hpp"
 #include "optimizer/shape.hpp"
+#include "optimizer/sure.hpp"
 
 namespace millrace::optimizer {
 
@@ -58,6 +59,8 @@ bool apply(const Site& site, Select* select) {
   if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || !is_plain_distinct(select) || !rows_differ(site, select) ||
       !can_be_distinct(site.analysis, select, *site.scope().level))
     return false;
+  // It keeps a sub-query from being pulled up.
+  if (select != site.tree.select() && !may_be_joined(site)) return false;
   select->n_distinct_clause = 0;
   return true;
 }

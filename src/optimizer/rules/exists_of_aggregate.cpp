@@ -5,6 +5,11 @@ namespace millrace::optimizer {
 
 namespace {
 
+/// There are max and min of the type.
+bool has_extremes(const Resolved& column) {
+  return has_default_order(column) && column.column->type != type::boolean && column.column->type != type::uuid;
+}
+
 bool is_aggregate(const Site& site, const Node* node, Scope inside) {
   if (node == nullptr || node->node_case != PG_QUERY__NODE__NODE_FUNC_CALL) return false;
   if (node->func_call->agg_star) return call_of(site.analysis, node, "count", 0) != nullptr;
@@ -12,7 +17,7 @@ bool is_aggregate(const Site& site, const Node* node, Scope inside) {
     const auto* call = call_of(site.analysis, node, name, 1);
     // An aggregate of an outer column is the outer query's.
     const auto column = call != nullptr ? site.analysis.column(call->args[0], inside) : std::nullopt;
-    if (column && column->level == inside.level) return true;
+    if (column && column->level == inside.level) return name == "count" || has_extremes(*column);
   }
   return false;
 }

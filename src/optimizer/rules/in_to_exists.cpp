@@ -4,6 +4,7 @@
 // is TRUE if and only if some row has y = x; where it is FALSE or NULL is nothing to a condition.
 #include "optimizer/rules/rules.hpp"
 #include "optimizer/shape.hpp"
+#include "optimizer/sure.hpp"
 
 namespace millrace::optimizer {
 
@@ -37,7 +38,7 @@ Node* apply(const Site& site, Node* node) {
     site.missed("the conditions of the sub-query may fail, or what they are of isn't a table");
     return nullptr;
   }
-  return exists(site.tree, select, site.tree.expression("$1 = $2", {inner, outer}));
+  return may_be_joined(site) ? exists(site.tree, select, site.tree.expression("$1 = $2", {inner, outer})) : nullptr;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 // PostgreSQL has no index, hash or merge join for IS NOT DISTINCT FROM. It is `=`, but for NULLs: TRUE where both are,
 // FALSE where one is. It uses the operator that `=` stands for.
 #include "optimizer/rules/rules.hpp"
+#include "optimizer/shape.hpp"
 
 namespace millrace::optimizer {
 
@@ -18,9 +19,7 @@ Node* apply(const Site& site, Node* node) {
   const auto left = site.analysis.column(expression->lexpr, site.scope());
   const auto right = site.analysis.column(expression->rexpr, site.scope());
   if (left && right) {
-    if (left->column->type != right->column->type || left->column->type == 0 ||
-        left->column->type >= catalog::first_normal_oid)
-      return nullptr;
+    if (left->column->type != right->column->type || !has_equality(site.analysis, left->column->type)) return nullptr;
     for (const auto& side : {*left, *right}) {
       const auto* operand = side.column == left->column ? expression->lexpr : expression->rexpr;
       if (not_null(site.analysis, operand, site.scope(), site.place.by_conjuncts)) continue;
@@ -31,7 +30,7 @@ Node* apply(const Site& site, Node* node) {
   }
   if (!equal || !site.place.truth || !(left || right)) return nullptr;
   const auto type = (left ? left : right)->column->type;
-  if (type == 0 || type >= catalog::first_normal_oid) return nullptr;
+  if (!has_equality(site.analysis, type)) return nullptr;
   if (!constant_of(site.analysis, left ? expression->rexpr : expression->lexpr)) return nullptr;
   return site.tree.expression("$1 = $2", {expression->lexpr, expression->rexpr});
 }

@@ -6,6 +6,7 @@
 // else the first decides. The second is left out where y is certainly not NULL, the third where x isn't.
 #include "optimizer/rules/rules.hpp"
 #include "optimizer/shape.hpp"
+#include "optimizer/sure.hpp"
 
 namespace millrace::optimizer {
 
@@ -55,6 +56,7 @@ Node* apply(const Site& site, Node* node) {
     site.missed("the conditions of the sub-query may fail, or what they are of isn't a table");
     return nullptr;
   }
+  if (!may_be_joined(site)) return nullptr;
   auto& tree = site.tree;
   std::vector<Node*> all{negated(tree, exists(tree, select, tree.expression("$1 = $2", {inner, outer})))};
   if (!not_null(site.analysis, inner, {.level = &level}))

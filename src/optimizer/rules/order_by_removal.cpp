@@ -1,11 +1,13 @@
 // ORDER BY in a sub-query of FROM, below an aggregate for which order is nothing; or in one that IN looks through.
 //
 // Without LIMIT, OFFSET, DISTINCT and window functions, the same rows come without it. count(), min() and max(), and
-// sums and averages of what isn't floating point, are the same in any order.
+// sums and averages of what isn't floating point, are the same in any order. It keeps PostgreSQL from pulling the
+// sub-query up: so nothing in the statement may fail.
 #include <algorithm>
 
 #include "optimizer/rules/rules.hpp"
 #include "optimizer/shape.hpp"
+#include "optimizer/sure.hpp"
 
 namespace millrace::optimizer {
 
@@ -87,6 +89,7 @@ bool apply(const Site& site, Select* select) {
       site.missed("the order of a sub-query may show in the result");
       continue;
     }
+    if (!may_be_joined(site)) return false;
     inner->n_sort_clause = 0;
     return true;
   }
@@ -100,7 +103,7 @@ Node* order_by_in_removal(const Site& site, Node* node) {
       link->sub_link_type != PG_QUERY__SUB_LINK_TYPE__ALL_SUBLINK)
     return nullptr;
   auto* select = link->subselect->select_stmt;
-  if (!only_orders(site, select, site.scope())) return nullptr;
+  if (!only_orders(site, select, site.scope()) || !may_be_joined(site)) return nullptr;
   select->n_sort_clause = 0;
   return node;
 }

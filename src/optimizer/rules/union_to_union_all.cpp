@@ -5,6 +5,7 @@
 // distinct_removal, or by DISTINCT.
 #include "optimizer/rules/rules.hpp"
 #include "optimizer/shape.hpp"
+#include "optimizer/sure.hpp"
 
 namespace millrace::optimizer {
 
@@ -86,6 +87,7 @@ bool apply(const Site& site, Select* select) {
       !can_be_distinct(site.analysis, arms[1].select, *arms[1].level))
     return false;
   if (!is_set(site, arms[0]) || !is_set(site, arms[1])) return false;
+  if (select != site.tree.select() && !may_be_joined(site)) return false;
   select->all = true;
   return true;
 }
