@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import application  # noqa: E402
 import comparison  # noqa: E402
 import freshness  # noqa: E402
+import rewriting  # noqa: E402
 import sample_data  # noqa: E402
 from harness import Millrace, PostgreSQL, Redis, ServerError  # noqa: E402
 from harness.ports import free_port, is_free  # noqa: E402
@@ -78,7 +79,7 @@ def main() -> None:
             run(options, folder, servers, port, http_port)
     except KeyboardInterrupt:
         pass
-    except (ServerError, comparison.CountError, freshness.StaleError) as error:
+    except (ServerError, comparison.CountError, freshness.StaleError, rewriting.DifferentRowsError) as error:
         fail(str(error))
     print("\nStopped. The data stays in", folder)
 
@@ -178,6 +179,7 @@ def run(options: argparse.Namespace, folder: Path, servers: ExitStack, port: int
     )
     measure(options, direct, through, postgres, millrace)
     explain(millrace)
+    show_rewriting(direct, millrace)
     show_addresses(direct, through, redis, millrace)
     if not options.exit:
         print("\nStop with Ctrl-C.", flush=True)
@@ -276,6 +278,23 @@ def explain(millrace: Millrace) -> None:
             print()
         if item in SHOWN_OF_EXPLAIN:
             print(f"  {item:<13}{value}")
+
+
+def show_rewriting(direct: str, millrace: Millrace) -> None:
+    print(
+        "\nQueries that PostgreSQL is slow with, as they are and as optimize-query says them, run in turn directly at "
+        "PostgreSQL;\nboth have the same rows:\n\n"
+        "                                              rows  before, ms  after, ms",
+        flush=True,
+    )
+    all_found: list[rewriting.Rewritten] = []
+    for name, query in rewriting.QUERIES:
+        answer = millrace.api("POST", "optimization/optimize-query", rewriting.asked(query))
+        one = asyncio.run(rewriting.measure(direct, name, query, answer))
+        print(f"    {one.name:<40}{one.rows:>6}{one.before_ms:>12.1f}{one.after_ms:>11.1f}", flush=True)
+        all_found.append(one)
+    best = max(all_found, key=lambda one: one.before_ms / one.after_ms)
+    print(f"\n  {best.query}\n  becomes, by {', '.join(best.rules) or 'nothing'},\n  {best.becomes}", flush=True)
 
 
 async def wait_for_change_stream(through: str, millrace: Millrace) -> None:

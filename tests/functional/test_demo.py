@@ -55,6 +55,8 @@ def test_shows_what_it_promises_and_ends_by_ctrl_c() -> None:
         assert [level for level, _, _ in levels] == ["eventual", "session", "strong"], said
         assert int(levels[0][2]) > 0 and levels[2][1] == "20", said
         assert re.findall(r"^  decision +(\w+)$", said, re.M) == ["hit", "bypass"], said
+        rewritten = re.findall(r"^ {4}(\w[\w ]+?) +\d+ +[\d.]+ +[\d.]+$", said, re.M)
+        assert len(rewritten) == 4 and re.search(r"^  becomes, by \w+", said, re.M), said
 
         address = re.search(r"psql (postgresql://\S+)", said)
         assert address
