@@ -86,9 +86,8 @@ std::vector<Group> groups() {
        {
            {"REDIS_URL", OptionalUrl{&Settings::redis_url}, restart,
             "The Redis by which several Millrace nodes count quotas together, and keep those that were set by REST: "
-            "see "
-            "docs/execution.md. Nodes that are to share nothing use another database number. While it is away each "
-            "node counts on its own. Empty: each does anyway."},
+            "see docs/execution.md. Nodes that are to share nothing use another database number. While it is away "
+            "each node counts on its own. Empty: each does anyway."},
        }},
       {"Where Millrace listens",
        {

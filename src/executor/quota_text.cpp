@@ -8,9 +8,6 @@
 namespace millrace::executor {
 namespace {
 
-constexpr std::int32_t most_boost = 4;
-constexpr std::uint32_t longest = 7 * 24 * 3600;
-
 /// Calls `use` with each name and its member.
 template <typename Q, typename Use>
 void for_each_limit(Q& quota, Use use) {
@@ -29,8 +26,8 @@ bool read(std::string_view text, T& to) {
 
 bool may_be_set(const Quota& quota) {
   return quota.max_concurrent_queries != 0U && quota.max_memory_mb != 0U && quota.max_execution_time_seconds != 0U &&
-         quota.max_execution_time_seconds.value_or(1) <= longest && quota.priority_boost >= -most_boost &&
-         quota.priority_boost <= most_boost;
+         quota.max_execution_time_seconds.value_or(1) <= Quota::longest_execution_seconds &&
+         quota.priority_boost >= -Quota::most_boost && quota.priority_boost <= Quota::most_boost;
 }
 
 }  // namespace

@@ -110,6 +110,11 @@ std::shared_ptr<NewsOfAccounts> Quotas::count_with_others() {
 
 bool Account::is_idle(std::int64_t now) const { return used(Window::day, now).queries == 0; }
 
+std::optional<Quotas::Of> Quotas::of_key(std::string_view key) {
+  if (key.size() < 2 || (key.front() != 'u' && key.front() != 'p')) return std::nullopt;
+  return key.front() == 'u' ? Of::user : Of::project;
+}
+
 bool Quotas::set_defaults(bool on, const Quota& of_users) {
   const std::scoped_lock lock(mutex_);
   if (on_ == on && of_users_ == of_users) return false;

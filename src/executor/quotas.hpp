@@ -18,6 +18,9 @@ class Party;
 
 /// What a user, or a project, may use. Null: as much as it wants.
 struct Quota {
+  static constexpr std::uint32_t longest_execution_seconds = 7 * 24 * 3600;
+  static constexpr std::int32_t most_boost = 4;  ///< up or down
+
   std::optional<std::uint32_t> max_concurrent_queries = {};      ///< more of them wait
   std::optional<std::uint64_t> hourly_query_limit = {};          ///< more of them are refused
   std::optional<std::uint64_t> daily_query_limit = {};           ///< likewise
@@ -176,6 +179,8 @@ class Quotas {
 
   /// Of whom it is, among all: a "u" or a "p", and the name.
   static std::string key(Of of, std::string_view name) { return std::string(of == Of::user ? "u" : "p").append(name); }
+  /// Null: no key.
+  static std::optional<Of> of_key(std::string_view key);
 
  private:
   struct Known {

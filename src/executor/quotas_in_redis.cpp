@@ -94,13 +94,12 @@ Result<std::vector<Quotas::Set>> QuotasInRedis::all_set(std::size_t& unreadable)
       const auto* const quota = (*fields)[at + 1].text();
       if (key == nullptr || quota == nullptr) return makes_no_sense("HSCAN");
       const auto parsed = parse_quota(*quota);
-      const bool is_of_user = key->starts_with('u');
-      if (key->size() < 2 || (!is_of_user && !key->starts_with('p')) || !parsed) {
+      const auto of = Quotas::of_key(*key);
+      if (!of || !parsed) {
         ++unreadable;
         continue;
       }
-      all.push_back(
-          {.of = is_of_user ? Quotas::Of::user : Quotas::Of::project, .name = key->substr(1), .quota = *parsed});
+      all.push_back({.of = *of, .name = key->substr(1), .quota = *parsed});
     }
     cursor = *next;
   } while (cursor != "0" && all.size() + unreadable < Quotas::most_accounts);

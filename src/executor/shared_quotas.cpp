@@ -1,5 +1,6 @@
 #include "executor/shared_quotas.hpp"
 
+#include <condition_variable>
 #include <random>
 #include <ranges>
 
@@ -29,21 +30,12 @@ SharedQuotas::SharedQuotas(std::shared_ptr<AdaptiveQueryExecutor> executor, back
 SharedQuotas::~SharedQuotas() { stop(); }
 
 void SharedQuotas::start() {
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
 void SharedQuotas::stop() {
-  {
-    const std::scoped_lock lock(mutex_);
-    is_stopping_ = true;
-  }
-  stopped_.notify_all();
+  thread_.request_stop();
   if (thread_.joinable()) thread_.join();
-}
-
-bool SharedQuotas::is_stopping() const {
-  const std::scoped_lock lock(mutex_);
-  return is_stopping_;
 }
 
 Result<> SharedQuotas::state() const {
@@ -58,13 +50,15 @@ void SharedQuotas::set(const Quotas::Set& quota, std::int64_t now) {
   executor_->quotas().set(quota.of, quota.name, quota.quota, now);
 }
 
-void SharedQuotas::run() {
-  while (!is_stopping()) {
+void SharedQuotas::run(const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any pause;
+  std::unique_lock lock(mutex);
+  while (!stop.stop_requested()) {
     auto done = exchange();
     if (!done) redis_.reset();
     found(std::move(done));
-    std::unique_lock lock(mutex_);
-    stopped_.wait_for(lock, between_exchanges, [this] { return is_stopping_; });
+    pause.wait_for(lock, stop, between_exchanges, [] { return false; });
   }
   if (redis_) found(exchange());
 }

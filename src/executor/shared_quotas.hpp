@@ -1,6 +1,5 @@
 #pragma once
 
-#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -43,14 +42,13 @@ class SharedQuotas {
   Result<> state() const;
 
  private:
-  void run();
+  void run(const std::stop_token& stop);
   Result<> exchange();
   Result<> exchange_quotas();
   Result<> tell_quotas();
   Result<> take_over(const std::vector<Quotas::Set>& theirs);
   Result<> exchange_counts();
   Result<> tell(const std::vector<std::shared_ptr<Account>>& accounts);
-  bool is_stopping() const;
   void found(Result<> state);
 
   const std::shared_ptr<AdaptiveQueryExecutor> executor_;
@@ -62,14 +60,12 @@ class SharedQuotas {
   std::optional<std::string> version_;  ///< of the quotas that are taken over; null: none are
 
   mutable std::mutex mutex_;  ///< of what follows
-  std::condition_variable stopped_;
-  bool is_stopping_ = false;
   /// Were set here, and Redis doesn't have them yet; by the accounts' keys.
   std::map<std::string, Quotas::Set> untold_;
   Result<> state_ = fail("Redis hasn't answered yet");
   bool is_first_ = true;  ///< of the states
 
-  std::thread thread_;
+  std::jthread thread_;
 };
 
 }  // namespace millrace::executor

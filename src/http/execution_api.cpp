@@ -129,8 +129,7 @@ asio::awaitable<Reply<ResourceQuota>> get_quota(Shared shared, Subject subject) 
 
 asio::awaitable<Reply<ResourceQuota>> put_quota(Shared shared, Subject subject, NewResourceQuota wanted) {
   if (!shared->executor) co_return no_executor();
-  constexpr std::uint32_t longest = 7 * 24 * 3600;
-  constexpr std::int32_t most_boost = 4;
+  using executor::Quota;
   Problems problems;
   check(subject, problems);
   const auto at_least_1 = [&](std::string name, const std::optional<std::uint32_t>& value) {
@@ -139,12 +138,15 @@ asio::awaitable<Reply<ResourceQuota>> put_quota(Shared shared, Subject subject, 
   at_least_1("max_concurrent_queries", wanted.max_concurrent_queries);
   at_least_1("max_memory_mb", wanted.max_memory_mb);
   at_least_1("max_execution_time_seconds", wanted.max_execution_time_seconds);
-  if (wanted.max_execution_time_seconds.value_or(0) > longest) {
-    problems.push_back({{"body", "max_execution_time_seconds"}, "must be 604800 or less", "less_than_equal"});
+  if (wanted.max_execution_time_seconds.value_or(0) > Quota::longest_execution_seconds) {
+    problems.push_back({{"body", "max_execution_time_seconds"},
+                        fmt::format("must be {} or less", Quota::longest_execution_seconds),
+                        "less_than_equal"});
   }
   const std::int32_t boost = wanted.priority_boost.value_or(0);
-  if (boost < -most_boost || boost > most_boost) {
-    problems.push_back({{"body", "priority_boost"}, "must be from -4 to 4", "value_error"});
+  if (boost < -Quota::most_boost || boost > Quota::most_boost) {
+    problems.push_back(
+        {{"body", "priority_boost"}, fmt::format("must be from -{0} to {0}", Quota::most_boost), "value_error"});
   }
   if (!problems.empty()) co_return unprocessable(problems);
   const Quotas::Set set{.of = subject.of,
@@ -175,12 +177,10 @@ void add_quotas(ApiTable& table, const Shared& shared) {
   const std::string shown =
       "Of one that clients name by millrace.user_id or millrace.project_id. A null limit is none. A window begins with "
       "the first query that is counted in it. Where counted_across_nodes is false, used is of this node, and of others "
-      "as "
-      "far as it had heard of them. max_cpu_percent isn't limited in this version: null.";
+      "as far as it had heard of them. max_cpu_percent isn't limited in this version: null.";
   const std::string set =
       "What isn't said has no limit. A limit of 0 queries an hour or a day lets nothing in. It holds on this node, "
-      "until "
-      "Millrace ends; with REDIS_URL on all nodes, for good.";
+      "until Millrace ends; with REDIS_URL on all nodes, for good.";
   table.add(
       "GET", about_quotas("users/{user_id}", "The quota of a user, and what is used of it", shown),
       [shared](Path<UserPath> path) { return get_quota(shared, {Quotas::Of::user, std::move(path.value.user_id)}); });

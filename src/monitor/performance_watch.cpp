@@ -24,15 +24,11 @@ PerformanceWatch::PerformanceWatch(std::shared_ptr<const QueryPerformanceMonitor
 PerformanceWatch::~PerformanceWatch() { stop(); }
 
 void PerformanceWatch::start() {
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
 void PerformanceWatch::stop() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.notify_all();
+  thread_.request_stop();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -83,14 +79,14 @@ std::vector<TemplateChange> PerformanceWatch::changed_templates(const IntervalFi
   return found;
 }
 
-void PerformanceWatch::run() {
+void PerformanceWatch::run(const std::stop_token& stop) {
   SystemUsageMeter system;
   system.look();
   MonitorSnapshot before = monitor_->snapshot();
   auto next = Clock::now() + between_looks;
   std::unique_lock lock(mutex_);
-  while (!stopping_) {
-    wake_.wait_until(lock, next, [this] { return stopping_ || changed_; });
+  while (!stop.stop_requested()) {
+    wake_.wait_until(lock, stop, next, [this] { return changed_; });
     const bool only_changed = std::exchange(changed_, false) && Clock::now() < next;
     lock.unlock();
     if (!only_changed) {

@@ -56,7 +56,7 @@ class PerformanceWatch {
   void changed();
 
  private:
-  void run();
+  void run(const std::stop_token& stop);
   void find_anomalies(const IntervalFigures& figures);
   std::vector<TemplateChange> changed_templates(const IntervalFigures& figures, std::span<const IntervalPtr> intervals);
   void tell();
@@ -74,10 +74,9 @@ class PerformanceWatch {
   std::uint64_t saved_changes_ = 0;  // what was restored is no change
 
   std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;
+  std::condition_variable_any wake_;
   bool changed_ = false;
-  std::thread thread_;
+  std::jthread thread_;
 };
 
 }  // namespace millrace
