@@ -61,6 +61,6 @@ async def measure(dsn: str, name: str, query: str, answer: dict[str, Any]) -> Re
         if any(each != rows[0] for each in rows):
             raise DifferentRowsError(f"rewritten, it has other rows: {query}")
         before, after = (1e3 * statistics.median(seconds[text]) for text in (query, answer["optimized_query"]))
-        return Rewritten(name, query, answer["optimized_query"], answer["optimization_types"], before, after, len(rows[0]))
+        return Rewritten(name, query, answer["optimized_query"], answer["rules"], before, after, len(rows[0]))
     finally:
         await connection.close()

@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -55,7 +55,7 @@ class DatabaseType(StrEnum):
 
 
 class OptimizationType(StrEnum):
-    """Kinds of what makes a query quicker. `OptimizedQuery.optimization_types` has the names of Millrace's own rules."""
+    """Kinds of what makes a query quicker, as in `OptimizedQuery.optimization_types`."""
 
     PREDICATE_PUSHDOWN = "predicate_pushdown"
     JOIN_REORDER = "join_reorder"
@@ -222,7 +222,7 @@ class RuleNotUsed:
 class OptimizedQuery:
     original_query: str
     optimized_query: str  # the original, where nothing was found that is estimated to be better
-    optimization_types: list[str]  # the rules that made it
+    optimization_types: list[str]  # each once: of OptimizationType
     estimated_improvement_percent: float | None  # None, as the costs: PostgreSQL estimated nothing; `warnings` says why
     cost_before: QueryCost | None
     cost_after: QueryCost | None
@@ -232,6 +232,7 @@ class OptimizedQuery:
     warnings: list[str]
     cache_ttl: int | None = None  # seconds; Millrace doesn't say it here: analyze_query's cache.ttl_seconds does
     execution_hints: dict[str, Any] | None = None  # Millrace gives none
+    rules: list[str] = field(default_factory=list)  # Millrace's own, that made it
 
     @classmethod
     def _of(cls, body: dict[str, Any]) -> Self:

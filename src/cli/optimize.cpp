@@ -29,7 +29,7 @@ std::string optimization_text(std::string_view body) {
   boost::system::error_code error;
   const auto root = json::parse({body.data(), body.size()}, error);
   if (error) return "the answer is not JSON\n";
-  return text_of(root, "/optimized_query") + "\n\n" + lines("rules", root, "/optimization_types") +
+  return text_of(root, "/optimized_query") + "\n\n" + lines("rules", root, "/rules") +
          line("cost before", text_of(root, "/estimated_cost_before/total_cost")) +
          line("cost after", text_of(root, "/estimated_cost_after/total_cost")) +
          time_line("takes", root, "/estimated_cost_before") + time_line("then takes", root, "/estimated_cost_after") +

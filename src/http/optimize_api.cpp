@@ -1,5 +1,6 @@
 #include "http/optimize_api.hpp"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -87,7 +88,7 @@ void add_times(const TimeEstimates& times, std::uint64_t fingerprint, std::int64
   auto &before = *answer.estimated_cost_before, &after = *answer.estimated_cost_after;
   const auto estimate = times.of(fingerprint, before.total_cost, now);
   say_time(before, estimate);
-  const bool is_same = answer.optimization_types.empty();
+  const bool is_same = answer.rules.empty();
   if (estimate)
     say_time(after, is_same ? estimate : times.instead(*estimate, before.total_cost, after.total_cost, now));
 }
@@ -126,7 +127,12 @@ asio::awaitable<void> compare(std::shared_ptr<QueryAnalysts> shared, const pipel
     co_return;
   }
   answer.optimized_query = steps[*best - 1].after;
-  for (const auto& step : std::span(steps).first(*best)) answer.optimization_types.push_back(step.rule);
+  for (const auto& step : std::span(steps).first(*best)) {
+    answer.rules.push_back(step.rule);
+    const std::string type(name(step.type));
+    auto& types = answer.optimization_types;
+    if (std::ranges::find(types, type) == types.end()) types.push_back(type);
+  }
   answer.estimated_improvement_percent = improvement;
   answer.estimated_cost_after = costs;
 }

@@ -58,7 +58,8 @@ BOOST_DESCRIBE_STRUCT(RuleNotUsed, (), (rule, missing))
 struct OptimizedQuery {
   std::string original_query;
   std::string optimized_query;  ///< the original, where nothing was found that is estimated to be better
-  std::vector<std::string> optimization_types = {};          ///< the rules that made `optimized_query`, in their order
+  std::vector<std::string> optimization_types = {};          ///< each once: see optimizer::OptimizationType
+  std::vector<std::string> rules = {};                       ///< that made `optimized_query`, in their order
   std::optional<double> estimated_improvement_percent = {};  ///< of `total_cost`; null: the server estimated nothing
   std::optional<QueryCosts> estimated_cost_before = {}, estimated_cost_after = {};
   std::optional<std::string> cache_key = {};  ///< null: the answer isn't kept, or nobody has asked
@@ -67,7 +68,7 @@ struct OptimizedQuery {
   std::vector<std::string> warnings = {};
 };
 BOOST_DESCRIBE_STRUCT(OptimizedQuery, (),
-                      (original_query, optimized_query, optimization_types, estimated_improvement_percent,
+                      (original_query, optimized_query, optimization_types, rules, estimated_improvement_percent,
                        estimated_cost_before, estimated_cost_after, cache_key, steps, rules_not_used, warnings))
 
 }  // namespace millrace::http

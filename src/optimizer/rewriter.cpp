@@ -345,8 +345,11 @@ Result<Rewrite> rewrite(std::string_view text, const catalog::Snapshot& snapshot
       break;
     }
     printed->insert(0, before);
-    result.steps.push_back(
-        {.rule = std::string(rule->name), .before = result.text, .after = *printed, .by_cost = rule->by_cost});
+    result.steps.push_back({.rule = std::string(rule->name),
+                            .type = rule->type,
+                            .before = result.text,
+                            .after = *printed,
+                            .by_cost = rule->by_cost});
     result.text = *std::move(printed);
   }
   for (const auto* rule : without) {
@@ -354,6 +357,20 @@ Result<Rewrite> rewrite(std::string_view text, const catalog::Snapshot& snapshot
         {.rule = std::string(rule->name), .missing = "PostgreSQL may give the parameters other types"});
   }
   return result;
+}
+
+std::string_view name(OptimizationType type) {
+  switch (type) {
+    case OptimizationType::predicate_pushdown:
+      return "predicate_pushdown";
+    case OptimizationType::join_reorder:
+      return "join_reorder";
+    case OptimizationType::subquery_optimization:
+      return "subquery_optimization";
+    case OptimizationType::memory_optimization:
+      return "memory_optimization";
+  }
+  return "";
 }
 
 std::vector<std::string_view> rule_names() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,8 +30,18 @@ struct Options {
   std::chrono::milliseconds budget{500};
 };
 
+/// What a rule does, by the API's names.
+enum class OptimizationType : std::uint8_t {
+  predicate_pushdown,     ///< a condition is said so, or there, that fewer rows are read
+  join_reorder,           ///< tables are joined otherwise, or not at all
+  subquery_optimization,  ///< a sub-query is said in a way that isn't run for each row
+  memory_optimization,    ///< nothing is sorted or hashed that needn't be
+};
+std::string_view name(OptimizationType type);
+
 struct Step {
   std::string rule;
+  OptimizationType type = OptimizationType::predicate_pushdown;
   std::string before, after;  ///< the whole statement
   bool by_cost = false;
 };

@@ -47,6 +47,7 @@ struct Rule {
   std::string_view name;
   int level = 1;  ///< from which on it is used: see Options::level
   Family family = Family::rewriting;
+  OptimizationType type = OptimizationType::predicate_pushdown;
   bool by_cost = false;              ///< it can be slower: whoever applies it compares the estimates
   bool trusts_foreign_keys = false;  ///< see Options
   /// It names once what was named twice, by comparisons that give a parameter the same type.

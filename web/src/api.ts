@@ -178,7 +178,7 @@ export interface Optimized {
   original_query: string;
   optimized_query: string;
   estimated_improvement_percent: number | null;
-  optimization_types: string[];
+  rules: string[];
   rules_not_used: { rule: string; missing: string }[];
 }
 

@@ -146,14 +146,14 @@ function Memory({ answer }: { answer: Answer<Analysis> }) {
 function Rewrites({ answer }: { answer: Answer<Optimized> }) {
   if (!answer) return <p class="quiet">…</p>;
   if ("error" in answer) return <p class="quiet">{answer.error}</p>;
-  const { original_query, optimized_query, estimated_improvement_percent, optimization_types, rules_not_used } = answer.data;
+  const { original_query, optimized_query, estimated_improvement_percent, rules, rules_not_used } = answer.data;
   const rewritten = optimized_query !== original_query;
   return (
     <>
       {rewritten ? (
         <>
           <p>
-            {optimization_types.join(", ")}
+            {rules.join(", ")}
             {estimated_improvement_percent !== null && `: ${percent(estimated_improvement_percent)} less cost, by PostgreSQL's estimate`}
           </p>
           <pre>{optimized_query}</pre>

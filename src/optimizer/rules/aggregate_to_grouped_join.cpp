@@ -196,7 +196,11 @@ bool apply(const Site& site, Select* select) {
 
 }  // namespace
 
-const Rule rules::aggregate_to_grouped_join{
-    .name = "aggregate_to_grouped_join", .level = 4, .family = Family::join, .by_cost = true, .query = apply};
+const Rule rules::aggregate_to_grouped_join{.name = "aggregate_to_grouped_join",
+                                            .level = 4,
+                                            .family = Family::join,
+                                            .type = OptimizationType::subquery_optimization,
+                                            .by_cost = true,
+                                            .query = apply};
 
 }  // namespace millrace::optimizer

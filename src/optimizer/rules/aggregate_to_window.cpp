@@ -242,6 +242,10 @@ bool apply(const Site& site, Select* select) {
 
 }  // namespace
 
-const Rule rules::aggregate_to_window{.name = "aggregate_to_window", .level = 4, .by_cost = true, .query = apply};
+const Rule rules::aggregate_to_window{.name = "aggregate_to_window",
+                                      .level = 4,
+                                      .type = OptimizationType::subquery_optimization,
+                                      .by_cost = true,
+                                      .query = apply};
 
 }  // namespace millrace::optimizer

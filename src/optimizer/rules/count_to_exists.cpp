@@ -54,6 +54,7 @@ Node* apply(const Site& site, Node* node) {
 
 }  // namespace
 
-const Rule rules::count_to_exists{.name = "count_to_exists", .level = 2, .expression = apply};
+const Rule rules::count_to_exists{
+    .name = "count_to_exists", .level = 2, .type = OptimizationType::subquery_optimization, .expression = apply};
 
 }  // namespace millrace::optimizer

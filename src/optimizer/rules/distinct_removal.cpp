@@ -67,6 +67,7 @@ bool apply(const Site& site, Select* select) {
 
 }  // namespace
 
-const Rule rules::distinct_removal{.name = "distinct_removal", .level = 3, .query = apply};
+const Rule rules::distinct_removal{
+    .name = "distinct_removal", .level = 3, .type = OptimizationType::memory_optimization, .query = apply};
 
 }  // namespace millrace::optimizer

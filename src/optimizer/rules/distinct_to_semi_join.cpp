@@ -100,7 +100,11 @@ bool apply(const Site& site, Select* select) {
 
 }  // namespace
 
-const Rule rules::distinct_to_semi_join{
-    .name = "distinct_to_semi_join", .level = 4, .family = Family::join, .by_cost = true, .query = apply};
+const Rule rules::distinct_to_semi_join{.name = "distinct_to_semi_join",
+                                        .level = 4,
+                                        .family = Family::join,
+                                        .type = OptimizationType::subquery_optimization,
+                                        .by_cost = true,
+                                        .query = apply};
 
 }  // namespace millrace::optimizer

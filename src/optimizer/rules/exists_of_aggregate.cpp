@@ -39,6 +39,7 @@ Node* apply(const Site& site, Node* node) {
 
 }  // namespace
 
-const Rule rules::exists_of_aggregate{.name = "exists_of_aggregate", .level = 2, .expression = apply};
+const Rule rules::exists_of_aggregate{
+    .name = "exists_of_aggregate", .level = 2, .type = OptimizationType::subquery_optimization, .expression = apply};
 
 }  // namespace millrace::optimizer

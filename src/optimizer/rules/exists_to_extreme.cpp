@@ -76,7 +76,11 @@ Node* apply(const Site& site, Node* node) {
 
 }  // namespace
 
-const Rule rules::exists_to_extreme{
-    .name = "exists_to_extreme", .level = 4, .family = Family::join, .by_cost = true, .expression = apply};
+const Rule rules::exists_to_extreme{.name = "exists_to_extreme",
+                                    .level = 4,
+                                    .family = Family::join,
+                                    .type = OptimizationType::subquery_optimization,
+                                    .by_cost = true,
+                                    .expression = apply};
 
 }  // namespace millrace::optimizer

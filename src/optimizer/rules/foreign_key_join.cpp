@@ -94,7 +94,11 @@ bool apply(const Site& site, Select* select) {
 
 }  // namespace
 
-const Rule rules::foreign_key_join{
-    .name = "foreign_key_join", .level = 3, .family = Family::join, .trusts_foreign_keys = true, .query = apply};
+const Rule rules::foreign_key_join{.name = "foreign_key_join",
+                                   .level = 3,
+                                   .family = Family::join,
+                                   .type = OptimizationType::join_reorder,
+                                   .trusts_foreign_keys = true,
+                                   .query = apply};
 
 }  // namespace millrace::optimizer

@@ -82,7 +82,11 @@ Node* apply(const Site& site, Node* node) {
 
 }  // namespace
 
-const Rule rules::in_or_in{
-    .name = "in_or_in", .level = 4, .family = Family::join, .by_cost = true, .expression = apply};
+const Rule rules::in_or_in{.name = "in_or_in",
+                           .level = 4,
+                           .family = Family::join,
+                           .type = OptimizationType::subquery_optimization,
+                           .by_cost = true,
+                           .expression = apply};
 
 }  // namespace millrace::optimizer

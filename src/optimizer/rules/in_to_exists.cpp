@@ -43,6 +43,7 @@ Node* apply(const Site& site, Node* node) {
 
 }  // namespace
 
-const Rule rules::in_to_exists{.name = "in_to_exists", .level = 2, .expression = apply};
+const Rule rules::in_to_exists{
+    .name = "in_to_exists", .level = 2, .type = OptimizationType::subquery_optimization, .expression = apply};
 
 }  // namespace millrace::optimizer

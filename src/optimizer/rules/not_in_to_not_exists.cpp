@@ -70,6 +70,7 @@ Node* apply(const Site& site, Node* node) {
 
 }  // namespace
 
-const Rule rules::not_in_to_not_exists{.name = "not_in_to_not_exists", .level = 2, .expression = apply};
+const Rule rules::not_in_to_not_exists{
+    .name = "not_in_to_not_exists", .level = 2, .type = OptimizationType::subquery_optimization, .expression = apply};
 
 }  // namespace millrace::optimizer

@@ -53,7 +53,10 @@ Node* apply(const Site& site, Node* node) {
 
 }  // namespace
 
-const Rule rules::null_test_to_join_column{
-    .name = "null_test_to_join_column", .level = 2, .family = Family::join, .expression = apply};
+const Rule rules::null_test_to_join_column{.name = "null_test_to_join_column",
+                                           .level = 2,
+                                           .family = Family::join,
+                                           .type = OptimizationType::join_reorder,
+                                           .expression = apply};
 
 }  // namespace millrace::optimizer

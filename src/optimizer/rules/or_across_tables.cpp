@@ -173,7 +173,11 @@ bool apply(const Site& site, Select* select) {
 
 }  // namespace
 
-const Rule rules::or_across_tables{
-    .name = "or_across_tables", .level = 4, .family = Family::join, .by_cost = true, .query = apply};
+const Rule rules::or_across_tables{.name = "or_across_tables",
+                                   .level = 4,
+                                   .family = Family::join,
+                                   .type = OptimizationType::join_reorder,
+                                   .by_cost = true,
+                                   .query = apply};
 
 }  // namespace millrace::optimizer

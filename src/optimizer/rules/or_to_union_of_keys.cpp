@@ -83,7 +83,11 @@ Node* apply(const Site& site, Node* node) {
 
 }  // namespace
 
-const Rule rules::or_to_union_of_keys{
-    .name = "or_to_union_of_keys", .level = 4, .family = Family::join, .by_cost = true, .expression = apply};
+const Rule rules::or_to_union_of_keys{.name = "or_to_union_of_keys",
+                                      .level = 4,
+                                      .family = Family::join,
+                                      .type = OptimizationType::subquery_optimization,
+                                      .by_cost = true,
+                                      .expression = apply};
 
 }  // namespace millrace::optimizer

@@ -110,7 +110,10 @@ Node* order_by_in_removal(const Site& site, Node* node) {
 
 }  // namespace
 
-const Rule rules::order_by_removal{
-    .name = "order_by_removal", .level = 3, .expression = order_by_in_removal, .query = apply};
+const Rule rules::order_by_removal{.name = "order_by_removal",
+                                   .level = 3,
+                                   .type = OptimizationType::memory_optimization,
+                                   .expression = order_by_in_removal,
+                                   .query = apply};
 
 }  // namespace millrace::optimizer

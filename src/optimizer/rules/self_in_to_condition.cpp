@@ -57,6 +57,7 @@ Node* apply(const Site& site, Node* node) {
 
 }  // namespace
 
-const Rule rules::self_in_to_condition{.name = "self_in_to_condition", .level = 3, .expression = apply};
+const Rule rules::self_in_to_condition{
+    .name = "self_in_to_condition", .level = 3, .type = OptimizationType::subquery_optimization, .expression = apply};
 
 }  // namespace millrace::optimizer

@@ -97,6 +97,7 @@ bool apply(const Site& site, Select* select) {
 
 }  // namespace
 
-const Rule rules::self_join{.name = "self_join", .level = 3, .family = Family::join, .query = apply};
+const Rule rules::self_join{
+    .name = "self_join", .level = 3, .family = Family::join, .type = OptimizationType::join_reorder, .query = apply};
 
 }  // namespace millrace::optimizer

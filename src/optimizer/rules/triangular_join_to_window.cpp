@@ -149,7 +149,11 @@ bool apply(const Site& site, Select* select) {
 
 }  // namespace
 
-const Rule rules::triangular_join_to_window{
-    .name = "triangular_join_to_window", .level = 4, .family = Family::join, .by_cost = true, .query = apply};
+const Rule rules::triangular_join_to_window{.name = "triangular_join_to_window",
+                                            .level = 4,
+                                            .family = Family::join,
+                                            .type = OptimizationType::join_reorder,
+                                            .by_cost = true,
+                                            .query = apply};
 
 }  // namespace millrace::optimizer

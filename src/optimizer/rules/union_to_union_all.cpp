@@ -94,6 +94,7 @@ bool apply(const Site& site, Select* select) {
 
 }  // namespace
 
-const Rule rules::union_to_union_all{.name = "union_to_union_all", .level = 3, .query = apply};
+const Rule rules::union_to_union_all{
+    .name = "union_to_union_all", .level = 3, .type = OptimizationType::memory_optimization, .query = apply};
 
 }  // namespace millrace::optimizer

@@ -57,6 +57,10 @@ bool apply(const Site& site, Select* select) {
 
 }  // namespace
 
-const Rule rules::unused_left_join{.name = "unused_left_join", .level = 3, .family = Family::join, .query = apply};
+const Rule rules::unused_left_join{.name = "unused_left_join",
+                                   .level = 3,
+                                   .family = Family::join,
+                                   .type = OptimizationType::join_reorder,
+                                   .query = apply};
 
 }  // namespace millrace::optimizer
