@@ -1,6 +1,7 @@
 """The demo runs to its end with a small database, and what it says is right."""
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -10,11 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness import millrace_binary
-from harness.ports import free_port
+from harness.ports import is_free
 from harness.temporary import temporary_folder
 from harness.wire import POSTGRESQL_BIN
 
 DEMO = Path(__file__).resolve().parents[2] / "tools/demo.py"
+
+
+# It takes them seconds after they were found free, so they are of those that no other test takes.
+PORTS = range(32_000, 32_700)
+
+
+def free_port() -> int:
+    return next(port for port in random.sample(PORTS, len(PORTS)) if is_free(port))
 
 
 @contextmanager
