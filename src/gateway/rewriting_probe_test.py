@@ -22,7 +22,7 @@ from harness.ports import free_port
 NO_CACHE = "/* millrace: cache=off */ "
 ROUNDS = int(os.environ.get("MILLRACE_REWRITE_ROUNDS", "0"))
 SEED = int(os.environ.get("MILLRACE_REWRITE_SEED", "7"))
-MOST_AT_ONCE = 6
+MOST_AT_ONCE = 12
 MODES = ["transaction", "session"]
 # What of the cases' schema would keep most statements from being rewritten on the wire: types of users.
 PLAIN = {"feeling mood": "feeling text", "dimensions pair NOT NULL DEFAULT ROW(NULL, NULL)": "dimensions text", "stars positive": "stars int"}
