@@ -86,13 +86,13 @@ class Holder:
         self.client.ask(query("BEGIN"), query("LOCK ledger"), times=2)
 
     def blocks(self, but: int = 0) -> int:
-        """The process of who waits; not that one."""
+        """The process of who waits, or of one who does; not that one."""
         found: list[str] = []
 
         def waits() -> bool:
             pids = self.postgres.admin("SELECT pid FROM pg_stat_activity WHERE datname = 'cached' AND wait_event_type = 'Lock'")
             found[:] = [pid for pid in pids.splitlines() if int(pid) != but]
-            return len(found) == 1
+            return bool(found)
 
         eventually(waits, what="somebody to wait for the lock")
         return int(found[0])
