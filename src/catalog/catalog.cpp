@@ -45,16 +45,17 @@ struct Catalog::Doubt {
 
 std::shared_ptr<Catalog> Catalog::start(asio::io_context& io, asio::any_io_executor workers, Query query,
                                         std::function<void()> changed, OnWritten written, std::string name, Pace pace,
-                                        std::function<bool()> out_of_reach) {
+                                        std::function<bool()> out_of_reach, OnRead read) {
   if (!out_of_reach) out_of_reach = [] { return false; };
   std::shared_ptr<Catalog> catalog(new Catalog(io, std::move(workers), std::move(query), std::move(changed),
-                                               std::move(written), std::move(name), pace, std::move(out_of_reach)));
+                                               std::move(written), std::move(name), pace, std::move(out_of_reach),
+                                               std::move(read)));
   asio::co_spawn(io, catalog->run(), [catalog](const std::exception_ptr&) {});
   return catalog;
 }
 
 Catalog::Catalog(asio::io_context& io, asio::any_io_executor workers, Query query, std::function<void()> changed,
-                 OnWritten written, std::string name, Pace pace, std::function<bool()> out_of_reach)
+                 OnWritten written, std::string name, Pace pace, std::function<bool()> out_of_reach, OnRead read)
     : io_(io),
       workers_(std::move(workers)),
       query_(std::move(query)),
@@ -63,6 +64,7 @@ Catalog::Catalog(asio::io_context& io, asio::any_io_executor workers, Query quer
       name_(std::move(name)),
       pace_(pace),
       out_of_reach_(std::move(out_of_reach)),
+      on_read_(std::move(read)),
       wake_(io),
       expiry_(io),
       interval_(pace.poll),
@@ -225,7 +227,8 @@ asio::awaitable<Result<>> Catalog::read(std::uint64_t doubts) {
     changed_();
     goes_on = false;
   }
-  known_ = std::move(reading->snapshot);
+  if (on_read_ && last_ != nullptr) on_read_(*last_, *reading->snapshot);
+  last_ = known_ = std::move(reading->snapshot);
   known_at_ = doubts;
   whole_ = reading->whole;
   // Else what is written is told since the last check, by the next one.

@@ -40,6 +40,7 @@ struct Pace {
 class Catalog : public std::enable_shared_from_this<Catalog> {
  public:
   using OnWritten = std::function<void(std::span<const Oid> relations, const Snapshot& known)>;
+  using OnRead = std::function<void(const Snapshot& before, const Snapshot& now)>;
 
   /// Begins to read at once, on `io`'s thread; snapshots are made on `workers`, which needs a large stack for long
   /// definitions of views and must have ended before `io` is gone. `query` is called on `io`'s thread, one call at a
@@ -47,10 +48,11 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
   /// or on that of `ddl_passed`. `written` is called with those tables and views that may have been otherwise for a
   /// while (other rights, another name), and are as they were; or nothing of the kind: TRUNCATE, say, shows the same.
   /// On `io`'s thread. Neither must call back. `name`: the database's, for the log. `out_of_reach`: whether the server
-  /// is known not to be there: until it is, what is known stays known; then `ddl_passed` is to be called.
+  /// is known not to be there: until it is, what is known stays known; then `ddl_passed` is to be called. `read` is
+  /// called with what was read last and what is read now, before that is known to anybody: on `io`'s thread.
   static std::shared_ptr<Catalog> start(boost::asio::io_context& io, boost::asio::any_io_executor workers, Query query,
                                         std::function<void()> changed, OnWritten written, std::string name,
-                                        Pace pace = {}, std::function<bool()> out_of_reach = {});
+                                        Pace pace = {}, std::function<bool()> out_of_reach = {}, OnRead read = {});
 
   /// Null while it isn't known, or out of date. Thread-safe.
   std::shared_ptr<const Snapshot> current() const { return current_.load(); }
@@ -85,7 +87,7 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
   struct Doubt;
 
   Catalog(boost::asio::io_context& io, boost::asio::any_io_executor workers, Query query, std::function<void()> changed,
-          OnWritten written, std::string name, Pace pace, std::function<bool()> out_of_reach);
+          OnWritten written, std::string name, Pace pace, std::function<bool()> out_of_reach, OnRead read);
 
   boost::asio::awaitable<void> run();
   /// Answers how long to wait until the next.
@@ -113,6 +115,7 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
   const std::string name_;
   const Pace pace_;
   const std::function<bool()> out_of_reach_;  ///< never empty
+  const OnRead on_read_;                      ///< may be empty
 
   Published<Snapshot> current_;
   std::atomic<std::uint64_t> changes_ = 0;
@@ -129,6 +132,7 @@ class Catalog : public std::enable_shared_from_this<Catalog> {
   std::vector<std::shared_ptr<Doubt>> asked_;  ///< that wait for an answer
   boost::asio::steady_timer expiry_;
   std::shared_ptr<const Snapshot> known_;  ///< as last read; null: to be read
+  std::shared_ptr<const Snapshot> last_;   ///< as last read, also if it isn't known any more
   std::uint64_t known_at_ = 0;             ///< doubts_ when that reading began
   bool whole_ = false;                     ///< with the definitions of views
   Seen seen_;

@@ -171,7 +171,7 @@ constexpr std::string_view content[] = {
     " WHERE c.oid IN (SELECT oid FROM shown);",
 
     "SELECT 'key', indrelid, indkey, indnkeyatts FROM pg_index"
-    " WHERE indisunique AND indimmediate AND indisvalid AND indpred IS NULL AND indexprs IS NULL"
+    " WHERE indisunique AND NOT indisexclusion AND indimmediate AND indisvalid AND indpred IS NULL AND indexprs IS NULL"
     // It must tell apart what the columns' own `=` does: by their collations, and their types' default operators.
     " AND NOT EXISTS (SELECT FROM generate_series(0, indnkeyatts - 1) k"
     " LEFT JOIN pg_attribute a ON a.attrelid = indrelid AND a.attnum = indkey[k]"
@@ -190,7 +190,8 @@ constexpr std::string_view content[] = {
     // of its own. Its triggers, also those of its partitions, must be enabled; and where a change in the table that is
     // referred to changes rows, nothing may change that again: no trigger or rule of the table, those above and below.
     "SELECT 'foreign_key', conrelid, conkey, confrelid, confkey FROM pg_constraint f WHERE contype = 'f'"
-    " AND convalidated AND NOT condeferrable"
+    // With PERIOD (PostgreSQL 18) the one is contained in the other.
+    " AND convalidated AND NOT condeferrable AND (pg_catalog.to_jsonb(f) ->> 'conperiod') IS DISTINCT FROM 'true'"
     " AND conrelid IN (SELECT oid FROM shown) AND confrelid IN (SELECT oid FROM shown)"
     " AND NOT EXISTS (SELECT FROM pg_constraint q WHERE q.oid = f.conparentid AND q.confrelid <> f.confrelid)"
     " AND f.oid NOT IN (WITH RECURSIVE off AS (SELECT tgconstraint AS oid FROM pg_trigger"
@@ -241,6 +242,10 @@ constexpr std::string_view content[] = {
     "SELECT 'own_cast' FROM pg_cast WHERE oid >= 16384 AND castsource < 16384 AND casttarget < 16384 LIMIT 1;",
 
     "SELECT 'role', oid, rolname FROM pg_roles;",
+
+    "SELECT 'role_settings', md5(string_agg(concat_ws(' ', setrole, setdatabase, setconfig::text), ' '"
+    " ORDER BY setrole, setdatabase)) FROM pg_db_role_setting"
+    " WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()));",
 
     "SELECT 'role_setting', s.setrole, s.setdatabase <> 0, setting FROM pg_db_role_setting s"
     " CROSS JOIN LATERAL unnest(s.setconfig) setting"

@@ -1,8 +1,13 @@
 #include "catalog/read_snapshot.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <optional>
+#include <string>
 
 #include "catalog/array_text.hpp"
 #include "catalog/role_defaults.hpp"
@@ -69,6 +74,7 @@ class Reader {
 
   std::shared_ptr<const Snapshot> end() {
     roles_.give(builder_);
+    builder_.set_session_defaults(fmt::format("{}", session_defaults_));
     return builder_.build();
   }
 
@@ -79,6 +85,9 @@ class Reader {
       if (truth(row, 2)) roles_.not_known();
     } else if (kind == "setting") {
       roles_.own(text(row, 1), text(row, 2), text(row, 3));
+      session_defaults_.insert_or_assign(copy(row, 1), copy(row, 2));
+    } else if (kind == "role_settings") {
+      session_defaults_.insert_or_assign(std::string(kind), copy(row, 1));
     } else if (kind == "role") {
       roles_.role(number(row, 1), copy(row, 2));
     } else if (kind == "role_setting") {
@@ -177,6 +186,7 @@ class Reader {
 
   SnapshotBuilder builder_;
   RoleDefaults roles_;
+  std::map<std::string, std::string> session_defaults_;       ///< what says them, more than once in a whole reading
   boost::unordered_flat_map<Oid, std::vector<Oid>> numbers_;  ///< pg_attribute.attnum of each column
 };
 

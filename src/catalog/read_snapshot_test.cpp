@@ -88,6 +88,18 @@ TEST(ReadSnapshot, WhatWasWritten) {
     EXPECT_FALSE(seen(odd)) << odd;
 }
 
+TEST(ReadSnapshot, NewSessionsBeginOtherwiseWhereTheirDefaultsDo) {
+  const auto defaults = [](std::vector<Row> rows) {
+    rows.insert(rows.begin(), {"fingerprint", "1:1:", "noon", "5", {}});
+    return read_snapshot(rows, 1)->snapshot->session_defaults;
+  };
+  const Row path{"setting", "search_path", "public", "default"}, other_path{"setting", "search_path", "a", "default"};
+  const Row roles{"role_settings", "1234"}, no_roles{"role_settings", {}};
+  EXPECT_EQ(defaults({path, roles, path}), defaults({path, roles})) << "read with views, which is asked by itself";
+  EXPECT_NE(defaults({path, roles}), defaults({other_path, roles}));
+  EXPECT_NE(defaults({path, roles}), defaults({path, no_roles}));
+}
+
 TEST(ReadSnapshot, KeysAreNamesOfColumns) {
   const std::vector<Row> rows{
       {"fingerprint", "1:1:", "noon", "5", {}},

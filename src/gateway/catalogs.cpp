@@ -5,6 +5,7 @@
 
 #include "gateway/core.hpp"
 #include "gateway/made_stale.hpp"
+#include "gateway/new_sessions.hpp"
 #include "gateway/own_query.hpp"
 
 namespace millrace::gateway {
@@ -103,8 +104,11 @@ std::shared_ptr<catalog::Catalog> Catalogs::start(const std::string& database) {
   auto out_of_reach = [this, freshness = shared_.read_cache->freshness(database)] {
     return shared_.pools.address()->breaker->refuses() || freshness->is_frozen();
   };
+  auto read = [this](const catalog::Snapshot& before, const catalog::Snapshot& now) {
+    if (before.session_defaults != now.session_defaults) begin_anew(shared_);
+  };
   return catalog::Catalog::start(io_, workers_.get_executor(), std::move(query), std::move(changed), std::move(written),
-                                 database, {}, std::move(out_of_reach));
+                                 database, {}, std::move(out_of_reach), std::move(read));
 }
 
 void Catalogs::open(const std::string& name, Database& database) {

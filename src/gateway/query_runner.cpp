@@ -3,6 +3,7 @@
 #include "base/log.hpp"
 #include "gateway/application_name.hpp"
 #include "gateway/memory_limit.hpp"
+#include "gateway/new_sessions.hpp"
 #include "gateway/parse_elsewhere.hpp"
 #include "gateway/server_link.hpp"
 #include "gateway/statement_answer.hpp"
@@ -424,7 +425,7 @@ std::size_t QueryRun::on_server_bytes(std::span<std::byte> bytes) {
     link_.connection()->close();
     return bytes.size();
   }
-  if (relay_.take_new_sessions_differ()) core_.shared.pools.retire();
+  if (relay_.take_new_sessions_differ()) begin_anew(core_.shared);
   if (answer_.copies_out) stop(copy_refusal());
   if (answer_.has_rows() || answer_.columns) news_.set();
   if (all_sent_ ? !relay_.query_under_way() || relay_.in_copy() : !relay_.asking()) progress_.set();

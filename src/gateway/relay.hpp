@@ -562,6 +562,7 @@ class Relay {
   std::optional<std::array<char, 6>> fatal_sqlstate_;
   bool wants_no_idle_sessions_ = false;
   bool new_sessions_differ_ = false;
+  bool new_sessions_differ_at_end_ = false;  ///< of the transaction: a session that began before it saw nothing of it
 
   std::uint64_t server_stream_left_ = 0;  ///< bytes of a server's message that pass unseen
   bool server_stream_hidden_ = false;

@@ -396,7 +396,7 @@ void Relay::apply_changes(bool all_done, bool is_certain) {
 void Relay::on_tag(std::string_view tag, Reply& reply) {
   const auto& statement = reply.exchange.statement;
   if (tag == "COMMIT" || tag == "PREPARE TRANSACTION") apply_changes(false);
-  if (statement && statement->affects_new_sessions) new_sessions_differ_ = true;
+  if (statement && statement->affects_new_sessions) new_sessions_differ_ = new_sessions_differ_at_end_ = true;
   if (statement && statement->kind == sql::StatementKind::unparsed) pin_unseen("statement that could not be parsed");
   if (tag == "DISCARD ALL") {
     may_hold_locks_ = false;
@@ -440,6 +440,7 @@ bool Relay::on_ready(char status) {
   if (reply->kind != Kind::sync) ended(*reply);
   replies_.pop();
   replies_.status = status;
+  if (status == 'I' && std::exchange(new_sessions_differ_at_end_, false)) new_sessions_differ_ = true;
   replies_.copy_in = false;
   settings.on_ready(status, failed, server());
   if (start_unknown) settings.start_is_unknown(server());

@@ -2,6 +2,7 @@
 
 #include "base/log.hpp"
 #include "gateway/comes_elsewhere.hpp"
+#include "gateway/new_sessions.hpp"
 #include "gateway/parse_elsewhere.hpp"
 #include "net/poller.hpp"
 #include "pgwire/protocol/encode.hpp"
@@ -361,13 +362,7 @@ std::size_t Session::on_server_bytes(std::span<std::byte> bytes) {
   if (waits_for_answer_ && !relay_->asking()) look_soon();
   if (due_) look_at_time_when_due();  // of what runs now
   lend_turn_soon();
-  if (relay_->take_new_sessions_differ()) {
-    core_.shared.pools.retire();
-    if (core_.shared.read_cache) {
-      core_.shared.read_cache->begin_epoch();
-      core_.shared.read_cache->forget_all();
-    }
-  }
+  if (relay_->take_new_sessions_differ()) begin_anew(core_.shared);
   if (phase_ == Phase::ending) {
     progress_.set();
   } else if (relay_->releasable() && step.used == bytes.size() && !link_->has_unsent()) {
