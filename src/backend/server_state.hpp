@@ -42,6 +42,7 @@ struct PreparedOnServer {
   std::uint64_t used = 0;     ///< for the choice of which to close
   std::uint64_t columns = 0;  ///< identifies the result's columns as the server described them; 0: it didn't yet
   std::uint64_t batch = 0;    ///< of its holder, in which it is being prepared; 0: the server has said that it is there
+  std::uint64_t meant = 0;    ///< by its names when it was sent, as one number; 0: not known
 };
 
 /// What is known of the session at a server's side; it travels with the connection from one client to the next.
@@ -52,7 +53,8 @@ struct ServerState {
   boost::unordered_flat_map<std::uint64_t, PreparedOnServer> prepared;
   std::vector<std::uint64_t> unneeded;  ///< texts of statements that are there and that nobody will use
   static constexpr std::uint64_t unknown = ~std::uint64_t{0};
-  std::uint64_t unnamed = 0;  ///< the number of the text in the unnamed statement; 0: none; `unknown`: anybody's
+  std::uint64_t unnamed = 0;        ///< the number of the text in the unnamed statement; 0: none; `unknown`: anybody's
+  std::uint64_t unnamed_meant = 0;  ///< likewise
   std::uint64_t use_count = 0;
   bool used = false;  ///< something ran since the session was as new
   /// Something ran that may have set what nobody saw, or made a table that hides another; up to DISCARD ALL.

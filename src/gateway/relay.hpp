@@ -324,7 +324,9 @@ class Relay {
   const pipeline::Scope* scope_for_fills(bool wanted);
   std::optional<Consistency> level_of(std::string_view text);
   pipeline::Needed needed(const Consistency& level, const pipeline::Scope& scope, std::int64_t seen);
-  void begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question, const StatementPtr& statement);
+  void begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question, const StatementPtr& statement,
+                  std::optional<std::uint64_t> meant = {});
+  std::uint64_t meant_by_names(const StatementPtr& statement);
   enum class Rewriting {
     none,   ///< it is sent as it is
     waits,  ///< for what the guard says
@@ -400,7 +402,8 @@ class Relay {
   std::optional<ServerWriter::Columns> have_on_server(std::string_view name, Prepared* prepared);
   bool on_bind(const Item& item);
   void bind_guarded(const Prepared& prepared, pgwire::Bytes parameters);
-  void note_bound(const Prepared* prepared, const StatementPtr& statement, const Text& text, pgwire::Bytes parameters);
+  void note_bound(const Prepared* prepared, const StatementPtr& statement, const Text& text, bool named,
+                  pgwire::Bytes parameters);
   void note_bound_for_record(const Prepared* prepared, pgwire::Bytes parameters);
   bool on_describe(const Item& item);
   bool on_execute(const Item& item);

@@ -320,8 +320,15 @@ void Relay::note_answered(BatchWalk& batch) {
 }
 
 /// `statement`: null: not known.
-void Relay::begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question,
-                       const StatementPtr& statement) {
+std::uint64_t Relay::meant_by_names(const StatementPtr& statement) {
+  if (!scope_.has_cache() || !statement) return 0;
+  const pipeline::Scope* const scope = scope_of_session();
+  return scope == nullptr ? 0 : pipeline_.meant_by_names(statement, *scope);
+}
+
+/// `statement`: null: not known. `meant`: see `Pipeline::begin_fill`.
+void Relay::begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question, const StatementPtr& statement,
+                       std::optional<std::uint64_t> meant) {
   if (!scope_.has_cache() || !statement || question.text.empty()) return;
   const auto level = level_of(question.text);
   const bool wanted = level.has_value();
@@ -332,7 +339,7 @@ void Relay::begin_fill(pipeline::Exchange& exchange, const pipeline::Question& q
     exchange.cache = CacheUse::bypass;
     return;
   }
-  exchange.fill = pipeline_.begin_fill(*scope, question, statement, *level, now_, elsewhere_.in_vain);
+  exchange.fill = pipeline_.begin_fill(*scope, question, statement, *level, now_, elsewhere_.in_vain, meant);
   exchange.cache = exchange.fill ? CacheUse::miss : CacheUse::bypass;
 }
 

@@ -50,17 +50,18 @@ bool Relay::on_parse(const Item& item) {
   if (!writer_.has_names(*statement)) return settle();
   writer_.discard_sequences(*statement, true);
   ServerWriter::Anew anew;
+  const auto meant = meant_by_names(statement);
   if (session_.moves) {
     anew.text = writer_.text_of_parse(query_and_types, statement, named);
     if (named && writer_.is_text_under_way(*anew.text)) return settle();
     writer_.close_unneeded();
-    if (named) anew = writer_.prepare_anew(std::move(anew.text), query_and_types, statement);
+    if (named) anew = writer_.prepare_anew(std::move(anew.text), query_and_types, statement, meant);
   }
   if (statement->shows_token && !writer_.replaced) writer_.parse_instead(parse->name, query_and_types);
   Reply& reply = replies_.owe(Kind::parse, now_);
   session_.names.parse(
       parse->name, {.statement = statement, .text = anew.text, .labelled = pipeline_.labelled(parse->query)}, reply);
-  if (!named) writer_.unnamed_becomes(anew.text ? anew.text->number : 0, reply);
+  if (!named) writer_.unnamed_becomes(anew.text ? anew.text->number : 0, reply, meant);
   reply.exchange.statement = statement;
   reply.text = anew.text;
   if (anew.describes) {
@@ -102,13 +103,13 @@ std::optional<Columns> Relay::have_on_server(std::string_view name, Prepared* pr
   };
   if (name.empty()) {
     if (prepared != nullptr && !writer_.has_names(*prepared->statement)) return wait();
-    writer_.ensure_unnamed_on_server();
+    writer_.ensure_unnamed_on_server(prepared != nullptr ? meant_by_names(prepared->statement) : 0);
     return Columns::same;
   }
   if (prepared == nullptr || !prepared->text) return Columns::same;
   writer_.follow_names(*prepared);
   if (!writer_.has_names(*prepared->statement) || writer_.is_text_under_way(*prepared->text)) return wait();
-  writer_.ensure_on_server(prepared->text);
+  writer_.ensure_on_server(prepared->text, meant_by_names(prepared->statement));
   const Columns compared = writer_.compare_columns(*prepared);
   if (compared != Columns::asked) return compared;
   stop_ = Next::answer;
@@ -168,7 +169,8 @@ bool Relay::on_bind(const Item& item) {
     reply.name = names->statement;
   }
   if (names->portal.empty()) {
-    note_bound(prepared, item.whole() ? statement : nullptr, reply.text, item.body().subspan(names->length()));
+    note_bound(prepared, item.whole() ? statement : nullptr, reply.text, !names->statement.empty(),
+               item.body().subspan(names->length()));
     bound_text_ = is_usual ? prepared->text : nullptr;
     portal_is_here_ = false;
   }
@@ -194,14 +196,15 @@ void Relay::bind_guarded(const Prepared& prepared, Bytes parameters) {
 
 /// To the unnamed portal: what its Execute is to know. `statement`: null: not known, or its parameters aren't all here.
 /// `text`: null: its answers aren't to be kept.
-void Relay::note_bound(const Prepared* prepared, const StatementPtr& statement, const Text& text, Bytes parameters) {
+void Relay::note_bound(const Prepared* prepared, const StatementPtr& statement, const Text& text, bool named,
+                       Bytes parameters) {
   pipeline::Exchange bound;
   if (text && text->shared && text->meaning == session_.settings.meaning()) {
     begin_fill(bound,
                {.kind = pipeline::Question::Kind::execute,
                 .text = text->query_and_types,
                 .parameters = statement ? pgwire::as_text(parameters) : ""},
-               statement);
+               statement, writer_.meant_on_server(*text, named));
   }
   bound_ = std::move(bound.fill);
   bound_use_ = bound.cache;
@@ -247,7 +250,7 @@ bool Relay::on_describe(const Item& item) {
     if (!shows_token && reply.text->shared && reply.text->meaning == session_.settings.meaning())
       begin_fill(reply.exchange,
                  {.kind = pipeline::Question::Kind::columns, .text = reply.text->query_and_types, .parameters = {}},
-                 reply.text->statement);
+                 reply.text->statement, writer_.meant_on_server(*reply.text, true));
   }
   if (target && target->what == 'P' && target->name.empty()) reply.exchange.fill = bound_;
   return true;

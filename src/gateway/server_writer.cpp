@@ -247,7 +247,7 @@ Text ServerWriter::text_of_parse(std::string_view query_and_types, const Stateme
 /// The client may expect errors and result columns as of now. But what others use stays as it is: only if it turns out
 /// the same, the client gets theirs.
 ServerWriter::Anew ServerWriter::prepare_anew(Text text, std::string_view query_and_types,
-                                              const StatementPtr& statement) {
+                                              const StatementPtr& statement, std::uint64_t meant) {
   Anew anew{.text = std::move(text), .twin = nullptr};
   const bool others_use_it = anew.text->shared && anew.text.use_count() > 1;
   anew.describes = others_use_it;
@@ -259,7 +259,8 @@ ServerWriter::Anew ServerWriter::prepare_anew(Text text, std::string_view query_
     }
   }
   make_room();
-  server_->prepared[anew.text->number] = {.used = ++server_->use_count, .batch = replies_.batch()};
+  server_->prepared[anew.text->number] = {
+      .used = ++server_->use_count, .columns = 0, .batch = replies_.batch(), .meant = meant};
   append_parse_of(anew.text->server_name, query_and_types);
   if (anew.describes) pgwire::append_describe(before, 'S', anew.text->server_name);
   replaced = true;
@@ -372,14 +373,18 @@ void ServerWriter::append_parse_of(std::string_view name, std::string_view query
   before.append(name).append(1, '\0').append(query_and_types);
 }
 
-void ServerWriter::ensure_on_server(const Text& text) {
+void ServerWriter::ensure_on_server(const Text& text, std::uint64_t meant) {
   if (const auto found = server_->prepared.find(text->number); found != server_->prepared.end()) {
     found->second.used = ++server_->use_count;
-    return;
+    const bool became_known = found->second.meant == 0 && meant != 0;
+    if (!became_known || found->second.batch != 0 || replies_.status != 'I') return;  // it may have portals
+    close_text(text->number);
+  } else {
+    make_room();
   }
-  make_room();
   append_parse_of(text->server_name, text->query_and_types);
-  server_->prepared[text->number] = {.used = ++server_->use_count, .batch = replies_.batch()};
+  server_->prepared[text->number] = {
+      .used = ++server_->use_count, .columns = 0, .batch = replies_.batch(), .meant = meant};
   owe_hidden(Kind::parse).text = text;
 }
 
@@ -396,11 +401,17 @@ ServerWriter::Columns ServerWriter::compare_columns(const Prepared& prepared) {
   return Columns::asked;
 }
 
+std::uint64_t ServerWriter::meant_on_server(const PreparedText& text, bool named) const {
+  if (!named) return server_->unnamed == text.number ? server_->unnamed_meant : 0;
+  const auto found = server_->prepared.find(text.number);
+  return found == server_->prepared.end() ? 0 : found->second.meant;
+}
+
 std::string_view ServerWriter::name_of(const Prepared& prepared, Columns compared) const {
   return compared == Columns::differ ? texts_.nobodys_name() : prepared.text->server_name;
 }
 
-void ServerWriter::ensure_unnamed_on_server() {
+void ServerWriter::ensure_unnamed_on_server(std::uint64_t meant) {
   const auto& unnamed = session_.names.unnamed;
   const std::uint64_t wanted = unnamed && unnamed->text ? unnamed->text->number : 0;
   if (server_->unnamed == wanted) return;
@@ -412,11 +423,12 @@ void ServerWriter::ensure_unnamed_on_server() {
   }
   Reply& reply = owe_hidden(wanted == 0 ? Kind::close : Kind::parse);
   session_.names.touch_unnamed(reply);
-  unnamed_becomes(wanted, reply);
+  unnamed_becomes(wanted, reply, meant);
 }
 
-void ServerWriter::unnamed_becomes(std::uint64_t number, Reply& reply) {
+void ServerWriter::unnamed_becomes(std::uint64_t number, Reply& reply, std::uint64_t meant) {
   reply.server_unnamed_was = std::exchange(server_->unnamed, number);
+  server_->unnamed_meant = meant;
 }
 
 void ServerWriter::make_room() {
@@ -475,6 +487,7 @@ void ServerWriter::undo(Reply& reply, std::span<Reply> later) {
     const auto next = std::ranges::find_if(later, [](const Reply& one) { return one.server_unnamed_was.has_value(); });
     if (next == later.end()) {
       server_->unnamed = was;
+      server_->unnamed_meant = 0;
     } else {
       next->server_unnamed_was = was;
     }

@@ -70,7 +70,8 @@ class ServerWriter {
     Text twin;
     bool describes = false;  ///< a Describe was sent behind it
   };
-  Anew prepare_anew(Text text, std::string_view query_and_types, const StatementPtr& statement);
+  /// `meant`: see `Pipeline::meant_by_names`.
+  Anew prepare_anew(Text text, std::string_view query_and_types, const StatementPtr& statement, std::uint64_t meant);
   /// Whether texts mean what they do to all of the session's scope.
   bool shares_texts() const;
   /// Binds the unnamed portal to it, with these parameters. Answers what is owed for the Bind.
@@ -97,8 +98,9 @@ class ServerWriter {
   /// The server looks again what a statement's names stand for when the search path or the role has changed. Shared
   /// with sessions that have another one, it would have to each time.
   void follow_names(Prepared& prepared);
-  void ensure_on_server(const Text& text);
-  void ensure_unnamed_on_server();
+  /// `meant`: what its names mean now; 0: not known. A statement of which it wasn't known is prepared once more.
+  void ensure_on_server(const Text& text, std::uint64_t meant = 0);
+  void ensure_unnamed_on_server(std::uint64_t meant = 0);
   enum class Columns {
     same,
     differ,
@@ -110,10 +112,12 @@ class ServerWriter {
   Columns compare_columns(const Prepared& prepared);
   /// By what the server has it; where it is refused, a name that makes the message fail.
   std::string_view name_of(const Prepared& prepared, Columns compared) const;
+  /// What its names meant when the server was last given it; 0: not known.
+  std::uint64_t meant_on_server(const PreparedText& text, bool named) const;
   /// Closes the statements that turned out to be others' twins.
   void close_unneeded();
   /// What the server's unnamed statement is, once this is done.
-  void unnamed_becomes(std::uint64_t number, Reply& reply);
+  void unnamed_becomes(std::uint64_t number, Reply& reply, std::uint64_t meant = 0);
 
   // What the server has answered.
   void on_parsed(const Reply& reply);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include <boost/container_hash/hash.hpp>
+
 #include "pipeline/known_results.hpp"
 #include "pipeline/type_rules.hpp"
 
@@ -284,6 +286,16 @@ Cacheable cacheability_by_text(const sql::Statement& statement) {
   if (statement.uses_sequence_state) return refuse("sequence_state", "reads what the session did to a sequence");
   if (statement.writes) return refuse("writes", "calls a function that writes or locks");
   return {};
+}
+
+std::uint64_t meant_by_names(const sql::Statement& statement, const catalog::Snapshot& snapshot,
+                             std::span<const std::string> search_path) {
+  std::size_t meant = 0;
+  for (const auto& name : statement.references->reads) {
+    const auto* relation = snapshot.resolve(name, search_path);
+    boost::hash_combine(meant, relation == nullptr ? Oid{0} : relation->oid);
+  }
+  return meant == 0 ? 1 : meant;
 }
 
 Cacheable cacheability(const sql::Statement& statement, const catalog::Snapshot& snapshot,

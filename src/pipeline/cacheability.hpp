@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,6 +32,10 @@ Cacheable cacheability_by_text(const sql::Statement& statement);
 /// users are what they are declared to be. Pure; thread-safe.
 Cacheable cacheability(const sql::Statement& statement, const catalog::Snapshot& snapshot,
                        std::span<const std::string> search_path);
+
+/// What relations the statement's names stand for, as one number: another one where they stand for others. Never 0.
+std::uint64_t meant_by_names(const sql::Statement& statement, const catalog::Snapshot& snapshot,
+                             std::span<const std::string> search_path);
 
 /// The tables whose rows the statement may change, with those that show them too or follow by foreign keys; sorted.
 /// Null: anything may change. What the defaults and constraints of a table's columns call isn't looked at.

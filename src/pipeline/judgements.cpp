@@ -89,6 +89,7 @@ const Judgement& Judgements::of(const StatementPtr& statement, const Scope& scop
                      .search_path = {}};
   known.judgement.lacks_relations = !known.judgement.changes && lacks_only_relations(*statement, catalog, *path);
   known.judgement.changes_nothing = changes_nothing(*statement, catalog, *path);
+  known.judgement.meant = meant_by_names(*statement, catalog, *path);
   known.judgement.search_path = *std::move(path);
   return known.judgement;
 }

@@ -187,9 +187,14 @@ std::uint64_t Pipeline::flight_of(const Scope& scope, const Question& question) 
   return cache_->flights().is_led(key) ? key : 0;
 }
 
+std::uint64_t Pipeline::meant_by_names(const StatementPtr& statement, const Scope& scope) {
+  const auto catalog = may_only_read(*statement) ? scope.source->current() : nullptr;
+  return catalog ? judgements_.of(statement, scope, *catalog).meant : 0;
+}
+
 std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& question, const StatementPtr& statement,
                                            const Consistency& consistency, std::int64_t now,
-                                           std::int64_t waited_in_vain) {
+                                           std::int64_t waited_in_vain, std::optional<std::uint64_t> meant) {
   const auto refuse = [&](std::string_view code) {
     if (question.kind != Question::Kind::columns) judgements_.count_refusal(code);  // of a statement once
     return nullptr;
@@ -215,6 +220,8 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   if (tidies && !tidies_as_known(*statement, *catalog)) return refuse("function");
   const Judgement& judgement = tidies ? nothing_read : judgements_.of(statement, scope, *catalog);
   if (!judgement.read.code.empty()) return refuse(judgement.read.code);
+  // PostgreSQL looks again what names mean only if something that they meant has changed.
+  if (meant && *meant != judgement.meant) return refuse("prepared_before");
   if (sql::mentions_moments(question.text) || sql::mentions_moments(question.parameters))
     return refuse("constant_of_time");
   const auto hints = sql::hints_of(question.text.substr(0, question.text.find('\0')));

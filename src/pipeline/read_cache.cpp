@@ -75,15 +75,6 @@ std::shared_ptr<const Scope> ReadCache::share(Scope wanted) {
   return scopes_.emplace(std::move(identity), std::make_shared<const Scope>(std::move(wanted))).first->second;
 }
 
-std::vector<std::shared_ptr<const Scope>> ReadCache::scopes_of(const std::string& database) const {
-  const std::lock_guard lock(mutex_);
-  std::vector<std::shared_ptr<const Scope>> found;
-  for (const auto& [identity, scope] : scopes_) {
-    if (scope->database == database) found.push_back(scope);
-  }
-  return found;
-}
-
 void ReadCache::forget_scopes(const std::string& database) {
   {
     const std::lock_guard lock(mutex_);

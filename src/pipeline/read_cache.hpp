@@ -92,9 +92,6 @@ class ReadCache {
   /// Nobody uses the database any more: what isn't held by anybody else is known no longer.
   void forget_scopes(const std::string& database);
 
-  /// All that are in use, or were lately.
-  std::vector<std::shared_ptr<const Scope>> scopes_of(const std::string& database) const;
-
   /// For who only looks: as a session of this scope, that nobody has. It has no number, so nothing is kept under it.
   /// `starts`: the database's catalogs are to be read and watched from now on.
   Scope unshared(Scope wanted, bool starts) const;

@@ -27,6 +27,7 @@ std::string_view what_helps(std::string_view code) {
        "CACHE_CONSISTENCY_LEVEL"},
       {"not_followed", "GET /api/v1/optimization/status says which tables aren't, and what to run"},
       {"pinned", "end what ties the session to its connection: see docs/pooling.md"},
+      {"prepared_before", "prepare the statement anew"},
       {"server_state", "ask again in a moment; else connect anew, or in transaction mode end the transaction"},
       {"stable_function", "give what the function would answer as a parameter"},
       {"too_large", "ask for fewer rows or columns, or raise L1_CACHE_SIZE_MB"},
