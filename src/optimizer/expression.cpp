@@ -253,13 +253,17 @@ bool is_output_name(const Select* select, const Node* node) {
   return false;
 }
 
+bool is_star(const Node* node) {
+  return node != nullptr && node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF &&
+         node->column_ref->fields[node->column_ref->n_fields - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR;
+}
+
+bool is_bare_star(const Node* node) { return is_star(node) && node->column_ref->n_fields == 1; }
+
 namespace {
 
 /// `*`, `t.*`
-bool is_star_of_list(const Node* node) {
-  return node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF && node->column_ref->n_fields <= 2 &&
-         node->column_ref->fields[node->column_ref->n_fields - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR;
-}
+bool is_star_of_list(const Node* node) { return is_star(node) && node->column_ref->n_fields <= 2; }
 
 /// Deny by default: what isn't known to make one value of one row may aggregate, or make rows.
 bool names_any(const Analysis& analysis, ProtobufCMessage* message, Scope scope) {

@@ -53,6 +53,10 @@ const PgQuery__FuncCall* call_of(const Analysis& analysis, const Node* node, std
 /// An operator of two sides with this name, PostgreSQL's own.
 const PgQuery__AExpr* operator_of(const Analysis& analysis, const Node* node, std::string_view name);
 const PgQuery__BoolExpr* bool_of(const Node* node, PgQuery__BoolExprType kind);
+/// `*`, `t.*`, `s.t.*` of a list. May be given null.
+bool is_star(const Node* node);
+/// `*` alone.
+bool is_bare_star(const Node* node);
 /// As PostgreSQL names a column of a list, where that is simple. Empty: not certain.
 std::string output_name(const PgQuery__ResTarget* target);
 /// Whether an item of ORDER BY is a name of a column of the list.

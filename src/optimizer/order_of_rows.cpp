@@ -11,15 +11,9 @@ namespace millrace::optimizer {
 
 namespace {
 
-bool is_star(const Node* node) {
-  return node->column_ref->fields[node->column_ref->n_fields - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR;
-}
-
 bool has_star(const Select* select) {
-  return std::any_of(select->target_list, select->target_list + select->n_target_list, [](const Node* item) {
-    const auto* value = item->res_target->val;
-    return value->node_case == PG_QUERY__NODE__NODE_COLUMN_REF && is_star(value);
-  });
+  return std::any_of(select->target_list, select->target_list + select->n_target_list,
+                     [](const Node* item) { return is_star(item->res_target->val); });
 }
 
 class InAnyOrder {

@@ -24,8 +24,6 @@ bool is_count(const Analysis& analysis, const Node* node) {
   return call_of(analysis, node, "count", 0) != nullptr || call_of(analysis, node, "count", 1) != nullptr;
 }
 
-bool is_star(const Node* node) { return node->node_case == PG_QUERY__NODE__NODE_A_STAR; }
-
 }  // namespace
 
 void conjuncts_of(const Node* condition, std::vector<const Node*>& into) {
@@ -226,8 +224,7 @@ std::optional<std::vector<SourceColumn>> Analysis::targets_of(const Select* sele
   for (std::size_t i = 0; i < select->n_target_list; ++i) {
     const auto* target = select->target_list[i]->res_target;
     if (target->val == nullptr) return std::nullopt;
-    if (target->val->node_case == PG_QUERY__NODE__NODE_COLUMN_REF &&
-        is_star(target->val->column_ref->fields[target->val->column_ref->n_fields - 1])) {
+    if (is_star(target->val)) {
       const auto* reference = target->val->column_ref;
       if (reference->n_fields > 2 || scope.level->opaque || (reference->n_fields == 1 && scope.level->merges))
         return std::nullopt;

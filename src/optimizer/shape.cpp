@@ -359,9 +359,7 @@ bool is_named(const Site& site, const Source& source, const SourceColumn& column
                 return !found;
               }
               const auto* reference = (*slot)->column_ref;
-              if (reference->fields[reference->n_fields - 1]->node_case != PG_QUERY__NODE__NODE_A_STAR ||
-                  reference->n_fields > 2 || place.scope.level == nullptr)
-                return true;
+              if (!is_star(*slot) || reference->n_fields > 2 || place.scope.level == nullptr) return true;
               const auto alias = strings({reference->fields, reference->n_fields - 1});
               for (const auto& each : place.scope.level->sources)
                 found = found || (each.table == source.table && (alias.empty() || each.alias == alias[0]));
@@ -387,7 +385,7 @@ std::optional<std::vector<Resolved>> columns_in_list(const Analysis& analysis, c
       continue;
     }
     const auto* reference = value->column_ref;
-    if (reference->fields[reference->n_fields - 1]->node_case != PG_QUERY__NODE__NODE_A_STAR) continue;
+    if (!is_star(value)) continue;
     if (reference->n_fields > 2 || level.opaque || level.merges) return std::nullopt;
     const auto alias = strings({reference->fields, reference->n_fields - 1});
     for (const auto& source : level.sources) {

@@ -12,11 +12,6 @@ namespace millrace::optimizer {
 
 namespace {
 
-bool is_star(const Node* node) {
-  return node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF && node->column_ref->n_fields <= 2 &&
-         node->column_ref->fields[node->column_ref->n_fields - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR;
-}
-
 class Sure {
  public:
   Sure(Analysis& analysis, Select* top) : analysis_(analysis), top_(top) {}
@@ -107,7 +102,7 @@ class Sure {
     switch (node->node_case) {
       case PG_QUERY__NODE__NODE_COLUMN_REF:
         into = false;
-        return is_star(node) || analysis_.column(node, place.scope);
+        return (is_star(node) && node->column_ref->n_fields <= 2) || analysis_.column(node, place.scope);
       case PG_QUERY__NODE__NODE_A_CONST:
       case PG_QUERY__NODE__NODE_PARAM_REF:
       case PG_QUERY__NODE__NODE_SQLVALUE_FUNCTION:

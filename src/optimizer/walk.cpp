@@ -167,8 +167,7 @@ Walk column_walk(Analysis& analysis, const EachColumn& each) {
             into = false;
             if (const auto column = analysis.column(*slot, place.scope)) return each(slot, place, *column);
             const auto* reference = (*slot)->column_ref;
-            if (reference->n_fields != 2 || reference->fields[1]->node_case != PG_QUERY__NODE__NODE_A_STAR)
-              return false;
+            if (reference->n_fields != 2 || !is_star(*slot)) return false;
             const auto alias = strings({reference->fields, 1});
             if (alias.empty() || place.scope.level == nullptr || place.scope.level->opaque) return false;
             for (const auto& source : place.scope.level->sources) {

@@ -25,17 +25,12 @@ namespace millrace::optimizer {
 
 namespace {
 
-bool is_star(const Node* value) {
-  return value != nullptr && value->node_case == PG_QUERY__NODE__NODE_COLUMN_REF && value->column_ref->n_fields == 1 &&
-         value->column_ref->fields[0]->node_case == PG_QUERY__NODE__NODE_A_STAR;
-}
-
 /// `*` would take in what is joined. Nullopt: it isn't certain what it stands for.
 std::optional<std::vector<Node*>> without_star(Tree& tree, const Select* select, const Level& level) {
   std::vector<Node*> list;
   for (std::size_t i = 0; i < select->n_target_list; ++i) {
     auto* item = select->target_list[i];
-    if (!is_star(item->res_target->val)) {
+    if (!is_bare_star(item->res_target->val)) {
       list.push_back(item);
       continue;
     }

@@ -169,12 +169,6 @@ std::optional<std::vector<const SourceColumn*>> columns_used(const Site& site, S
   return used;
 }
 
-bool is_star(const Node* item) {
-  const auto* value = item->res_target->val;
-  return value != nullptr && value->node_case == PG_QUERY__NODE__NODE_COLUMN_REF && value->column_ref->n_fields == 1 &&
-         value->column_ref->fields[0]->node_case == PG_QUERY__NODE__NODE_A_STAR;
-}
-
 /// Puts a sub-query with the values in the place of a table; false: it can't, and nothing has changed.
 bool put_windows(const Site& site, Select* select, std::span<const Windowed> all) {
   auto& tree = site.tree;
@@ -233,7 +227,8 @@ bool apply(const Site& site, Select* select) {
     if (one && (all.empty() || all.front().outer == one->outer)) all.push_back(*std::move(one));
   }
   if (all.empty()) return false;
-  if (std::ranges::any_of(std::span(select->target_list, select->n_target_list), is_star)) {
+  if (std::any_of(select->target_list, select->target_list + select->n_target_list,
+                  [](const Node* item) { return is_bare_star(item->res_target->val); })) {
     site.missed("it isn't certain what * stands for");
     return false;
   }
