@@ -34,7 +34,7 @@ BatchWalk::Portal BatchAnswer::portal() const {
 std::optional<BatchAnswer::Named> BatchAnswer::find(std::string_view name) {
   for (auto& parsed : parsed_) {
     if (parsed.name == name)
-      return Named{parsed.statement, parsed.query_and_types, &parsed, parsed.columns, parsed.labelled};
+      return Named{parsed.statement, parsed.query_and_types, &parsed, parsed.columns, parsed.sent};
   }
   if (std::ranges::find(closed_, name) != closed_.end()) return std::nullopt;
   const Prepared* const prepared = session_.names.find(name);
@@ -43,7 +43,7 @@ std::optional<BatchAnswer::Named> BatchAnswer::find(std::string_view name) {
   // What it was read as under other settings, or by a client of its own, is another question.
   const bool is_usual = text && text->shared && text->meaning == session_.settings.meaning();
   return Named{prepared->statement, is_usual ? std::string_view(text->query_and_types) : "", nullptr, prepared->columns,
-               prepared->labelled};
+               prepared->sent};
 }
 
 bool BatchAnswer::parse(Bytes body) {
@@ -61,11 +61,12 @@ bool BatchAnswer::parse(Bytes body) {
   }
   const bool known = is_plain(statement) && message->type_oids.size() == 0;
   if (!known && !is_plain(statement) && !pipeline::may_only_read(*statement)) return false;
+  auto sent = pipeline_.sent(message->query, *statement);
   parsed_.push_back({.name = message->name,
                      .query_and_types = pgwire::as_text(body.subspan(message->name.size() + 1)),
                      .statement = std::move(statement),
                      .known = known,
-                     .labelled = pipeline_.labelled(message->query)});
+                     .sent = std::move(sent)});
   pgwire::append_parse_complete(out());
   return true;
 }
@@ -77,7 +78,7 @@ bool BatchAnswer::bind(const ClientReader::Item& item) {
   if (!named || !named->statement) return false;
   const Bytes parameters = item.body().subspan(names->length());
   portal_changed_ = true;
-  portal_ = Bound{.statement = named->statement, .bytes_in = item.total, .labelled = named->labelled};
+  portal_ = Bound{.statement = named->statement, .bytes_in = item.total, .sent = named->sent};
   if (is_plain(named->statement)) {
     const auto message = pgwire::decode_bind(item.body());
     if (!message || message->values.size() != 0) return false;
@@ -161,7 +162,7 @@ bool BatchAnswer::execute(const ClientReader::Item& item) {
   portal_->executed = true;
   pipeline::Exchange exchange{.statement = portal_->statement, .started = now_, .first_byte = now_};
   exchange.bytes_in = portal_->bytes_in + item.total;
-  exchange.labelled = portal_->labelled;
+  exchange.sent = portal_->sent;
   const std::size_t before = out().size();
   if (portal_->statement->kind == sql::StatementKind::empty) {
     pgwire::append_empty_query_response(out());
@@ -183,7 +184,8 @@ bool BatchAnswer::execute(const ClientReader::Item& item) {
 
 /// It has no more rows.
 bool BatchAnswer::execute_finished(std::uint64_t bytes_in) {
-  pipeline::Exchange exchange{.statement = session_.names.unnamed_portal, .started = now_, .first_byte = now_};
+  const auto& [statement, sent] = session_.names.unnamed_portal;
+  pipeline::Exchange exchange{.statement = statement, .started = now_, .first_byte = now_, .sent = sent};
   exchange.bytes_in = bytes_in;
   exchange.cache = CacheUse::hit;
   const std::size_t before = out().size();
@@ -279,9 +281,9 @@ bool BatchAnswer::apply() {
     } else {
       text = writer_.text_of_parse(parsed.query_and_types, parsed.statement, !parsed.name.empty());
     }
-    names.parse(parsed.name, {parsed.statement, std::move(text), parsed.columns, parsed.labelled}, done);
+    names.parse(parsed.name, {parsed.statement, std::move(text), parsed.columns, parsed.sent}, done);
   }
-  if (portal_changed_) names.unnamed_portal = portal_ ? portal_->statement : nullptr;
+  if (portal_changed_) names.unnamed_portal = portal_ ? BoundPortal{portal_->statement, portal_->sent} : BoundPortal();
   if (ended_transaction_ || !begin_.empty()) session_.held_begin = std::move(begin_);
   session_.read_in_held_begin = read_in_begin_ && !session_.held_begin.empty();
   return true;

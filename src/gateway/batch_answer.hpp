@@ -60,7 +60,7 @@ class BatchAnswer final : public BatchWalk {
     StatementPtr statement;
     bool known = false;  ///< the server has taken it before
     std::uint64_t columns = 0;
-    pipeline::LabelledText labelled = {};
+    pipeline::SentText sent = {};
   };
   struct Bound {
     StatementPtr statement;
@@ -73,14 +73,14 @@ class BatchAnswer final : public BatchWalk {
     cache::EntryPtr entry = {};  ///< the whole answer; null: not looked up
     bool owes_head = false;      ///< it was described
     bool executed = false, suspended = false;
-    pipeline::LabelledText labelled = {};
+    pipeline::SentText sent = {};
   };
   struct Named {
     StatementPtr statement;
     std::string_view query_and_types;  ///< "": not known
     Parsed* parsed = nullptr;          ///< in this batch
     std::uint64_t columns = 0;         ///< likewise
-    pipeline::LabelledText labelled = {};
+    pipeline::SentText sent = {};
   };
 
   bool parse(pgwire::Bytes body) override;

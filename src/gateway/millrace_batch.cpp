@@ -72,11 +72,11 @@ BatchWalk::Portal MillraceBatch::portal() const {
 
 /// What a name stands for now, if it is one for Millrace.
 std::optional<MillraceBatch::Named> MillraceBatch::find(std::string_view name) {
-  if (parsed_ && parsed_->name == name) return Named{parsed_->statement, parsed_->query_and_types};
+  if (parsed_ && parsed_->name == name) return Named{parsed_->statement, parsed_->query_and_types, parsed_->text};
   if (closed_ == name) return std::nullopt;
   const Prepared* const prepared = session_.names.find(name);
   if (prepared == nullptr || !asks_millrace(prepared->statement) || !prepared->text) return std::nullopt;
-  return Named{prepared->statement, prepared->text->query_and_types};
+  return Named{prepared->statement, prepared->text->query_and_types, prepared->sent};
 }
 
 bool MillraceBatch::parse(Bytes body) {
@@ -85,9 +85,11 @@ bool MillraceBatch::parse(Bytes body) {
   auto statement = pipeline_.understand(message->query);
   if (!asks_millrace(statement)) return false;
   if (!message->name.empty() && closed_ != message->name && session_.names.is_taken(message->name)) return false;
+  auto sent = pipeline_.sent(message->query, *statement);
   parsed_ = Parsed{.name = message->name,
                    .query_and_types = pgwire::as_text(body.subspan(message->name.size() + 1)),
-                   .statement = std::move(statement)};
+                   .statement = std::move(statement),
+                   .text = std::move(sent)};
   pgwire::append_parse_complete(out());
   return true;
 }
@@ -106,7 +108,7 @@ bool MillraceBatch::bind(const ClientReader::Item& item) {
   const std::size_t names = message->portal.size() + message->statement.size() + 2;
   const Question question{
       .kind = Question::Kind::execute, .text = text, .parameters = pgwire::as_text(item.body().subspan(names))};
-  portal_ = Bound{.statement = named->statement, .rows = {}, .bytes_in = item.total};
+  portal_ = Bound{.statement = named->statement, .rows = {}, .bytes_in = item.total, .text = named->text};
   portal_->rows = statement.shows_token ? token_rows(given_.now)
                                         : rows_of(given_.explain(question, *statement.explained), question);
   if (!formats.empty()) {
@@ -156,6 +158,7 @@ bool MillraceBatch::execute(const ClientReader::Item& item) {
   if (!message || !message->portal.empty() || !portal_) return false;
   pipeline::Exchange exchange{.statement = portal_->statement, .started = given_.now, .first_byte = given_.now};
   exchange.bytes_in = portal_->bytes_in + item.total;
+  exchange.sent = portal_->text;
   const std::size_t before = out().size();
   auto rows = std::span<const MillraceRows::value_type>(portal_->rows).subspan(portal_->sent);
   if (exchanges_.size() == most_executed) return false;
@@ -189,9 +192,9 @@ bool MillraceBatch::apply() {
     const std::string_view said = parsed_->query_and_types;
     auto text = writer_.text_of_parse(statement->shows_token ? parse_asked_of_server(said) : said, statement,
                                       !parsed_->name.empty());
-    names.parse(parsed_->name, {parsed_->statement, std::move(text)}, done);
+    names.parse(parsed_->name, {.statement = statement, .text = std::move(text), .sent = parsed_->text}, done);
   }
-  if (portal_changed_) names.unnamed_portal = portal_ ? portal_->statement : nullptr;
+  if (portal_changed_) names.unnamed_portal = portal_ ? BoundPortal{portal_->statement, portal_->text} : BoundPortal();
   return true;
 }
 

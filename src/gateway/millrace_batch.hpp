@@ -34,6 +34,7 @@ class MillraceBatch final : public BatchWalk {
   struct Parsed {
     std::string_view name, query_and_types;
     StatementPtr statement;
+    pipeline::SentText text = {};
   };
   struct Bound {
     StatementPtr statement;
@@ -41,10 +42,12 @@ class MillraceBatch final : public BatchWalk {
     std::size_t sent = 0;
     std::array<std::int16_t, 2> formats = {0, 0};
     std::size_t bytes_in = 0;
+    pipeline::SentText text = {};
   };
   struct Named {
     StatementPtr statement;
     std::string_view query_and_types;
+    pipeline::SentText text = {};
   };
 
   bool parse(pgwire::Bytes body) override;

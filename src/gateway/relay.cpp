@@ -89,11 +89,15 @@ void Relay::lost(std::int64_t now) {
 
 void Relay::refused(Bytes in, std::string_view sqlstate, std::int64_t now) {
   now_ = now;
-  const auto ends = [&](StatementPtr statement, std::size_t size, sql::StatementKind assumed,
+  const auto ends = [&](const BoundPortal& portal, std::size_t size, sql::StatementKind assumed,
                         std::string_view text = {}) {
-    pipeline::Exchange exchange{
-        .statement = std::move(statement), .assumed = assumed, .started = now, .waited = waited_ns_, .bytes_in = size};
-    exchange.text = text;
+    pipeline::Exchange exchange{.statement = portal.statement,
+                                .assumed = assumed,
+                                .started = now,
+                                .waited = waited_ns_,
+                                .text = text,
+                                .sent = portal.sent,
+                                .bytes_in = size};
     exchange.fail(sqlstate);
     ended(exchange);
   };
@@ -102,7 +106,7 @@ void Relay::refused(Bytes in, std::string_view sqlstate, std::int64_t now) {
     auto statement = pipeline_.understand(text);
     return statement ? statement : too_long();
   };
-  StatementPtr parsed, bound;
+  BoundPortal parsed, bound;
   while (in.size() >= header_size) {
     const auto header = pgwire::load_header(in);
     if (!header.valid() || frontend::max_length(header.type) == 0) return;
@@ -111,26 +115,27 @@ void Relay::refused(Bytes in, std::string_view sqlstate, std::int64_t now) {
     switch (header.type) {
       case frontend::query: {
         const auto text = pgwire::decode_query(body);
-        ends(text && whole ? read(*text) : too_long(), header.total(), Kind::unparsed, text.value_or(""));
+        ends({text && whole ? read(*text) : too_long()}, header.total(), Kind::unparsed, text.value_or(""));
         break;
       }
       case frontend::parse: {
         const auto message = pgwire::decode_parse(body);
-        parsed = message && whole ? read(message->query) : too_long();
+        parsed = {message && whole ? read(message->query) : too_long()};
+        if (message && whole) parsed.sent = pipeline_.sent(message->query, *parsed.statement);
         break;
       }
       case frontend::bind:
         bound = parsed;
-        if (const auto names = pgwire::bind_names(body); names && (!names->statement.empty() || !parsed)) {
+        if (const auto names = pgwire::bind_names(body); names && (!names->statement.empty() || !parsed.statement)) {
           const Prepared* const prepared = session_.names.find(names->statement);
-          if (prepared != nullptr) bound = prepared->statement;
+          if (prepared != nullptr) bound = {prepared->statement, prepared->sent};
         }
         break;
       case frontend::execute:
         ends(bound, header.total(), Kind::fetch);
         break;
       case frontend::function_call:
-        ends(nullptr, header.total(), Kind::call);
+        ends({}, header.total(), Kind::call);
         break;
       default:
         break;

@@ -364,6 +364,7 @@ class Relay {
   bool answer_idle_query(const Item& item);
   bool has_turn(pgwire::Bytes rest, const Item& item);
   std::string_view text_asked(const Item& item, StatementPtr& statement);
+  pipeline::SentText sent_asked(const Item& item, std::string_view text, const StatementPtr& statement);
   static std::string_view text_of_prepared(const Prepared* prepared);
   const Wishes& wishes_of(std::string_view text);
   Limit limit_of(const Wishes& wishes, const StatementPtr& statement) const;
@@ -391,7 +392,7 @@ class Relay {
   executor::Party& keep(const std::shared_ptr<executor::Party>& party);
   Error out_of_reach() const;
   Error why_not_let_in(Waited how, const executor::WaitingQuery& turn, std::int64_t waited) const;
-  void refuse(Error error, const StatementPtr& statement);
+  void refuse(Error error, const StatementPtr& statement, pipeline::SentText sent);
   void answer_refused(const Item& item);
   Decided answer_failed(const Item& item);
   bool take(const Item& item);
@@ -404,7 +405,7 @@ class Relay {
   void bind_guarded(const Prepared& prepared, pgwire::Bytes parameters);
   void note_bound(const Prepared* prepared, const StatementPtr& statement, const Text& text, bool named,
                   pgwire::Bytes parameters);
-  void note_bound_for_record(const Prepared* prepared, pgwire::Bytes parameters);
+  void note_bound_for_record(pgwire::Bytes parameters);
   bool on_describe(const Item& item);
   bool on_execute(const Item& item);
   bool on_close(const Item& item);
@@ -463,7 +464,6 @@ class Relay {
   bool doubt_ = false;                ///< something is under way, or ran in this transaction, that may not only read
   std::shared_ptr<pipeline::Fill> bound_;                         ///< of the unnamed portal that this batch has bound
   CacheUse bound_use_ = CacheUse::none;                           ///< likewise
-  pipeline::LabelledText bound_labelled_;                         ///< likewise
   std::string bound_parameters_;                                  ///< likewise; may be cut off
   Text bound_text_;                                               ///< likewise: as it was written
   std::shared_ptr<const pipeline::ProvedRewrite> bound_rewrite_;  ///< likewise, until it is bound anew
@@ -521,6 +521,7 @@ class Relay {
   bool had_turn_ = false;                          ///< likewise: it isn't to wait for another
   bool is_charged_ = false;                        ///< likewise: to its quotas
   StatementPtr asked_for_turn_;                    ///< likewise; null: not known
+  pipeline::SentText sent_for_turn_;               ///< its text
   Wishes wanted_;                                  ///< likewise
   Limit wanted_limit_;                             ///< likewise
   Limit bound_limit_;                              ///< of the unnamed portal that this batch has bound

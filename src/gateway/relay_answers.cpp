@@ -138,7 +138,7 @@ pipeline::Needed Relay::needed(const Consistency& level, const pipeline::Scope& 
 
 void Relay::answer_query(pipeline::Exchange exchange, const cache::Entry& entry) {
   session_.names.unnamed.reset();
-  session_.names.unnamed_portal.reset();
+  session_.names.unnamed_portal = {};
   portal_is_here_ = true;
   const std::size_t before = answers_.size();
   answers_.append(entry.head()).append(entry.body());
@@ -268,7 +268,7 @@ std::size_t Relay::answer_batch(const Item& item, Bytes rest) {
   if (!scope_.wanted() && !hinted_) return 0;
   const pipeline::Scope* const scope = scope_for_answers(true);
   if (scope == nullptr) return 0;
-  const auto& portal = session_.names.unnamed_portal;
+  const auto& portal = session_.names.unnamed_portal.statement;
   BatchAnswer batch(pipeline_, session_, writer_,
                     {.scope = *scope,
                      .wanted = [&](std::string_view text, std::int64_t shown) -> std::optional<BatchAnswer::Wanted> {

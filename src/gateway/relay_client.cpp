@@ -191,7 +191,7 @@ void Relay::answer_transaction(pipeline::Exchange exchange) {
   session_.read_in_held_begin = false;
   if (!begins) session_.names.portals.clear();
   session_.names.unnamed.reset();
-  session_.names.unnamed_portal.reset();
+  session_.names.unnamed_portal = {};
   const std::size_t before = answers_.size();
   pgwire::append_command_complete(answers_, tag);
   pgwire::append_ready_for_query(answers_, begins ? 'T' : 'I');

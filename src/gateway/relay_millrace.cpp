@@ -59,7 +59,7 @@ Relay::Decided Relay::answer_millrace_query(pipeline::Exchange exchange, std::st
   const auto rows =
       statement.shows_token ? token_rows(now_) : rows_of(explain(question, *statement.explained), question);
   session_.names.unnamed.reset();
-  session_.names.unnamed_portal.reset();
+  session_.names.unnamed_portal = {};
   portal_is_here_ = true;
   const std::size_t before = answers_.size();
   append_columns(answers_, statement, {0, 0});

@@ -59,8 +59,9 @@ bool Relay::on_parse(const Item& item) {
   }
   if (statement->shows_token && !writer_.replaced) writer_.parse_instead(parse->name, query_and_types);
   Reply& reply = replies_.owe(Kind::parse, now_);
-  session_.names.parse(
-      parse->name, {.statement = statement, .text = anew.text, .labelled = pipeline_.labelled(parse->query)}, reply);
+  session_.names.parse(parse->name,
+                       {.statement = statement, .text = anew.text, .sent = pipeline_.sent(parse->query, *statement)},
+                       reply);
   if (!named) writer_.unnamed_becomes(anew.text ? anew.text->number : 0, reply, meant);
   reply.exchange.statement = statement;
   reply.text = anew.text;
@@ -174,7 +175,7 @@ bool Relay::on_bind(const Item& item) {
     bound_text_ = is_usual ? prepared->text : nullptr;
     portal_is_here_ = false;
   }
-  session_.names.bind(names->portal, std::move(statement), reply);
+  session_.names.bind(names->portal, {std::move(statement), prepared != nullptr ? prepared->sent : nullptr}, reply);
   return true;
 }
 
@@ -190,7 +191,7 @@ void Relay::bind_guarded(const Prepared& prepared, Bytes parameters) {
   bound_since_ = guarded_.since;
   bound_text_.reset();
   if (bound_) bound_->columns = prepared.columns;
-  note_bound_for_record(&prepared, parameters);
+  note_bound_for_record(parameters);
   if (wishes_) bound_limit_ = limit_of(text_of_prepared(&prepared), prepared.statement);
 }
 
@@ -209,15 +210,13 @@ void Relay::note_bound(const Prepared* prepared, const StatementPtr& statement, 
   bound_ = std::move(bound.fill);
   bound_use_ = bound.cache;
   bound_rewrite_.reset();
-  note_bound_for_record(prepared, parameters);
+  note_bound_for_record(parameters);
   if (bound_) bound_->columns = prepared->columns;
   if (wishes_) bound_limit_ = limit_of(text_of_prepared(prepared), prepared != nullptr ? prepared->statement : nullptr);
 }
 
-void Relay::note_bound_for_record(const Prepared* prepared, Bytes parameters) {
-  if (!pipeline_.records()) return;
-  bound_parameters_ = pgwire::as_text(parameters).substr(0, most_parameters);
-  bound_labelled_ = prepared != nullptr ? prepared->labelled : nullptr;
+void Relay::note_bound_for_record(Bytes parameters) {
+  if (pipeline_.records()) bound_parameters_ = pgwire::as_text(parameters).substr(0, most_parameters);
 }
 
 bool Relay::on_describe(const Item& item) {
@@ -226,7 +225,7 @@ bool Relay::on_describe(const Item& item) {
   Text text;
   std::optional<Columns> compared;
   StatementPtr statement;
-  if (target && target->what == 'P') statement = session_.names.statement_of_portal(target->name);
+  if (target && target->what == 'P') statement = session_.names.find_portal(target->name).statement;
   if (target && target->what == 'S') {
     if (session_.names.is_statement_under_way(target->name)) return settle();
     Prepared* const prepared = session_.names.find(target->name);
@@ -258,13 +257,14 @@ bool Relay::on_describe(const Item& item) {
 
 bool Relay::on_execute(const Item& item) {
   replies_.unsynced = true;
-  StatementPtr statement;
+  BoundPortal portal;
+  const StatementPtr& statement = portal.statement;
   std::shared_ptr<pipeline::Fill> fill;
   auto use = CacheUse::none;
   bool statement_of_unnamed = false, is_whole = false;
   if (const auto execute = pgwire::decode_execute(item.body())) {
     if (session_.names.is_portal_under_way(execute->portal)) return settle();
-    statement = session_.names.statement_of_portal(execute->portal);
+    portal = session_.names.find_portal(execute->portal);
     if (statement && !are_unused(statement)) return false;
     statement_of_unnamed = execute->portal.empty();
     is_whole = execute->max_rows <= 0;
@@ -296,10 +296,8 @@ bool Relay::on_execute(const Item& item) {
     reply.exchange.rewrite = bound_rewrite_;
     if (bound_since_ != 0) reply.exchange.started = std::exchange(bound_since_, 0);
   }
-  if (statement_of_unnamed && pipeline_.records()) {
-    reply.exchange.labelled = bound_labelled_;
-    reply.parameters = bound_parameters_;
-  }
+  reply.exchange.sent = std::move(portal.sent);
+  if (statement_of_unnamed && pipeline_.records()) reply.parameters = bound_parameters_;
   if (statement || binds_unseen_) {
     note_for_cache(statement);
   } else {

@@ -114,8 +114,9 @@ Error Relay::exceeds(const executor::Exceeded& exceeded) {
 }
 
 /// The message at hand, which is the first of its batch; nothing is owed for any before. `statement`: null: not known.
-void Relay::refuse(Error error, const StatementPtr& statement) {
-  pipeline::Exchange exchange{.statement = statement, .started = now_, .waited = std::exchange(waited_ns_, 0)};
+void Relay::refuse(Error error, const StatementPtr& statement, pipeline::SentText sent) {
+  pipeline::Exchange exchange{
+      .statement = statement, .started = now_, .waited = std::exchange(waited_ns_, 0), .sent = std::move(sent)};
   exchange.fail(error.sqlstate);
   ended(exchange);
   failed_here_ = failed_here_ || !session_.held_begin.empty();
@@ -135,7 +136,7 @@ bool Relay::is_out_of_reach(const Item& item) {
   if (stop_ == Next::parse) return true;
   Error error = no_server_ ? *std::exchange(no_server_, std::nullopt) : out_of_reach();
   if (is_charged_) options_.executor->take_back(*wishes_of(text).party);
-  refuse(std::move(error), statement);
+  refuse(std::move(error), statement, sent_asked(item, text, statement));
   return true;
 }
 
@@ -174,7 +175,7 @@ bool Relay::answer_idle_query(const Item& item) {
       return false;
   }
   session_.names.unnamed.reset();
-  session_.names.unnamed_portal.reset();
+  session_.names.unnamed_portal = {};
   pgwire::append_ready_for_query(answers_, status_here());
   ended({.statement = std::move(statement),
          .started = now_,
@@ -205,12 +206,8 @@ Relay::Decided Relay::answer_failed(const Item& item) {
   const bool is_too_long = item.total - 1 > pipeline_.limits().max_bytes;
   if (!is_query && item.type != frontend::parse && item.type != frontend::bind) return Decided::send;
   if (!item.whole() && !is_too_long) return Decided::wait;
-  StatementPtr statement;
-  if (is_query) {
-    statement = statement_of(item);
-  } else if (item.whole()) {
-    text_asked(item, statement);
-  }
+  StatementPtr statement = is_query ? statement_of(item) : nullptr;
+  const std::string_view text = item.whole() && stop_ != Next::parse ? text_asked(item, statement) : "";
   if (stop_ == Next::parse) return Decided::wait;
   if (!statement || statement->kind == sql::StatementKind::unparsed) return Decided::send;
   if (is_query && statement->kind == sql::StatementKind::empty) {
@@ -221,7 +218,7 @@ Relay::Decided Relay::answer_failed(const Item& item) {
   if (statement->steps.empty()) {
     refuse({.message = "current transaction is aborted, commands ignored until end of transaction block",
             .sqlstate = "25P02"},
-           statement);
+           statement, sent_asked(item, text, statement));
     return Decided::send;
   }
   const bool is_end = statement->statements == 1 && statement->steps.size() == 1 &&
@@ -232,7 +229,7 @@ Relay::Decided Relay::answer_failed(const Item& item) {
   session_.read_in_held_begin = false;
   session_.names.portals.clear();
   session_.names.unnamed.reset();
-  session_.names.unnamed_portal.reset();
+  session_.names.unnamed_portal = {};
   const std::size_t before = answers_.size();
   pgwire::append_command_complete(answers_, "ROLLBACK");
   pgwire::append_ready_for_query(answers_, 'I');

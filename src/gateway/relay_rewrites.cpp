@@ -78,6 +78,7 @@ Relay::Rewriting Relay::rewrite(const Question& question, const StatementPtr& st
   begin_fill(guarded_.exchange, question, statement);
   guarded_.since = now_;
   guarded_.exchange.statement = statement;
+  guarded_.exchange.sent = pipeline_.sent(query, *statement);
   guarded_.exchange.started = now_;
   guarded_.rewrite = std::move(proved);
   guarded_.name = name;
@@ -90,7 +91,7 @@ Relay::Rewriting Relay::rewrite(const Question& question, const StatementPtr& st
     const bool is_query = question.kind == Question::Kind::query;
     Reply& bound =
         writer_.bind_unnamed(guarded_.rewrite->text, is_query ? pipeline::no_parameters : question.parameters);
-    session_.names.bind("", statement, bound);
+    session_.names.bind("", {statement, guarded_.exchange.sent}, bound);
     portal_is_here_ = false;
   }
   writer_.ask_guard(guarded_.rewrite->guard_parameters);
@@ -175,7 +176,7 @@ void Relay::bind_rewritten(const StatementPtr& statement, std::string_view param
   bound.shown = shown;
   bound.text = guarded_.rewrite->text;
   bound.name = guarded_.name;
-  session_.names.bind("", statement, bound);
+  session_.names.bind("", {statement, guarded_.exchange.sent}, bound);
   for (Reply& reply : replies_.all().subspan(sent)) {
     reply.exchange.statement = statement;
     reply.exchange.rewrite = guarded_.rewrite;
@@ -202,7 +203,7 @@ void Relay::execute_guarded_query(const StatementPtr& statement, std::string_vie
   note(*statement);
   note_for_cache(statement);
   session_.names.query(reply);
-  session_.names.unnamed_portal.reset();
+  session_.names.unnamed_portal = {};
   portal_is_here_ = true;  // the server still has it
   pgwire::append_sync(writer_.before);
   replies_.owe(Kind::sync, now_);

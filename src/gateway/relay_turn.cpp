@@ -199,6 +199,14 @@ std::string_view Relay::text_asked(const Item& item, StatementPtr& statement) {
   }
 }
 
+/// Of what `text_asked` answers this for, for a record.
+pipeline::SentText Relay::sent_asked(const Item& item, std::string_view text, const StatementPtr& statement) {
+  if (item.type != frontend::bind) return statement ? pipeline_.sent(text, *statement) : nullptr;
+  const auto names = pgwire::bind_names(item.body());
+  const Prepared* const prepared = names ? session_.names.find(names->statement) : nullptr;
+  return prepared != nullptr ? prepared->sent : nullptr;
+}
+
 /// "": not known.
 std::string_view Relay::text_of_prepared(const Prepared* prepared) {
   if (prepared == nullptr || !prepared->text) return "";
@@ -251,7 +259,7 @@ bool Relay::has_turn(pgwire::Bytes rest, const Item& item) {
     Error error = timed_out(wanted_limit_);
     error.hint = "All of that it waited for its turn and a server connection.";
     if (is_charged_) options_.executor->take_back(*wishes.party);
-    refuse(std::move(error), statement);
+    refuse(std::move(error), statement, sent_asked(item, text, statement));
     return false;
   }
   if (item.type == frontend::query && statement && takes_no_time(*statement)) return had_turn_ = true;
@@ -259,7 +267,7 @@ bool Relay::has_turn(pgwire::Bytes rest, const Item& item) {
   if (goes_on(statement) || releases_locks(statement, text)) {
     permit_ = executor.take_anyway(keep(wishes.party), now_);
   } else if (const auto exceeded = executor.charge(*wishes.party, now_)) {
-    refuse(exceeds(*exceeded), statement);
+    refuse(exceeds(*exceeded), statement, sent_asked(item, text, statement));
     return false;
   } else {
     is_charged_ = true;
@@ -270,6 +278,7 @@ bool Relay::has_turn(pgwire::Bytes rest, const Item& item) {
   had_turn_ = static_cast<bool>(permit_);
   if (permit_) return true;
   wanted_ = wishes;
+  sent_for_turn_ = sent_asked(item, text, statement);
   asked_for_turn_ = std::move(statement);
   stop_ = Next::turn;
   return false;
@@ -312,7 +321,7 @@ void Relay::end_wait_for_turn(Waited how, std::int64_t now) {
   Error error = why_not_let_in(how, *turn, waited);
   executor.stop_waiting(*turn, now);
   executor.take_back(*wanted_.party);
-  refuse(std::move(error), asked_for_turn_);
+  refuse(std::move(error), asked_for_turn_, std::move(sent_for_turn_));
 }
 
 /// What a client that stays on its server connection says of how its queries are to run. A ROLLBACK doesn't undo it.

@@ -45,7 +45,7 @@ void Replies::drop(std::size_t count) {
     Reply& reply = owed_[first_];
     reply.exchange.statement.reset();
     reply.exchange.fill.reset();
-    reply.exchange.labelled.reset();
+    reply.exchange.sent.reset();
     reply.exchange.rewrite.reset();
     reply.executed.reset();
     std::string().swap(reply.asked);  // what clear() keeps
@@ -53,7 +53,7 @@ void Replies::drop(std::size_t count) {
     reply.text.reset();
     reply.twin.reset();
     reply.statement_was.reset();
-    reply.portal_was.reset();
+    reply.portal_was = {};
   }
   if (empty()) {
     owed_.clear();

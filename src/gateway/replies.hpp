@@ -21,7 +21,13 @@ struct Prepared {
   StatementPtr statement;
   Text text;                  ///< null: the server connection has it by the client's own name
   std::uint64_t columns = 0;  ///< identifies the result's columns as the client was told them; 0: it wasn't
-  pipeline::LabelledText labelled = {};
+  pipeline::SentText sent = {};
+};
+
+/// What a portal of the client's runs. Null: not known here.
+struct BoundPortal {
+  StatementPtr statement;
+  pipeline::SentText sent = {};
 };
 
 /// What a message that is under way does to a name. Until it is answered, what comes in a later batch can't know
@@ -88,7 +94,7 @@ struct Reply {
   std::string portal;                     ///< of bind, close
   bool closes_sql_name = false;           ///< one that SQL has prepared
   std::optional<Prepared> statement_was;  ///< what a Parse, Close or Query has replaced or dropped
-  StatementPtr portal_was;                ///< what a Bind or Close has
+  BoundPortal portal_was;                 ///< what a Bind or Close has
 
   // What it does to the server connection, and what that was.
   Text executed;                                    ///< of execute: what was bound, as it was written; null: not known

@@ -79,11 +79,11 @@ TEST(Replies, WhatIsAnsweredHoldsNoTexts) {
   Reply& first = replies.all().front();
   first.asked = std::string(4096, 'x');
   first.parameters = std::string(2048, 'x');
-  const auto labelled = std::make_shared<const std::string>("text");
-  first.exchange.labelled = labelled;
+  const auto sent = std::make_shared<const std::string>("text");
+  first.exchange.sent = sent;
   replies.pop();
   ASSERT_EQ(replies.size(), 1);
-  EXPECT_EQ(labelled.use_count(), 1);
+  EXPECT_EQ(sent.use_count(), 1);
   EXPECT_TRUE(first.asked.empty()) << "its place is there as long as another's behind it";
   EXPECT_LT(first.asked.capacity(), 100);
   EXPECT_LT(first.parameters.capacity(), 100);
@@ -120,7 +120,7 @@ TEST(Replies, WhatIsTakenLetsGoOfStatementsAndTexts) {
   Replies replies;
   const auto statement = std::make_shared<const sql::Statement>();
   Reply& reply = replies.owe(Kind::close, 1);
-  reply.exchange.statement = reply.portal_was = statement;
+  reply.exchange.statement = reply.portal_was.statement = statement;
   reply.statement_was = Prepared{statement, nullptr};
   replies.owe(Kind::sync, 1);  // so that the place of the first is kept
   replies.pop();

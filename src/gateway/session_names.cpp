@@ -38,10 +38,10 @@ Prepared* SessionNames::find(std::string_view statement) {
   return found == statements.end() ? nullptr : &found->second;
 }
 
-StatementPtr SessionNames::statement_of_portal(std::string_view portal) const {
+BoundPortal SessionNames::find_portal(std::string_view portal) const {
   if (portal.empty()) return unnamed_portal;
   const auto found = portals.find(portal);
-  return found == portals.end() ? nullptr : found->second;
+  return found == portals.end() ? BoundPortal() : found->second;
 }
 
 bool SessionNames::is_under_way(const NameMap<Touch>& touched, std::string_view name) const {
@@ -86,18 +86,18 @@ void SessionNames::parse(std::string_view name, Prepared prepared, Reply& reply)
   touch(touched_statements_, name, reply.touch());
 }
 
-void SessionNames::bind(std::string_view portal, StatementPtr statement, Reply& reply) {
+void SessionNames::bind(std::string_view portal, BoundPortal bound, Reply& reply) {
   reply.changes = Reply::Changes::portal;
   reply.portal = portal;
   if (portal.empty()) {
-    reply.portal_was = std::exchange(unnamed_portal, std::move(statement));
+    reply.portal_was = std::exchange(unnamed_portal, std::move(bound));
     touched_unnamed_portal_ = reply.touch();
     return;
   }
   if (const auto found = portals.find(portal); found != portals.end()) {
-    reply.portal_was = std::exchange(found->second, std::move(statement));
+    reply.portal_was = std::exchange(found->second, std::move(bound));
   } else {
-    portals.emplace(portal, std::move(statement));
+    portals.emplace(portal, std::move(bound));
   }
   touch(touched_portals_, portal, reply.touch());
 }
@@ -122,7 +122,7 @@ void SessionNames::close_portal(std::string_view name, Reply& reply) {
   reply.changes = Reply::Changes::portal;
   reply.portal = name;
   if (name.empty()) {
-    reply.portal_was = std::exchange(unnamed_portal, nullptr);
+    reply.portal_was = std::exchange(unnamed_portal, {});
     touched_unnamed_portal_ = reply.touch();
     return;
   }
@@ -175,7 +175,7 @@ void SessionNames::undo_portal(Reply& reply, std::span<Reply> later) {
     next->portal_was = std::move(before);
   } else if (reply.portal.empty()) {
     unnamed_portal = std::move(before);
-  } else if (before) {
+  } else if (before.statement) {
     portals.insert_or_assign(reply.portal, std::move(before));
   } else {
     portals.erase(reply.portal);
@@ -232,7 +232,7 @@ void SessionNames::forget_statements() {
 
 void SessionNames::forget_portals() {
   if (!portals.empty()) portals.clear();
-  unnamed_portal.reset();
+  unnamed_portal = {};
 }
 
 void SessionNames::on_all_answered() {

@@ -19,21 +19,21 @@ class SessionNames {
   std::optional<Prepared> unnamed;
   /// Of statements that SQL has prepared, on the connection that the client keeps.
   boost::unordered_flat_set<std::string, NameHash, std::equal_to<>> in_sql;
-  NameMap<StatementPtr> portals;
-  StatementPtr unnamed_portal;
+  NameMap<BoundPortal> portals;
+  BoundPortal unnamed_portal;
 
   /// Null: there is none.
   Prepared* find(std::string_view statement);
   bool is_taken(std::string_view name) const { return statements.contains(name) || in_sql.contains(name); }
-  /// Null: not known here; a cursor of an SQL DECLARE, say.
-  StatementPtr statement_of_portal(std::string_view portal) const;
+  /// Of what isn't known here, a cursor of an SQL DECLARE, say, it has no statement.
+  BoundPortal find_portal(std::string_view portal) const;
 
   bool is_statement_under_way(std::string_view name) const;
   bool is_portal_under_way(std::string_view name) const;
 
   // What a message does that was sent. `reply`: what is owed for it.
   void parse(std::string_view name, Prepared prepared, Reply& reply);
-  void bind(std::string_view portal, StatementPtr statement, Reply& reply);
+  void bind(std::string_view portal, BoundPortal bound, Reply& reply);
   void close_statement(std::string_view name, Reply& reply);
   void close_portal(std::string_view name, Reply& reply);
   /// A Query drops the unnamed statement.

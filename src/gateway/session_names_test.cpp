@@ -21,7 +21,9 @@ struct Session {
   void parse(std::string_view name, const StatementPtr& what) {
     names.parse(name, {what, nullptr}, replies.owe(Kind::parse, 1));
   }
-  void bind(std::string_view portal, const StatementPtr& what) { names.bind(portal, what, replies.owe(Kind::bind, 1)); }
+  void bind(std::string_view portal, const StatementPtr& what) {
+    names.bind(portal, {what}, replies.owe(Kind::bind, 1));
+  }
   void close_statement(std::string_view name) { names.close_statement(name, replies.owe(Kind::close, 1)); }
   void close_portal(std::string_view name) { names.close_portal(name, replies.owe(Kind::close, 1)); }
   void execute(const StatementPtr& what) {
@@ -57,6 +59,20 @@ class InBothModes : public testing::TestWithParam<bool> {
 INSTANTIATE_TEST_SUITE_P(SessionNames, InBothModes, testing::Bool(),
                          [](const auto& moves) { return moves.param ? "transaction" : "session"; });
 
+TEST_P(InBothModes, APortalHasTheTextOfItsOwnStatement) {
+  const auto sent = std::make_shared<const std::string>("SELECT 2");
+  for (const char* name : {"p", ""}) {
+    session.names.bind(name, {one, sent}, session.replies.owe(Kind::bind, 1));
+    session.answered();
+    session.bind(name, two);
+    EXPECT_EQ(session.names.find_portal(name).sent, nullptr) << name;
+    session.fails();
+    EXPECT_EQ(session.names.find_portal(name).statement, one) << name;
+    EXPECT_EQ(session.names.find_portal(name).sent, sent) << name;
+    session.replies.skipping = false;
+  }
+}
+
 TEST_P(InBothModes, WhatIsSentIsTakenToBeDone) {
   session.parse("a", one);
   session.parse("", two);
@@ -64,16 +80,16 @@ TEST_P(InBothModes, WhatIsSentIsTakenToBeDone) {
   session.bind("", two);
   EXPECT_EQ(session.prepared("a"), one);
   EXPECT_EQ(session.prepared(""), two);
-  EXPECT_EQ(session.names.statement_of_portal("p"), one);
-  EXPECT_EQ(session.names.statement_of_portal(""), two);
+  EXPECT_EQ(session.names.find_portal("p").statement, one);
+  EXPECT_EQ(session.names.find_portal("").statement, two);
   session.close_statement("a");
   session.close_statement("");
   session.close_portal("p");
   session.close_portal("");
   EXPECT_EQ(session.names.find("a"), nullptr);
   EXPECT_EQ(session.names.find(""), nullptr);
-  EXPECT_EQ(session.names.statement_of_portal("p"), nullptr);
-  EXPECT_EQ(session.names.statement_of_portal(""), nullptr);
+  EXPECT_EQ(session.names.find_portal("p").statement, nullptr);
+  EXPECT_EQ(session.names.find_portal("").statement, nullptr);
 }
 
 TEST_P(InBothModes, WhatIsSkippedIsUndone) {
@@ -91,7 +107,7 @@ TEST_P(InBothModes, WhatIsSkippedIsUndone) {
     session.close_statement(name);
     session.fails();
     EXPECT_EQ(session.prepared(name), one) << name;
-    EXPECT_EQ(session.names.statement_of_portal(name), one) << name;
+    EXPECT_EQ(session.names.find_portal(name).statement, one) << name;
   }
 }
 
@@ -130,11 +146,11 @@ TEST_P(InBothModes, WhatALaterBatchHasReplacedStaysReplaced) {
     session.sync();
     session.fails();
     EXPECT_EQ(session.prepared(name), two) << name;
-    EXPECT_EQ(session.names.statement_of_portal(name), two) << name;
+    EXPECT_EQ(session.names.find_portal(name).statement, two) << name;
     session.answered();
     session.fails();
     EXPECT_EQ(session.names.find(name), nullptr) << name;
-    EXPECT_EQ(session.names.statement_of_portal(name), nullptr) << name;
+    EXPECT_EQ(session.names.find_portal(name).statement, nullptr) << name;
     session.answered();
   }
 }
@@ -152,7 +168,7 @@ TEST_P(InBothModes, WhatALaterBatchHasClosedStaysClosed) {
     session.close_portal(name);
     session.fails();
     EXPECT_EQ(session.names.find(name), nullptr) << name;
-    EXPECT_EQ(session.names.statement_of_portal(name), nullptr) << name;
+    EXPECT_EQ(session.names.find_portal(name).statement, nullptr) << name;
     session.answered(3);
   }
 }

@@ -18,8 +18,9 @@ namespace millrace::pipeline {
 
 struct ProvedRewrite;
 
-/// The text of a statement that says in a comment who asks, as it was sent (it may be cut off); null: it says nothing.
-using LabelledText = std::shared_ptr<const std::string>;
+/// The text of a prepared statement as it was sent (it may be cut off); null: it is the statement's own
+/// (`sql::Statement::text`), which else may be another client's, with other constants and comments.
+using SentText = std::shared_ptr<const std::string>;
 
 /// Who asks. The texts must outlive the call that this is passed to.
 struct Caller {
@@ -43,9 +44,9 @@ struct Exchange {
   std::shared_ptr<const ProvedRewrite> rewrite = {};  ///< it was sent as this; null: as it was written
 
   // For people; may be cut off, and must outlive the call of `ended` only.
-  std::string_view text = {};        ///< as the client sent it; empty: the statement's own is as good
+  std::string_view text = {};        ///< of a Query as the client sent it; empty: it is `sent`
   std::string_view parameters = {};  ///< of a Bind message all that follows the names
-  LabelledText labelled = {};        ///< of a statement that was prepared
+  SentText sent = {};                ///< of a statement that was prepared
 
   std::uint64_t rows = 0;
   std::uint64_t bytes_in = 0;   ///< from the client

@@ -84,8 +84,8 @@ class Pipeline {
 
   /// Whether what is asked is kept in records, beside being counted.
   bool records() const { return monitor_.records(); }
-  /// Of a text that is prepared.
-  LabelledText labelled(std::string_view text) const;
+  /// Of a text that is prepared, which `understand` answers this for. "": not known.
+  SentText sent(std::string_view text, const sql::Statement& statement) const;
 
   /// It has ended at `now`, one way or another: records it, and logs it when it was slow.
   void ended(const Exchange& exchange, const Caller& caller, std::int64_t now);

@@ -78,9 +78,10 @@ void Pipeline::ended(const Exchange& exchange, const Caller& caller, std::int64_
   }
 }
 
-LabelledText Pipeline::labelled(std::string_view text) const {
-  if (!records() || !sql::labels_of(text).any()) return nullptr;
-  return std::make_shared<const std::string>(text.substr(0, sql::Statement::most_text));
+SentText Pipeline::sent(std::string_view text, const sql::Statement& statement) const {
+  text = text.substr(0, sql::Statement::most_text);
+  if (!records() || text.empty() || text == statement.text) return nullptr;
+  return std::make_shared<const std::string>(text);
 }
 
 /// Texts are looked at where there is a comment, and copied where its template isn't known yet, or it was slow.
@@ -90,7 +91,7 @@ void Pipeline::record(const Exchange& exchange, QueryRecord& record) {
     return;
   }
   std::string_view text = exchange.statement ? std::string_view(exchange.statement->text) : std::string_view();
-  if (exchange.labelled) text = *exchange.labelled;
+  if (exchange.sent) text = *exchange.sent;
   if (!exchange.text.empty()) text = exchange.text.substr(0, sql::Statement::most_text);
   const auto labels = sql::labels_of(text);
   if (!labels.application.empty()) record.application = sql::decoded(labels.application, application_);

@@ -147,6 +147,22 @@ def test_slow_queries_are_kept(api: httpx.Client, protocol: str) -> None:
     assert one["cpu_usage_percent"] is None
 
 
+def test_slow_queries_of_one_template_are_each_shown_as_they_were_sent(postgres: PostgreSQL, pool_mode: str) -> None:
+    settings: dict[str, str | int] = SETTINGS | {"IO_THREADS": 1, "POOL_MODE": pool_mode}
+    sent = {way: f"SELECT 'of {way}' AS as_sent, pg_sleep(0.11), $1::text" for way in ("unnamed", "named", "again", "portal", "job")}
+    with Millrace(postgres, settings) as server, connect_api(server) as api, connect(server) as client:
+        client.ask(parse(sent["unnamed"]), bind(["unnamed"]), execute(), SYNC)
+        client.ask(parse(sent["named"], "s"), parse(sent["again"], "t"), bind(["named"], statement="s"), execute(), SYNC)
+        client.ask(bind(["again"], statement="t"), execute(), SYNC)
+        client.ask(parse(sent["portal"]), bind(["portal"], portal="p"), parse(sent["named"]), execute("p"), SYNC)
+        job = {"sql": sent["job"], "parameters": ["job"]}
+        assert api.post("/api/v1/execution/queries", json=job).status_code == 202
+        found = slow(api, "as_sent", len(sent))
+    assert len({one["template_id"] for one in found}) == 1
+    parameters = {one["query"]: one["parameters"] for one in found}
+    assert parameters == {text: [] if way == "portal" else [way] for way, text in sent.items()}
+
+
 def test_slow_queries_that_fail_say_so(api: httpx.Client) -> None:
     (one,) = slow(api, "fails_slowly")
     assert one["error"] == "22012"

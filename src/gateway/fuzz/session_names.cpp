@@ -156,7 +156,7 @@ class Session {
     const StatementPtr statement = prepared == nullptr ? nullptr : prepared->statement;
     Reply& reply =
         send(Message::Does::bind, {.name = name, .portal = portal, .statement = statement}, Reply::Kind::bind);
-    names_.bind(portal, statement, reply);
+    names_.bind(portal, {statement}, reply);
   }
   void close_statement(const std::string& name) {
     if (!ready(names_.is_statement_under_way(name))) return;
@@ -168,7 +168,7 @@ class Session {
   }
   void execute(const std::string& portal) {
     if (!ready(names_.is_portal_under_way(portal))) return;
-    const StatementPtr statement = names_.statement_of_portal(portal);
+    const StatementPtr statement = names_.find_portal(portal).statement;
     Reply& reply = send(Message::Does::execute, {.portal = portal, .statement = statement}, Reply::Kind::execute);
     reply.exchange.statement = statement;
   }
@@ -273,8 +273,8 @@ class Session {
     State known;
     for (const auto& [name, prepared] : names_.statements) known.statements[name] = prepared.statement;
     if (names_.unnamed) known.statements[""] = names_.unnamed->statement;
-    known.portals = {names_.portals.begin(), names_.portals.end()};
-    if (names_.unnamed_portal) known.portals[""] = names_.unnamed_portal;
+    for (const auto& [name, portal] : names_.portals) known.portals[name] = portal.statement;
+    if (names_.unnamed_portal.statement) known.portals[""] = names_.unnamed_portal.statement;
     known.in_sql = {names_.in_sql.begin(), names_.in_sql.end()};
     for (State* const state : {&expected, &known}) {
       std::erase_if(state->portals, [](const auto& named) { return !named.second; });  // it isn't known of what
