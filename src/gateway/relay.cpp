@@ -67,12 +67,26 @@ void Relay::ended(Reply& reply) {
   }
   reply.exchange.text = reply.asked;
   reply.exchange.parameters = reply.parameters;
-  ended(reply.exchange);
+  record(reply.exchange, reply.limit.asked_for.get());
   note_cost(reply);
 }
 
+/// What was answered, or refused, at once.
 void Relay::ended(const pipeline::Exchange& exchange) {
-  pipeline_.ended(exchange, {.user = options_.user, .database = options_.database, .application = application}, now_);
+  if (!wishes_) return record(exchange, nullptr);
+  std::string_view text = exchange.text;
+  if (text.empty() && exchange.statement) text = exchange.sent ? *exchange.sent : exchange.statement->text;
+  record(exchange, wishes_of(text).asked_for.get());
+}
+
+/// `asked_for`: null: nobody is named.
+void Relay::record(const pipeline::Exchange& exchange, const AskedFor* asked_for) {
+  pipeline::Caller caller{.user = options_.user, .database = options_.database, .application = application};
+  if (asked_for != nullptr) {
+    caller.user_id = asked_for->user_id;
+    caller.project_id = asked_for->project_id;
+  }
+  pipeline_.ended(exchange, caller, now_);
 }
 
 void Relay::lost(std::int64_t now) {

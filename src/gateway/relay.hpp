@@ -443,6 +443,7 @@ class Relay {
   static const StatementPtr& too_long();
   void ended(Reply& reply);
   void ended(const pipeline::Exchange& exchange);
+  void record(const pipeline::Exchange& exchange, const AskedFor* asked_for);
   backend::ServerState& server() { return writer_.server(); }
 
   pipeline::Pipeline& pipeline_;

@@ -286,7 +286,9 @@ bool Relay::on_function_call() {
   pin_unseen("function call");
   note_for_cache(nullptr);
   server().used = server().holder_wrote = true;
-  replies_.owe(Kind::function_call, now_).exchange.assumed = sql::StatementKind::call;
+  Reply& reply = replies_.owe(Kind::function_call, now_);
+  reply.exchange.assumed = sql::StatementKind::call;
+  if (wishes_) reply.limit.asked_for = wishes_of("").asked_for;
   replies_.unsynced = false;
   return true;
 }

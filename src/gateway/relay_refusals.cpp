@@ -243,7 +243,9 @@ Relay::Decided Relay::answer_failed(const Item& item) {
 
 /// `statement`: null: not known.
 Limit Relay::limit_of(const Wishes& wishes, const StatementPtr& statement) const {
-  Limit limit{.of_query = statement && is_query(statement->kind), .quota_mb = wishes.party->most_memory_mb()};
+  Limit limit{.of_query = statement && is_query(statement->kind),
+              .quota_mb = wishes.party->most_memory_mb(),
+              .asked_for = wishes.asked_for};
   if (wishes.timeout.count() > 0) {
     limit.ns = std::chrono::nanoseconds(wishes.timeout).count();
     limit.by = Limit::By::client;

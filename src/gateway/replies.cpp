@@ -48,6 +48,7 @@ void Replies::drop(std::size_t count) {
     reply.exchange.sent.reset();
     reply.exchange.rewrite.reset();
     reply.executed.reset();
+    reply.limit.asked_for.reset();
     std::string().swap(reply.asked);  // what clear() keeps
     std::string().swap(reply.parameters);
     reply.text.reset();

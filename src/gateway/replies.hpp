@@ -38,6 +38,8 @@ struct Touch {
   bool at_answer = false;  ///< it isn't done before, for its own batch either
 };
 
+struct AskedFor;
+
 /// On what a statement may take.
 struct Limit {
   enum class By : std::uint8_t {
@@ -49,6 +51,7 @@ struct Limit {
   By by = By::setting;         ///< who limits its time
   bool of_query = false;       ///< not of what takes long, or much memory, by its nature
   std::uint32_t quota_mb = 0;  ///< of PostgreSQL's process, by the quotas of whose it is; 0: there is none
+  std::shared_ptr<const AskedFor> asked_for = {};  ///< whose it is; null: nobody is named
 };
 
 /// What the server owes for a message that it was sent.

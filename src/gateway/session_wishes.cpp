@@ -53,7 +53,7 @@ SessionWishes::SessionWishes(executor::AdaptiveQueryExecutor& executor, std::str
 }
 
 /// False: it says nothing about this.
-bool SessionWishes::take(Wishes& wishes, Said& said, std::string_view name, std::string_view value) {
+bool SessionWishes::take(Wishes& wishes, AskedFor& said, std::string_view name, std::string_view value) {
   if (name == "priority") {
     wishes.priority = executor::parse_priority(value).value_or(executor::Priority::normal);
   } else if (name == "timeout") {
@@ -69,7 +69,9 @@ bool SessionWishes::take(Wishes& wishes, Said& said, std::string_view name, std:
 }
 
 /// One who is named is no database's user: a NUL stands before a database's.
-void SessionWishes::find_party(Wishes& wishes, const Said& said) {
+void SessionWishes::find_party(Wishes& wishes, const AskedFor& said) {
+  const bool names_nobody = said.user_id.empty() && said.project_id.empty();
+  wishes.asked_for = names_nobody ? nullptr : std::make_shared<const AskedFor>(said);
   wishes.party =
       executor_.party(said.user_id.empty() ? std::string(1, '\0').append(user_) : said.user_id, said.project_id);
 }

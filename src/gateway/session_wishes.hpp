@@ -11,11 +11,17 @@
 
 namespace millrace::gateway {
 
+/// Whom a client says that it asks for; "": it doesn't say.
+struct AskedFor {
+  std::string user_id, project_id;
+};
+
 /// How a client wants its queries to run.
 struct Wishes {
   executor::Priority priority = executor::Priority::normal;
-  std::shared_ptr<executor::Party> party;  ///< whose they are
-  std::chrono::milliseconds timeout{0};    ///< from when they come to their ends; 0: it says nothing
+  std::shared_ptr<executor::Party> party;     ///< whose they are
+  std::shared_ptr<const AskedFor> asked_for;  ///< the same by name; null: nobody is named
+  std::chrono::milliseconds timeout{0};       ///< from when they come to their ends; 0: it says nothing
 };
 
 /// Whether a setting of this name, "millrace.priority" say, is one.
@@ -37,19 +43,16 @@ class SessionWishes {
   const Wishes& of(const std::shared_ptr<const backend::Settings>& settings, std::string_view text);
 
  private:
-  struct Said {
-    std::string user_id, project_id;
-  };
-  static bool take(Wishes& wishes, Said& said, std::string_view name, std::string_view value);
+  static bool take(Wishes& wishes, AskedFor& said, std::string_view name, std::string_view value);
   void make(const backend::Settings* settings);
-  void find_party(Wishes& wishes, const Said& said);
+  void find_party(Wishes& wishes, const AskedFor& said);
 
   executor::AdaptiveQueryExecutor& executor_;
   const std::string_view user_;
   const std::shared_ptr<const backend::ParameterList> startup_;
   std::shared_ptr<const backend::Settings> known_for_;
   Wishes known_, of_statement_;
-  Said said_;
+  AskedFor said_;
 };
 
 }  // namespace millrace::gateway

@@ -28,7 +28,9 @@ class Performance {
         router(api({.version = "1",
                     .monitor = monitor,
                     .probe_postgresql = reachable,
-                    .api_keys = {.hashes = {}, .only_loopback = true}})) {
+                    .api_keys = {.hashes = {}, .only_loopback = true},
+                    .watch = std::make_shared<PerformanceWatch>(monitor, PerformanceWatch::Options(),
+                                                                PerformanceWatch::Hooks())})) {
     pass();
   }
 
@@ -232,6 +234,28 @@ TEST(PerformanceApi, TheDashboardHasWhatWasRecorded) {
   EXPECT_DOUBLE_EQ(trend.at(0).at(1).as_double(), 2);
   EXPECT_EQ(dashboard.at("historical_trends").at("queue_depth").as_array().back().at(1).as_double(), 3);
   EXPECT_EQ(dashboard.at("system_health").at("services").at("performance_monitor").at("available"), true);
+}
+
+TEST(PerformanceApi, WhoIsNamedIsWhoAsks) {
+  Performance performance;
+  performance.record(1, ms, 2, {.user = "login", .user_id = "42"});
+  performance.record(1, ms, 1, {.user = "login"});
+  const SlowQuery slow{.user = "login",
+                       .user_id = "42",
+                       .project = "7",
+                       .started = std::chrono::system_clock::now(),
+                       .duration_ns = 2'000 * ms};
+  performance.monitor->add_slow(0, slow);
+  performance.pass();
+  std::map<std::string, int> calls;
+  for (const auto& one : performance.ask("usage?by=user").at("usage").as_array())
+    calls[std::string(one.at("name").as_string())] = one.at("figures").at("calls").to_number<int>();
+  EXPECT_EQ(calls, (std::map<std::string, int>{{"42", 2}, {"login", 1}}));
+  for (const json::value& said : {performance.ask("slow-queries").at("slow_queries").at(0),
+                                  performance.ask("dashboard").at("top_slow_queries").at(0)}) {
+    EXPECT_EQ(said.at("user_id"), "42");
+    EXPECT_EQ(said.at("project_id"), "7");
+  }
 }
 
 TEST(PerformanceApi, WhatIsOutOfRangeIsNamed) {

@@ -291,7 +291,7 @@ SlowQueryAnswer slow_query_answer(const QueryPerformanceMonitor& monitor, const 
                        .query = beginning(query.text, longest_query),
                        .duration_ms = static_cast<double>(query.duration_ns) / ns_a_ms,
                        .database_type = engine_name(query.engine),
-                       .user_id = query.user,
+                       .user_id = query.asker(),
                        .project_id = if_any(query.project),
                        .cpu_usage_percent = query.cpu_percent,
                        .memory_usage_mb = query.memory_mb,
@@ -484,7 +484,7 @@ PerformanceDashboard dashboard_report(const PastQueries& past, const Performance
                                           .query = beginning(query.text, longest_query_of_dashboard),
                                           .duration_ms = static_cast<double>(query.duration_ns) / ns_a_ms,
                                           .database_type = engine_name(query.engine),
-                                          .user_id = query.user,
+                                          .user_id = query.asker(),
                                           .project_id = if_any(query.project),
                                           .start_time = query.started});
   }

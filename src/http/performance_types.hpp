@@ -210,7 +210,7 @@ struct PlanAnswer {
 };
 BOOST_DESCRIBE_STRUCT(PlanAnswer, (), (outline, total_cost, estimated_rows, asked_at))
 
-/// `user_id` and `project_id`: the database's user, and what the statement's comment says.
+/// `user_id` and `project_id`: whom the client asks for, as it says; of who names no user it is the database's.
 struct SlowQueryAnswer {
   std::string query_id = {};
   std::string query = {};  ///< at most 500 characters

@@ -254,7 +254,7 @@ Result<> PerformanceStore::add_slow_queries(DuckDb& database, const std::vector<
     rows->add(run_, query.number, to_us(query.started), query.duration_ns, query.queue_ns, query.rows, query.bytes,
               query.fingerprint, kind_name(query.kind), static_cast<std::uint8_t>(query.engine),
               static_cast<std::uint8_t>(query.cache), query.rewritten, std::string_view(query.sqlstate.data()),
-              query.cpu_percent, query.memory_mb, Blob{query.text}, kept, Blob{query.user}, Blob{query.database},
+              query.cpu_percent, query.memory_mb, Blob{query.text}, kept, Blob{query.asker()}, Blob{query.database},
               Blob{query.application}, Blob{query.project}, Blob{query.route}, Blob{query.traceparent});
   }
   return rows->finish();

@@ -28,7 +28,7 @@ std::uint64_t key_of(std::string_view text, std::uint64_t before) {
 
 /// Each text's hash goes into the next one's, so that what stands in one isn't taken for another's.
 std::uint64_t caller_key(const QueryRecord& query) {
-  const std::uint64_t who = key_of(query.database, key_of(query.user, 0));
+  const std::uint64_t who = key_of(query.database, key_of(query.asker(), 0));
   return key_of(query.project, key_of(query.application, who));
 }
 
@@ -130,7 +130,7 @@ bool QueryPerformanceMonitor::record(std::size_t core, const QueryRecord& query)
   const auto asks = recording.callers.place_of(caller);
   recording.callers.add(asks.at, query);
   if (asks.is_new) {
-    recording.new_callers.push_back({.user = std::string(query.user),
+    recording.new_callers.push_back({.user = std::string(query.asker()),
                                      .database = std::string(query.database),
                                      .application = std::string(query.application),
                                      .project = std::string(query.project)});

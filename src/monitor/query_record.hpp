@@ -30,10 +30,11 @@ struct QueryRecord {
   std::uint8_t kind = 0;          ///< the statement's kind: an index into the table that the monitor was made with
   Engine engine = Engine::postgresql;
 
-  std::string_view user = {};
+  std::string_view user = {};     ///< the database's
+  std::string_view user_id = {};  ///< whom its client asks for; "": it doesn't say
   std::string_view database = {};
   std::string_view application = {};
-  std::string_view project = {};  ///< as the statement's comment says
+  std::string_view project = {};  ///< likewise
 
   std::int64_t started_ns = 0;     ///< `now_ns()` when the whole request was there
   std::int64_t queue_ns = 0;       ///< of the duration: waiting for a server connection
@@ -50,6 +51,8 @@ struct QueryRecord {
 
   std::array<char, 6> sqlstate = {};  ///< of the error that ended it, with a NUL at the end; empty after success
 
+  /// Whose it is.
+  std::string_view asker() const { return user_id.empty() ? user : user_id; }
   bool failed() const { return sqlstate[0] != '\0'; }
   std::string_view error_code() const { return failed() ? std::string_view(sqlstate.data(), 5) : std::string_view(); }
 };

@@ -23,8 +23,8 @@ struct SlowQuery {
   Engine engine = Engine::postgresql;
   std::string text = {};  ///< as the client sent it, cut off where it is long
   ParameterTexts parameters = {};
-  std::string user = {}, database = {}, application = {}, project = {};
-  std::string route = {}, traceparent = {};  ///< as its comment says
+  std::string user = {}, user_id = {}, database = {}, application = {}, project = {};  ///< as in `QueryRecord`
+  std::string route = {}, traceparent = {};                                            ///< as its comment says
   std::chrono::system_clock::time_point started = {};
   std::int64_t duration_ns = 0;
   std::int64_t queue_ns = 0;  ///< of the duration
@@ -35,6 +35,7 @@ struct SlowQuery {
   std::array<char, 6> sqlstate = {};
   std::optional<double> cpu_percent = {}, memory_mb = {};  ///< where somebody has told; MiB
 
+  const std::string& asker() const { return user_id.empty() ? user : user_id; }
   bool failed() const { return sqlstate[0] != '\0'; }
 };
 

@@ -25,6 +25,7 @@ using SentText = std::shared_ptr<const std::string>;
 /// Who asks. The texts must outlive the call that this is passed to.
 struct Caller {
   std::string_view user, database, application;
+  std::string_view user_id = {}, project_id = {};  ///< whom it asks for; "": it doesn't say
 };
 
 /// One statement's life, from whichever door it came. The door begins it, fills it while it is answered, and hands it

@@ -36,9 +36,11 @@ def slow(millrace: Millrace, word: str) -> list[dict[str, Any]]:
 
 def test_a_slow_query_has_its_plan(millrace: Millrace) -> None:
     with connect(millrace) as client:
+        client.rows("SET millrace.user_id = 'no_user_of_the_database'")
         client.rows("SELECT count(body), pg_sleep(0.05) FROM pages WHERE site = 7")
         eventually(lambda: any(query["plan"] for query in slow(millrace, "site = 7")), what="its plan")
         (query,) = slow(millrace, "site = 7")
+        assert query["user_id"] == "no_user_of_the_database"
         assert any(line.strip() == "Bitmap Index Scan by pages_site" for line in query["plan"]["outline"])
         assert query["plan"]["total_cost"] > 0 and query["why_no_plan"] is None
 

@@ -163,6 +163,36 @@ def test_slow_queries_of_one_template_are_each_shown_as_they_were_sent(postgres:
     assert parameters == {text: [] if way == "portal" else [way] for way, text in sent.items()}
 
 
+def test_who_is_named_is_who_asks(postgres: PostgreSQL, tables: None, pool_mode: str) -> None:
+    slowly, reads = "SELECT pg_sleep(0.11) AS asks_{}", 4
+    with Millrace(postgres, SETTINGS | {"POOL_MODE": pool_mode}) as server, connect_api(server) as api:
+        with connect(server, database="cached") as one, connect(server, options="-c millrace.user_id=u2") as other:
+            one.one(slowly.format("nobody"))
+            one.rows("SET millrace.user_id = 'u1'")
+            one.rows("SET millrace.project_id = 'p1'")
+            one.one(slowly.format("set"))
+            for _ in range(reads):
+                assert one.one("SELECT word AS named FROM words WHERE id = 7") == "word 7"
+            other.ask(parse(slowly.format("options")), bind([]), execute(), SYNC)
+            other.one(slowly.format("comment") + " /* millrace: user_id=u3, project_id=p3 */")
+            one.one(slowly.format("label") + " /*project_id='p4'*/")
+        job = {"sql": slowly.format("job"), "user_id": "u5", "project_id": "p5"}
+        assert api.post("/api/v1/execution/queries", json=job).status_code == 202
+        found = {query["query"].split("asks_")[1].split()[0]: query for query in slow(api, "asks_", 6)}
+        assert {word: (query["user_id"], query["project_id"]) for word, query in found.items()} == {
+            "nobody": ("postgres", None),
+            "set": ("u1", "p1"),
+            "options": ("u2", None),
+            "comment": ("u3", "p3"),
+            "label": ("u1", "p4"),
+            "job": ("u5", "p5"),
+        }
+        eventually(lambda: usage(api, "user", "u1") >= reads + 2, what="all that was asked for u1")
+        assert usage(api, "project", "p1") >= reads + 1 and usage(api, "project", "p5") == 1
+        top = {query["user_id"] for query in ask(api, "dashboard")["top_slow_queries"]}
+        assert {"u1", "u5"} <= top
+
+
 def test_slow_queries_that_fail_say_so(api: httpx.Client) -> None:
     (one,) = slow(api, "fails_slowly")
     assert one["error"] == "22012"
