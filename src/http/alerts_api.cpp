@@ -22,10 +22,13 @@ Timestamp now() { return std::chrono::system_clock::now(); }
 Response absent() { return problem(503, "performance isn't watched: PERFORMANCE_MONITORING_ENABLED is off"); }
 Response no_alert() { return problem(404, "there is no such alert"); }
 
-void check_range(std::string field, int value, int least, int most, Problems& problems) {
-  if (value < least) {
+void check_at_least(const std::string& field, int value, int least, Problems& problems) {
+  if (value < least)
     problems.push_back({{"body", field}, fmt::format("must be {} or more", least), "greater_than_equal"});
-  }
+}
+
+void check_range(const std::string& field, int value, int least, int most, Problems& problems) {
+  check_at_least(field, value, least, problems);
   if (value > most) problems.push_back({{"body", field}, fmt::format("must be {} or less", most), "less_than_equal"});
 }
 
@@ -42,6 +45,35 @@ void check_channels(const std::vector<std::string>& channels, Problems& problems
     problems.push_back({{"body", "notification_channels", i},
                         fmt::format("must be 1 to {} letters, digits, '_', '-' or '.'", channel_bytes),
                         "value_error"});
+  }
+}
+
+/// A share that is none, and what would be taken as a rule and never fire.
+void check_can_fire(const AlertThreshold& threshold, Problems& problems) {
+  const bool by_queries = threshold.metric_type == PerformanceMetricType::execution_time;
+  const int most = by_queries ? most_occurrences : threshold.window_minutes * AlertRules::slices_a_minute;
+  if (threshold.min_occurrences > most) {
+    const auto why = by_queries ? std::string()
+                                : fmt::format(": an occurrence is ten seconds, of which so many are in {} min",
+                                              threshold.window_minutes);
+    problems.push_back(
+        {{"body", "min_occurrences"}, fmt::format("must be {} or less{}", most, why), "less_than_equal"});
+  }
+  const auto is_percent = [](double value) { return value >= 0 && value <= 100; };
+  if (is_share(threshold.metric_type)) {
+    constexpr auto range = "must be 0 to 100, as it is in percent";
+    if (!is_percent(threshold.threshold_value)) {
+      problems.push_back({{"body", "threshold_value"}, range, "value_error"});
+      return;
+    }
+    if (threshold.clear_value && !is_percent(*threshold.clear_value))
+      problems.push_back({{"body", "clear_value"}, range, "value_error"});
+  }
+  if (threshold.no_data != NoDataPolicy::alert && !can_be_beyond(threshold)) {
+    problems.push_back(
+        {{"body", "threshold_value"},
+         fmt::format("no {} is ever {} that", title_of(threshold.metric_type), threshold.comparison_operator),
+         "value_error"});
   }
 }
 
@@ -72,8 +104,10 @@ AlertThreshold threshold_of(NewAlert asked, Problems& problems) {
       threshold.metric_type == PerformanceMetricType::execution_time) {
     problems.push_back({{"body", "comparison_operator"}, "no query takes exactly as long as that", "value_error"});
   }
+  const std::size_t before = problems.size();
   check_range("window_minutes", threshold.window_minutes, 1, AlertRules::most_window_minutes, problems);
-  check_range("min_occurrences", threshold.min_occurrences, 1, most_occurrences, problems);
+  check_at_least("min_occurrences", threshold.min_occurrences, 1, problems);
+  if (known && problems.size() == before) check_can_fire(threshold, problems);
   check_range("min_samples", threshold.min_samples, 0, most_occurrences, problems);
   check_channels(threshold.notification_channels, problems);
   if (threshold.clear_value && known && !is_clear(threshold, *threshold.clear_value)) {

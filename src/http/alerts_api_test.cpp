@@ -126,6 +126,42 @@ TEST_F(AlertsApi, SaysWhatIsWrong) {
             R"(["body","comparison_operator"])");
 }
 
+TEST_F(AlertsApi, RefusesWhatCanNeverFire) {
+  const auto rule = [](std::string_view metric, std::string_view rest) {
+    return fmt::format(R"({{"metric_type": "{}", {}}})", metric, rest);
+  };
+  EXPECT_EQ(wrong(rule("error_rate", R"("threshold_value": 5, "window_minutes": 1, "min_occurrences": 7)")),
+            R"(["body","min_occurrences"])");
+  EXPECT_EQ(wrong(rule("error_rate", R"("threshold_value": 101)")), R"(["body","threshold_value"])");
+  EXPECT_EQ(wrong(rule("cache_hit_rate", R"("threshold_value": -1, "comparison_operator": ">")")),
+            R"(["body","threshold_value"])");
+  EXPECT_EQ(wrong(rule("error_rate", R"("threshold_value": 5, "clear_value": -1)")), R"(["body","clear_value"])");
+  for (const std::string_view never :
+       {R"("threshold_value": 100)", R"("threshold_value": 0, "comparison_operator": "<")"}) {
+    EXPECT_EQ(wrong(rule("cpu_usage", never)), R"(["body","threshold_value"])") << never;
+  }
+  EXPECT_EQ(wrong(rule("throughput", R"("threshold_value": -1, "comparison_operator": "<=")")),
+            R"(["body","threshold_value"])");
+
+  for (const auto& can :
+       {rule("error_rate", R"("threshold_value": 5, "window_minutes": 1, "min_occurrences": 6)"),
+        rule("execution_time", R"("threshold_value": 5, "window_minutes": 1, "min_occurrences": 7)"),
+        rule("cpu_usage", R"("threshold_value": 100, "comparison_operator": ">=")"),
+        rule("throughput", R"("threshold_value": 0, "comparison_operator": "<=")"),
+        rule("throughput", R"("threshold_value": 0, "comparison_operator": "<", "no_data": "alert")")}) {
+    asked("POST", "/api/v1/performance/create-alert", can);
+  }
+}
+
+TEST_F(AlertsApi, ARuleFiresByAsManyOccurrencesAsThereCanBe) {
+  const auto made =
+      asked("POST", "/api/v1/performance/create-alert",
+            R"({"metric_type": "cpu_usage", "threshold_value": 80, "window_minutes": 1, "min_occurrences": 6})");
+  EXPECT_EQ(made.at("alert_id"), "pending");
+  busy_seconds(70);
+  EXPECT_EQ(asked("GET", "/api/v1/performance/alerts").at("total_count"), 1);
+}
+
 TEST_F(AlertsApi, Anomalies) {
   const auto none = asked("GET", "/api/v1/performance/anomalies");
   EXPECT_EQ(none.at("total_count"), 0);

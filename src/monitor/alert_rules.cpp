@@ -10,7 +10,6 @@ namespace {
 
 constexpr double slice_seconds = 10;
 constexpr double looks_differ_by = 0.5;  // ten of them last a little less than ten seconds, or more
-constexpr int slices_a_minute = 6;
 constexpr int slices_to_clear = 6;
 
 using Metric = PerformanceMetricType;

@@ -75,6 +75,7 @@ class AlertRules {
   static constexpr std::size_t most_rules = 200;
   static constexpr std::size_t kept_alerts = 200;  ///< resolved ones
   static constexpr int most_window_minutes = 1440;
+  static constexpr int slices_a_minute = 6;  ///< of ten seconds: of all but execution_time, so many occurrences at most
 
   /// Replaces the built-in rules, which have names of their own. One that is as it was goes on counting.
   void built_in(const std::vector<std::pair<std::string, AlertThreshold>>& rules);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 namespace millrace {
 namespace {
@@ -66,7 +67,7 @@ double default_clear_value(const AlertThreshold& threshold) {
   const double tenth = inside * std::abs(value);
   if (threshold.comparison_operator.starts_with('>')) return value - tenth;
   // Under 95 %: a tenth more is more than there can be, and all of it hardly ever is.
-  const bool has_end = metric_of(threshold.metric_type).unit == " %" && value <= most_percent;
+  const bool has_end = is_share(threshold.metric_type) && value <= most_percent;
   return has_end ? std::min(value + tenth, (value + most_percent) / 2) : value + tenth;
 }
 
@@ -84,6 +85,18 @@ std::vector<std::string> suggested_actions(PerformanceMetricType metric) {
 bool is_comparison(std::string_view text) {
   constexpr std::array<std::string_view, 5> known = {">", "<", ">=", "<=", "=="};
   return std::ranges::find(known, text) != known.end();
+}
+
+bool is_share(PerformanceMetricType metric) { return unit_of(metric) == " %"; }
+
+bool can_be_beyond(const AlertThreshold& threshold) {
+  const double value = threshold.threshold_value;
+  const double most = is_share(threshold.metric_type) ? most_percent : std::numeric_limits<double>::infinity();
+  if (threshold.comparison_operator == ">") return value < most;
+  if (threshold.comparison_operator == "<") return value > 0;
+  if (threshold.comparison_operator == ">=") return value <= most;
+  if (threshold.comparison_operator == "<=") return value >= 0;
+  return value >= 0 && value <= most;
 }
 
 bool compares(double value, std::string_view comparison, double with) {

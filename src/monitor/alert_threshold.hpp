@@ -67,6 +67,10 @@ BOOST_DESCRIBE_STRUCT(AlertThreshold, (),
                        enabled, notification_channels, clear_value, min_samples, no_data))
 
 bool is_comparison(std::string_view text);
+/// Whether it is one of percent, 0 to 100.
+bool is_share(PerformanceMetricType metric);
+/// Whether a figure can be beyond the threshold at all: none is below 0, and no share is above 100.
+bool can_be_beyond(const AlertThreshold& threshold);
 bool compares(double value, std::string_view comparison, double with);
 
 /// Whether a figure is so far inside the threshold that an alert is over.
