@@ -44,6 +44,16 @@ Result<> health_of_streams(const Sources& sources) {
   return {};
 }
 
+/// Rewriting and recommending go by the catalogs, which are read for the cache.
+Result<> health_of_engine(const Sources& sources) {
+  return sources.reads ? Result<>() : fail("no catalogs are read: ENABLE_MULTI_LEVEL_CACHING is off");
+}
+
+Result<> health_of_monitor(const Sources& sources) {
+  if (!sources.watch) return fail("PERFORMANCE_MONITORING_ENABLED is off");
+  return sources.monitor->records() ? Result<>() : fail("QUERY_PERFORMANCE_TRACKING_ENABLED is off");
+}
+
 std::string store_warning(const StoreReport& store) {
   return fmt::format("store: {}: {}", store.state == "open" ? "it can't be written" : "it isn't available",
                      store.reason.value_or(""));
@@ -57,6 +67,7 @@ asio::awaitable<OptimizationStatus> status(Sources sources, Principal principal)
   }
   auto status = optimization_status(sources.monitor->snapshot(), sources.version, std::move(streams));
   for (const auto& breaker : sources.breakers()) status.service_health.circuit_breaker_state = name(breaker.state);
+  status.optimization_engine_available = health_of_engine(sources).has_value();
   status.store = store_report(sources.store.get(), sources.kept.get());
   if (principal.name.empty()) {
     status.store.path.reset();
@@ -68,12 +79,14 @@ asio::awaitable<OptimizationStatus> status(Sources sources, Principal principal)
 
 asio::awaitable<OptimizationHealth> health(Sources sources) {
   const Result<> postgresql = co_await sources.probe_postgresql();
-  const Result<> cache = sources.cache ? Result<>() : fail("ENABLE_MULTI_LEVEL_CACHING is off");
-  const Result<> executor = sources.executor ? Result<>() : fail("ENABLE_ADAPTIVE_EXECUTOR is off");
-  std::optional<Result<>> redis;
-  if (sources.shared_quotas) redis = sources.shared_quotas->state();
-  auto health = optimization_health(postgresql, cache, executor, health_of_streams(sources), redis,
-                                    std::chrono::system_clock::now());
+  ServiceResults services{.postgresql = postgresql,
+                          .engine = health_of_engine(sources),
+                          .cache = sources.cache ? Result<>() : fail("ENABLE_MULTI_LEVEL_CACHING is off"),
+                          .monitor = health_of_monitor(sources),
+                          .executor = sources.executor ? Result<>() : fail("ENABLE_ADAPTIVE_EXECUTOR is off"),
+                          .integration = health_of_streams(sources)};
+  if (sources.shared_quotas) services.redis = sources.shared_quotas->state();
+  auto health = optimization_health(services, std::chrono::system_clock::now());
   // Queries are answered as well without it, so that it costs no points.
   const auto store = store_report(sources.store.get(), sources.kept.get());
   if (store.reason) health.warnings.push_back(store_warning({.state = store.state, .reason = "the log says why"}));

@@ -190,7 +190,7 @@ TEST(Api, StatusHasTheKeysThatClientsKnow) {
   for (const char* path : {"/api/v1/optimization/status", "/api/v1/optimization/optimization/status"}) {
     const json::value status = json::parse(ask(*router, "GET", path).body);
     EXPECT_EQ(status.at("status").as_string(), "active");
-    EXPECT_TRUE(status.at("optimization_engine_available").as_bool());
+    EXPECT_FALSE(status.at("optimization_engine_available").as_bool()) << "no catalogs are read";
     for (const char* key :
          {"optimization_cache_size", "plan_cache_size", "cost_cache_size", "table_stats_cache_size"}) {
       EXPECT_TRUE(status.at("cache_stats").at(key).is_null()) << key;
@@ -220,14 +220,19 @@ TEST(Api, HealthIsDegradedWhileQueriesAreAnswered) {
     EXPECT_EQ(response.status, 200);
     const json::value health = json::parse(response.body);
     EXPECT_EQ(health.at("overall_status").as_string(), "degraded");
-    EXPECT_EQ(health.at("health_score").to_number<double>(), 76);
+    EXPECT_EQ(health.at("health_score").to_number<double>(), 60);
     EXPECT_TRUE(health.at("services").at("postgresql").at("available").as_bool());
-    EXPECT_EQ(health.at("services").at("performance_monitor").at("status").as_string(), "healthy");
+    for (const auto& [service, reason] :
+         {std::pair("performance_monitor", "PERFORMANCE_MONITORING_ENABLED is off"),
+          std::pair("optimization_engine", "no catalogs are read: ENABLE_MULTI_LEVEL_CACHING is off")}) {
+      EXPECT_FALSE(health.at("services").at(service).at("available").as_bool());
+      EXPECT_EQ(health.at("services").at(service).at("reason").as_string(), reason);
+    }
     EXPECT_EQ(health.at("services").at("cache_manager").at("status").as_string(), "unavailable");
     EXPECT_EQ(health.at("services").at("cache_manager").at("reason").as_string(), "ENABLE_MULTI_LEVEL_CACHING is off");
     EXPECT_EQ(health.at("services").at("query_executor").at("reason").as_string(), "ENABLE_ADAPTIVE_EXECUTOR is off");
     EXPECT_TRUE(health.at("services").at("redis").is_null()) << "none is wanted";
-    EXPECT_EQ(health.at("warnings").as_array().size(), 3);
+    EXPECT_EQ(health.at("warnings").as_array().size(), 5);
     EXPECT_TRUE(health.at("checked_at").is_string());
   }
   const auto with_turns =
@@ -236,7 +241,7 @@ TEST(Api, HealthIsDegradedWhileQueriesAreAnswered) {
            .probe_postgresql = reachable,
            .executor = std::make_shared<executor::AdaptiveQueryExecutor>(executor::AdaptiveQueryExecutor::Limits())});
   const json::value health = json::parse(ask(*with_turns, "GET", "/health").body);
-  EXPECT_EQ(health.at("health_score").to_number<double>(), 84);
+  EXPECT_EQ(health.at("health_score").to_number<double>(), 68);
   EXPECT_TRUE(health.at("services").at("query_executor").at("available").as_bool());
 }
 

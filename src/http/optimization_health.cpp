@@ -26,19 +26,18 @@ OverallStatus overall(double score) {
 
 }  // namespace
 
-OptimizationHealth optimization_health(const Result<>& postgresql, const Result<>& cache, const Result<>& executor,
-                                       const Result<>& integration, const std::optional<Result<>>& redis,
-                                       Timestamp now) {
-  OptimizationHealth health{.services = {.postgresql = health_of(postgresql),
-                                         .optimization_engine = health_of({}),
-                                         .cache_manager = health_of(cache),
-                                         .performance_monitor = health_of({}),
-                                         .query_executor = health_of(executor),
-                                         .cache_integration = health_of(integration),
+OptimizationHealth optimization_health(const ServiceResults& services, Timestamp now) {
+  OptimizationHealth health{.services = {.postgresql = health_of(services.postgresql),
+                                         .optimization_engine = health_of(services.engine),
+                                         .cache_manager = health_of(services.cache),
+                                         .performance_monitor = health_of(services.monitor),
+                                         .query_executor = health_of(services.executor),
+                                         .cache_integration = health_of(services.integration),
                                          .redis = {}},
                             .checked_at = now,
                             .warnings = {}};
   health.health_score = health.services.postgresql.available ? postgresql_points : 0;
+  const auto& redis = services.redis;
   if (redis) health.services.redis = health_of(*redis);
   for_each_member<Services>([&](auto member) {
     const ServiceHealth* const service = wanted(health.services.*member.pointer);

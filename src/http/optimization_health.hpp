@@ -50,10 +50,13 @@ struct OptimizationHealth {
 };
 BOOST_DESCRIBE_STRUCT(OptimizationHealth, (), (overall_status, health_score, services, checked_at, warnings))
 
-/// `postgresql` is what a probe of the server found just now; `cache`, `executor` and `integration` (the
-/// change streams) are why there is none, if there is none; `redis` why it can't be used, null: none is wanted.
-OptimizationHealth optimization_health(const Result<>& postgresql, const Result<>& cache, const Result<>& executor,
-                                       const Result<>& integration, const std::optional<Result<>>& redis,
-                                       Timestamp now);
+/// Of each service why it isn't available, if it isn't.
+struct ServiceResults {
+  Result<> postgresql;  ///< what a probe of the server found just now
+  Result<> engine, cache, monitor, executor;
+  Result<> integration;                ///< the change streams
+  std::optional<Result<>> redis = {};  ///< null: none is wanted
+};
+OptimizationHealth optimization_health(const ServiceResults& services, Timestamp now);
 
 }  // namespace millrace::http

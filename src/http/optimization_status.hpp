@@ -78,7 +78,7 @@ BOOST_DESCRIBE_STRUCT(WireState, (), (version, uptime_seconds, clients, servers,
 
 struct OptimizationStatus {
   std::string status = "active";
-  bool optimization_engine_available = true;
+  bool optimization_engine_available = false;
   CacheSizes cache_stats;
   OptimizationCounts optimization_counts;
   ServiceState service_health;

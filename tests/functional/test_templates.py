@@ -272,3 +272,21 @@ def test_recording_can_be_switched_off(postgres: PostgreSQL) -> None:
             assert client.one("SELECT 1") == "1"
         assert api.get("/api/v1/performance/templates").status_code == 503
         assert server.metric("queries_total") == 1
+
+
+@pytest.mark.parametrize(
+    "setting, lacking",
+    [
+        ("PERFORMANCE_MONITORING_ENABLED", {"performance_monitor"}),
+        ("QUERY_PERFORMANCE_TRACKING_ENABLED", {"performance_monitor"}),
+        ("ENABLE_MULTI_LEVEL_CACHING", {"optimization_engine", "cache_manager"}),
+    ],
+)
+def test_the_health_says_what_is_switched_off(postgres: PostgreSQL, setting: str, lacking: set[str]) -> None:
+    with Millrace(postgres, {setting: "false"}) as server, connect_api(server) as api:
+        services = api.get("/api/v1/optimization/health").json()["services"]
+        status = api.get("/api/v1/optimization/status").json()
+    known = {"postgresql", "optimization_engine", "cache_manager", "performance_monitor", "query_executor"}
+    assert {name for name in known if not services[name]["available"]} == lacking
+    assert all(setting in services[name]["reason"] for name in lacking)
+    assert status["optimization_engine_available"] == ("optimization_engine" not in lacking)
