@@ -141,8 +141,9 @@ Result<> Service::start() {
   if (!gateway) return std::unexpected(std::move(gateway).error());
   gateway_ = *std::move(gateway);
   // It holds texts with their constants.
-  const http::RewriteStore store(settings_->enable_query_parameter_capture ? settings_->data_dir : "");
-  gateway_->keep_rewrites(store.load(), [store](const std::vector<pipeline::RewriteReport>& rewrites) {
+  http::RewriteStore store(settings_->enable_query_parameter_capture ? settings_->data_dir : "");
+  auto rewrites = store.load();
+  gateway_->keep_rewrites(std::move(rewrites), [store](const std::vector<pipeline::RewriteReport>& rewrites) {
     if (const auto saved = store.save(rewrites); !saved)
       log::error("the ledger of rewrites could not be saved", {{"reason", saved.error().message}});
   });
@@ -239,7 +240,8 @@ void Service::make_watch() {
     channels_.push_back(
         std::make_shared<http::NotificationChannel>("command", http::deliver_to_command(settings_->alert_command)));
   }
-  const http::AlertStore store(settings_->data_dir);
+  http::AlertStore store(settings_->data_dir);
+  StoredAlerts stored = store.load();
   const std::string url = fmt::format("{}://{}", settings_->tls_cert_file.empty() ? "http" : "https",
                                       address(settings_->http_host, settings_->http_port));
   live_ = std::make_shared<http::LiveUpdates>();
@@ -286,7 +288,7 @@ void Service::make_watch() {
                                 .slow_query_threshold = settings_->slow_query_threshold_ms},
       std::move(hooks), plans_);
   watch_->alerts().built_in(built_in_alerts(settings_->performance_alert_thresholds));
-  watch_->alerts().restore(store.load());
+  watch_->alerts().restore(std::move(stored));
 }
 
 Result<> Service::start_http() {

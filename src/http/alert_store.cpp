@@ -1,14 +1,9 @@
 #include "http/alert_store.hpp"
 
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <utility>
 
-#include "base/log.hpp"
 #include "http/json_read.hpp"
 #include "http/json_write.hpp"
-#include "http/replace_file.hpp"
 
 namespace millrace::http {
 namespace {
@@ -78,21 +73,16 @@ Alert of_file(AlertInFile alert) {
 
 }  // namespace
 
-AlertStore::AlertStore(std::string folder) : path_(folder.empty() ? "" : std::move(folder) + "/alerts.json") {}
+AlertStore::AlertStore(std::string folder)
+    : file_(folder.empty() ? "" : std::move(folder) + "/alerts.json", "alerts") {}
 
-StoredAlerts AlertStore::load() const {
+StoredAlerts AlertStore::load() {
   StoredAlerts stored;
-  if (path_.empty()) return stored;
-  std::ifstream file(path_, std::ios::binary);
-  if (!file) return stored;
-  std::ostringstream text;
-  text << file.rdbuf();
-  auto read = read_body<AlertsFile>(text.str());
+  const auto text = file_.read();
+  if (!text) return stored;
+  auto read = read_body<AlertsFile>(*text);
   if (!read || read->version != stored.version) {
-    std::error_code ignored;
-    std::filesystem::rename(path_, path_ + ".unreadable", ignored);
-    log::error("alerts could not be read, and begin anew",
-               {{"file", path_}, {"reason", read ? "another version" : read.error().front().msg}});
+    file_.set_aside(read ? "another version" : read.error().front().msg);
     return stored;
   }
   stored.rules = std::move(read->rules);
@@ -101,10 +91,9 @@ StoredAlerts AlertStore::load() const {
 }
 
 Result<> AlertStore::save(const StoredAlerts& stored) const {
-  if (path_.empty()) return {};
   AlertsFile all{.version = stored.version, .rules = stored.rules, .alerts = {}};
   for (const Alert& alert : stored.alerts) all.alerts.push_back(to_file(alert));
-  return replace_file(path_, to_json(all));
+  return file_.replace(to_json(all));
 }
 
 }  // namespace millrace::http

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/result.hpp"
+#include "http/kept_file.hpp"
 #include "monitor/alert_rules.hpp"
 
 namespace millrace::http {
@@ -14,14 +15,13 @@ class AlertStore {
   /// Without a folder nothing is kept.
   explicit AlertStore(std::string folder);
 
-  /// What was kept, or nothing. What can't be read is set aside, with ".unreadable" at its name's end, and said in the
-  /// log.
-  StoredAlerts load() const;
+  /// What was kept, or nothing. What can't be read is set aside: see `KeptFile`.
+  StoredAlerts load();
 
   Result<> save(const StoredAlerts& stored) const;
 
  private:
-  std::string path_;
+  KeptFile file_;
 };
 
 }  // namespace millrace::http

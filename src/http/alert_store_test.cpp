@@ -22,6 +22,10 @@ class Folder {
   Folder& operator=(const Folder&) = delete;
   std::string path() const { return path_.string(); }
   fs::path file() const { return path_ / "alerts.json"; }
+  std::string text_of(const std::string& name) const {
+    std::ifstream file(path_ / name);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
 
  private:
   fs::path path_ = fs::temp_directory_path() / fmt::format("alert_store_test.{}", getpid());
@@ -42,7 +46,7 @@ Alert an_alert() {
 
 TEST(AlertStore, KeepsWhatItWasGiven) {
   const Folder folder;
-  const AlertStore store(folder.path());
+  AlertStore store(folder.path());
   EXPECT_TRUE(store.load().rules.empty()) << "there is no file yet";
   Alert resolved = an_alert();
   resolved.resolved = true;
@@ -65,17 +69,41 @@ TEST(AlertStore, KeepsWhatItWasGiven) {
 
 TEST(AlertStore, SetsAsideWhatItCanNotRead) {
   const Folder folder;
-  const AlertStore store(folder.path());
+  AlertStore store(folder.path());
+  std::string number;
   for (const char* text : {"", "{", "[]", R"({"version": 2, "rules": [], "alerts": []})", R"({"version": 1})"}) {
     std::ofstream(folder.file()) << text;
     EXPECT_TRUE(store.load().alerts.empty());
     EXPECT_FALSE(fs::exists(folder.file())) << text;
-    EXPECT_TRUE(fs::exists(folder.path() + "/alerts.json.unreadable"));
+    EXPECT_EQ(folder.text_of("alerts.json.unreadable" + number), text);
+    number = number.empty() ? ".1" : fmt::format(".{}", number.back() - '0' + 1);
   }
 }
 
+TEST(AlertStore, SetsAsideWhatItCanNotOpen) {
+  const Folder folder;
+  AlertStore store(folder.path());
+  fs::create_symlink(folder.file(), folder.file());
+  EXPECT_TRUE(store.load().rules.empty());
+  EXPECT_TRUE(fs::is_symlink(folder.path() + "/alerts.json.unreadable"));
+  EXPECT_TRUE(store.save({}));
+  EXPECT_TRUE(fs::is_regular_file(folder.file()));
+}
+
+TEST(AlertStore, DoesNotOverwriteWhatItCanNotSetAside) {
+  const Folder folder;
+  AlertStore store(folder.path());
+  std::ofstream(folder.file()) << "{";
+  for (int i = 0; i < 100; ++i)
+    std::ofstream(folder.path() + "/alerts.json.unreadable" + (i == 0 ? "" : fmt::format(".{}", i))) << i;
+  EXPECT_TRUE(store.load().rules.empty());
+  EXPECT_FALSE(store.save({}));
+  EXPECT_EQ(folder.text_of("alerts.json"), "{");
+  EXPECT_EQ(folder.text_of("alerts.json.unreadable.99"), "99");
+}
+
 TEST(AlertStore, SaysThatItCouldNot) {
-  const AlertStore nowhere("/nosuch/folder");
+  AlertStore nowhere("/nosuch/folder");
   EXPECT_FALSE(nowhere.save({}));
   EXPECT_TRUE(nowhere.load().rules.empty());
   EXPECT_TRUE(AlertStore("").save({})) << "without a folder there is nothing to do";

@@ -1,14 +1,9 @@
 #include "http/rewrite_store.hpp"
 
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <utility>
 
-#include "base/log.hpp"
 #include "http/json_read.hpp"
 #include "http/json_write.hpp"
-#include "http/replace_file.hpp"
 
 namespace millrace::http {
 namespace {
@@ -23,26 +18,20 @@ BOOST_DESCRIBE_STRUCT(RewritesFile, (), (version, rewrites))
 
 }  // namespace
 
-RewriteStore::RewriteStore(std::string folder) : path_(folder.empty() ? "" : std::move(folder) + "/rewrites.json") {}
+RewriteStore::RewriteStore(std::string folder)
+    : file_(folder.empty() ? "" : std::move(folder) + "/rewrites.json", "the ledger of rewrites") {}
 
-std::vector<pipeline::RewriteReport> RewriteStore::load() const {
-  if (path_.empty()) return {};
-  std::ifstream file(path_, std::ios::binary);
-  if (!file) return {};
-  std::ostringstream text;
-  text << file.rdbuf();
-  auto read = read_body<RewritesFile>(text.str());
+std::vector<pipeline::RewriteReport> RewriteStore::load() {
+  const auto text = file_.read();
+  if (!text) return {};
+  auto read = read_body<RewritesFile>(*text);
   if (read && read->version == present_version) return std::move(read->rewrites);
-  std::error_code ignored;
-  std::filesystem::rename(path_, path_ + ".unreadable", ignored);
-  log::error("the ledger of rewrites could not be read, and begins anew",
-             {{"file", path_}, {"reason", read ? "another version" : read.error().front().msg}});
+  file_.set_aside(read ? "another version" : read.error().front().msg);
   return {};
 }
 
 Result<> RewriteStore::save(const std::vector<pipeline::RewriteReport>& rewrites) const {
-  if (path_.empty()) return {};
-  return replace_file(path_, to_json(RewritesFile{.rewrites = rewrites}));
+  return file_.replace(to_json(RewritesFile{.rewrites = rewrites}));
 }
 
 }  // namespace millrace::http

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "http/kept_file.hpp"
 #include "pipeline/rewrites.hpp"
 
 namespace millrace::http {
@@ -14,14 +15,13 @@ class RewriteStore {
   /// Without a folder nothing is kept.
   explicit RewriteStore(std::string folder);
 
-  /// What was kept, or nothing. What can't be read is set aside, with ".unreadable" at its name's end, and said in the
-  /// log.
-  std::vector<pipeline::RewriteReport> load() const;
+  /// What was kept, or nothing. What can't be read is set aside: see `KeptFile`.
+  std::vector<pipeline::RewriteReport> load();
 
   Result<> save(const std::vector<pipeline::RewriteReport>& rewrites) const;
 
  private:
-  std::string path_;
+  KeptFile file_;
 };
 
 }  // namespace millrace::http
