@@ -140,9 +140,10 @@ std::shared_ptr<const Router> api(const Sources& sources) {
   add_alerts(table, sources.watch);
   const auto past =
       sources.kept ? std::make_shared<const PastQueries>(sources.monitor, sources.store, sources.kept) : nullptr;
+  const auto recommended = std::make_shared<KnownRecommendations>();
   add_performance(
       table, sources.monitor, past, sources.watch, [sources] { return health(sources); }, sources.reports,
-      sources.plans);
+      sources.plans, recommended);
   add_execution(table, sources.executor, sources.shared_quotas, sources.monitor, sources.pool_usage, sources.breakers);
   add_jobs(table, sources.jobs, sources.executor, sources.query_timeout,
            {.jobs = sources.kept_jobs, .store = sources.store});
@@ -151,7 +152,7 @@ std::shared_ptr<const Router> api(const Sources& sources) {
                                                         sources.monitor, sources.plans);
   add_analysis(table, analysts);
   add_optimization(table, analysts, sources.rewriting);
-  add_recommendations(table, analysts, sources.monitor, sources.what_if);
+  add_recommendations(table, analysts, sources.monitor, sources.what_if, recommended);
   add_rewrites(table, sources.rewrites, sources.shows_constants);
   auto router = table.router("Millrace", sources.version);
   add_page(*router);

@@ -30,6 +30,7 @@ struct Operations {
   std::shared_ptr<const PerformanceWatch> watch;
   std::function<asio::awaitable<OptimizationHealth>()> health;
   std::shared_ptr<const TemplatePlans> plans;
+  std::shared_ptr<const KnownRecommendations> recommended;
   Worker walks{most_waiting};
 };
 using Shared = std::shared_ptr<Operations>;
@@ -144,7 +145,8 @@ asio::awaitable<Reply<PerformanceDashboard>> dashboard(Shared shared) {
   if (shared->monitor->history() == nullptr) co_return absent();
   const OptimizationHealth health = co_await shared->health();
   auto answer = co_await shared->walks.run([&] {
-    PerformanceDashboard dashboard = dashboard_report(*shared->past, shared->watch.get());
+    const auto recommended = shared->recommended->newest();
+    PerformanceDashboard dashboard = dashboard_report(*shared->past, shared->watch.get(), recommended.get());
     dashboard.system_health = health;
     return written(std::move(dashboard));
   });
@@ -223,10 +225,11 @@ About about(std::string_view name, std::string summary, std::string description)
 void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMonitor> monitor,
                      std::shared_ptr<const PastQueries> past, std::shared_ptr<const PerformanceWatch> watch,
                      std::function<asio::awaitable<OptimizationHealth>()> health,
-                     std::shared_ptr<pipeline::ReportedQueries> reports, std::shared_ptr<const TemplatePlans> plans) {
+                     std::shared_ptr<pipeline::ReportedQueries> reports, std::shared_ptr<const TemplatePlans> plans,
+                     std::shared_ptr<const KnownRecommendations> recommended) {
   if (!past && monitor->history() != nullptr) past = std::make_shared<const PastQueries>(monitor);
   const auto shared = std::make_shared<Operations>(std::move(monitor), std::move(past), std::move(watch),
-                                                   std::move(health), std::move(plans));
+                                                   std::move(health), std::move(plans), std::move(recommended));
   const std::string times =
       "Rates are percentages, 0 to 100. window is in minutes; without it the figures "
       "are since the start. What is longer ago than a day, and what was before the start, is there by the hour where "
@@ -255,7 +258,8 @@ void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMoni
   table.add("GET",
             about("usage", "Users, databases, applications or projects, with their figures",
                   times + "application and project are what a sqlcommenter comment of the statement says (application, "
-                          "project or project_id), or the client's application_name."),
+                          "project or project_id), else the client's application_name and millrace.project_id; user is "
+                          "its millrace.user_id, else the database's user."),
             [shared](Query<UsageQuery> asked) { return usage(shared, asked.value); });
   table.add(
       "GET",
@@ -284,7 +288,8 @@ void add_performance(ApiTable& table, std::shared_ptr<const QueryPerformanceMoni
             about("dashboard", "How it is, and how the last hour was",
                   "current_metrics are of the last minute; times are in milliseconds, rates are percentages. "
                   "historical_trends are of the last hour, in steps of a minute and finer ones at its end. "
-                  "top_slow_queries are the ten slowest of that hour."),
+                  "top_slow_queries are the ten slowest of that hour, optimization_opportunities the first ten that "
+                  "/optimization/recommendations has answered within it, if somebody has asked."),
             [shared] { return dashboard(shared); });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/describe/enum_to_string.hpp>
+#include <ranges>
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
@@ -11,7 +12,7 @@ namespace {
 
 constexpr double ns_a_ms = 1e6;
 constexpr std::size_t longest_query = 500, longest_query_of_dashboard = 200;
-constexpr std::size_t slow_queries_of_dashboard = 10, anomalies_of_dashboard = 10;
+constexpr std::size_t slow_queries_of_dashboard = 10, anomalies_of_dashboard = 10, opportunities_of_dashboard = 10;
 constexpr auto trend_window = std::chrono::hours(1);
 constexpr auto current_window = std::chrono::minutes(1);
 
@@ -469,9 +470,21 @@ void add_watched(PerformanceDashboard& dashboard, const PerformanceWatch& watch)
   }
 }
 
+/// They are in the order of their priorities.
+void add_recommended(PerformanceDashboard& dashboard, const RecommendationsAnswer& recommended) {
+  for (const auto& one : recommended.recommendations | std::views::take(opportunities_of_dashboard)) {
+    dashboard.optimization_opportunities.push_back({.recommendation_id = one.recommendation_id,
+                                                    .type = name_of(one.type),
+                                                    .description = one.description,
+                                                    .estimated_improvement_percent = one.estimated_improvement_percent,
+                                                    .priority = one.priority});
+  }
+}
+
 }  // namespace
 
-PerformanceDashboard dashboard_report(const PastQueries& past, const PerformanceWatch* watch) {
+PerformanceDashboard dashboard_report(const PastQueries& past, const PerformanceWatch* watch,
+                                      const RecommendationsAnswer* recommended) {
   const WallClock clock;
   PerformanceDashboard dashboard{.current_metrics = current_metrics(past.monitor(), clock.now()),
                                  .historical_trends = trends(past, clock),
@@ -489,6 +502,7 @@ PerformanceDashboard dashboard_report(const PastQueries& past, const Performance
                                           .start_time = query.started});
   }
   if (watch != nullptr) add_watched(dashboard, *watch);
+  if (recommended != nullptr) add_recommended(dashboard, *recommended);
   return dashboard;
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "http/performance_types.hpp"
+#include "http/recommendations_types.hpp"
 #include "monitor/past_queries.hpp"
 #include "monitor/performance_watch.hpp"
 #include "monitor/query_performance_monitor.hpp"
@@ -38,6 +39,8 @@ std::optional<TemplateDetail> template_detail(const PastQueries& past, const Per
                                               std::string_view template_id, std::chrono::minutes window);
 TrendsAnswer trends_report(const PastQueries& past, std::chrono::minutes window);
 /// All but `system_health`.
-PerformanceDashboard dashboard_report(const PastQueries& past, const PerformanceWatch* watch);
+/// `recommended`: null: nothing was, lately. `system_health` is left out.
+PerformanceDashboard dashboard_report(const PastQueries& past, const PerformanceWatch* watch,
+                                      const RecommendationsAnswer* recommended);
 
 }  // namespace millrace::http

@@ -305,8 +305,8 @@ struct OptimizationOpportunity {
   std::string recommendation_id = {};
   std::string type = {};
   std::string description = {};
-  double estimated_improvement_percent = 0;
-  std::uint32_t priority = 0;
+  std::optional<double> estimated_improvement_percent = {};  ///< null: it isn't about time
+  int priority = 1;                                          ///< 1 to 5; 5: do it first
 };
 BOOST_DESCRIBE_STRUCT(OptimizationOpportunity, (),
                       (recommendation_id, type, description, estimated_improvement_percent, priority))
@@ -352,7 +352,7 @@ struct PerformanceDashboard {
   std::vector<DashboardAnomaly> recent_anomalies = {};  ///< the newest first, as are the alerts
   std::vector<DashboardAlert> active_alerts = {};
   OptimizationHealth system_health = {};
-  // What looks for these isn't there yet: they are empty.
+  /// Of what was recommended within the last hour: the first ten.
   std::vector<OptimizationOpportunity> optimization_opportunities = {};
 };
 BOOST_DESCRIBE_STRUCT(PerformanceDashboard, (),

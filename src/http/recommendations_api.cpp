@@ -1,7 +1,5 @@
 #include "http/recommendations_api.hpp"
 
-#include <map>
-#include <mutex>
 #include <utility>
 
 #include "base/clock.hpp"
@@ -11,43 +9,22 @@
 namespace millrace::http {
 namespace {
 
-constexpr auto kept_for = std::chrono::minutes(1);
-constexpr std::size_t most_kept = 8, most_waiting = 8;
+constexpr std::size_t most_waiting = 8;
 constexpr std::size_t name_bytes = 63, table_bytes = 2 * name_bytes + 1;
 constexpr std::uint32_t most_budget_mb = 100'000'000;
 
-using Answer = std::shared_ptr<const RecommendationsAnswer>;
-using Outcome = Result<Answer>;
-using Key = std::pair<std::string, std::optional<std::uint32_t>>;
-
-/// The last answers. Thread-safe.
-class Kept {
- public:
-  Answer find(const Key& key) {
-    const std::scoped_lock lock(mutex_);
-    const auto found = answers_.find(key);
-    return found != answers_.end() && Clock::now() - found->second.first < kept_for ? found->second.second : nullptr;
-  }
-  void keep(const Key& key, Answer answer) {
-    const std::scoped_lock lock(mutex_);
-    if (answers_.size() >= most_kept) answers_.clear();
-    answers_[key] = {Clock::now(), std::move(answer)};
-  }
-
- private:
-  std::mutex mutex_;
-  std::map<Key, std::pair<TimePoint, Answer>> answers_;
-};
+using Outcome = Result<KnownRecommendations::Answer>;
+using Key = KnownRecommendations::Key;
 
 struct Operations {
   Operations(std::shared_ptr<QueryAnalysts> asked, std::shared_ptr<const QueryPerformanceMonitor> recorded,
-             WhatIfOpener opener)
-      : analysts(std::move(asked)), monitor(std::move(recorded)), open(std::move(opener)) {}
+             WhatIfOpener opener, std::shared_ptr<KnownRecommendations> last)
+      : analysts(std::move(asked)), monitor(std::move(recorded)), open(std::move(opener)), known(std::move(last)) {}
 
   const std::shared_ptr<QueryAnalysts> analysts;
   const std::shared_ptr<const QueryPerformanceMonitor> monitor;
   const WhatIfOpener open;
-  Kept kept;
+  const std::shared_ptr<KnownRecommendations> known;
   Worker worker{most_waiting};  ///< one at a time: each takes seconds, and asks the server for hundreds of plans
 };
 using Shared = std::shared_ptr<Operations>;
@@ -110,7 +87,7 @@ asio::awaitable<Reply<RecommendationsAnswer>> recommend(Shared shared, Recommend
   if (shared->analysts->reads == nullptr)
     co_return unavailable("the database's catalogs aren't read: ENABLE_MULTI_LEVEL_CACHING is off");
   const Key key{asked.database.value_or(shared->analysts->usual().database), asked.budget_mb};
-  if (const auto known = shared->kept.find(key)) co_return about(*known, asked.table_name);
+  if (const auto known = shared->known->find(key)) co_return about(*known, asked.table_name);
   const auto understood = co_await understand(shared->analysts, "SELECT 1", key.first, std::nullopt);
   if (!understood || !*understood) co_return too_busy();
   const auto& scope = (*understood)->scope;
@@ -124,11 +101,11 @@ asio::awaitable<Reply<RecommendationsAnswer>> recommend(Shared shared, Recommend
   }
   const auto search_path = pipeline::search_path_of(scope, *snapshot).value_or(std::vector<std::string>{"public"});
   const auto outcome = co_await shared->worker.run([&]() -> Outcome {
-    if (auto known = shared->kept.find(key)) return known;
+    if (auto known = shared->known->find(key)) return known;
     const auto server = shared->open(key.first);
     if (!server) return fail("PostgreSQL can't be asked: " + server.error().message);
     auto made = advised(*shared, **server, *snapshot, search_path, key);
-    if (made) shared->kept.keep(key, *made);
+    if (made) shared->known->keep(key, *made);
     return made;
   });
   if (!outcome) co_return too_busy();
@@ -139,8 +116,9 @@ asio::awaitable<Reply<RecommendationsAnswer>> recommend(Shared shared, Recommend
 }  // namespace
 
 void add_recommendations(ApiTable& table, const std::shared_ptr<QueryAnalysts>& analysts,
-                         std::shared_ptr<const QueryPerformanceMonitor> monitor, WhatIfOpener open) {
-  const auto shared = std::make_shared<Operations>(analysts, std::move(monitor), std::move(open));
+                         std::shared_ptr<const QueryPerformanceMonitor> monitor, WhatIfOpener open,
+                         std::shared_ptr<KnownRecommendations> known) {
+  const auto shared = std::make_shared<Operations>(analysts, std::move(monitor), std::move(open), std::move(known));
   table.add(
       "GET",
       {.path = "/api/v1/optimization/recommendations",

@@ -118,6 +118,15 @@ def test_a_table_of_its_own_and_the_command_line(advised: tuple[Millrace, dict[s
     assert json.loads(whole)["recommendations"] == answer["recommendations"]
 
 
+def test_the_dashboard_shows_what_was_recommended(advised: tuple[Millrace, dict[str, Any]]) -> None:
+    millrace, _ = advised
+    assert millrace.api("GET", "performance/dashboard")["optimization_opportunities"] == [], "one with a budget isn't shown"
+    recommendations = get(millrace)["recommendations"]
+    fields = ("recommendation_id", "type", "description", "estimated_improvement_percent", "priority")
+    shown = millrace.api("GET", "performance/dashboard")["optimization_opportunities"]
+    assert shown == [{field: one[field] for field in fields} for one in recommendations[:10]] != []
+
+
 def test_none_fit_into_nothing(advised: tuple[Millrace, dict[str, Any]]) -> None:
     millrace, _ = advised
     assert get(millrace, budget_mb=0)["recommendations"] == []
