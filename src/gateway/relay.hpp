@@ -169,6 +169,12 @@ class Relay {
   bool server_mid_message() const { return server_stream_left_ > 0 && !server_stream_hidden_; }
   bool in_copy() const { return replies_.copy_in; }
   bool query_under_way() const { return !replies_.empty(); }
+  /// What the server is at is Millrace's own, and no cancel is meant for it.
+  bool is_at_own() const { return !replies_.empty() && replies_.all().front().own(); }
+  /// Something of the client's is under way, maybe behind Millrace's own.
+  bool is_at_clients() const { return !std::ranges::all_of(replies_.all(), &Reply::own); }
+  /// How many statements of the client's have ended with 57014, such as by a cancel.
+  std::uint64_t cancelled() const { return cancelled_; }
   bool unsynced() const { return replies_.unsynced; }
   /// The server ignores what it is sent up to a Sync.
   bool skipping() const { return replies_.skipping; }
@@ -564,6 +570,7 @@ class Relay {
 
   std::int64_t now_ = 0;
   std::int64_t waited_ns_ = 0;
+  std::uint64_t cancelled_ = 0;
   std::optional<std::array<char, 6>> fatal_sqlstate_;
   bool wants_no_idle_sessions_ = false;
   bool new_sessions_differ_ = false;

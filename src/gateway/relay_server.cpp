@@ -302,7 +302,10 @@ bool Relay::on_error(Bytes body, std::size_t total) {
     pgwire::append_error_response(instead_, "ERROR", refusal);
     reply->exchange.fail(refusal.sqlstate);
   }
-  if (notice && notice->sqlstate() == "57014") say_that_it_exceeded(*reply);
+  if (notice && notice->sqlstate() == "57014") {
+    ++cancelled_;
+    say_that_it_exceeded(*reply);
+  }
   if (reply->text && !reply->name.empty()) translate_names_in_error(*reply, body, total);
   if (reply->purpose == Purpose::session) server().seen = {.asked = false, .answer = {}, .under = {}, .is_lost = true};
   if (reply->purpose == Purpose::guard) guarded_failed(reply->exchange.error_code());

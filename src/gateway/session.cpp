@@ -154,7 +154,7 @@ bool Session::go_on(Passed passed) {
       return false;
     case Passed::waits:
       waits_ = true;
-      if (cancels_late_ || link_->has_unsent() || !wait_here())
+      if (holds_back() || link_->has_unsent() || !wait_here())
         asio::co_spawn(core_.io, wait_and_pass(shared_from_this()), asio::detached);
       return false;
     case Passed::ended:
@@ -231,10 +231,13 @@ void Session::give_back_memory() {
 /// Passes on what can be passed on now.
 Session::Passed Session::pass_on() {
   for (;;) {
-    if (cancels_late_) {  // what comes next might be cancelled
+    if (holds_back()) {  // what comes next might be cancelled
       next_ = Relay::Next::more;
       return Passed::waits;
     }
+    // What was to be cancelled had ended by then, so it is the next that the client waits for.
+    if (const auto before = std::exchange(cancelled_before_, {}); before && !relay_->query_under_way())
+      cancel_wanted_ |= relay_->cancelled() == *before;
     const auto step = relay_->from_client(input_.bytes(), now_ns());
     next_ = step.next;
     if (!step.answer.empty()) {
@@ -250,9 +253,7 @@ Session::Passed Session::pass_on() {
         return Passed::all;
       }
       look_at_time_when_due();
-      if (!relay_->asking() && std::exchange(cancel_wanted_, false)) {
-        asio::co_spawn(core_.io, cancel_now(shared_from_this()), asio::detached);
-      }
+      cancel_if_wanted();
     }
     if (step.used > 0 && step.forward.empty()) cancel_wanted_ = false;  // it was answered here
     input_.consume(step.used);
@@ -290,11 +291,14 @@ Session::Passed Session::pass_on() {
 
 /// What comes next may be sent. False: the session is over.
 asio::awaitable<bool> Session::clear_way() {
-  if (cancels_late_) {
-    while (cancels_late_) co_await answered_.wait(std::chrono::hours(24));
+  if (holds_back()) {
+    while (holds_back()) co_await answered_.wait(std::chrono::hours(24));
     if (client_gone_ || finished_) co_return false;
   }
-  co_return !link_->has_unsent() || co_await link_->flush();
+  if (!link_->has_unsent()) co_return true;
+  const bool is_sent = co_await link_->flush();
+  if (is_sent) cancel_if_wanted();
+  co_return is_sent;
 }
 
 /// Does what `pass_on` could not do at once. False: the session is over.
@@ -359,6 +363,10 @@ std::size_t Session::on_server_bytes(std::span<std::byte> bytes) {
     return bytes.size();
   }
   if (relay_->has_farewell()) link_->connection()->close();
+  if (cancel_behind_own_ && !relay_->is_at_own()) {
+    cancel_behind_own_ = false;
+    asio::co_spawn(core_.io, cancel_now(shared_from_this()), asio::detached);
+  }
   if (waits_for_answer_ && !relay_->asking()) look_soon();
   if (due_) look_at_time_when_due();  // of what runs now
   lend_turn_soon();
@@ -522,16 +530,35 @@ asio::awaitable<void> Session::carry_cancel() {
     relay_->cancel_before_sent_again();
     link_->give_up_this();
     answered_.set();
-  } else if (!link_ || !co_await link_->cancel()) {
-    // The query still waits, and is cancelled once the server has it.
-    cancel_wanted_ =
-        waits_ && (next_ == Relay::Next::turn || next_ == Relay::Next::need_server || next_ == Relay::Next::elsewhere);
+  } else if (link_ && *link_ && relay_->query_under_way() && (phase_ == Phase::ending || !relay_->is_at_own())) {
+    co_await cancel_what_is_under_way();
+  } else if (link_ && relay_->is_at_own() && relay_->is_at_clients()) {
+    cancel_behind_own_ = true;
+  } else if (link_) {
+    // The query still waits, or has come in part, and is cancelled once the server has it.
+    cancel_wanted_ = waits_ ? next_ != Relay::Next::more : input_.bytes().size() > relay_->waiting();
     if (cancel_wanted_ && waits_for_turn_) {
       look_soon();
-    } else if (cancel_wanted_ && next_ != Relay::Next::need_server) {
+    } else if (cancel_wanted_ && next_ == Relay::Next::elsewhere) {
       answered_.set();
     }
   }
+}
+
+/// It may have come to its end already. So what waits behind it isn't sent meanwhile, and is cancelled then.
+asio::awaitable<void> Session::cancel_what_is_under_way() {
+  cancels_before_ = waits_;
+  if (waits_) cancelled_before_ = relay_->cancelled();
+  co_await link_->cancel();
+  if (!std::exchange(cancels_before_, false)) co_return;
+  answered_.set();
+  look_soon();
+}
+
+/// What it is wanted of is sent.
+void Session::cancel_if_wanted() {
+  if (relay_->asking() || link_->has_unsent() || !std::exchange(cancel_wanted_, false)) return;
+  asio::co_spawn(core_.io, cancel_now(shared_from_this()), asio::detached);
 }
 
 }  // namespace millrace::gateway

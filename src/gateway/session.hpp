@@ -105,6 +105,9 @@ class Session final : public backend::ServerConnection::Sink,
   void close_client();
   static asio::awaitable<void> cancel_now(std::shared_ptr<Session> self);
   asio::awaitable<void> carry_cancel();
+  asio::awaitable<void> cancel_what_is_under_way();
+  void cancel_if_wanted();
+  bool holds_back() const { return cancels_late_ || cancels_before_; }
   void look_at_time();
   void look_at_time_when_due();
   void look_at_memory();
@@ -159,7 +162,10 @@ class Session final : public backend::ServerConnection::Sink,
   net::Signal answered_;  ///< what it waits for elsewhere has come, or nobody is told to cancel any more
   net::Signal progress_;  ///< while it ends: the server has answered something
   CancelsInTurn cancels_;
-  bool cancel_wanted_ = false;                              ///< of the query that waits for a server connection
+  bool cancel_wanted_ = false;      ///< of the message that waits, or has come in part; once the server has it
+  bool cancel_behind_own_ = false;  ///< of what was sent behind something of Millrace's own, which isn't answered yet
+  bool cancels_before_ = false;     ///< the server is being told to cancel what is before the message that waits
+  std::optional<std::uint64_t> cancelled_before_;           ///< it was told so; `Relay::cancelled` when that began
   bool cancels_late_ = false;                               ///< the server is being told to cancel what takes too long
   std::unique_ptr<asio::steady_timer> due_;                 ///< of the client's own time limits; null: it has had none
   std::unique_ptr<asio::steady_timer> lends_;               ///< for `lend_turn_soon`; null: it hasn't yet

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 
 from .ports import free_port
 from .postgresql import PostgreSQL
@@ -19,6 +20,8 @@ class Way:
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
         self._swallows = False
+        self.takes = 0.0
+        """So many seconds, in each direction."""
         self.let_through()
 
     def __enter__(self) -> "Way":
@@ -76,6 +79,7 @@ class Way:
     def _copy(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                time.sleep(self.takes)
                 if not self._swallows:
                     target.sendall(data)
         with contextlib.suppress(OSError):
