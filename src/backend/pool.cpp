@@ -17,6 +17,13 @@ bool is_over(Clock::duration age, std::chrono::milliseconds limit) {
   return limit > std::chrono::milliseconds::zero() && age > limit;
 }
 
+/// The server's own word: its max_connections, or a limit of the role or the database.
+bool says_too_many(const LoginError& failure) {
+  return failure.error.sqlstate == "53300" && !failure.error_response.empty();
+}
+
+LoginError nobody_waits() { return {Error{.message = "nobody waits any more", .sqlstate = "57014"}, {}}; }
+
 bool same_settings(const std::shared_ptr<const Settings>& a, const std::shared_ptr<const Settings>& b) {
   return a == b || (a && b && *a == *b);
 }
@@ -36,7 +43,7 @@ Pool::Pool(std::string user, std::string database, std::shared_ptr<const ServerA
 
 std::int64_t Pool::free() const {
   const auto in_use = static_cast<std::int64_t>(open_) - static_cast<std::int64_t>(idle_.size());
-  return waiters_.empty() ? static_cast<std::int64_t>(limits_.size) - in_use : 0;
+  return waiters_.empty() ? static_cast<std::int64_t>(most()) - in_use : 0;
 }
 
 Pool::Startup Pool::intern(ParameterList startup) {
@@ -77,23 +84,55 @@ Pool::Connection Pool::try_take(asio::io_context& core, const Startup& startup,
 
 asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io_context& core, Startup startup,
                                                                         Wanted wanted) {
+  const TimePoint since = Clock::now();
+  bool gave_up = false;
+  for (;;) {
+    if (wanted.patience) wanted.patience->give_up = [&gave_up] { gave_up = true; };
+    auto taken = co_await take_once(core, startup, wanted, since);
+    if (wanted.patience) wanted.patience->give_up = nullptr;
+    if (taken || !must_wait(taken.error())) co_return taken;
+    if (gave_up) co_return std::unexpected(nobody_waits());
+  }
+}
+
+/// Whether the server has refused one more connection than it grants, and there are others that may come free.
+bool Pool::must_wait(const LoginError& failure) const {
+  if (!says_too_many(failure)) return false;
+  const std::scoped_lock lock(mutex_);
+  return open_ > 0;
+}
+
+/// The server may grant so many, which is to be tried; with the lock held.
+void Pool::grants(std::size_t count) {
+  granted_ = std::max(granted_, count);
+  while (place_freed()) {
+  }
+}
+
+/// `since`: it has waited since then.
+asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take_once(asio::io_context& core, Startup startup,
+                                                                             Wanted wanted, TimePoint since) {
   if (wanted.queue == Queue::avoid && (places_->wanted() || !places_->any())) co_return Connection{};
   if (auto connection = try_take(core, startup, nullptr, wanted.known)) co_return connection;
   std::shared_ptr<Waiter> waiter;
   PoolLimits limits;  // as they are now: a reload on another thread may change them
+  std::size_t most_then = 0;
   bool is_full = false;
   {
     const Change change(*this);
     // With the lock, as `refuse_waiting` tells only those that are in the queue.
     if (auto refused = refusal()) co_return std::unexpected(std::move(*refused));
     limits = limits_;
-    if (open_ < limits.size && waiters_.empty()) {
+    most_then = most();
+    if (open_ < most() && waiters_.empty()) {
       ++open_;
     } else if (wanted.queue == Queue::avoid && (idle_.empty() || !waiters_.empty())) {
       co_return Connection{};
     } else {
-      waiter = std::make_shared<Waiter>(core, startup, wanted.known);
-      waiters_.push_back(waiter);
+      waiter = std::make_shared<Waiter>(core, startup, wanted.known, since);
+      const auto sooner = std::find_if(waiters_.rbegin(), waiters_.rend(),
+                                       [since](const auto& other) { return other->since <= since; });
+      waiters_.insert(sooner.base(), waiter);
       place_freed();
       is_full = !waiter->served() && !fetch_from_other_core(waiter);
     }
@@ -101,14 +140,16 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   if (wanted.when_waits) wanted.when_waits(is_full);
   if (!waiter) co_return co_await open(core, std::move(startup));
 
+  std::function<void()> before;
   if (wanted.patience) {
-    wanted.patience->give_up = [waiter] {
+    before = std::exchange(wanted.patience->give_up, [waiter] {
       waiter->gave_up = true;
       waiter->signal.set();
-    };
+    });
   }
-  co_await waiter->signal.wait(limits.wait > std::chrono::milliseconds::zero() ? limits.wait : no_limit);
-  if (wanted.patience) wanted.patience->give_up = nullptr;
+  co_await waiter->signal.wait(limits.wait > std::chrono::milliseconds::zero() ? since + limits.wait - Clock::now()
+                                                                               : no_limit);
+  if (wanted.patience) wanted.patience->give_up = std::move(before);
   {
     const Change change(*this);
     std::erase(waiters_, waiter);
@@ -119,7 +160,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   }
   if (waiter->gave_up) {
     if (waiter->given) give_back(std::move(waiter->given));
-    co_return std::unexpected(LoginError{Error{.message = "nobody waits any more", .sqlstate = "57014"}, {}});
+    co_return std::unexpected(nobody_waits());
   }
   if (waiter->given) co_return std::move(waiter->given);
   if (waiter->open_one) co_return co_await open(core, std::move(startup));
@@ -128,10 +169,12 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
         LoginError{{.message = "the server could not be reached for a moment", .sqlstate = "57P03"}, {}, true}));
   }
   co_return std::unexpected(
-      LoginError{Error{.message = fmt::format("all {} server connections are in use; waited {} s for one", limits.size,
+      LoginError{Error{.message = fmt::format("all {} server connections are in use; waited {} s for one", most_then,
                                               std::chrono::duration_cast<std::chrono::seconds>(limits.wait).count()),
                        .sqlstate = "53300",
-                       .hint = "Raise POOL_SIZE, shorten transactions, or use POOL_MODE = \"transaction\"."},
+                       .hint = most_then < limits.size
+                                   ? "The server grants no more: it has a limit, or its database or role."
+                                   : "Raise POOL_SIZE, shorten transactions, or use POOL_MODE = \"transaction\"."},
                  {}});
 }
 
@@ -165,7 +208,6 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::connect(asio:
 }
 
 asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io_context& core, Startup startup) {
-  const auto self = shared_from_this();
   if (auto refused = refusal()) {
     const Change change(*this);
     --open_;
@@ -177,12 +219,21 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io
     const Change change(*this);
     ++failed_;
     --open_;
+    if (says_too_many(opened.error())) granted_ = std::max<std::size_t>(open_, 1);
     place_freed();
     co_return std::unexpected(std::move(opened.error()));
   }
-  std::unique_lock lock(mutex_);
+  auto connection = opens(std::move(*opened), startup);
+  connection->start_reading();
+  co_return connection;
+}
+
+/// One more is open.
+Pool::Connection Pool::opens(Connection connection, const Startup& startup) {
+  const auto self = shared_from_this();
+  const Change change(*this);
   ++opened_;
-  Connection connection = std::move(*opened);
+  grants(open_ + 1);
   const auto known =
       std::find_if(welcomes_.begin(), welcomes_.end(), [&](const auto& w) { return w.first == startup; });
   if (known == welcomes_.end()) {
@@ -199,9 +250,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open(asio::io
     ++self->closed_;
     self->place_freed();
   };
-  lock.unlock();
-  connection->start_reading();
-  co_return connection;
+  return connection;
 }
 
 asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open_apart(asio::io_context& core, Startup startup,
@@ -218,7 +267,7 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::open_apart(as
 bool Pool::place_freed() {
   for (const auto& waiter : waiters_) {
     if (waiter->served()) continue;
-    if (open_ >= limits_.size) return false;
+    if (open_ >= most()) return false;
     ++open_;
     waiter->open_one = true;
     asio::post(*waiter->core, [waiter] { waiter->signal.set(); });
@@ -390,6 +439,7 @@ void Pool::sweep(bool all) {
     if (old) close_later(connection);
     return old;
   });
+  grants(open_ + 1);
 }
 
 void Pool::retire(TimePoint opened_before) {
@@ -442,7 +492,7 @@ Pool::Counts& Pool::Counts::operator+=(const Counts& other) {
 
 bool Pool::has_room() const {
   const std::scoped_lock lock(mutex_);
-  return open_ < limits_.size + idle_.size() && waiters_.empty();
+  return open_ < most() + idle_.size() && waiters_.empty();
 }
 
 bool Pool::unused() const {

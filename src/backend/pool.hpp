@@ -55,18 +55,19 @@ class Pool : public std::enable_shared_from_this<Pool> {
   enum class Queue { join, avoid };
   /// Lets whoever waits for a connection stop waiting; on its thread.
   struct Patience {
-    std::function<void()> give_up;  ///< set while somebody waits
+    std::function<void()> give_up;  ///< set while somebody waits, or one is opened: then it mayn't wait for another
   };
   struct Wanted {
     PlaceholderNames known = {};              ///< as for `try_take`
     Queue queue = Queue::join;                ///< `avoid`: null instead of waiting for a connection that others have
     std::shared_ptr<Patience> patience = {};  ///< null: nobody will want to stop waiting
-    /// Is called once if none is there at once. True: it has to wait for one that others have; false: one is opened for
-    /// it, or on its way.
+    /// Is called if none is there at once, and once more if one is opened in vain. True: it has to wait for one that
+    /// others have; false: one is opened for it, or on its way.
     std::function<void(bool is_full)> when_waits = {};
   };
-  /// Waits for a connection, or opens one. Errors: 53300 after `PoolLimits::wait`, or what the log-in failed with, or
-  /// 57014 after `Patience::give_up`, or, at once, what the server's breaker refuses it with.
+  /// Waits for a connection, or opens one; where the server grants no more while others are open, it waits for one of
+  /// those. Errors: 53300 after `PoolLimits::wait`, or what the log-in failed with, or 57014 after `Patience::give_up`,
+  /// or, at once, what the server's breaker refuses it with.
   asio::awaitable<std::expected<Connection, LoginError>> take(asio::io_context& core, Startup startup, Wanted wanted);
 
   /// One that isn't the pool's and that nobody else gets, with a credential of its own; it is only counted if it fails.
@@ -131,8 +132,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
     bool promised = false;  ///< a connection is on its way from another core
     bool refused = false;   ///< by the server's breaker
     bool served() const { return given || open_one || promised || refused; }
-    Waiter(asio::io_context& c, Startup s, PlaceholderNames k)
-        : core(&c), startup(std::move(s)), known(std::move(k)), signal(c), since(Clock::now()) {}
+    Waiter(asio::io_context& c, Startup s, PlaceholderNames k, TimePoint since_when)
+        : core(&c), startup(std::move(s)), known(std::move(k)), signal(c), since(since_when) {}
     bool may_have(ServerConnection& connection) const { return fits(connection, startup, known); }
   };
   using Waiters = std::list<std::shared_ptr<Waiter>>;
@@ -153,7 +154,13 @@ class Pool : public std::enable_shared_from_this<Pool> {
     Pool& pool_;
     std::unique_lock<std::mutex> lock_;
   };
-  std::int64_t free() const;  ///< with the lock held
+  std::int64_t free() const;                                             ///< with the lock held
+  std::size_t most() const { return std::min(limits_.size, granted_); }  ///< likewise
+  asio::awaitable<std::expected<Connection, LoginError>> take_once(asio::io_context& core, Startup startup,
+                                                                   Wanted wanted, TimePoint since);
+  void grants(std::size_t count);
+  Connection opens(Connection connection, const Startup& startup);
+  bool must_wait(const LoginError& failure) const;
 
   /// Whether a client with these start-up parameters, who knows these placeholders, can't tell the connection from a
   /// new one.
@@ -182,8 +189,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::vector<std::pair<Startup, std::shared_ptr<const ParameterList>>> welcomes_;
   std::vector<Connection> idle_;
   Waiters waiters_;
-  std::size_t open_ = 0;           ///< connections open or being opened
-  std::size_t places_coming_ = 0;  ///< connections that are being closed for whoever waits
+  std::size_t open_ = 0;            ///< connections open or being opened
+  std::size_t granted_ = SIZE_MAX;  ///< so many the server grants, as far as is known; one more is tried now and then
+  std::size_t places_coming_ = 0;   ///< connections that are being closed for whoever waits
   std::uint64_t opened_ = 0;
   std::uint64_t closed_ = 0;
   std::uint64_t moved_ = 0;
