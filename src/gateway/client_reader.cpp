@@ -70,6 +70,17 @@ ClientReader::Needs ClientReader::needs_server(Bytes in) {
   return Needs::server;
 }
 
+bool only_closes(Bytes rest) {
+  constexpr int most = 64;
+  for (int at = 0; at < most && rest.size() >= header_size; ++at) {
+    const auto header = pgwire::load_header(rest);
+    if (header.type == frontend::sync) return true;
+    if (header.type != frontend::close || !header.valid() || rest.size() < header.total()) return false;
+    rest = rest.subspan(header.total());
+  }
+  return false;
+}
+
 bool mentions_sequence_state(Bytes bytes) {
   const std::string_view text{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   constexpr std::string_view current = "currval", last = "lastval";

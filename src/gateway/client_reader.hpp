@@ -54,6 +54,9 @@ class ClientReader {
   std::string error_;
 };
 
+/// Whether this is the rest of a batch that only closes statements or portals, up to its Sync.
+bool only_closes(pgwire::Bytes rest);
+
 /// Whether a client's bytes may call currval() or lastval().
 bool mentions_sequence_state(pgwire::Bytes bytes);
 

@@ -147,8 +147,10 @@ class Relay {
     why.sqlstate = server_out_of_reach;
     no_server_ = std::move(why);
   }
-  /// The client has cancelled what is sent again, while it waits for a server connection: it is refused.
-  void cancel_before_sent_again();
+  /// None has come for as long as the message at hand may wait: likewise.
+  void waited_in_vain(Error why) { no_server_ = std::move(why); }
+  /// The client has cancelled the message at hand, while it waits for a server connection: likewise.
+  void cancel_before_sent();
   bool refuses_next() const { return no_server_.has_value(); }
   /// After the client's last message: those that end what it left half done, with nothing of it done, as PostgreSQL
   /// does ("" if the server connection can't be saved).

@@ -101,7 +101,7 @@ bool Relay::hears_farewell(Bytes in) {
   return true;
 }
 
-void Relay::cancel_before_sent_again() {
+void Relay::cancel_before_sent() {
   no_server_ = Error{.message = "canceling statement due to user request", .sqlstate = "57014"};
 }
 

@@ -482,7 +482,7 @@ TEST_F(SentAgain, ACancelThatComesMeanwhileWins) {
   EXPECT_TRUE(relay_->is_to_rest());
   EXPECT_EQ(relay_->take_rest(), 1);
   EXPECT_FALSE(relay_->is_to_rest()) << "it rests once";
-  relay_->cancel_before_sent_again();
+  relay_->cancel_before_sent();
   EXPECT_TRUE(relay_->refuses_next());
   EXPECT_EQ(goes_on(), query("SELECT 2")) << "only what was cancelled";
   EXPECT_TRUE(answered_.contains("57014")) << answered_;

@@ -290,11 +290,12 @@ std::size_t Relay::answer_batch(const Item& item, Bytes rest) {
   return used;
 }
 
-/// So many bytes of the batch that the item begins, where there is no server connection or the server knows nothing of
-/// a transaction that has failed: the end of that transaction, and empty texts. 0: it holds anything else, or isn't all
-/// there.
+/// So many bytes of the batch that the item begins, where no server connection can be had or the server knows nothing
+/// of a transaction that has failed: the end of that transaction, and empty texts. Where there is none, also of one
+/// that only closes, or is a Sync alone. 0: it holds anything else, or isn't all there.
 std::size_t Relay::answer_without_server(const Item& item, Bytes rest) {
-  if (!begins_batch(item.type) || !(failed_here_ || has_no_server())) return 0;
+  const bool is_refused = begins_batch(item.type) && (failed_here_ || has_no_server());
+  if (!is_refused && (writer_.attached() || !only_closes(rest))) return 0;
   static const pipeline::Scope nowhere;
   BatchAnswer batch(pipeline_, session_, writer_,
                     {.scope = nowhere,

@@ -142,8 +142,8 @@ bool Relay::is_out_of_reach(const Item& item) {
 
 /// There is no server connection, nor is one needed: what belongs to a COPY that was refused, or has failed, is
 /// ignored, as PostgreSQL does. Nor for a text by which pools tidy up a connection, if there is nothing to tidy and
-/// none can be had; while the circuit breaker is open for an empty one, too, by which drivers see whether a connection
-/// is alive.
+/// none can be had; while the circuit breaker is open, or the pool has none left, for an empty one, too, by which
+/// drivers see whether a connection is alive.
 bool Relay::needs_no_server(const Item& item) {
   if (writer_.attached()) return false;
   switch (item.type) {
@@ -153,7 +153,7 @@ bool Relay::needs_no_server(const Item& item) {
     case frontend::flush:
       return true;
     case frontend::query:
-      return has_no_server() && answer_idle_query(item);
+      return answer_idle_query(item);
     default:
       return false;
   }
@@ -165,12 +165,13 @@ bool Relay::answer_idle_query(const Item& item) {
   if (!statement || !item.whole()) return false;
   const std::size_t before = answers_.size();
   if (statement->kind == sql::StatementKind::empty) {
-    if (!options_.breaker || !options_.breaker->refuses()) return false;
+    const bool is_full = options_.places && !options_.places->any();
+    if (!is_full && (!options_.breaker || !options_.breaker->refuses())) return false;
     pgwire::append_empty_query_response(answers_);
   } else {
     const bool forgets =
         std::ranges::find(statement->changes, What::discard_all, &sql::SessionChange::what) != statement->changes.end();
-    if ((forgets && !session_.names.statements.empty()) || !is_untouched() ||
+    if (!has_no_server() || (forgets && !session_.names.statements.empty()) || !is_untouched() ||
         !append_tidying_answer(answers_, pgwire::decode_query(item.body()).value_or("")))
       return false;
   }

@@ -38,18 +38,6 @@ bool takes_no_time(const sql::Statement& statement) {
   return (kinds & sql::bit(statement.kind)) != 0;
 }
 
-/// A batch that only closes statements or portals, up to its Sync, of which this is what is still to be sent.
-bool only_closes(pgwire::Bytes rest) {
-  constexpr int most = 64;
-  for (int at = 0; at < most && rest.size() >= pgwire::header_size; ++at) {
-    const auto header = pgwire::load_header(rest);
-    if (header.type == frontend::sync) return true;
-    if (header.type != frontend::close || !header.valid() || rest.size() < header.total()) return false;
-    rest = rest.subspan(header.total());
-  }
-  return false;
-}
-
 /// COMMIT PREPARED and ROLLBACK PREPARED: what waits for their locks may have turns. Each is alone in its batch.
 bool ends_prepared_transaction(const sql::Statement& statement) {
   return statement.statements == 1 && statement.steps.size() == 1 && statement.steps.front() == Step::other;

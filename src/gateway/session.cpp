@@ -527,7 +527,7 @@ asio::awaitable<void> Session::carry_cancel() {
     const auto& session = replication->session();
     co_await backend::cancel(core_.io, replication->address(), session.process_id, session.secret_key);
   } else if (link_ && !*link_ && relay_->is_sent_again()) {
-    relay_->cancel_before_sent_again();
+    relay_->cancel_before_sent();
     link_->give_up_this();
     answered_.set();
   } else if (link_ && *link_ && relay_->query_under_way() && (phase_ == Phase::ending || !relay_->is_at_own())) {
@@ -539,6 +539,8 @@ asio::awaitable<void> Session::carry_cancel() {
     cancel_wanted_ = waits_ ? next_ != Relay::Next::more : input_.bytes().size() > relay_->waiting();
     if (cancel_wanted_ && waits_for_turn_) {
       look_soon();
+    } else if (cancel_wanted_ && next_ == Relay::Next::need_server) {
+      link_->give_up_this();
     } else if (cancel_wanted_ && next_ == Relay::Next::elsewhere) {
       answered_.set();
     }

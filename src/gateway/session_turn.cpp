@@ -66,7 +66,13 @@ asio::awaitable<bool> Session::wait_for_server() {
   const auto taken = co_await link_->take();
   if (!taken) {
     const auto& failure = taken.error();
+    const bool waited_in_vain = failure.error.sqlstate == "53300" && failure.error_response.empty();
+    if (std::exchange(cancel_wanted_, false)) relay_->cancel_before_sent();
     if (failure.unavailable && !relay_->refuses_next()) relay_->lacks_server(failure.error);
+    if (waited_in_vain && rules_->settings->enable_adaptive_executor && !relay_->refuses_next()) {
+      core_.counters().pool_timeouts.add();
+      relay_->waited_in_vain(failure.error);
+    }
     const bool goes_on = link_->is_late(failure) || relay_->refuses_next();
     if (goes_on && !client_gone_ && !finished_) co_return true;  // the relay refuses it
     relay_->refused(input_.bytes(), failure.error.sqlstate, now_ns());
