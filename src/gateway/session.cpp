@@ -73,7 +73,8 @@ void Session::started() {
 
 asio::awaitable<void> Session::serve() {
   client_.notify(core_.io, *this);
-  if (!input_.empty()) go_on(pass_on());
+  // Of what has come behind the log-in TLS may hold a part already, of which no event tells.
+  if (input_.empty() || go_on(pass_on())) read_and_pass();
   while (!finished_) co_await over_.wait(std::chrono::hours(24));
 }
 

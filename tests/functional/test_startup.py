@@ -65,6 +65,24 @@ def test_tls(with_tls: Millrace, certificate: Certificate) -> None:
             assert connection.execute("SELECT repeat('x', 1000000)").fetchone() == ("x" * 1_000_000,)
 
 
+def trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def test_what_comes_in_one_tls_record_with_the_log_in(postgres: PostgreSQL, certificate: Certificate) -> None:
+    settings = {"TLS_CERT_FILE": str(certificate.certificate), "TLS_KEY_FILE": str(certificate.key), "AUTH_TYPE": "trust"}
+    with Millrace(postgres, settings) as server, opened(server) as client:
+        client.send(packet(wire.SSL))
+        assert client.receive_exactly(1) == b"S"
+        client.socket = trusting().wrap_socket(client.socket)
+        long = " " * 3000
+        client.send(startup() + query(f"SELECT 'x'{long}") + query("SELECT 'y'"))
+        answer = client.until("Z", 3)
+        assert [one.row for one in answer if one.kind == "D"] == [[b"x"], [b"y"]]
+
+
 def test_bytes_after_an_ssl_request_are_not_taken_for_encrypted(with_tls: Millrace) -> None:
     """CVE-2021-23214: what came in plain text must not be read after the handshake."""
     with opened(with_tls) as client:
@@ -74,10 +92,8 @@ def test_bytes_after_an_ssl_request_are_not_taken_for_encrypted(with_tls: Millra
             rest = client.until_closed() if answer in (b"E", b"N") else []
             assert all(one.kind in "EN" for one in rest)
             if answer == b"S":
-                context = ssl.create_default_context()
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
                 with pytest.raises((ssl.SSLError, ConnectionError, OSError)):
-                    context.wrap_socket(client.socket).recv(1)
+                    trusting().wrap_socket(client.socket).recv(1)
         except (Gone, ConnectionResetError):
             pass
     with connect(with_tls) as client:
