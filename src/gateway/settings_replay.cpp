@@ -31,6 +31,10 @@ bool change_lexing(const backend::Settings* settings) {
          std::ranges::any_of(*settings, [](const auto& change) { return changes_lexing(change.name); });
 }
 
+bool same_change(const backend::SettingChange* a, const backend::SettingChange* b) {
+  return a == b || (a != nullptr && b != nullptr && *a == *b);
+}
+
 bool knows(const backend::PlaceholderNames& names, const std::string& name) {
   return names && std::ranges::binary_search(*names, name);
 }
@@ -51,24 +55,35 @@ std::vector<ReplayStep> replay(const backend::ServerState& server, const backend
     const auto* other = find(change.name == "role" ? nullptr : wanted, change.name);
     return !lexing && other != nullptr && *other == change;
   };
+  // A text is cancelled by the time-out that holds as it begins, so this is lifted before, and set last.
+  constexpr std::string_view timeout = "statement_timeout";
+  const auto* const limit_there = find(there, timeout);
+  const auto* const limit = find(wanted, timeout);
   // The role first: what may be set, and what a search path means, depends on it.
   if (find(there, "role") != nullptr) add(sql, "RESET ROLE");
   if (there != nullptr) {
     for (const auto& change : *there) {
       // What was changed step by step starts from its default again.
-      if (change.name != "role" && !stays(change)) add(sql, "RESET " + quoted_name(change.name));
+      if (change.name != "role" && !stays(change) && (lexing || change.name != timeout))
+        add(sql, "RESET " + quoted_name(change.name));
     }
   }
   if (lexing) end_step();
   if (wanted != nullptr) {
     for (const auto& change : *wanted) {
       const auto* same = find(there, change.name);
-      if (same != nullptr && stays(*same)) continue;
+      if ((same != nullptr && stays(*same)) || (!lexing && change.name == timeout)) continue;
       add(sql, change.text);
       if (lexing) end_step();
     }
   }
+  const bool lifts = limit_there != nullptr && (lexing || !sql.empty());
+  if (!lexing && (lifts || !same_change(limit_there, limit))) {
+    if (limit_there != nullptr) add(sql, "RESET " + quoted_name(timeout));
+    if (limit != nullptr) add(sql, limit->text);
+  }
   end_step();
+  if (lifts) steps.insert(steps.begin(), {.sql = "SET statement_timeout = 0"});
   // RESET makes a custom setting's name known. The client may have tried to set one that isn't allowed; and PL/pgSQL,
   // when it is loaded, would warn of those in its name that it doesn't define.
   for (const auto& name : known ? *known : std::vector<std::string>{}) {

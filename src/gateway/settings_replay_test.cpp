@@ -41,6 +41,20 @@ TEST(SettingsReplay, ATextWrittenBeforeTheEncodingChangedIsReadBefore) {
             (Steps{{.sql = "RESET \"client_encoding\""}, {.sql = wanted.front().text}, {.sql = wanted.back().text}}));
 }
 
+TEST(SettingsReplay, NoTimeoutEndsIt) {
+  const backend::SettingChange briefly = {"statement_timeout", "SET statement_timeout = '2ms'"};
+  const backend::SettingChange memory = {"work_mem", "SET work_mem = 1"};
+  const ReplayStep lifted = {.sql = "SET statement_timeout = 0"};
+  EXPECT_EQ(replayed({briefly}, {memory}), (Steps{lifted, {.sql = "SET work_mem = 1; RESET \"statement_timeout\""}}));
+  EXPECT_EQ(replayed({briefly, memory}, {briefly}),
+            (Steps{lifted, {.sql = "RESET \"work_mem\"; RESET \"statement_timeout\"; " + briefly.text}}));
+  EXPECT_EQ(replayed({}, {briefly, memory}), (Steps{{.sql = "SET work_mem = 1; " + briefly.text}}));
+  EXPECT_EQ(replayed({briefly}, {}), (Steps{{.sql = "RESET \"statement_timeout\""}}));
+  EXPECT_EQ(replayed({briefly, memory}, {memory, briefly}), Steps{});
+  EXPECT_EQ(replayed({briefly}, {{"standard_conforming_strings", "SET standard_conforming_strings = off"}}),
+            (Steps{lifted, {.sql = "RESET \"statement_timeout\""}, {.sql = "SET standard_conforming_strings = off"}}));
+}
+
 TEST(SettingsReplay, NamesThatTheClientKnowsAreMadeKnown) {
   auto known = backend::with_placeholder(backend::with_placeholder({}, "app.a"), "app.user");
   EXPECT_EQ(replayed({}, {{"app.a", "SET app.a = 1"}}, known),
