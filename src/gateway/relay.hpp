@@ -171,8 +171,13 @@ class Relay {
   bool server_mid_message() const { return server_stream_left_ > 0 && !server_stream_hidden_; }
   bool in_copy() const { return replies_.copy_in; }
   bool query_under_way() const { return !replies_.empty(); }
-  /// What the server is at is Millrace's own, and no cancel is meant for it.
-  bool is_at_own() const { return !replies_.empty() && replies_.all().front().own(); }
+  /// What the server is at is Millrace's own, and no cancel is meant for it. A guard is part of what it stands before,
+  /// and may wait for a lock.
+  bool is_at_own() const {
+    if (replies_.empty()) return false;
+    const Reply& first = replies_.all().front();
+    return first.own() && first.purpose != Reply::Purpose::guard;
+  }
   /// Something of the client's is under way, maybe behind Millrace's own.
   bool is_at_clients() const { return !std::ranges::all_of(replies_.all(), &Reply::own); }
   /// How many statements of the client's have ended with 57014, such as by a cancel.
