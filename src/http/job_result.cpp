@@ -7,135 +7,12 @@
 #include <map>
 #include <set>
 
-#include "http/json_write.hpp"
+#include "http/result_encoder.hpp"
 
 namespace millrace::http {
 namespace {
 
-using Value = executor::KeptRows::Value;
 using executor::QueryJob;
-
-/// So much is gathered before it is sent.
-constexpr std::size_t part_bytes = std::size_t{32} << 10;
-
-/// PostgreSQL's types whose text JSON can say without quotes.
-namespace type {
-constexpr std::uint32_t boolean = 16, int8 = 20, int2 = 21, int4 = 23, oid = 26, json = 114, float4 = 700, float8 = 701,
-                        jsonb = 3802;
-}  // namespace type
-
-bool is_json_number(std::string_view text) {
-  // Of what these types write only NaN and the infinities aren't.
-  return !text.empty() && (text.back() >= '0' && text.back() <= '9');
-}
-
-/// On one line: what the type json holds is kept as it was written.
-std::string in_one_line(std::string_view json) {
-  std::string line(json);  // within a string there is no line's end
-  std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  return line;
-}
-
-void write_value(JsonWriter& out, const Value& value, std::uint32_t type_oid) {
-  if (!value) return out.null();
-  switch (type_oid) {
-    case type::boolean:
-      return out.boolean(*value == "t");
-    case type::int2:
-    case type::int4:
-    case type::int8:
-    case type::oid:
-    case type::float4:
-    case type::float8:
-      return is_json_number(*value) ? out.raw(*value) : out.string(*value);
-    case type::json:
-    case type::jsonb:
-      return out.raw(in_one_line(*value));
-    default:
-      return out.string(*value);
-  }
-}
-
-std::uint32_t type_of(const QueryJob::Columns& columns, std::size_t at) {
-  return at < columns.size() ? columns[at].type_oid : 0;
-}
-
-void append_csv(std::string& out, const Value& value, bool is_alone) {
-  if (!value) return;
-  const bool quoted =
-      value->empty() || value->find_first_of(",\"\r\n") != std::string_view::npos || (is_alone && *value == "\\.");
-  if (!quoted) {
-    out += *value;
-    return;
-  }
-  out += '"';
-  for (const char c : *value) out.append(c == '"' ? 2 : 1, c);
-  out += '"';
-}
-
-/// Writes a result's beginning, its rows and its end.
-class Encoder {
- public:
-  Encoder(const ResultPart& part, ResultFormat format) : part_(part), format_(format) {
-    if (format == ResultFormat::ndjson) names_ = member_names(*part.columns);
-  }
-
-  std::string begin() const {
-    if (format_ == ResultFormat::csv) {
-      std::vector<Value> names;
-      for (const auto& column : *part_.columns) names.emplace_back(column.name);
-      std::string line;
-      csv_line(line, names);
-      return line;
-    }
-    if (format_ == ResultFormat::ndjson) return {};
-    std::string page = to_json(ResultPage{.execution_id = part_.execution_id,
-                                          .row_count = part_.rows->rows(),
-                                          .offset = part_.offset,
-                                          .limit = part_.limit,
-                                          .columns = columns_of(*part_.columns),
-                                          .rows = {}});
-    page.resize(page.size() - std::string_view("]}").size());  // its rows follow
-    return page;
-  }
-
-  void row(std::string& out, const std::vector<Value>& values) {
-    if (format_ == ResultFormat::csv) return csv_line(out, values);
-    JsonWriter json;
-    if (format_ == ResultFormat::ndjson) {
-      json.begin_object();
-      for (std::size_t at = 0; at < values.size(); ++at) {
-        json.key(at < names_.size() ? names_[at] : "");
-        write_value(json, values[at], type_of(*part_.columns, at));
-      }
-      json.end_object();
-      out += json.take();
-      out += '\n';
-      return;
-    }
-    json.begin_array();
-    for (std::size_t at = 0; at < values.size(); ++at) write_value(json, values[at], type_of(*part_.columns, at));
-    json.end_array();
-    if (std::exchange(has_rows_, true)) out += ',';
-    out += json.take();
-  }
-
-  std::string_view end() const { return format_ == ResultFormat::json ? "]}" : ""; }
-
- private:
-  static void csv_line(std::string& out, const std::vector<Value>& values) {
-    for (std::size_t at = 0; at < values.size(); ++at) {
-      if (at > 0) out += ',';
-      append_csv(out, values[at], values.size() == 1);
-    }
-    out += '\n';
-  }
-
-  const ResultPart& part_;
-  const ResultFormat format_;
-  std::vector<std::string> names_;
-  bool has_rows_ = false;
-};
 
 std::string_view trimmed(std::string_view text) {
   while (text.starts_with(' ') || text.starts_with('\t')) text.remove_prefix(1);
@@ -186,18 +63,13 @@ std::vector<std::string> member_names(const QueryJob::Columns& columns, bool fol
 }
 
 asio::awaitable<void> send_result(ResultPart part, ResultFormat format, BodyWriter& body) {
-  Encoder encoder(part, format);
-  std::string out = encoder.begin();
-  executor::KeptRows::Reader reader(*part.rows, part.offset);
-  std::vector<Value> row;
-  for (std::uint64_t sent = 0; sent < part.limit && reader.next(row); ++sent) {
-    encoder.row(out, row);
-    if (out.size() < part_bytes) continue;
-    if (!co_await body.write(out)) co_return;
-    out.clear();
+  ResultEncoder encoder(part, format);
+  std::string piece;
+  for (bool is_more = true; is_more;) {
+    piece.clear();
+    is_more = encoder.next(piece);
+    if (!co_await body.write(piece)) co_return;  // of nothing, too: it is the others' turn
   }
-  out += encoder.end();
-  if (!out.empty()) co_await body.write(out);
 }
 
 std::string media_type_of(ResultFormat format) {

@@ -14,7 +14,7 @@ struct ResultPart {
   std::uint64_t offset = 0, limit = 0;
 };
 
-/// Sends it row by row, as the client takes it, so it is never in memory as a whole once more.
+/// Sends it piece by piece, as the client takes it: neither all of it nor a large value is in memory once more.
 ///
 /// Values in JSON: booleans, numbers that a double or 64 bits hold, json and jsonb are what they are; whatever else is
 /// a string, as PostgreSQL writes it, also numeric, NaN and the infinities. NDJSON has an object a line; a column whose

@@ -92,28 +92,37 @@ void JsonWriter::end_array() {
 
 void JsonWriter::quote(std::string_view text) {
   out_ += '"';
-  while (!text.empty()) {
-    const auto plain = static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is_plain) - text.begin());
-    out_ += text.substr(0, plain);
+  append_json_text(out_, text);
+  out_ += '"';
+}
+
+void append_json_text(std::string& out, std::string_view& text, std::size_t most) {
+  while (!text.empty() && out.size() < most) {
+    const auto part = text.substr(0, most - out.size());
+    const auto plain = static_cast<std::size_t>(std::find_if_not(part.begin(), part.end(), is_plain) - part.begin());
+    out += part.substr(0, plain);
     text.remove_prefix(plain);
-    if (text.empty()) break;
+    if (plain == part.size()) continue;
     const std::size_t length = utf8_length(text);
     const char c = text.front();
     if (length == 0) {
-      out_ += "\uFFFD";
+      out += "\uFFFD";
     } else if (length > 1) {
-      out_ += text.substr(0, length);
+      out += text.substr(0, length);
     } else if (c == '"' || c == '\\') {
-      out_ += '\\';
-      out_ += c;
+      out += '\\';
+      out += c;
     } else if (c == '\n') {
-      out_ += "\\n";
+      out += "\\n";
     } else {
-      fmt::format_to(std::back_inserter(out_), "\\u{:04x}", static_cast<unsigned>(c));
+      constexpr std::string_view digits = "0123456789abcdef";
+      const auto byte = static_cast<unsigned char>(c);
+      out += "\\u00";
+      out += digits[byte / 16];
+      out += digits[byte % 16];
     }
     text.remove_prefix(length == 0 ? 1 : length);
   }
-  out_ += '"';
 }
 
 }  // namespace millrace::http

@@ -7,6 +7,10 @@
 
 namespace millrace::http {
 
+/// Appends what stands for `text` between a JSON string's quotes, until `out` has `most` bytes or a character's more,
+/// and takes what was written off `text`. Bytes that are not UTF-8 become U+FFFD.
+void append_json_text(std::string& out, std::string_view& text, std::size_t most = std::string_view::npos);
+
 /// Writes JSON text, front to back. The caller opens and closes objects and arrays in order; commas come by themselves.
 class JsonWriter {
  public:
