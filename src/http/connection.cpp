@@ -149,9 +149,12 @@ class Connection::RequestBody final : public BodyReader {
 
 class Connection::ResponseBody final : public BodyWriter {
  public:
-  ResponseBody(Connection& connection, bool chunked) : connection_(connection), chunked_(chunked) {}
+  /// `failed` is set when the client doesn't take a part.
+  ResponseBody(Connection& connection, bool chunked, net::Signal& failed)
+      : connection_(connection), chunked_(chunked), failed_(failed) {}
 
   asio::awaitable<bool> write(std::string_view part) override {
+    ++parts_;
     if (part.empty() || !taken_) {  // an empty chunk would be the last one
       // Who writes on regardless is cancelled, which others must have their turn for.
       co_await asio::post(connection_.context_, asio::use_awaitable);
@@ -163,6 +166,7 @@ class Connection::ResponseBody final : public BodyWriter {
     } else {
       taken_ = co_await connection_.send(part);
     }
+    if (!taken_) failed_.set();
     co_return taken_;
   }
 
@@ -171,10 +175,15 @@ class Connection::ResponseBody final : public BodyWriter {
     co_return taken_;
   }
 
+  std::uint64_t parts() const { return parts_; }
+  bool is_taken() const { return taken_; }
+
  private:
   Connection& connection_;
   bool chunked_;
+  net::Signal& failed_;
   bool taken_ = true;
+  std::uint64_t parts_ = 0;  ///< that were begun
 };
 
 Connection::Connection(asio::io_context& context, net::Stream stream, const ServerOptions& options,
@@ -288,6 +297,7 @@ asio::awaitable<bool> Connection::read_more() {
   std::array<std::byte, read_size> buffer;
   boost::system::error_code error;
   const std::size_t count = co_await stream_.read_some(buffer, error);
+  is_at_end_ = error == asio::error::eof;
   if (error) co_return false;
   received_.append(reinterpret_cast<const char*>(buffer.data()), count);
   co_await take_turns(count);
@@ -315,21 +325,29 @@ asio::awaitable<bool> Connection::send(std::string_view bytes) {
   co_return !error;
 }
 
-/// Runs what writes the body, and meanwhile reads, which is how the client's end is noticed.
+/// Runs what writes the body, and meanwhile reads, which is how it is noticed that the client is gone. One that only
+/// sends nothing more gets all of it; whether it is still there shows when something is written, so that must go on.
 asio::awaitable<bool> Connection::send_stream(const Response& response, bool http_1_0) {
-  ResponseBody body(*this, !http_1_0);
-  net::Signal finished(context_);
+  net::Signal changed(context_);
+  ResponseBody body(*this, !http_1_0, changed);
   std::optional<std::exception_ptr> end;
   asio::co_spawn(context_, write_body(response, body),
                  asio::bind_cancellation_slot(cancel_stream_.slot(), [&](std::exception_ptr failure) {
                    end = std::move(failure);
-                   finished.set();
+                   changed.set();
                    stream_.cancel();
                  }));
   bool cut = closing_;
-  while (!end && !cut) cut = (received_.size() >= waiting_bytes || !co_await read_more()) && !end;
+  while (!end && !cut && !is_at_end_) {
+    cut = (received_.size() >= waiting_bytes || !co_await read_more()) && !end && !is_at_end_;
+  }
+  while (!end && !cut) {
+    const std::uint64_t parts = body.parts();
+    co_await changed.wait(options_.limits.write_time);
+    cut = !end && (!body.is_taken() || body.parts() == parts);
+  }
   if (cut && !end) cancel_stream_.emit(asio::cancellation_type::terminal);
-  while (!end) co_await finished.wait(std::chrono::hours(24));
+  while (!end) co_await changed.wait(std::chrono::hours(24));
   cut = cut || closing_;
   if (*end != nullptr && !cut) log::error("http stream failed", {{"reason", reason_of(*end)}});
   if (*end != nullptr || cut) co_return false;

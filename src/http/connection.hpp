@@ -57,6 +57,7 @@ class Connection {
   std::size_t moved_in_turn_ = 0;  ///< read and written since the other connections had theirs
   bool idle_ = true;
   bool closing_ = false;
+  bool is_at_end_ = false;  ///< the client sends nothing more
 };
 
 }  // namespace millrace::http

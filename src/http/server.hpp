@@ -21,7 +21,8 @@ struct ServerLimits {
   std::chrono::milliseconds body_time{30'000};    ///< for which we wait for the body, and never longer at a time
   std::uint64_t body_rate = 64 * 1024;            ///< bytes of it that have come give a second back
   std::chrono::milliseconds idle_time{75'000};    ///< between requests; of a WebSocket without a sign of its client
-  std::chrono::milliseconds write_time{30'000};   ///< until a response is taken, or a part of a streamed one
+  /// Until a response is taken, or a part of a streamed one; also between its parts once the client sends nothing more.
+  std::chrono::milliseconds write_time{30'000};
 };
 
 struct ServerOptions {

@@ -207,17 +207,44 @@ TEST(StreamOut, EndsForAClientThatTakesNothing) {
 TEST(StreamOut, EndsWhenTheClientVanishes) {
   for (const bool encrypted : {false, true}) {
     Running server({}, encrypted ? test_tls() : nullptr);
-    for (const char* target : {"/events", "/parts?parts=100000000&bytes=65536"}) {
-      handlers_ended = 0;
-      {
-        TestClient client(server.port(), encrypted ? TestClient::Tls::on : TestClient::Tls::off);
-        client.send(get(target));
-        EXPECT_EQ(client.receive().status, 200);
-        EXPECT_FALSE(client.receive_until("\n").empty());
-        EXPECT_EQ(handlers_ended, 0);
-      }
-      EXPECT_TRUE(within(5s, [] { return handlers_ended == 1; })) << target;
+    {
+      TestClient client(server.port(), encrypted ? TestClient::Tls::on : TestClient::Tls::off);
+      client.send(get("/parts?parts=100000000&bytes=65536"));
+      EXPECT_EQ(client.receive().status, 200);
+      EXPECT_FALSE(client.receive_until("\n").empty());
+      EXPECT_EQ(handlers_ended, 0);
     }
+    EXPECT_TRUE(within(5s, [] { return handlers_ended == 1; }));
+  }
+}
+
+TEST(StreamOut, GoesOnForAClientThatSendsNothingMore) {
+  for (const bool encrypted : {false, true}) {
+    Running server({}, encrypted ? test_tls() : nullptr);
+    TestClient client(server.port(), encrypted ? TestClient::Tls::on : TestClient::Tls::off);
+    client.send(get("/parts?parts=300&bytes=65536") + get("/parts?parts=1"));
+    client.finish_sending();
+    EXPECT_LT(settled(parts_written), 300) << "so it has heard of that";
+    EXPECT_EQ(client.receive().status, 200);
+    EXPECT_EQ(client.receive_bytes(300 * (65536 + 9)).size(), 300 * (65536 + 9));
+    EXPECT_EQ(client.receive_bytes(5), "0\r\n\r\n");
+    EXPECT_EQ(client.receive().status, 200) << "nor is what it had asked for before";
+    EXPECT_EQ(client.receive_all(), "8\r\nxxxxxxxx\r\n0\r\n\r\n");
+    EXPECT_EQ(handlers_ended, 2);
+  }
+}
+
+TEST(StreamOut, EndsForAClientThatSendsNothingMoreWhereNothingIsWritten) {
+  for (const bool encrypted : {false, true}) {
+    Running server({.write_time = 300ms}, encrypted ? test_tls() : nullptr);
+    {
+      TestClient client(server.port(), encrypted ? TestClient::Tls::on : TestClient::Tls::off);
+      client.send(get("/events"));
+      EXPECT_EQ(client.receive().status, 200);
+      EXPECT_EQ(client.receive_until("\n\n"), "d\r\ndata: first\n\n");
+      EXPECT_EQ(handlers_ended, 0);
+    }
+    EXPECT_TRUE(within(5s, [] { return handlers_ended == 1; }));
   }
 }
 

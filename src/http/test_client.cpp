@@ -50,6 +50,11 @@ bool TestClient::send(std::string_view bytes) {
   return true;
 }
 
+void TestClient::finish_sending() {
+  if (ssl_ != nullptr) SSL_shutdown(ssl_);
+  ::shutdown(socket_, SHUT_WR);
+}
+
 long TestClient::read_some(char* into, std::size_t size) {
   return ssl_ != nullptr ? SSL_read(ssl_, into, static_cast<int>(size)) : ::recv(socket_, into, size, 0);
 }

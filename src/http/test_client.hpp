@@ -23,6 +23,9 @@ class TestClient {
   /// False if the server has closed the connection.
   bool send(std::string_view bytes);
 
+  /// Says that it sends nothing more, and goes on reading.
+  void finish_sending();
+
   struct Answer {
     int status = 0;  ///< 0 if the server closed instead
     std::string header;
