@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <ranges>
 
@@ -30,6 +31,9 @@ bool may_be_set(const Quota& quota) {
          quota.priority_boost >= -Quota::most_boost && quota.priority_boost <= Quota::most_boost;
 }
 
+constexpr std::string_view removed = "removed", changed = "changed=";
+constexpr std::int64_t latest = std::int64_t{1} << 53;  ///< of what Redis' scripts can count
+
 }  // namespace
 
 std::string quota_text(const Quota& quota) {
@@ -57,6 +61,25 @@ Result<Quota> parse_quota(std::string_view text) {
   }
   if (!may_be_set(quota)) return fail("a quota has a value that may not be set");
   return quota;
+}
+
+std::string set_quota_text(const SetQuota& set) { return set.quota ? quota_text(*set.quota) : std::string(removed); }
+
+Result<SetQuota> parse_set_quota(std::string_view text) {
+  SetQuota set;
+  if (text.starts_with(changed)) {
+    const auto space = std::min(text.find(' '), text.size());
+    if (!read(text.substr(changed.size(), space - changed.size()), set.changed) || set.changed < 0 ||
+        set.changed >= latest) {
+      return fail("the time of a quota's change is none");
+    }
+    text.remove_prefix(std::min(space + 1, text.size()));
+  }
+  if (text == removed) return set;
+  auto quota = parse_quota(text);
+  if (!quota) return std::unexpected(std::move(quota).error());
+  set.quota = *quota;
+  return set;
 }
 
 }  // namespace millrace::executor

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "executor/quota_text.hpp"
-
 namespace millrace::executor {
 namespace {
 
@@ -29,9 +27,33 @@ for i, key in ipairs(KEYS) do
 end
 return answer)";
 
-const std::string set_script = R"(
-for i = 3, #ARGV, 2 do redis.call(ARGV[1], KEYS[1], ARGV[i], ARGV[i + 1]) end
-return redis.call('SET', KEYS[2], ARGV[2]))";
+// When it has changed; 0: that isn't known, or is nothing that can be counted.
+const std::string function_changed = R"(
+local function changed(key)
+  local there = redis.call('HGET', KEYS[1], key)
+  local at = there and tonumber(string.match(there, '^changed=(%d+) ')) or 0
+  return at < 9007199254740992 and at or 0
+end
+)";
+
+const std::string set_script = function_changed + R"(
+local answer, is_any = {}, false
+for i = 3, #ARGV, 3 do
+  local key, at, before = ARGV[i], tonumber(ARGV[i + 1]), changed(ARGV[i])
+  if at == 0 then at = math.max(before + 1, tonumber(ARGV[1])) end
+  if at > before then
+    redis.call('HSET', KEYS[1], key, string.format('changed=%.0f %s', at, ARGV[i + 2]))
+    is_any = true
+  end
+  answer[#answer + 1] = at
+end
+if is_any then redis.call('SET', KEYS[2], ARGV[2]) end
+return answer)";
+
+const std::string forget_script = function_changed + R"(
+for i = 1, #ARGV, 2 do
+  if changed(ARGV[i]) == tonumber(ARGV[i + 1]) then redis.call('HDEL', KEYS[1], ARGV[i]) end
+end)";
 
 std::string text(std::int64_t number) { return fmt::format("{}", number); }
 
@@ -79,8 +101,8 @@ Result<std::string> QuotasInRedis::version() {
   return makes_no_sense("GET");
 }
 
-Result<std::vector<Quotas::Set>> QuotasInRedis::all_set(std::size_t& unreadable) {
-  std::vector<Quotas::Set> all;
+Result<std::vector<QuotasInRedis::Entry>> QuotasInRedis::all_set(std::size_t& unreadable) {
+  std::vector<Entry> all;
   std::string cursor = "0";
   do {
     const auto answer = redis_.ask({"HSCAN", set_key, cursor, "COUNT", "500"});
@@ -91,27 +113,45 @@ Result<std::vector<Quotas::Set>> QuotasInRedis::all_set(std::size_t& unreadable)
     if (fields == nullptr || fields->size() % 2 != 0) return makes_no_sense("HSCAN");
     for (std::size_t at = 0; at < fields->size() && all.size() < Quotas::most_accounts; at += 2) {
       const auto* const key = (*fields)[at].text();
-      const auto* const quota = (*fields)[at + 1].text();
-      if (key == nullptr || quota == nullptr) return makes_no_sense("HSCAN");
-      const auto parsed = parse_quota(*quota);
-      const auto of = Quotas::of_key(*key);
-      if (!of || !parsed) {
+      const auto* const what = (*fields)[at + 1].text();
+      if (key == nullptr || what == nullptr) return makes_no_sense("HSCAN");
+      const auto set = parse_set_quota(*what);
+      if (!Quotas::of_key(*key) || !set) {
         ++unreadable;
         continue;
       }
-      all.push_back({.of = *of, .name = key->substr(1), .quota = *parsed});
+      all.push_back({.key = *key, .set = *set});
     }
     cursor = *next;
   } while (cursor != "0" && all.size() + unreadable < Quotas::most_accounts);
   return all;
 }
 
-Result<> QuotasInRedis::set(std::span<const Quotas::Set> quotas, const std::string& version, bool where_none) {
-  std::vector<std::string> command{"EVAL", set_script, "2", set_key, version_key, where_none ? "HSETNX" : "HSET",
-                                   version};
-  for (const auto& each : quotas) {
-    command.push_back(each.key());
-    command.push_back(quota_text(each.quota));
+Result<std::vector<std::int64_t>> QuotasInRedis::set(std::span<const Entry> entries, std::int64_t now,
+                                                     const std::string& version) {
+  std::vector<std::string> command{"EVAL", set_script, "2", set_key, version_key, text(now), version};
+  for (const auto& [key, set] : entries) {
+    command.push_back(key);
+    command.push_back(text(set.changed));
+    command.push_back(set_quota_text(set));
+  }
+  const auto answer = redis_.ask(command);
+  if (!answer) return std::unexpected(answer.error());
+  const auto* const list = answer->list();
+  if (list == nullptr || list->size() != entries.size()) return makes_no_sense("EVAL");
+  std::vector<std::int64_t> changed;
+  for (const auto& each : *list) {
+    if (each.number() == nullptr) return makes_no_sense("EVAL");
+    changed.push_back(*each.number());
+  }
+  return changed;
+}
+
+Result<> QuotasInRedis::forget(std::span<const Entry> entries) {
+  std::vector<std::string> command{"EVAL", forget_script, "1", set_key};
+  for (const auto& [key, set] : entries) {
+    command.push_back(key);
+    command.push_back(text(set.changed));
   }
   if (const auto answer = redis_.ask(command); !answer) return std::unexpected(answer.error());
   return {};

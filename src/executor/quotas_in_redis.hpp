@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "backend/redis.hpp"
-#include "executor/quotas.hpp"
+#include "executor/quota_text.hpp"
 
 namespace millrace::executor {
 
@@ -15,8 +15,9 @@ namespace millrace::executor {
 /// `backend::Redis`, which after an error is to be made anew.
 ///
 /// A count is at `millrace:quota:hour:KEY`, or `day:`, with KEY an account's, of any bytes, as the rest; it is gone
-/// when its window is. `millrace:quota:set` is a hash of quotas (`quota_text`) by KEY, and `millrace:quota:version` a
-/// text that is another one when something was set.
+/// when its window is. `millrace:quota:set` is a hash of what is set (`parse_set_quota`) by KEY, and
+/// `millrace:quota:version` a text that is another one when something was set. A quota that was taken away stays there
+/// as `removed` for a while, or a node that hasn't heard of it would take it for lost, and bring it back.
 class QuotasInRedis {
  public:
   static Result<QuotasInRedis> connect(const backend::RedisAddress& address, std::chrono::milliseconds limit);
@@ -38,10 +39,18 @@ class QuotasInRedis {
   Result<std::vector<Heard>> tell(std::span<const News> news);
 
   Result<std::string> version();  ///< "": nothing was set
+
+  struct Entry {
+    std::string key;
+    SetQuota set;
+  };
   /// `unreadable`: how many aren't in the answer, as they make no sense.
-  Result<std::vector<Quotas::Set>> all_set(std::size_t& unreadable);
-  /// `version`: a text that is unlike all before. `where_none`: those for which nothing is set.
-  Result<> set(std::span<const Quotas::Set> quotas, const std::string& version, bool where_none);
+  Result<std::vector<Entry>> all_set(std::size_t& unreadable);
+  /// Sets each of which Redis has nothing later. Where `changed` is 0 it is new: it becomes `now`, or more, so that it
+  /// is later than what is there. `version`: a text that is unlike all before. Answers when each has changed.
+  Result<std::vector<std::int64_t>> set(std::span<const Entry> entries, std::int64_t now, const std::string& version);
+  /// Those that haven't changed since.
+  Result<> forget(std::span<const Entry> entries);
 
  private:
   explicit QuotasInRedis(backend::Redis redis) : redis_(std::move(redis)) {}

@@ -128,6 +128,19 @@ TEST(QuotaText, WhatMayNotBeSetIsRefused) {
   }
 }
 
+TEST(QuotaText, OfWhatIsSetSaysSinceWhen) {
+  const SetQuota set{.quota = Quota{.hourly_query_limit = 7}, .changed = 1'764'538'000'123};
+  EXPECT_EQ(*parse_set_quota("changed=1764538000123 " + set_quota_text(set)), set);
+  const SetQuota removed{.quota = {}, .changed = 5};
+  EXPECT_EQ(*parse_set_quota("changed=5 " + set_quota_text(removed)), removed);
+  EXPECT_EQ(parse_set_quota("hourly_query_limit=7")->changed, 0) << "nobody has said";
+  EXPECT_FALSE(parse_set_quota("removed")->quota);
+  for (const std::string_view text : {"", "changed=5", "changed=5 ", "changed= removed", "changed=-1 removed",
+                                      "changed=9007199254740992 removed", "changed=5 removed ", "changed=5 x"}) {
+    EXPECT_FALSE(parse_set_quota(text)) << text;
+  }
+}
+
 TEST(Quotas, DefaultsHoldWhereNothingIsSet) {
   Quotas quotas;
   quotas.set_defaults(true, {.hourly_query_limit = 1});

@@ -17,9 +17,36 @@ constexpr auto longest_telling = std::chrono::seconds(1);  ///< of counts; the r
 constexpr std::size_t most_in_a_call = 500;                ///< accounts, or quotas
 constexpr std::size_t most_in_an_exchange = 10'000;
 
+/// For so long Redis remembers that a quota was taken away, by the nodes' clocks; for a day less it gets that back from
+/// them where it has lost it, so that nodes whose clocks differ don't forget and remember in turns.
+constexpr auto removal_kept = std::chrono::days(7), removal_brought_back = std::chrono::days(6);
+
 std::string new_version() {
   std::random_device random;
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
+}
+
+/// UNIX time.
+std::int64_t now_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+bool is_removal_older(const SetQuota& set, std::chrono::milliseconds age) {
+  return !set.quota && set.changed < now_ms() - age.count();
+}
+
+using Entries = std::span<const QuotasInRedis::Entry>;
+
+/// Calls `use` with some at a time, up to an error.
+template <typename Use>
+Result<> in_calls(Entries all, Use use) {
+  while (!all.empty()) {
+    const auto some = all.first(std::min(most_in_a_call, all.size()));
+    if (auto done = use(some); !done) return done;
+    all = all.subspan(some.size());
+  }
+  return {};
 }
 
 }  // namespace
@@ -43,11 +70,11 @@ Result<> SharedQuotas::state() const {
   return state_;
 }
 
-void SharedQuotas::set(const Quotas::Set& quota, std::int64_t now) {
+void SharedQuotas::set(Quotas::Of of, std::string_view name, const std::optional<Quota>& quota, std::int64_t now) {
   const std::scoped_lock lock(mutex_);
-  untold_.insert_or_assign(quota.key(), quota);
+  untold_.insert_or_assign(Quotas::key(of, name), quota);
   // With the lock held, so that no older one that comes from Redis takes its place.
-  executor_->quotas().set(quota.of, quota.name, quota.quota, now);
+  executor_->quotas().set(of, name, quota, now);
 }
 
 void SharedQuotas::run(const std::stop_token& stop) {
@@ -95,53 +122,78 @@ Result<> SharedQuotas::exchange_quotas() {
   const auto theirs = redis_->all_set(unreadable);
   if (!theirs) return std::unexpected(theirs.error());
   if (unreadable > 0) log::warn("Redis has quotas that make no sense: they don't hold", {{"quotas", unreadable}});
-  if (auto done = take_over(*theirs); !done) return done;
+  if (auto done = compare(*theirs); !done) return done;
   version_ = *std::move(version);
   return {};
 }
 
 Result<> SharedQuotas::tell_quotas() {
   while (true) {
-    std::vector<Quotas::Set> batch;
+    std::vector<QuotasInRedis::Entry> batch;
     {
       const std::scoped_lock lock(mutex_);
-      for (const auto& [key, quota] : untold_ | std::views::take(most_in_a_call)) batch.push_back(quota);
+      for (const auto& [key, quota] : untold_ | std::views::take(most_in_a_call)) {
+        batch.push_back({.key = key, .set = {.quota = quota}});
+      }
     }
     if (batch.empty()) return {};
-    if (auto done = redis_->set(batch, new_version(), false); !done) return done;
+    if (auto done = tell(batch); !done) return done;
     const std::scoped_lock lock(mutex_);
-    for (const auto& quota : batch) {
-      const auto found = untold_.find(quota.key());
-      if (found != untold_.end() && found->second.quota == quota.quota) untold_.erase(found);
+    for (const auto& [key, set] : batch) {
+      const auto found = untold_.find(key);
+      if (found != untold_.end() && found->second == set.quota) untold_.erase(found);
     }
   }
 }
 
-Result<> SharedQuotas::take_over(const std::vector<Quotas::Set>& theirs) {
-  auto& quotas = executor_->quotas();
-  boost::unordered_flat_map<std::string, Quotas::Set> ours;
-  for (auto& quota : quotas.all_set()) ours.emplace(quota.key(), std::move(quota));
-  const std::int64_t now = now_ns();
-  bool is_any_other = false;
-  for (const auto& quota : theirs) {
-    const std::string key = quota.key();
-    const auto before = ours.find(key);
-    const bool is_other = before == ours.end() || before->second.quota != quota.quota;
-    if (before != ours.end()) ours.erase(before);
-    const std::scoped_lock lock(mutex_);
-    if (!is_other || untold_.contains(key)) continue;
-    quotas.set(quota.of, quota.name, quota.quota, now);
-    is_any_other = true;
-  }
-  if (is_any_other) executor_->follow_quotas(now);
-  // Redis has lost them, or is a new one.
-  std::vector<Quotas::Set> missing;
-  for (auto& [key, quota] : ours) missing.push_back(std::move(quota));
-  for (std::size_t at = 0; at < missing.size(); at += most_in_a_call) {
-    const auto batch = std::span(missing).subspan(at, std::min(most_in_a_call, missing.size() - at));
-    if (auto done = redis_->set(batch, new_version(), true); !done) return done;
+/// `most_in_a_call` at most.
+Result<> SharedQuotas::tell(std::span<const QuotasInRedis::Entry> entries) {
+  const auto changed = redis_->set(entries, now_ms(), new_version());
+  if (!changed) return std::unexpected(changed.error());
+  for (std::size_t at = 0; at < entries.size(); ++at) {
+    known_[entries[at].key] = {.quota = entries[at].set.quota, .changed = (*changed)[at]};
   }
   return {};
+}
+
+/// What is there but here came earlier, or not at all. Answers whether a quota is another one then.
+bool SharedQuotas::take_over(const QuotasInRedis::Entry& theirs, std::int64_t now) {
+  const auto& [key, set] = theirs;
+  const std::scoped_lock lock(mutex_);
+  if (untold_.contains(key)) return false;  // which is later than this
+  const auto before = std::exchange(known_[key], set).quota;
+  if (before == set.quota) return false;
+  executor_->quotas().set(*Quotas::of_key(key), std::string_view(key).substr(1), set.quota, now);
+  return true;
+}
+
+/// Takes over what others have set since, and tells what Redis doesn't have any more.
+Result<> SharedQuotas::compare(const std::vector<QuotasInRedis::Entry>& theirs) {
+  const std::int64_t now = now_ns();
+  bool is_any_other = false;
+  std::vector<QuotasInRedis::Entry> outdated, over;
+  auto missing = known_;
+  for (const auto& entry : theirs) {
+    const auto ours = known_.find(entry.key);
+    missing.erase(entry.key);
+    if (ours != known_.end() && ours->second.changed > entry.set.changed) {
+      outdated.push_back({.key = entry.key, .set = ours->second});
+    } else {
+      is_any_other |= take_over(entry, now);
+      if (is_removal_older(entry.set, removal_kept)) over.push_back(entry);
+    }
+  }
+  if (is_any_other) executor_->follow_quotas(now);
+  for (const auto& [key, set] : missing) {
+    if (is_removal_older(set, removal_brought_back)) {
+      known_.erase(key);
+    } else {
+      outdated.push_back({.key = key, .set = set});
+    }
+  }
+  if (auto done = in_calls(outdated, [this](Entries some) { return tell(some); }); !done) return done;
+  for (const auto& [key, set] : over) known_.erase(key);
+  return in_calls(over, [this](Entries some) { return redis_->forget(some); });
 }
 
 Result<> SharedQuotas::exchange_counts() {

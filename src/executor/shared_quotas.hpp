@@ -20,8 +20,10 @@ namespace millrace::executor {
 /// to let in more. While Redis can't be used each node counts on its own, with what it had heard, and tells it later; a
 /// Redis that has lost everything gets of each account what the first node that tells of it knew.
 ///
-/// A quota that is set holds on this node at once, on others when they hear of it. What Redis has is right: what it
-/// doesn't have gets there from the nodes.
+/// A quota that is set, or taken away, is so on this node at once, on others when they hear of it. Of two that are set
+/// for one user the one holds that came to Redis later, also where a node, or a Redis that was restarted, has the
+/// earlier one still: what Redis doesn't have gets there from the nodes. That a quota was taken away is remembered for
+/// a week: a node that has been without Redis for longer would bring it back.
 class SharedQuotas {
  public:
   /// Before the first account is asked for.
@@ -36,7 +38,7 @@ class SharedQuotas {
   void stop();
 
   /// As `Quotas::set`, on all nodes. Who waits for it isn't woken here: `AdaptiveQueryExecutor::follow_quotas`.
-  void set(const Quotas::Set& quota, std::int64_t now);
+  void set(Quotas::Of of, std::string_view name, const std::optional<Quota>& quota, std::int64_t now);
 
   /// Whether all nodes count together at present, or why not.
   Result<> state() const;
@@ -46,7 +48,9 @@ class SharedQuotas {
   Result<> exchange();
   Result<> exchange_quotas();
   Result<> tell_quotas();
-  Result<> take_over(const std::vector<Quotas::Set>& theirs);
+  Result<> tell(std::span<const QuotasInRedis::Entry> entries);
+  bool take_over(const QuotasInRedis::Entry& theirs, std::int64_t now);
+  Result<> compare(const std::vector<QuotasInRedis::Entry>& theirs);
   Result<> exchange_counts();
   Result<> tell(const std::vector<std::shared_ptr<Account>>& accounts);
   void found(Result<> state);
@@ -58,10 +62,12 @@ class SharedQuotas {
   // The thread's.
   std::optional<QuotasInRedis> redis_;  ///< null: it isn't connected
   std::optional<std::string> version_;  ///< of the quotas that are taken over; null: none are
+  /// What Redis had, or was told, last; by the accounts' keys.
+  boost::unordered_flat_map<std::string, SetQuota> known_;
 
   mutable std::mutex mutex_;  ///< of what follows
-  /// Were set here, and Redis doesn't have them yet; by the accounts' keys.
-  std::map<std::string, Quotas::Set> untold_;
+  /// Were set here, or taken away (null), and Redis doesn't have them yet; by the accounts' keys.
+  std::map<std::string, std::optional<Quota>> untold_;
   Result<> state_ = fail("Redis hasn't answered yet");
   bool is_first_ = true;  ///< of the states
 

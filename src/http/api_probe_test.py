@@ -23,7 +23,7 @@ INPUTS: dict[tuple[str, str], Any] = {
     ("post", "/api/v1/performance/track-execution"): {"query": "SELECT 2", "duration_ms": 1.5, "metadata": {"rows_returned": 1}},
     ("post", "/api/v1/performance/create-alert"): {"metric_type": "cpu_usage", "threshold_value": 80},
     ("put", "/api/v1/execution/resource-quota/users/{user_id}"): {"hourly_query_limit": 5},
-    ("put", "/api/v1/execution/resource-quota/projects/{project_id}"): {"max_concurrent_queries": 5},
+    ("put", "/api/v1/execution/resource-quota/projects/{project_id}"): {"max_concurrent_queries": 5, "hour": {}},
     ("post", "/api/v1/execution/queries"): {"sql": "SELECT $1", "parameters": [1, None], "priority": "low"},
     ("post", f"{PREFIX}/analyze-query"): {"query": "SELECT 1", "database_type": "postgresql"},
     ("post", f"{PREFIX}/optimize-query"): {"query": "SELECT 1", "optimization_level": 2},

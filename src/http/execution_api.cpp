@@ -127,6 +127,15 @@ asio::awaitable<Reply<ResourceQuota>> get_quota(Shared shared, Subject subject) 
   co_return quota_of(*shared, subject);
 }
 
+void set_quota(const Execution& execution, const Subject& subject, const std::optional<executor::Quota>& quota) {
+  if (execution.shared_quotas) {
+    execution.shared_quotas->set(subject.of, subject.name, quota, now_ns());
+  } else {
+    execution.executor->quotas().set(subject.of, subject.name, quota, now_ns());
+  }
+  execution.executor->follow_quotas(now_ns());
+}
+
 asio::awaitable<Reply<ResourceQuota>> put_quota(Shared shared, Subject subject, NewResourceQuota wanted) {
   if (!shared->executor) co_return no_executor();
   using executor::Quota;
@@ -148,21 +157,26 @@ asio::awaitable<Reply<ResourceQuota>> put_quota(Shared shared, Subject subject, 
     problems.push_back(
         {{"body", "priority_boost"}, fmt::format("must be from -{0} to {0}", Quota::most_boost), "value_error"});
   }
-  if (!problems.empty()) co_return unprocessable(problems);
-  const Quotas::Set set{.of = subject.of,
-                        .name = subject.name,
-                        .quota = {.max_concurrent_queries = wanted.max_concurrent_queries,
-                                  .hourly_query_limit = wanted.hourly_query_limit,
-                                  .daily_query_limit = wanted.daily_query_limit,
-                                  .max_execution_time_seconds = wanted.max_execution_time_seconds,
-                                  .max_memory_mb = wanted.max_memory_mb,
-                                  .priority_boost = boost}};
-  if (shared->shared_quotas) {
-    shared->shared_quotas->set(set, now_ns());
-  } else {
-    shared->executor->quotas().set(set.of, set.name, set.quota, now_ns());
+  if (wanted.max_cpu_percent) {
+    problems.push_back({{"body", "max_cpu_percent"}, "can't be limited in this version: must be null", "value_error"});
   }
-  shared->executor->follow_quotas(now_ns());
+  if (!problems.empty()) co_return unprocessable(problems);
+  set_quota(*shared, subject,
+            Quota{.max_concurrent_queries = wanted.max_concurrent_queries,
+                  .hourly_query_limit = wanted.hourly_query_limit,
+                  .daily_query_limit = wanted.daily_query_limit,
+                  .max_execution_time_seconds = wanted.max_execution_time_seconds,
+                  .max_memory_mb = wanted.max_memory_mb,
+                  .priority_boost = boost});
+  co_return quota_of(*shared, subject);
+}
+
+asio::awaitable<Reply<ResourceQuota>> remove_quota(Shared shared, Subject subject) {
+  if (!shared->executor) co_return no_executor();
+  Problems problems;
+  check(subject, problems);
+  if (!problems.empty()) co_return unprocessable(problems);
+  set_quota(*shared, subject, std::nullopt);
   co_return quota_of(*shared, subject);
 }
 
@@ -180,7 +194,12 @@ void add_quotas(ApiTable& table, const Shared& shared) {
       "as far as it had heard of them. max_cpu_percent isn't limited in this version: null.";
   const std::string set =
       "What isn't said has no limit. A limit of 0 queries an hour or a day lets nothing in. It holds on this node, "
-      "until Millrace ends; with REDIS_URL on all nodes, for good.";
+      "until Millrace ends; with REDIS_URL on all nodes, for good. What GET has answered may be sent: user_id, "
+      "project_id, enforced, counted_across_nodes, running_queries, hour and day are ignored, and max_cpu_percent must "
+      "be null.";
+  const std::string removed =
+      "What holds where nothing is set holds again, on all nodes with REDIS_URL, and is the answer. What was used is "
+      "kept. It is no error where nothing was set.";
   table.add(
       "GET", about_quotas("users/{user_id}", "The quota of a user, and what is used of it", shown),
       [shared](Path<UserPath> path) { return get_quota(shared, {Quotas::Of::user, std::move(path.value.user_id)}); });
@@ -195,6 +214,14 @@ void add_quotas(ApiTable& table, const Shared& shared) {
   table.add("PUT", about_quotas("projects/{project_id}", "Sets the quota of a project", set),
             [shared](Path<ProjectPath> path, Body<NewResourceQuota> body) {
               return put_quota(shared, {Quotas::Of::project, std::move(path.value.project_id)}, body.value);
+            });
+  table.add("DELETE", about_quotas("users/{user_id}", "Takes the quota of a user away", removed),
+            [shared](Path<UserPath> path) {
+              return remove_quota(shared, {Quotas::Of::user, std::move(path.value.user_id)});
+            });
+  table.add("DELETE", about_quotas("projects/{project_id}", "Takes the quota of a project away", removed),
+            [shared](Path<ProjectPath> path) {
+              return remove_quota(shared, {Quotas::Of::project, std::move(path.value.project_id)});
             });
 }
 

@@ -117,18 +117,24 @@ struct ProjectPath {
 };
 BOOST_DESCRIBE_STRUCT(ProjectPath, (), (project_id))
 
-/// Null: as much as it wants.
+/// Null: as much as it wants. What a ResourceQuota says besides is ignored, so that one can be sent back.
 struct NewResourceQuota {
+  using Ignored = std::optional<RawJson>;
+
   std::optional<std::uint32_t> max_concurrent_queries = {};
   std::optional<std::uint64_t> hourly_query_limit = {};
   std::optional<std::uint64_t> daily_query_limit = {};
   std::optional<std::uint32_t> max_memory_mb = {};
   std::optional<std::uint32_t> max_execution_time_seconds = {};
   std::optional<std::int32_t> priority_boost = {};
+  std::optional<double> max_cpu_percent = {};  ///< can't be limited: only null is taken
+
+  Ignored user_id, project_id, enforced, counted_across_nodes, running_queries, hour, day;
 };
 BOOST_DESCRIBE_STRUCT(NewResourceQuota, (),
                       (max_concurrent_queries, hourly_query_limit, daily_query_limit, max_memory_mb,
-                       max_execution_time_seconds, priority_boost))
+                       max_execution_time_seconds, priority_boost, max_cpu_percent, user_id, project_id, enforced,
+                       counted_across_nodes, running_queries, hour, day))
 
 /// What is used of a quota in a window. Null: there is no limit, or nothing was used.
 struct QuotaWindow {

@@ -105,8 +105,7 @@ TEST(ResultEncoder, CsvHasQuotesOnlyWhereTheyAreNeeded) {
   const QueryJob::Columns columns{{.name = "a,b", .type_oid = 25}};
   const Encoded csv = encoded(columns, {{plain}, {plain + ','}, {plain + '\r'}, {""}, {"\\."}, {std::nullopt}, {"\\"}},
                               ResultFormat::csv);
-  EXPECT_EQ(csv.text,
-            "\"a,b\"\n" + plain + "\n\"" + plain + ",\"\n\"" + plain + "\r\"\n\"\"\n\"\\.\"\n\n\\\n");
+  EXPECT_EQ(csv.text, "\"a,b\"\n" + plain + "\n\"" + plain + ",\"\n\"" + plain + "\r\"\n\"\"\n\"\\.\"\n\n\\\n");
   EXPECT_GE(csv.pieces, 24) << "each value is looked at in four parts, and written in four";
   EXPECT_EQ(encoded({{.name = "a"}, {.name = "b"}}, {{"\\.", "x"}}, ResultFormat::csv).text, "a,b\n\\.,x\n");
 }

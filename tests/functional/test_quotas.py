@@ -98,6 +98,34 @@ def test_a_quota_of_memory_is_a_memory_limit(millrace: Millrace) -> None:
         client.ask(query("ROLLBACK"))
 
 
+def test_what_was_answered_can_be_sent_back(millrace: Millrace) -> None:
+    for whose in ("users/back", "projects/back"):
+        limits = {"hourly_query_limit": 7, "max_memory_mb": 5000, "priority_boost": -1}
+        quota = millrace.api("PUT", f"{QUOTA}/{whose}", limits)
+        assert millrace.api("PUT", f"{QUOTA}/{whose}", quota) == quota
+        assert limits.items() <= quota.items()
+        # Of which this means nothing.
+        other = quota | {"user_id": "else", "project_id": "else", "running_queries": 9, "hour": None, "day": {"used": 9}}
+        assert millrace.api("PUT", f"{QUOTA}/{whose}", other | {"enforced": False}) == quota
+    assert millrace.api("GET", f"{QUOTA}/users/else")["hourly_query_limit"] is None
+
+
+def test_a_quota_is_taken_away(millrace: Millrace) -> None:
+    before = millrace.api("GET", f"{QUOTA}/users/free")
+    millrace.api("PUT", f"{QUOTA}/users/free", {"hourly_query_limit": 1})
+    with connect(millrace, options="-c millrace.user_id=free") as client:
+        assert client.one("SELECT 1") == "1"
+        assert error_of(client.ask(query("SELECT 1")))["C"] == "53400"
+        after = millrace.api("DELETE", f"{QUOTA}/users/free")
+        assert after == millrace.api("DELETE", f"{QUOTA}/users/free") | {key: after[key] for key in ("hour", "day")}
+        assert client.one("SELECT 1") == "1"
+    assert before["max_concurrent_queries"] == 10, "the default"
+    assert after["hour"]["used"] == 1, "what was used stays so"
+    assert after | {"hour": 0, "day": 0} == before | {"hour": 0, "day": 0}
+    assert millrace.api("DELETE", f"{QUOTA}/projects/none")["max_concurrent_queries"] is None
+    assert "user_id" in millrace.api("DELETE", f"{QUOTA}/users/a%00", None, 422)["detail"][0]["loc"]
+
+
 @pytest.mark.parametrize(
     ("user", "body", "field"),
     [
@@ -108,6 +136,8 @@ def test_a_quota_of_memory_is_a_memory_limit(millrace: Millrace) -> None:
         ("a", {"max_execution_time_seconds": 10**9}, "max_execution_time_seconds"),
         ("a", {"max_memory_mb": 0}, "max_memory_mb"),
         ("a", {"priority_boost": 9}, "priority_boost"),
+        ("a", {"max_cpu_percent": 50}, "max_cpu_percent"),
+        ("a", {"hours": {}}, "hours"),
     ],
 )
 def test_a_quota_that_makes_no_sense_is_refused(

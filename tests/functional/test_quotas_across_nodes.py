@@ -6,6 +6,7 @@ import signal
 import socketserver
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -120,6 +121,91 @@ def test_a_quota_that_was_set_survives_all_nodes(postgres: PostgreSQL, redis: Re
         eventually(lambda: has_limit(one, "ada", 1))
         eventually(lambda: "make no sense" in one.log)
         assert run(one, "ada", 2) == 1
+
+
+@contextmanager
+def held(node: Millrace) -> Iterator[None]:
+    """Meanwhile it does nothing, and hears nothing."""
+    os.kill(node.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(node.pid, signal.SIGCONT)
+
+
+def set_in(redis: Redis, key: str) -> str:
+    """What is set for it, without when."""
+    changed, _, what = redis.cli("HGET", "millrace:quota:set", key).partition(" ")
+    assert not what or changed.removeprefix("changed=").isdigit()
+    return what.strip()
+
+
+def test_a_quota_is_taken_away_on_all_nodes(postgres: PostgreSQL, redis: Redis) -> None:
+    with nodes(postgres, redis.url) as (one, other):
+        for user in ("ada", "bob"):
+            one.api("PUT", f"{QUOTA}/users/{user}", {"hourly_query_limit": 0})
+            eventually(lambda user=user: has_limit(other, user, 0))
+        other.api("DELETE", f"{QUOTA}/users/ada")
+        assert run(other, "ada", 1) == 1, "at once"
+        eventually(lambda: quota_of(one, "ada")["hourly_query_limit"] is None)
+        assert quota_of(one, "ada")["max_concurrent_queries"] == 10, "the default"
+        assert has_limit(one, "bob", 0) and has_limit(other, "bob", 0)
+        assert set_in(redis, "uada") == "removed"
+        one.api("PUT", f"{QUOTA}/users/ada", {"hourly_query_limit": 3})
+        eventually(lambda: has_limit(other, "ada", 3))
+        one.api("DELETE", f"{QUOTA}/users/ada")
+        eventually(lambda: set_in(redis, "uada") == "removed")
+    with nodes(postgres, redis.url, 1) as (one,):
+        eventually(lambda: has_limit(one, "bob", 0))
+        assert quota_of(one, "ada")["max_concurrent_queries"] == 10
+
+
+def test_a_node_that_was_away_does_not_bring_a_quota_back(postgres: PostgreSQL, redis: Redis) -> None:
+    with nodes(postgres, redis.url) as (one, other):
+        one.api("PUT", f"{QUOTA}/users/ada", {"hourly_query_limit": 0})
+        eventually(lambda: has_limit(other, "ada", 0))
+        with held(other):
+            one.api("DELETE", f"{QUOTA}/users/ada")
+            eventually(lambda: set_in(redis, "uada") == "removed")
+        eventually(lambda: quota_of(other, "ada")["hourly_query_limit"] is None)
+        # Nor does one that fills a Redis that has lost everything before who knows better can.
+        one.api("PUT", f"{QUOTA}/users/ada", {"hourly_query_limit": 0})
+        eventually(lambda: has_limit(other, "ada", 0))
+        with held(other):
+            one.api("DELETE", f"{QUOTA}/users/ada")
+            eventually(lambda: set_in(redis, "uada") == "removed")
+            with held(one):
+                redis.cli("FLUSHALL")
+                os.kill(other.pid, signal.SIGCONT)
+                eventually(lambda: set_in(redis, "uada").startswith("hourly_query_limit=0"))
+            eventually(lambda: set_in(redis, "uada") == "removed")
+        eventually(lambda: quota_of(other, "ada")["hourly_query_limit"] is None)
+        assert quota_of(one, "ada")["hourly_query_limit"] is None
+
+
+def test_what_was_set_later_holds_where_redis_has_lost_it(postgres: PostgreSQL, redis: Redis) -> None:
+    with nodes(postgres, redis.url) as (one, other):
+        one.api("PUT", f"{QUOTA}/users/ada", {"hourly_query_limit": 1})
+        eventually(lambda: has_limit(other, "ada", 1))
+        older = redis.cli("HGET", "millrace:quota:set", "uada").strip()
+        other.api("PUT", f"{QUOTA}/users/ada", {"hourly_query_limit": 2})
+        eventually(lambda: has_limit(one, "ada", 2))
+        redis.cli("HSET", "millrace:quota:set", "uada", older)
+        redis.cli("SET", "millrace:quota:version", "that of a copy")
+        eventually(lambda: set_in(redis, "uada").startswith("hourly_query_limit=2"))
+        assert has_limit(one, "ada", 2) and has_limit(other, "ada", 2)
+
+
+def test_that_a_quota_was_taken_away_is_forgotten_at_last(postgres: PostgreSQL, redis: Redis) -> None:
+    with nodes(postgres, redis.url, 1) as (one,):
+        for user in ("ada", "bob"):
+            one.api("DELETE", f"{QUOTA}/users/{user}")
+            eventually(lambda user=user: set_in(redis, f"u{user}") == "removed")
+        eight_days_ago = int((time.time() - 8 * 24 * 3600) * 1000)
+        redis.cli("DEL", "millrace:quota:set")
+        redis.cli("HSET", "millrace:quota:set", "ueve", f"changed={eight_days_ago} removed")
+        redis.cli("SET", "millrace:quota:version", "another one")
+        eventually(lambda: redis.cli("HKEYS", "millrace:quota:set").split() in (["uada", "ubob"], ["ubob", "uada"]))
 
 
 def test_what_was_counted_last_is_told_at_the_end(postgres: PostgreSQL, redis: Redis) -> None:
