@@ -162,16 +162,4 @@ void Quotas::set(Of of, std::string_view name, const std::optional<Quota>& quota
   its->set(quota.value_or(standard(of)), on());
 }
 
-std::vector<Quotas::Set> Quotas::all_set() const {
-  const std::scoped_lock lock(mutex_);
-  std::vector<Set> all;
-  for (const auto& [name, known] : known_) {
-    if (!known.is_set) continue;
-    all.push_back(
-        {.of = name.front() == 'u' ? Of::user : Of::project, .name = name.substr(1), .quota = known.account->quota()});
-  }
-  std::ranges::sort(all, {}, [](const Set& set) { return std::pair(set.of, set.name); });
-  return all;
-}
-
 }  // namespace millrace::executor

@@ -167,16 +167,6 @@ class Quotas {
   /// From now on; null: the default holds again.
   void set(Of of, std::string_view name, const std::optional<Quota>& quota, std::int64_t now);
 
-  struct Set {
-    Of of = Of::user;
-    std::string name;
-    Quota quota;
-
-    std::string key() const { return Quotas::key(of, name); }
-  };
-  /// All that are set.
-  std::vector<Set> all_set() const;
-
   /// Of whom it is, among all: a "u" or a "p", and the name.
   static std::string key(Of of, std::string_view name) { return std::string(of == Of::user ? "u" : "p").append(name); }
   /// Null: no key.
