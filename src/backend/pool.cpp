@@ -95,11 +95,12 @@ asio::awaitable<std::expected<Pool::Connection, LoginError>> Pool::take(asio::io
   }
 }
 
-/// Whether the server has refused one more connection than it grants, and there are others that may come free.
+/// Whether the server has refused one more connection than it grants, and there are others that may come free. Those
+/// that are only being opened don't count: clients of an empty pool would wait for each other's refusals.
 bool Pool::must_wait(const LoginError& failure) const {
   if (!says_too_many(failure)) return false;
   const std::scoped_lock lock(mutex_);
-  return open_ > 0;
+  return opened_ > closed_;
 }
 
 /// The server may grant so many, which is to be tried; with the lock held.
@@ -455,6 +456,7 @@ void Pool::redirect(std::shared_ptr<const ServerAddress> address) {
   {
     const std::scoped_lock lock(mutex_);
     address_ = std::move(address);
+    granted_ = SIZE_MAX;  // there it may be another
   }
   retire();
 }

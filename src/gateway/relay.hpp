@@ -171,12 +171,14 @@ class Relay {
   bool server_mid_message() const { return server_stream_left_ > 0 && !server_stream_hidden_; }
   bool in_copy() const { return replies_.copy_in; }
   bool query_under_way() const { return !replies_.empty(); }
-  /// What the server is at is Millrace's own, and no cancel is meant for it. A guard is part of what it stands before,
-  /// and may wait for a lock.
+  /// What the server is at is Millrace's own, is answered by itself, and no cancel is meant for it. A guard is part of
+  /// what it stands before, and may wait for a lock; what else is in a batch is answered with the client's.
   bool is_at_own() const {
     if (replies_.empty()) return false;
+    using Purpose = Reply::Purpose;
     const Reply& first = replies_.all().front();
-    return first.own() && first.purpose != Reply::Purpose::guard;
+    const bool by_itself = first.ends_batch() || first.purpose == Purpose::begin || first.purpose == Purpose::session;
+    return first.own() && first.purpose != Purpose::guard && by_itself;
   }
   /// Something of the client's is under way, maybe behind Millrace's own.
   bool is_at_clients() const { return !std::ranges::all_of(replies_.all(), &Reply::own); }
@@ -380,6 +382,8 @@ class Relay {
   pipeline::SentText sent_asked(const Item& item, std::string_view text, const StatementPtr& statement);
   static std::string_view text_of_prepared(const Prepared* prepared);
   const Wishes& wishes_of(std::string_view text);
+  const std::shared_ptr<const backend::Settings>& set_here() const;
+  std::shared_ptr<const AskedFor> asked_for(const pipeline::Exchange& exchange);
   Limit limit_of(const Wishes& wishes, const StatementPtr& statement) const;
   Limit limit_of(std::string_view text, const StatementPtr& statement);
   const Reply* runs_now() const;

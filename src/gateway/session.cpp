@@ -237,7 +237,8 @@ Session::Passed Session::pass_on() {
       return Passed::waits;
     }
     // What was to be cancelled had ended by then, so it is the next that the client waits for.
-    if (const auto before = std::exchange(cancelled_before_, {}); before && !relay_->query_under_way())
+    const auto before = std::exchange(cancelled_before_, {});
+    if (before && !input_.bytes().empty() && !relay_->query_under_way())
       cancel_wanted_ |= relay_->cancelled() == *before;
     const auto step = relay_->from_client(input_.bytes(), now_ns());
     next_ = step.next;
@@ -518,12 +519,14 @@ void Session::on_tick(TimePoint now) {
 asio::awaitable<void> Session::cancel() {
   const auto self = shared_from_this();
   if (relay_) relay_->forbid_sending_again();
-  co_await cancels_.ask([this] { return carry_cancel(); });
+  co_await cancels_.ask([this] { return carry_cancel(Cancel::as_asked); });
 }
 
-asio::awaitable<void> Session::cancel_now(std::shared_ptr<Session> self) { co_await self->cancel(); }
+asio::awaitable<void> Session::cancel_now(std::shared_ptr<Session> self) {
+  co_await self->cancels_.ask([self] { return self->carry_cancel(Cancel::late); });
+}
 
-asio::awaitable<void> Session::carry_cancel() {
+asio::awaitable<void> Session::carry_cancel(Cancel cancel) {
   if (const auto replication = replication_) {
     const auto& session = replication->session();
     co_await backend::cancel(core_.io, replication->address(), session.process_id, session.secret_key);
@@ -532,7 +535,7 @@ asio::awaitable<void> Session::carry_cancel() {
     link_->give_up_this();
     answered_.set();
   } else if (link_ && *link_ && relay_->query_under_way() && (phase_ == Phase::ending || !relay_->is_at_own())) {
-    co_await cancel_what_is_under_way();
+    co_await cancel_what_is_under_way(cancel);
   } else if (link_ && relay_->is_at_own() && relay_->is_at_clients()) {
     cancel_behind_own_ = true;
   } else if (link_) {
@@ -548,10 +551,12 @@ asio::awaitable<void> Session::carry_cancel() {
   }
 }
 
-/// It may have come to its end already. So what waits behind it isn't sent meanwhile, and is cancelled then.
-asio::awaitable<void> Session::cancel_what_is_under_way() {
-  cancels_before_ = waits_;
-  if (waits_) cancelled_before_ = relay_->cancelled();
+/// It may have come to its end already. So what waits behind it isn't sent meanwhile, and is cancelled then; not so
+/// what comes behind what has just been sent.
+asio::awaitable<void> Session::cancel_what_is_under_way(Cancel cancel) {
+  const bool is_late = cancel == Cancel::late;
+  cancels_before_ = waits_ || is_late;
+  if (waits_ && !is_late && next_ != Relay::Next::more) cancelled_before_ = relay_->cancelled();
   co_await link_->cancel();
   if (!std::exchange(cancels_before_, false)) co_return;
   answered_.set();

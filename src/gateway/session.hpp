@@ -104,8 +104,12 @@ class Session final : public backend::ServerConnection::Sink,
   void tell_login_error(const backend::LoginError& failure);
   void close_client();
   static asio::awaitable<void> cancel_now(std::shared_ptr<Session> self);
-  asio::awaitable<void> carry_cancel();
-  asio::awaitable<void> cancel_what_is_under_way();
+  enum class Cancel : std::uint8_t {
+    as_asked,
+    late,  ///< it had to wait until the server had what it is for
+  };
+  asio::awaitable<void> carry_cancel(Cancel cancel);
+  asio::awaitable<void> cancel_what_is_under_way(Cancel cancel);
   void cancel_if_wanted();
   bool holds_back() const { return cancels_late_ || cancels_before_; }
   void look_at_time();

@@ -63,6 +63,10 @@ void Session::look_at_turn() {
 }
 
 asio::awaitable<bool> Session::wait_for_server() {
+  if (std::exchange(cancel_wanted_, false)) {
+    relay_->cancel_before_sent();
+    co_return true;
+  }
   const auto taken = co_await link_->take();
   if (!taken) {
     const auto& failure = taken.error();

@@ -33,7 +33,7 @@ def is_cancelled(millrace: Millrace, after: float, count: int, messages: Callabl
         cancel_request(millrace.host, millrace.port, client.key)
         errors = [one.sqlstate for one in client.until("Z", count) if one.kind == "E"]
         assert errors in ([], ["57014"])
-        client.ask(query("ROLLBACK"))
+        assert [one.sqlstate for one in client.ask(query("ROLLBACK")) if one.kind == "E"] == []
         assert client.one("SELECT 2") == "2"
         return bool(errors)
 
@@ -57,3 +57,18 @@ def test_behind_what_is_under_way(millrace: Millrace, way: Way, before: str) -> 
     way.takes = 0.05
     sent = [query(before), query("SELECT pg_sleep(1)")]
     assert any(is_cancelled(millrace, 0.02, 2, lambda: sent) for _ in range(5))
+
+
+def test_a_later_statement_is_not_cancelled(millrace: Millrace, way: Way) -> None:
+    """What the cancel was for has waited behind something else, and had ended before the server was told."""
+    way.takes = 0.05
+    with connect(millrace) as client:
+        client.one("SELECT 1")
+        for _ in range(3):
+            client.send(query("BEGIN"), query("SELECT 1"))
+            time.sleep(0.02)
+            cancel_request(millrace.host, millrace.port, client.key)
+            client.until("Z", 2)
+            time.sleep(0.2)
+            assert [one.sqlstate for one in client.ask(query("ROLLBACK")) if one.kind == "E"] == []
+            assert [one.sqlstate for one in client.ask(query("SELECT pg_sleep(0.3)")) if one.kind == "E"] == []

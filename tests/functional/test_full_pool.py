@@ -52,10 +52,12 @@ def test_who_waits_is_cancelled_whatever_it_is(postgres: PostgreSQL) -> None:
 def test_a_wait_for_what_postgresql_does_not_grant_ends(postgres: PostgreSQL) -> None:
     postgres.admin("CREATE ROLE limited LOGIN CONNECTION LIMIT 1")
     settings = {"POOL_MODE": "transaction", "POOL_WAIT_TIMEOUT_SECONDS": 1, "AUTH_TYPE": "trust"}
-    with Millrace(postgres, settings) as server, connect(server, user="limited") as holder, connect(server, user="limited") as client:
-        holder.ask(query("BEGIN"), query("SELECT 1"), times=2)
-        error, ready = client.ask(query("SELECT 1"))
-        assert (error.fields["S"], error.sqlstate, ready.body) == ("ERROR", "53300", b"I")
-        holder.ask(query("COMMIT"))
-        assert client.one("SELECT 1") == "1"
-    postgres.admin("DROP ROLE limited")
+    try:
+        with Millrace(postgres, settings) as server, connect(server, user="limited") as holder, connect(server, user="limited") as client:
+            holder.ask(query("BEGIN"), query("SELECT 1"), times=2)
+            error, ready = client.ask(query("SELECT 1"))
+            assert (error.fields["S"], error.sqlstate, ready.body) == ("ERROR", "53300", b"I")
+            holder.ask(query("COMMIT"))
+            assert client.one("SELECT 1") == "1"
+    finally:
+        postgres.admin("DROP ROLE limited")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from wire import Client, connect, query
@@ -47,4 +48,19 @@ def test_who_finds_no_more_waits_for_one_that_is_in_use(postgres: PostgreSQL, li
         assert waiting[0].one("SELECT 8") == "8"
         holder.ask(query("COMMIT"))
         for client in (holder, *waiting):
+            client.close()
+
+
+def test_where_there_is_none_at_all_clients_hear_so(postgres: PostgreSQL, limited: None) -> None:
+    """Rather than waiting for each other's refusals."""
+    postgres.admin("ALTER ROLE limited CONNECTION LIMIT 0")
+    with Millrace(postgres, {"POOL_MODE": "transaction", "IO_THREADS": 1, "AUTH_TYPE": "trust"}) as server:
+        clients = [Client(server.host, server.port) for _ in range(4)]
+        with ThreadPoolExecutor(len(clients)) as pool:
+            answers = list(pool.map(lambda client: client.log_in(user="limited")[-1], clients))
+        for answer in answers:
+            assert answer.sqlstate == "53300"
+            assert "for role" in str(answer), "it is PostgreSQL's own"
+        assert server.metric("server_connections_failed_total") <= 6 * len(clients)
+        for client in clients:
             client.close()
