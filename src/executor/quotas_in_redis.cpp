@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 namespace millrace::executor {
 namespace {
@@ -36,11 +37,16 @@ local function changed(key)
 end
 )";
 
+// What isn't known anywhere needn't be taken away.
 const std::string set_script = function_changed + R"(
 local answer, is_any = {}, false
 for i = 3, #ARGV, 3 do
   local key, at, before = ARGV[i], tonumber(ARGV[i + 1]), changed(ARGV[i])
-  if at == 0 then at = math.max(before + 1, tonumber(ARGV[1])) end
+  if at == 0 and ARGV[i + 2] == 'removed' and redis.call('HEXISTS', KEYS[1], key) == 0 then
+    before = math.huge
+  elseif at <= 0 then
+    at = math.max(before + 1, tonumber(ARGV[1]), -at)
+  end
   if at > before then
     redis.call('HSET', KEYS[1], key, string.format('changed=%.0f %s', at, ARGV[i + 2]))
     is_any = true
@@ -101,8 +107,9 @@ Result<std::string> QuotasInRedis::version() {
   return makes_no_sense("GET");
 }
 
-Result<std::vector<QuotasInRedis::Entry>> QuotasInRedis::all_set(std::size_t& unreadable) {
-  std::vector<Entry> all;
+Result<QuotasInRedis::AllSet> QuotasInRedis::all_set() {
+  AllSet all;
+  std::array<std::size_t, 2> counts{};  // of quotas, and of those that are removed
   std::string cursor = "0";
   do {
     const auto answer = redis_.ask({"HSCAN", set_key, cursor, "COUNT", "500"});
@@ -111,19 +118,21 @@ Result<std::vector<QuotasInRedis::Entry>> QuotasInRedis::all_set(std::size_t& un
     const auto* const next = both != nullptr && both->size() == 2 ? both->front().text() : nullptr;
     const auto* const fields = next != nullptr ? both->back().list() : nullptr;
     if (fields == nullptr || fields->size() % 2 != 0) return makes_no_sense("HSCAN");
-    for (std::size_t at = 0; at < fields->size() && all.size() < Quotas::most_accounts; at += 2) {
+    for (std::size_t at = 0; at < fields->size(); at += 2) {
       const auto* const key = (*fields)[at].text();
       const auto* const what = (*fields)[at + 1].text();
       if (key == nullptr || what == nullptr) return makes_no_sense("HSCAN");
       const auto set = parse_set_quota(*what);
       if (!Quotas::of_key(*key) || !set) {
-        ++unreadable;
-        continue;
+        ++all.unreadable;
+      } else if (counts.at(set->quota ? 0 : 1)++ < Quotas::most_accounts) {
+        all.entries.push_back({.key = *key, .set = *set});
+      } else {
+        ++all.left_out;
       }
-      all.push_back({.key = *key, .set = *set});
     }
     cursor = *next;
-  } while (cursor != "0" && all.size() + unreadable < Quotas::most_accounts);
+  } while (cursor != "0" && all.unreadable + all.left_out < Quotas::most_accounts);
   return all;
 }
 

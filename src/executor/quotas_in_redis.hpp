@@ -44,10 +44,16 @@ class QuotasInRedis {
     std::string key;
     SetQuota set;
   };
-  /// `unreadable`: how many aren't in the answer, as they make no sense.
-  Result<std::vector<Entry>> all_set(std::size_t& unreadable);
-  /// Sets each of which Redis has nothing later. Where `changed` is 0 it is new: it becomes `now`, or more, so that it
-  /// is later than what is there. `version`: a text that is unlike all before. Answers when each has changed.
+  struct AllSet {
+    std::vector<Entry> entries = {};
+    std::size_t unreadable = 0;  ///< aren't among them, as they make no sense
+    std::size_t left_out =
+        0;  ///< likewise, as there are too many: `Quotas::most_accounts`, and as many that are removed
+  };
+  Result<AllSet> all_set();
+  /// Sets each of which Redis has nothing later. Where `changed` is 0 or less it is new: it becomes `now`, or more, so
+  /// that it is later than what is there, and no less than -`changed`. `version`: a text that is unlike all before.
+  /// Answers when each has changed; 0: it was to be removed, with 0, and isn't there.
   Result<std::vector<std::int64_t>> set(std::span<const Entry> entries, std::int64_t now, const std::string& version);
   /// Those that haven't changed since.
   Result<> forget(std::span<const Entry> entries);

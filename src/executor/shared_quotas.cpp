@@ -72,7 +72,7 @@ Result<> SharedQuotas::state() const {
 
 void SharedQuotas::set(Quotas::Of of, std::string_view name, const std::optional<Quota>& quota, std::int64_t now) {
   const std::scoped_lock lock(mutex_);
-  untold_.insert_or_assign(Quotas::key(of, name), quota);
+  untold_.insert_or_assign(Quotas::key(of, name), Untold{.quota = quota});
   // With the lock held, so that no older one that comes from Redis takes its place.
   executor_->quotas().set(of, name, quota, now);
 }
@@ -83,7 +83,10 @@ void SharedQuotas::run(const std::stop_token& stop) {
   std::unique_lock lock(mutex);
   while (!stop.stop_requested()) {
     auto done = exchange();
-    if (!done) redis_.reset();
+    if (!done) {
+      redis_.reset();
+      version_.reset();
+    }
     found(std::move(done));
     pause.wait_for(lock, stop, between_exchanges, [] { return false; });
   }
@@ -118,13 +121,14 @@ Result<> SharedQuotas::exchange_quotas() {
   if (!version) return std::unexpected(std::move(version).error());
   if (*version == version_) return {};
   // What is set meanwhile has another version, and is taken over next time.
-  std::size_t unreadable = 0;
-  const auto theirs = redis_->all_set(unreadable);
+  const auto theirs = redis_->all_set();
   if (!theirs) return std::unexpected(theirs.error());
-  if (unreadable > 0) log::warn("Redis has quotas that make no sense: they don't hold", {{"quotas", unreadable}});
-  if (auto done = compare(*theirs); !done) return done;
+  if (theirs->unreadable > 0)
+    log::warn("Redis has quotas that make no sense: they don't hold", {{"quotas", theirs->unreadable}});
+  if (theirs->left_out > 0)
+    log::warn("Redis has more quotas than can be known: some don't hold here", {{"quotas", theirs->left_out}});
   version_ = *std::move(version);
-  return {};
+  return compare(theirs->entries);
 }
 
 Result<> SharedQuotas::tell_quotas() {
@@ -132,8 +136,13 @@ Result<> SharedQuotas::tell_quotas() {
     std::vector<QuotasInRedis::Entry> batch;
     {
       const std::scoped_lock lock(mutex_);
-      for (const auto& [key, quota] : untold_ | std::views::take(most_in_a_call)) {
-        batch.push_back({.key = key, .set = {.quota = quota}});
+      for (auto& [key, untold] : untold_ | std::views::take(most_in_a_call)) {
+        const auto known = known_.find(key);
+        const std::int64_t later = known == known_.end() ? 0 : known->second.changed + 1;
+        batch.push_back({.key = key, .set = {.quota = untold.quota, .changed = untold.told_first}});
+        if (untold.told_first != 0) continue;
+        batch.back().set.changed = -later;
+        untold.told_first = std::max(later, now_ms());
       }
     }
     if (batch.empty()) return {};
@@ -141,17 +150,18 @@ Result<> SharedQuotas::tell_quotas() {
     const std::scoped_lock lock(mutex_);
     for (const auto& [key, set] : batch) {
       const auto found = untold_.find(key);
-      if (found != untold_.end() && found->second == set.quota) untold_.erase(found);
+      if (found != untold_.end() && found->second.quota == set.quota) untold_.erase(found);
     }
   }
 }
 
 /// `most_in_a_call` at most.
 Result<> SharedQuotas::tell(std::span<const QuotasInRedis::Entry> entries) {
+  version_.reset();
   const auto changed = redis_->set(entries, now_ms(), new_version());
   if (!changed) return std::unexpected(changed.error());
   for (std::size_t at = 0; at < entries.size(); ++at) {
-    known_[entries[at].key] = {.quota = entries[at].set.quota, .changed = (*changed)[at]};
+    if ((*changed)[at] != 0) known_[entries[at].key] = {.quota = entries[at].set.quota, .changed = (*changed)[at]};
   }
   return {};
 }
@@ -188,7 +198,7 @@ Result<> SharedQuotas::compare(const std::vector<QuotasInRedis::Entry>& theirs) 
     if (is_removal_older(set, removal_brought_back)) {
       known_.erase(key);
     } else {
-      outdated.push_back({.key = key, .set = set});
+      outdated.push_back({.key = key, .set = {.quota = set.quota, .changed = std::max<std::int64_t>(set.changed, 1)}});
     }
   }
   if (auto done = in_calls(outdated, [this](Entries some) { return tell(some); }); !done) return done;

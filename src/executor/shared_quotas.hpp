@@ -22,8 +22,9 @@ namespace millrace::executor {
 ///
 /// A quota that is set, or taken away, is so on this node at once, on others when they hear of it. Of two that are set
 /// for one user the one holds that came to Redis later, also where a node, or a Redis that was restarted, has the
-/// earlier one still: what Redis doesn't have gets there from the nodes. That a quota was taken away is remembered for
-/// a week: a node that has been without Redis for longer would bring it back.
+/// earlier one still: what Redis doesn't have gets there from the nodes. Where its answer was lost, it came when it was
+/// told first. That a quota was taken away is remembered for a week, and brought back to a Redis that has lost it for
+/// six days: a node that has been without Redis for longer would bring the quota back.
 class SharedQuotas {
  public:
   /// Before the first account is asked for.
@@ -61,13 +62,17 @@ class SharedQuotas {
 
   // The thread's.
   std::optional<QuotasInRedis> redis_;  ///< null: it isn't connected
-  std::optional<std::string> version_;  ///< of the quotas that are taken over; null: none are
+  std::optional<std::string> version_;  ///< of the quotas that are taken over; null: none are, or Redis was told others
   /// What Redis had, or was told, last; by the accounts' keys.
   boost::unordered_flat_map<std::string, SetQuota> known_;
 
   mutable std::mutex mutex_;  ///< of what follows
-  /// Were set here, or taken away (null), and Redis doesn't have them yet; by the accounts' keys.
-  std::map<std::string, std::optional<Quota>> untold_;
+  struct Untold {
+    std::optional<Quota> quota;   ///< null: it was taken away
+    std::int64_t told_first = 0;  ///< when Redis was first told, as it may have heard that; 0: it wasn't yet
+  };
+  /// Were set here, and Redis isn't known to have them yet; by the accounts' keys.
+  std::map<std::string, Untold> untold_;
   Result<> state_ = fail("Redis hasn't answered yet");
   bool is_first_ = true;  ///< of the states
 

@@ -308,8 +308,7 @@ asio::awaitable<Reply<Executions>> list(Shared shared, ExecutionsWanted wanted) 
 }
 
 asio::awaitable<void> send_and_forget(Shared shared, ParquetFilePtr file, BodyWriter& body) {
-  co_await send_file(file, body);
-  shared->files.is_sent(file);
+  if (co_await send_file(file, body)) shared->files.is_sent(file);
 }
 
 asio::awaitable<Reply<ResultPage>> parquet(Shared shared, ResultPart part) {

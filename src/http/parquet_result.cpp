@@ -69,13 +69,14 @@ void ParquetFiles::forget_old() {
   std::erase_if(made_, [&](const Made& one) { return one.at <= latest && !one.is_read(); });
 }
 
-asio::awaitable<void> send_file(ParquetFilePtr file, BodyWriter& body) {
+asio::awaitable<bool> send_file(ParquetFilePtr file, BodyWriter& body) {
   for (std::uint64_t at = 0; at < file->size();) {
     const auto part = file->read(at, part_bytes);
     if (!part) throw std::runtime_error("a result's file can't be read: " + part.error().detail);
-    if (!co_await body.write(*part)) co_return;
+    if (!co_await body.write(*part)) co_return false;
     at += part->size();
   }
+  co_return true;
 }
 
 }  // namespace millrace::http

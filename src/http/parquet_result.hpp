@@ -46,7 +46,7 @@ class ParquetFiles {
   std::vector<Made> made_;  ///< the oldest first
 };
 
-/// Sends it as the client takes it.
-asio::awaitable<void> send_file(ParquetFilePtr file, BodyWriter& body);
+/// Sends it as the client takes it. False: it has gone away before it had all.
+asio::awaitable<bool> send_file(ParquetFilePtr file, BodyWriter& body);
 
 }  // namespace millrace::http

@@ -16,7 +16,7 @@ import pytest
 from turns import error_of
 from wire import connect, eventually, query
 
-from harness import Millrace, PostgreSQL, Redis, millrace_binary
+from harness import Millrace, PostgreSQL, Redis, Way, millrace_binary
 
 QUOTA = "execution/resource-quota"
 
@@ -196,9 +196,35 @@ def test_what_was_set_later_holds_where_redis_has_lost_it(postgres: PostgreSQL, 
         assert has_limit(one, "ada", 2) and has_limit(other, "ada", 2)
 
 
+def test_what_is_told_again_is_no_later_for_that(postgres: PostgreSQL, redis: Redis) -> None:
+    """Redis has heard it, and its answer was lost."""
+    with Way(postgres) as way, nodes(postgres, redis.url, 1) as (other,):
+        way.leads_to(redis)
+        with nodes(postgres, f"redis://{way.host}:{way.port}/0", 1) as (one,):
+            way.takes = 1.5  # in each direction, which is longer than a node waits for
+            one.api("PUT", f"{QUOTA}/users/ada", {"hourly_query_limit": 1})
+            eventually(lambda: has_limit(other, "ada", 1))
+            other.api("DELETE", f"{QUOTA}/users/ada")
+            eventually(lambda: set_in(redis, "uada") == "removed")
+            way.takes = 0
+            eventually(lambda: redis_of(one)["available"])
+            eventually(lambda: quota_of(one, "ada")["hourly_query_limit"] is None)
+            assert set_in(redis, "uada") == "removed"
+            assert quota_of(other, "ada")["hourly_query_limit"] is None
+
+
+def test_what_nobody_has_is_not_taken_away(postgres: PostgreSQL, redis: Redis) -> None:
+    with nodes(postgres, redis.url, 1) as (one,):
+        one.api("DELETE", f"{QUOTA}/users/ada")
+        one.api("PUT", f"{QUOTA}/users/bob", {"hourly_query_limit": 1})
+        eventually(lambda: redis.cli("HKEYS", "millrace:quota:set").split() == ["ubob"])
+
+
 def test_that_a_quota_was_taken_away_is_forgotten_at_last(postgres: PostgreSQL, redis: Redis) -> None:
     with nodes(postgres, redis.url, 1) as (one,):
         for user in ("ada", "bob"):
+            one.api("PUT", f"{QUOTA}/users/{user}", {"hourly_query_limit": 1})
+            eventually(lambda user=user: set_in(redis, f"u{user}").startswith("hourly_query_limit=1"))
             one.api("DELETE", f"{QUOTA}/users/{user}")
             eventually(lambda user=user: set_in(redis, f"u{user}") == "removed")
         eight_days_ago = int((time.time() - 8 * 24 * 3600) * 1000)
