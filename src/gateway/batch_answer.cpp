@@ -281,7 +281,8 @@ bool BatchAnswer::apply() {
     } else {
       text = writer_.text_of_parse(parsed.query_and_types, parsed.statement, !parsed.name.empty());
     }
-    names.parse(parsed.name, {parsed.statement, std::move(text), parsed.columns, parsed.sent}, done);
+    auto sent = shared_with(text, std::move(parsed.sent));
+    names.parse(parsed.name, {parsed.statement, std::move(text), parsed.columns, std::move(sent)}, done);
   }
   if (portal_changed_) names.unnamed_portal = portal_ ? BoundPortal{portal_->statement, portal_->sent} : BoundPortal();
   if (ended_transaction_ || !begin_.empty()) session_.held_begin = std::move(begin_);

@@ -73,10 +73,13 @@ void Relay::ended(Reply& reply) {
 
 /// What was answered, or refused, at once.
 void Relay::ended(const pipeline::Exchange& exchange) {
-  if (!wishes_) return record(exchange, nullptr);
-  std::string_view text = exchange.text;
-  if (text.empty() && exchange.statement) text = exchange.sent ? *exchange.sent : exchange.statement->text;
-  record(exchange, wishes_of(text).asked_for.get());
+  record(exchange, wishes_ ? asked_for(exchange).get() : nullptr);
+}
+
+/// A statement's own text has no comments.
+std::shared_ptr<const AskedFor> Relay::asked_for(const pipeline::Exchange& exchange) {
+  const std::string_view text = exchange.text.empty() ? pipeline::text_of(exchange.sent) : exchange.text;
+  return wishes_->asked_for(set_here(), text);
 }
 
 /// `asked_for`: null: nobody is named.

@@ -43,7 +43,7 @@ bool Relay::on_parse(const Item& item) {
   if (named && session_.names.is_statement_under_way(parse->name)) return settle();
   server().used = true;
   if (session_.moves && named && session_.names.is_taken(parse->name)) {
-    writer_.refuse_name(parse->name, query_and_types, statement);
+    writer_.refuse_name(parse->name, query_and_types, statement, pipeline_.sent(parse->query, *statement));
     replies_.unsynced = true;
     return true;
   }
@@ -59,11 +59,11 @@ bool Relay::on_parse(const Item& item) {
   }
   if (statement->shows_token && !writer_.replaced) writer_.parse_instead(parse->name, query_and_types);
   Reply& reply = replies_.owe(Kind::parse, now_);
-  session_.names.parse(parse->name,
-                       {.statement = statement, .text = anew.text, .sent = pipeline_.sent(parse->query, *statement)},
-                       reply);
+  auto sent = shared_with(anew.text, pipeline_.sent(parse->query, *statement));
+  session_.names.parse(parse->name, {.statement = statement, .text = anew.text, .sent = sent}, reply);
   if (!named) writer_.unnamed_becomes(anew.text ? anew.text->number : 0, reply, meant);
   reply.exchange.statement = statement;
+  reply.exchange.sent = std::move(sent);
   reply.text = anew.text;
   if (anew.describes) {
     Reply& describe = replies_.owe(Kind::describe, now_);
@@ -165,6 +165,7 @@ bool Relay::on_bind(const Item& item) {
   // Its values may be checked by anything.
   if (!statement || !pipeline::may_only_read(*statement)) unanswered_.forbid();
   reply.exchange.statement = statement;
+  if (prepared != nullptr) reply.exchange.sent = prepared->sent;
   if (prepared != nullptr && prepared->text && compared == Columns::same) {
     reply.text = prepared->text;
     reply.name = names->statement;
@@ -287,7 +288,7 @@ bool Relay::on_execute(const Item& item) {
   }
   Reply& reply = replies_.owe(Kind::execute, now_);
   reply.exchange.statement = statement;
-  set_limit(reply, statement_of_unnamed ? bound_limit_ : limit_of("", statement));
+  set_limit(reply, statement_of_unnamed ? bound_limit_ : limit_of(pipeline::text_of(portal.sent), statement));
   hold_unused(reply);
   reply.exchange.cache = use;
   reply.exchange.fill = std::move(fill);

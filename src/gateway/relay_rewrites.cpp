@@ -179,6 +179,7 @@ void Relay::bind_rewritten(const StatementPtr& statement, std::string_view param
   session_.names.bind("", {statement, guarded_.exchange.sent}, bound);
   for (Reply& reply : replies_.all().subspan(sent)) {
     reply.exchange.statement = statement;
+    reply.exchange.sent = guarded_.exchange.sent;
     reply.exchange.rewrite = guarded_.rewrite;
   }
   portal_is_here_ = false;

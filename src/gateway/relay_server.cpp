@@ -317,7 +317,12 @@ bool Relay::on_error(Bytes body, std::size_t total) {
   // The server skips all that follows, up to Sync.
   Reply* const sync = replies_.next_sync();
   const bool of_query = sync != nullptr && sync->purpose == Purpose::stand_in;
-  if (!of_query && (reply->kind == Kind::execute || fails_its_statement(*reply))) ended(*reply);
+  if (!of_query && fails_its_statement(*reply)) {
+    if (wishes_) reply->limit.asked_for = asked_for(reply->exchange);
+    ended(*reply);
+  } else if (!of_query && reply->kind == Kind::execute) {
+    ended(*reply);
+  }
   const auto sqlstate = reply->exchange.sqlstate;
   replies_.skip_to_sync([&](Reply& skipped, std::span<Reply> later) {
     if (leaves_a_name(skipped)) server().tainted = true;

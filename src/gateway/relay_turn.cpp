@@ -197,13 +197,17 @@ pipeline::SentText Relay::sent_asked(const Item& item, std::string_view text, co
 
 /// "": not known.
 std::string_view Relay::text_of_prepared(const Prepared* prepared) {
-  if (prepared == nullptr || !prepared->text) return "";
+  if (prepared == nullptr) return "";
+  if (!prepared->text) return pipeline::text_of(prepared->sent);
   const std::string_view text = prepared->text->query_and_types;
   return text.substr(0, text.find('\0'));
 }
 
-const Wishes& Relay::wishes_of(std::string_view text) {
-  return wishes_->of(session_.moves ? session_.settings.current() : here_, text);
+const Wishes& Relay::wishes_of(std::string_view text) { return wishes_->of(set_here(), text); }
+
+/// What the client has set.
+const std::shared_ptr<const backend::Settings>& Relay::set_here() const {
+  return session_.moves ? session_.settings.current() : here_;
 }
 
 /// The one before isn't answered yet.

@@ -16,6 +16,11 @@ namespace millrace::gateway {
 using StatementPtr = std::shared_ptr<const sql::Statement>;
 using Text = std::shared_ptr<const PreparedText>;
 
+/// What is kept of a text anyway is shared.
+inline pipeline::SentText shared_with(const Text& text, pipeline::SentText sent) {
+  return sent && text ? pipeline::SentText(text, &text->query_and_types) : std::move(sent);
+}
+
 /// A statement that the client has prepared in the protocol.
 struct Prepared {
   StatementPtr statement;

@@ -332,7 +332,8 @@ void ServerWriter::parse_instead(std::string_view name, std::string_view query_a
   replaced = true;
 }
 
-void ServerWriter::refuse_name(std::string_view name, std::string_view query_and_types, const StatementPtr& statement) {
+void ServerWriter::refuse_name(std::string_view name, std::string_view query_and_types, const StatementPtr& statement,
+                               const pipeline::SentText& sent) {
   close_unneeded();
   const Text text = texts_.make(query_and_types, session_.settings.meaning(), statement, false);
   append_parse_of(text->server_name, query_and_types);
@@ -340,11 +341,13 @@ void ServerWriter::refuse_name(std::string_view name, std::string_view query_and
   Reply& parsing = owe_hidden(Kind::parse);
   parsing.name = name;
   parsing.exchange.statement = statement;
+  parsing.exchange.sent = sent;
   parsing.text = text;
   pgwire::append_describe(before, 'S', texts_.nobodys_name());
   Reply& refusing = replies_.owe(Kind::describe, now_);
   refusing.refusal = Reply::Refusal::name_taken;
   refusing.exchange.statement = statement;
+  refusing.exchange.sent = sent;
   refusing.name = name;
   replaced = true;
 }

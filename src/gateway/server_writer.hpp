@@ -92,7 +92,8 @@ class ServerWriter {
   void parse_instead(std::string_view name, std::string_view query_and_types);
   /// The name is taken. PostgreSQL says so when it has read and analysed the text, so it is given the text under a name
   /// of ours, and then made to fail.
-  void refuse_name(std::string_view name, std::string_view query_and_types, const StatementPtr& statement);
+  void refuse_name(std::string_view name, std::string_view query_and_types, const StatementPtr& statement,
+                   const pipeline::SentText& sent);
   /// From now on the server has a statement of this name, for SQL.
   Reply& hold_name(std::string_view name, std::string_view query_and_types = nothing_to_execute);
   /// The server looks again what a statement's names stand for when the search path or the role has changed. Shared

@@ -76,7 +76,8 @@ void SessionWishes::find_party(Wishes& wishes, const AskedFor& said) {
       executor_.party(said.user_id.empty() ? std::string(1, '\0').append(user_) : said.user_id, said.project_id);
 }
 
-void SessionWishes::make(const backend::Settings* settings) {
+void SessionWishes::make(const std::shared_ptr<const backend::Settings>& settings) {
+  known_for_ = settings;
   known_ = {};
   said_ = {};
   if (const auto startup = settings_of(*startup_)) {
@@ -96,10 +97,7 @@ void SessionWishes::make(const backend::Settings* settings) {
 }
 
 const Wishes& SessionWishes::of(const std::shared_ptr<const backend::Settings>& settings, std::string_view text) {
-  if (known_for_ != settings) {
-    known_for_ = settings;
-    make(settings.get());
-  }
+  if (known_for_ != settings) make(settings);
   if (!text.contains("millrace")) return known_;
   const auto hints = sql::hints_of(text);
   if (hints.priority.empty() && hints.user_id.empty() && hints.project_id.empty() && hints.timeout.empty())
@@ -112,6 +110,20 @@ const Wishes& SessionWishes::of(const std::shared_ptr<const backend::Settings>& 
   if (!hints.project_id.empty()) take(of_statement_, said, "project_id", hints.project_id);
   if (!hints.user_id.empty() || !hints.project_id.empty()) find_party(of_statement_, said);
   return of_statement_;
+}
+
+std::shared_ptr<const AskedFor> SessionWishes::asked_for(const std::shared_ptr<const backend::Settings>& settings,
+                                                         std::string_view text) {
+  if (known_for_ != settings) make(settings);
+  if (!text.contains("millrace")) return known_.asked_for;
+  const auto hints = sql::hints_of(text);
+  if (hints.user_id.empty() && hints.project_id.empty()) return known_.asked_for;
+  Wishes unused;
+  auto said = said_;
+  if (!hints.user_id.empty()) take(unused, said, "user_id", hints.user_id);
+  if (!hints.project_id.empty()) take(unused, said, "project_id", hints.project_id);
+  if (!of_comment_ || *of_comment_ != said) of_comment_ = std::make_shared<const AskedFor>(std::move(said));
+  return of_comment_;
 }
 
 }  // namespace millrace::gateway

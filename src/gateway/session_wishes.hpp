@@ -14,6 +14,7 @@ namespace millrace::gateway {
 /// Whom a client says that it asks for; "": it doesn't say.
 struct AskedFor {
   std::string user_id, project_id;
+  bool operator==(const AskedFor&) const = default;
 };
 
 /// How a client wants its queries to run.
@@ -41,10 +42,13 @@ class SessionWishes {
 
   /// `settings`: what the client has set. `text`: of the statement.
   const Wishes& of(const std::shared_ptr<const backend::Settings>& settings, std::string_view text);
+  /// Of that only who is named, with no party of theirs: it asks nobody else. Null: nobody.
+  std::shared_ptr<const AskedFor> asked_for(const std::shared_ptr<const backend::Settings>& settings,
+                                            std::string_view text);
 
  private:
   static bool take(Wishes& wishes, AskedFor& said, std::string_view name, std::string_view value);
-  void make(const backend::Settings* settings);
+  void make(const std::shared_ptr<const backend::Settings>& settings);
   void find_party(Wishes& wishes, const AskedFor& said);
 
   executor::AdaptiveQueryExecutor& executor_;
@@ -53,6 +57,7 @@ class SessionWishes {
   std::shared_ptr<const backend::Settings> known_for_;
   Wishes known_, of_statement_;
   AskedFor said_;
+  std::shared_ptr<const AskedFor> of_comment_;  ///< who was named last by one
 };
 
 }  // namespace millrace::gateway

@@ -1,6 +1,7 @@
 #include "http/alert_store.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <boost/json/parse.hpp>
@@ -100,6 +101,21 @@ TEST(AlertStore, DoesNotOverwriteWhatItCanNotSetAside) {
   EXPECT_FALSE(store.save({}));
   EXPECT_EQ(folder.text_of("alerts.json"), "{");
   EXPECT_EQ(folder.text_of("alerts.json.unreadable.99"), "99");
+}
+
+TEST(AlertStore, LeavesAloneWhatItCanNotOpenAtPresent) {
+  const Folder folder;
+  AlertStore store(folder.path());
+  const std::string text = R"({"version": 1, "rules": [], "alerts": []})";
+  std::ofstream(folder.file()) << text;
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  EXPECT_TRUE(store.load().rules.empty());
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_FALSE(store.save({}));
+  EXPECT_EQ(folder.text_of("alerts.json"), text);
 }
 
 TEST(AlertStore, SaysThatItCouldNot) {

@@ -37,6 +37,11 @@ std::expected<std::string, int> text_of(const std::string& path) {
   return text;
 }
 
+/// It isn't the file's fault: it may be read the next time.
+bool is_passing(int why) {
+  return why == EMFILE || why == ENFILE || why == ENOMEM || why == EINTR || why == EIO || why == EAGAIN;
+}
+
 /// Puts it where no file is. False: it could not.
 bool move_aside(const std::string& path) {
   constexpr int most_aside = 100;
@@ -58,7 +63,13 @@ std::optional<std::string> KeptFile::read() {
   if (path_.empty()) return std::nullopt;
   auto text = text_of(path_);
   if (text) return *std::move(text);
-  if (text.error() != ENOENT) set_aside(std::strerror(text.error()));
+  if (is_passing(text.error())) {
+    is_in_the_way_ = true;
+    log::error(fmt::format("{} could not be read, and begin anew; nothing is saved until the next start", what_),
+               {{"file", path_}, {"reason", std::strerror(text.error())}});
+  } else if (text.error() != ENOENT) {
+    set_aside(std::strerror(text.error()));
+  }
   return std::nullopt;
 }
 

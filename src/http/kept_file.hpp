@@ -15,7 +15,8 @@ class KeptFile {
   /// `path`: "": nothing is kept. `what` is in it, for the log.
   KeptFile(std::string path, std::string what) : path_(std::move(path)), what_(std::move(what)) {}
 
-  /// Its text. Null: it isn't there; or it can't be read, and is set aside.
+  /// Its text. Null: it isn't there; or it can't be read, and is set aside; or it can't be read at present, as there is
+  /// no memory, say, and nothing is written in its place.
   std::optional<std::string> read();
   /// Its text can't be understood. It gets another name, with ".unreadable" at its end, and a number behind that where
   /// there is such a file already; which is an error in the log. If it can't, nothing is written in its place.
@@ -26,7 +27,7 @@ class KeptFile {
 
  private:
   std::string path_, what_;
-  bool is_in_the_way_ = false;  ///< it could not be set aside
+  bool is_in_the_way_ = false;  ///< it could not be read, nor set aside
 };
 
 }  // namespace millrace::http

@@ -49,7 +49,8 @@ void PlanAsker::add_slow(std::int64_t now) {
   const SlowQuery& query = found.back();
   slow_ = Question{
       .fingerprint = query.fingerprint,
-      .request = {.database = query.database, .user = query.user, .only_by_its_log_in = true, .query = query.text}};
+      .request = {.database = query.database, .user = query.user, .only_by_its_log_in = true, .query = query.text},
+      .of = PlanOf::slow_query};
 }
 
 void PlanAsker::add_suspects(const std::vector<std::uint64_t>& suspects, std::int64_t now) {
@@ -201,8 +202,11 @@ asio::awaitable<void> PlanAsker::answer(Question question) {
     plan.total_cost = planned->plan.total_cost;
     plan.rows = planned->plan.rows;
   } else {
-    plan.why_none = planned.error().message;
     refusal.sqlstate = planned.error().sqlstate;
+    // What is wrong with a constant says it, and others see this, whose constants it isn't.
+    const bool is_of_constants = refusal.sqlstate.starts_with("22");
+    plan.why_none = is_of_constants ? "PostgreSQL can't plan it with the constants at hand: " + refusal.sqlstate
+                                    : planned.error().message;
     if (is_refusal(refusal.sqlstate)) refusal_ = std::move(refusal);
   }
   if (question.is_of_others) {

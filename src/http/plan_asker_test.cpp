@@ -95,6 +95,28 @@ TEST_F(Asking, AChangeIsToldOnce) {
   EXPECT_EQ(told_[0].after.outline.front(), "Seq Scan on pages");
 }
 
+TEST_F(Asking, ASlowQuerysOtherPlanIsNoChangeOfItsTemplates) {
+  const auto one = asker({.between = 0s, .between_of_one = 0s, .before_first = 0s});
+  for (int i = 0; i < 2; ++i) be_called(1, "SELECT 1");
+  for (int i = 0; i < 3; ++i) look(*one);
+  ASSERT_FALSE(asked_.empty()) << "of its template's sample";
+  operation_ = "Seq Scan";
+  be_slow(1, "SELECT 2");
+  look(*one);
+  EXPECT_EQ(asked_.back().query, "SELECT 2");
+  EXPECT_TRUE(told_.empty());
+}
+
+TEST_F(Asking, WhatIsWrongWithAConstantIsNotShown) {
+  const auto one = asker({.between = 0s, .between_of_one = 0s});
+  operation_ = "";
+  sqlstate_ = "22P02";
+  be_slow(1, "SELECT 1");
+  look(*one);
+  EXPECT_FALSE(plans_->find(1)->why_none.contains("it can't be reached"));
+  EXPECT_TRUE(plans_->find(1)->why_none.contains("22P02"));
+}
+
 TEST_F(Asking, KeepsToItsBudget) {
   const auto one = asker({.between = 0s, .between_of_one = 1h});
   for (int i = 0; i < 5; ++i) {

@@ -117,9 +117,9 @@ Result<std::optional<std::string>> PerformanceStore::look_after_parameters(DuckD
 }
 
 Result<> PerformanceStore::load_names(DuckDb& database) {
-  named_.clear();
-  return database.each("SELECT subject FROM monitor_subjects", [this](const DuckDbRows& row) -> Result<> {
-    named_.insert(row.number(0));
+  named_ = {};
+  return database.each("SELECT subject, kind FROM monitor_subjects", [this](const DuckDbRows& row) -> Result<> {
+    if (const auto kind = row.number(1); kind < subject_kinds) named_.at(kind).insert(row.number(0));
     return {};
   });
 }
@@ -181,7 +181,7 @@ Result<> PerformanceStore::write_batch(DuckDb& database, const Moment& now, Batc
   });
   if (!done) return done;
   next_period_ += static_cast<std::int64_t>(batch.intervals.size());
-  named_.insert(new_names.begin(), new_names.end());
+  for (std::size_t kind = 0; kind < subject_kinds; ++kind) named_[kind].merge(new_names[kind]);
   for (const IntervalPtr& interval : batch.intervals) {
     const double gap = static_cast<double>(interval->from_ns - written_to_ns_) / ns_in_second;
     lost_seconds_ += static_cast<std::uint64_t>(gap);
@@ -215,8 +215,11 @@ void PerformanceStore::add_subjects(Tables& tables, const std::vector<SubjectRep
   for (const SubjectReport& subject : subjects) {
     const auto kind = static_cast<std::uint8_t>(subject.kind);
     const std::uint64_t key = key_of(subject);
-    const bool has_name = named_.contains(key) || new_names.contains(key);
-    const bool is_other = subject.is_other || (!has_name && named_.size() + new_names.size() >= most_subjects);
+    const auto& named = named_.at(kind);
+    auto& news = new_names.at(kind);
+    const bool has_name = named.contains(key) || news.contains(key);
+    const std::size_t most = subject.kind == SubjectKind::query_template ? most_templates : most_of_others;
+    const bool is_other = subject.is_other || (!has_name && named.size() + news.size() >= most);
     SubjectFigures sums{.figures = subject.figures, .durations = subject.durations};
     if (is_other) {
       others[kind] += sums;
@@ -224,7 +227,7 @@ void PerformanceStore::add_subjects(Tables& tables, const std::vector<SubjectRep
     }
     stored::add_row(tables.figures, sums, period, kind, false, key);
     if (has_name) continue;
-    new_names.insert(key);
+    news.insert(key);
     if (const auto& about = subject.about) {
       const std::string parameters = stored::packed(about->parameters);
       // Null where nothing of a statement is in it that isn't in its template.

@@ -58,7 +58,9 @@ class PerformanceStore {
     std::uint64_t lost_slow_queries = 0;  ///< more came between two batches than are remembered
   };
   static constexpr int version = 1;
-  static constexpr std::size_t most_subjects = 20'000;  ///< with names; more of them count as `other`
+  /// With names; more of them count as `other`.
+  static constexpr std::size_t most_templates = 20'000;
+  static constexpr std::size_t most_of_others = 5'000;  ///< users, databases, applications and projects, of each kind
   static constexpr std::size_t most_slow_queries = 20'000;
 
   /// The monitor must have a history.
@@ -88,7 +90,7 @@ class PerformanceStore {
 
  private:
   struct Batch;
-  using Keys = boost::unordered_flat_set<std::uint64_t>;
+  using Keys = std::array<boost::unordered_flat_set<std::uint64_t>, subject_kinds>;  ///< by kind
   Result<> write_batch(backend::DuckDb& database, const Moment& now, Batch batch);
   struct Tables;
   static Result<Tables> tables_of(backend::DuckDb& database);

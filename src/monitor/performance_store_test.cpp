@@ -371,10 +371,11 @@ TEST(PerformanceStore, KnowsSoManyNamesAndCountsTheOthersTogether) {
   DuckDb database = in_memory();
   Process process(morning);
   good(process.store->prepare(database));
-  good(
-      database.run(fmt::format("INSERT INTO monitor_subjects(subject, kind, name) SELECT i + 1000, 1, 'x'::BLOB FROM "
-                               "range({}) r(i)",
-                               PerformanceStore::most_subjects - 1)));
+  for (const int kind : {0, 1}) {  // users take no template's place
+    good(database.run(fmt::format(
+        "INSERT INTO monitor_subjects(subject, kind, name) SELECT i + 1000, {}, 'x'::BLOB FROM range({}) r(i)", kind,
+        PerformanceStore::most_templates - 1)));
+  }
   good(process.store->prepare(database));
   process.record(5, ms, 2);
   process.record(6, ms, 3);

@@ -19,8 +19,12 @@ namespace millrace::pipeline {
 struct ProvedRewrite;
 
 /// The text of a prepared statement as it was sent (it may be cut off); null: it is the statement's own
-/// (`sql::Statement::text`), which else may be another client's, with other constants and comments.
+/// (`sql::Statement::text`), which else may be another client's, with other constants and comments. What follows a NUL
+/// isn't of it.
 using SentText = std::shared_ptr<const std::string>;
+inline std::string_view text_of(const SentText& sent) {
+  return sent ? std::string_view(*sent).substr(0, sent->find('\0')) : std::string_view();
+}
 
 /// Who asks. The texts must outlive the call that this is passed to.
 struct Caller {

@@ -93,7 +93,7 @@ void Pipeline::record(const Exchange& exchange, QueryRecord& record) {
     return;
   }
   std::string_view text = exchange.statement ? std::string_view(exchange.statement->text) : std::string_view();
-  if (exchange.sent) text = *exchange.sent;
+  if (exchange.sent) text = text_of(exchange.sent).substr(0, sql::Statement::most_text);
   if (!exchange.text.empty()) text = exchange.text.substr(0, sql::Statement::most_text);
   const auto labels = sql::labels_of(text);
   if (!labels.application.empty()) record.application = sql::decoded(labels.application, application_);

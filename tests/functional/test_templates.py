@@ -176,6 +176,9 @@ def test_who_is_named_is_who_asks(postgres: PostgreSQL, tables: None, pool_mode:
             other.ask(parse(slowly.format("options")), bind([]), execute(), SYNC)
             other.one(slowly.format("comment") + " /* millrace: user_id=u3, project_id=p3 */")
             one.one(slowly.format("label") + " /*project_id='p4'*/")
+            for _ in range(reads):
+                one.one("SELECT word AS named FROM words WHERE id = 7 /* millrace: user_id=u7 */")
+            one.ask(parse("SELECT 8 AS named /* millrace: user_id=u8 */"), bind([], portal="p"), execute("p"), SYNC)
         job = {"sql": slowly.format("job"), "user_id": "u5", "project_id": "p5"}
         assert api.post("/api/v1/execution/queries", json=job).status_code == 202
         found = {query["query"].split("asks_")[1].split()[0]: query for query in slow(api, "asks_", 6)}
@@ -189,8 +192,25 @@ def test_who_is_named_is_who_asks(postgres: PostgreSQL, tables: None, pool_mode:
         }
         eventually(lambda: usage(api, "user", "u1") >= reads + 2, what="all that was asked for u1")
         assert usage(api, "project", "p1") >= reads + 1 and usage(api, "project", "p5") == 1
+        assert usage(api, "user", "u7") == reads and usage(api, "user", "u8") == 1
         top = {query["user_id"] for query in ask(api, "dashboard")["top_slow_queries"]}
         assert {"u1", "u5"} <= top
+
+
+def test_what_fails_before_it_is_executed_is_shown_as_it_was_sent(postgres: PostgreSQL, tables: None, pool_mode: str) -> None:
+    """In PostgreSQL it waits for a lock as it is analysed, up to its end."""
+    with Millrace(postgres, SETTINGS | {"POOL_MODE": pool_mode}) as server, connect_api(server) as api:
+        options = "-c millrace.user_id=u9 -c statement_timeout=300"
+        with connect(server, database="cached") as one, connect(server, database="cached", options=options) as other:
+            one.ask(parse("SELECT 'of one' AS as_failed FROM words WHERE id = 7"), bind([]), execute(), SYNC)
+            with connect(postgres, database="cached") as holder:
+                holder.ask(query("BEGIN"), query("LOCK words"), times=2)
+                failed = other.ask(parse("SELECT 'of other' AS as_failed FROM words WHERE id = 8"), bind([]), execute(), SYNC)
+                assert [message.sqlstate for message in failed if message.kind == "E"] == ["57014"]
+                holder.ask(query("ROLLBACK"))
+        (found,) = slow(api, "as_failed", 1)
+        assert "of other" in found["query"]
+        assert (found["user_id"], found["error"]) == ("u9", "57014")
 
 
 def test_slow_queries_that_fail_say_so(api: httpx.Client) -> None:
