@@ -142,8 +142,8 @@ Result<> Service::start() {
   gateway_ = *std::move(gateway);
   // It holds texts with their constants.
   http::RewriteStore store(settings_->enable_query_parameter_capture ? settings_->data_dir : "");
-  auto rewrites = store.load();
-  gateway_->keep_rewrites(std::move(rewrites), [store](const std::vector<pipeline::RewriteReport>& rewrites) {
+  const auto rewrites = store.load();
+  gateway_->keep_rewrites(rewrites, [store](const std::vector<pipeline::RewriteReport>& rewrites) {
     if (const auto saved = store.save(rewrites); !saved)
       log::error("the ledger of rewrites could not be saved", {{"reason", saved.error().message}});
   });

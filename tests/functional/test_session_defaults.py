@@ -53,6 +53,11 @@ def is_hit(client: Client, text: str) -> bool:
     return said(client, text)["decision"] == "hit"
 
 
+def is_known_as_from_before(client: Client, text: str) -> bool:
+    """Up to then, for a second or two, sessions share what they are answered."""
+    return said(client, text).get("reason") == "server_state"
+
+
 def begun(millrace: Millrace, setting: str, value: str, text: str = "") -> Client:
     """A client whose session began with that value, and which is answered `text` from memory, once Millrace knows how sessions begin."""
     clients: list[Client] = []
@@ -77,6 +82,7 @@ def test_a_roles_search_path(millrace: Millrace, postgres: PostgreSQL) -> None:
                 return client.one("SHOW search_path") == "two" and is_hit(client, READ) and client.one(READ) == "two"
 
         eventually(new_ones_differ)
+        eventually(lambda: is_known_as_from_before(before, READ))
         assert before.one("SHOW search_path") == "one"
         assert [before.one(READ) for _ in range(3)] == ["one"] * 3
         postgres.admin("UPDATE one.t SET v = 'changed'")
@@ -94,6 +100,7 @@ def test_a_roles_time_zone(millrace: Millrace, postgres: PostgreSQL) -> None:
                 return client.one("SHOW TimeZone") == "Asia/Tokyo" and is_hit(client, read) and client.one(read) == "2026-01-01 09:00:00+09"
 
         eventually(new_ones_differ)
+        eventually(lambda: is_known_as_from_before(before, read))
         assert [before.one(read) for _ in range(3)] == ["2026-01-01 00:00:00+00"] * 3
 
 
