@@ -341,7 +341,7 @@ class Relay {
   pipeline::Needed needed(const Consistency& level, const pipeline::Scope& scope, std::int64_t seen);
   void begin_fill(pipeline::Exchange& exchange, const pipeline::Question& question, const StatementPtr& statement,
                   std::optional<std::uint64_t> meant = {});
-  std::uint64_t meant_by_names(const StatementPtr& statement);
+  pipeline::MeantByNames meant_by_names(const StatementPtr& statement);
   enum class Rewriting {
     none,   ///< it is sent as it is
     waits,  ///< for what the guard says

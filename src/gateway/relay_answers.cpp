@@ -321,10 +321,10 @@ void Relay::note_answered(BatchWalk& batch) {
 }
 
 /// `statement`: null: not known.
-std::uint64_t Relay::meant_by_names(const StatementPtr& statement) {
-  if (!scope_.has_cache() || !statement) return 0;
+pipeline::MeantByNames Relay::meant_by_names(const StatementPtr& statement) {
+  if (!scope_.has_cache() || !statement) return {};
   const pipeline::Scope* const scope = scope_of_session();
-  return scope == nullptr ? 0 : pipeline_.meant_by_names(statement, *scope);
+  return scope == nullptr ? pipeline::MeantByNames() : pipeline_.meant_by_names(statement, *scope);
 }
 
 /// `statement`: null: not known. `meant`: see `Pipeline::begin_fill`.

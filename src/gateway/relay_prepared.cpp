@@ -50,7 +50,7 @@ bool Relay::on_parse(const Item& item) {
   if (!writer_.has_names(*statement)) return settle();
   writer_.discard_sequences(*statement, true);
   ServerWriter::Anew anew;
-  const auto meant = meant_by_names(statement);
+  const auto meant = meant_by_names(statement).number;
   if (session_.moves) {
     anew.text = writer_.text_of_parse(query_and_types, statement, named);
     if (named && writer_.is_text_under_way(*anew.text)) return settle();
@@ -104,7 +104,7 @@ std::optional<Columns> Relay::have_on_server(std::string_view name, Prepared* pr
   };
   if (name.empty()) {
     if (prepared != nullptr && !writer_.has_names(*prepared->statement)) return wait();
-    writer_.ensure_unnamed_on_server(prepared != nullptr ? meant_by_names(prepared->statement) : 0);
+    writer_.ensure_unnamed_on_server(prepared != nullptr ? meant_by_names(prepared->statement).number : 0);
     return Columns::same;
   }
   if (prepared == nullptr || !prepared->text) return Columns::same;

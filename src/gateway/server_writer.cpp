@@ -376,18 +376,20 @@ void ServerWriter::append_parse_of(std::string_view name, std::string_view query
   before.append(name).append(1, '\0').append(query_and_types);
 }
 
-void ServerWriter::ensure_on_server(const Text& text, std::uint64_t meant) {
+void ServerWriter::ensure_on_server(const Text& text, const pipeline::MeantByNames& meant) {
   if (const auto found = server_->prepared.find(text->number); found != server_->prepared.end()) {
     found->second.used = ++server_->use_count;
-    const bool became_known = found->second.meant == 0 && meant != 0;
-    if (!became_known || found->second.batch != 0 || replies_.status != 'I') return;  // it may have portals
+    const auto has_meant = found->second.meant;
+    const bool goes_on = has_meant != 0 && session_.stays && meant.hides_another;
+    const bool may_have_portals = found->second.batch != 0 || replies_.status != 'I';
+    if (meant.number == 0 || meant.number == has_meant || goes_on || may_have_portals) return;
     close_text(text->number);
   } else {
     make_room();
   }
   append_parse_of(text->server_name, text->query_and_types);
   server_->prepared[text->number] = {
-      .used = ++server_->use_count, .columns = 0, .batch = replies_.batch(), .meant = meant};
+      .used = ++server_->use_count, .columns = 0, .batch = replies_.batch(), .meant = meant.number};
   owe_hidden(Kind::parse).text = text;
 }
 

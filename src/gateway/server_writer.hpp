@@ -8,6 +8,7 @@
 #include "gateway/replies.hpp"
 #include "gateway/rewrite_guard.hpp"
 #include "gateway/session_state.hpp"
+#include "pipeline/cacheability.hpp"
 
 namespace millrace::gateway {
 
@@ -70,7 +71,7 @@ class ServerWriter {
     Text twin;
     bool describes = false;  ///< a Describe was sent behind it
   };
-  /// `meant`: see `Pipeline::meant_by_names`.
+  /// `meant`: `MeantByNames::number`.
   Anew prepare_anew(Text text, std::string_view query_and_types, const StatementPtr& statement, std::uint64_t meant);
   /// Whether texts mean what they do to all of the session's scope.
   bool shares_texts() const;
@@ -99,8 +100,9 @@ class ServerWriter {
   /// The server looks again what a statement's names stand for when the search path or the role has changed. Shared
   /// with sessions that have another one, it would have to each time.
   void follow_names(Prepared& prepared);
-  /// `meant`: what its names mean now; 0: not known. A statement of which it wasn't known is prepared once more.
-  void ensure_on_server(const Text& text, std::uint64_t meant = 0);
+  /// `meant`: by its names now. Where that wasn't known when it was prepared, or was something else, it is prepared
+  /// once more; but not where the client keeps its connection, and PostgreSQL may go on with what it meant.
+  void ensure_on_server(const Text& text, const pipeline::MeantByNames& meant = {});
   void ensure_unnamed_on_server(std::uint64_t meant = 0);
   enum class Columns {
     same,

@@ -288,14 +288,18 @@ Cacheable cacheability_by_text(const sql::Statement& statement) {
   return {};
 }
 
-std::uint64_t meant_by_names(const sql::Statement& statement, const catalog::Snapshot& snapshot,
-                             std::span<const std::string> search_path) {
-  std::size_t meant = 0;
+MeantByNames meant_by_names(const sql::Statement& statement, const catalog::Snapshot& snapshot,
+                            std::span<const std::string> search_path) {
+  std::size_t number = 0;
+  bool hides_another = false;
   for (const auto& name : statement.references->reads) {
     const auto* relation = snapshot.resolve(name, search_path);
-    boost::hash_combine(meant, relation == nullptr ? Oid{0} : relation->oid);
+    boost::hash_combine(number, relation == nullptr ? Oid{0} : relation->oid);
+    hides_another |= name.schema.empty() && std::ranges::count_if(search_path, [&](const auto& schema) {
+                                              return snapshot.find(schema, name.name) != nullptr;
+                                            }) > 1;
   }
-  return meant == 0 ? 1 : meant;
+  return {.number = number == 0 ? 1 : number, .hides_another = hides_another};
 }
 
 Cacheable cacheability(const sql::Statement& statement, const catalog::Snapshot& snapshot,

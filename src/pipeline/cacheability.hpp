@@ -33,9 +33,13 @@ Cacheable cacheability_by_text(const sql::Statement& statement);
 Cacheable cacheability(const sql::Statement& statement, const catalog::Snapshot& snapshot,
                        std::span<const std::string> search_path);
 
-/// What relations the statement's names stand for, as one number: another one where they stand for others. Never 0.
-std::uint64_t meant_by_names(const sql::Statement& statement, const catalog::Snapshot& snapshot,
-                             std::span<const std::string> search_path);
+/// What relations a statement's names stand for.
+struct MeantByNames {
+  std::uint64_t number = 0;    ///< another one where they stand for others; 0: that isn't known
+  bool hides_another = false;  ///< one has a name that another has, too, in a later schema of the search path
+};
+MeantByNames meant_by_names(const sql::Statement& statement, const catalog::Snapshot& snapshot,
+                            std::span<const std::string> search_path);
 
 /// The tables whose rows the statement may change, with those that show them too or follow by foreign keys; sorted.
 /// Null: anything may change. What the defaults and constraints of a table's columns call isn't looked at.

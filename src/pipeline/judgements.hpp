@@ -24,7 +24,7 @@ struct Judgement {
   bool lacks_relations = false;                      ///< see `lacks_only_relations`
   bool changes_nothing = false;                      ///< see `pipeline::changes_nothing`
   std::vector<std::string> search_path;              ///< under which that is so
-  std::uint64_t meant = 0;                           ///< see `meant_by_names`; 0: not known
+  MeantByNames meant = {};
 };
 
 /// Remembers what was found of statements, as long as the catalogs are as they were. Not thread-safe: one a core.

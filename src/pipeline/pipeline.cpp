@@ -187,9 +187,9 @@ std::uint64_t Pipeline::flight_of(const Scope& scope, const Question& question) 
   return cache_->flights().is_led(key) ? key : 0;
 }
 
-std::uint64_t Pipeline::meant_by_names(const StatementPtr& statement, const Scope& scope) {
+MeantByNames Pipeline::meant_by_names(const StatementPtr& statement, const Scope& scope) {
   const auto catalog = may_only_read(*statement) ? scope.source->current() : nullptr;
-  return catalog ? judgements_.of(statement, scope, *catalog).meant : 0;
+  return catalog ? judgements_.of(statement, scope, *catalog).meant : MeantByNames();
 }
 
 std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& question, const StatementPtr& statement,
@@ -221,7 +221,7 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   const Judgement& judgement = tidies ? nothing_read : judgements_.of(statement, scope, *catalog);
   if (!judgement.read.code.empty()) return refuse(judgement.read.code);
   // PostgreSQL looks again what names mean only if something that they meant has changed.
-  if (meant && *meant != judgement.meant) return refuse("prepared_before");
+  if (meant && *meant != judgement.meant.number) return refuse("prepared_before");
   if (sql::mentions_moments(question.text) || sql::mentions_moments(question.parameters))
     return refuse("constant_of_time");
   const auto hints = sql::hints_of(question.text.substr(0, question.text.find('\0')));

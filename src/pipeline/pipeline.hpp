@@ -54,11 +54,11 @@ class Pipeline {
   }
   /// The flight (of `Flights`) by which somebody else asks the server this, for everything; 0: nobody does.
   std::uint64_t flight_of(const Scope& scope, const Question& question);
-  /// See `pipeline::meant_by_names`. 0: not known, or it isn't a read.
-  std::uint64_t meant_by_names(const StatementPtr& statement, const Scope& scope);
+  /// Of a read, as far as the catalogs are known.
+  MeantByNames meant_by_names(const StatementPtr& statement, const Scope& scope);
   /// Before the statement is sent: null: its answer isn't to be kept, which is counted by its reason.
   /// `waited_in_vain`: for somebody else's answer, or for a proof, in ns. `meant`: by its names when the server read
-  /// it; null: it reads it now.
+  /// it (`MeantByNames::number`); null: it reads it now.
   std::shared_ptr<Fill> begin_fill(const Scope& scope, const Question& question, const StatementPtr& statement,
                                    const Consistency& consistency, std::int64_t now, std::int64_t waited_in_vain = 0,
                                    std::optional<std::uint64_t> meant = {});
