@@ -523,6 +523,7 @@ asio::awaitable<void> Session::cancel() {
 }
 
 asio::awaitable<void> Session::cancel_now(std::shared_ptr<Session> self) {
+  self->relay_->forbid_sending_again();
   co_await self->cancels_.ask([self] { return self->carry_cancel(Cancel::late); });
 }
 
