@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -39,6 +39,7 @@ class Page:
         self._size = (width, height)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._session = ""
+        self._answered: set[str] = set()
         self.requests: list[str] = []  # the URLs, WebSockets' too
         self.problems: list[str] = []  # exceptions, and what the page's policy kept it from
 
@@ -95,6 +96,8 @@ class Page:
             match message["method"]:
                 case "Network.requestWillBeSent":
                     self.requests.append(of["request"]["url"])
+                case "Network.responseReceived" if of["response"]["status"] == 200:
+                    self._answered.add(of["response"]["url"])
                 case "Network.webSocketCreated":
                     self.requests.append(of["url"])
                 case "Runtime.exceptionThrown":
@@ -103,10 +106,13 @@ class Page:
                 case "Log.entryAdded" if of["entry"]["source"] == "security":
                     self.problems.append(of["entry"]["text"])
 
-    async def _wait(self, condition: Any, what: str) -> None:
-        async with asyncio.timeout(_PATIENCE):
-            while not condition():
-                await asyncio.sleep(0.02)
+    async def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while not condition():
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"no {what}; it has asked for {self.requests}") from None
 
     async def open(self, url: str) -> None:
         await self.send("Page.navigate", url=url)
@@ -129,6 +135,10 @@ class Page:
         except TimeoutError:
             text = await self.ask("document.body.innerText")
             raise AssertionError(f"no {what}; problems: {self.problems}; the page:\n{text}") from None
+
+    async def until_answered(self, part: str) -> None:
+        """Waits until an address with this in it has been answered with 200."""
+        await self._wait(lambda: any(part in url for url in self._answered), f"answer to {part}")
 
     async def press(self, *keys: str) -> None:
         for key in keys:
