@@ -240,7 +240,10 @@ Session::Passed Session::pass_on() {
     const auto before = std::exchange(cancelled_before_, {});
     if (before && !input_.bytes().empty() && !relay_->query_under_way())
       cancel_wanted_ |= relay_->cancelled() == *before;
-    const auto step = relay_->from_client(input_.bytes(), now_ns());
+    const auto bytes = input_.bytes();
+    // What has come since the request to cancel isn't sent before the server has heard of that.
+    const auto sent = bytes.first(cancel_wanted_ ? std::min(bytes.size(), came_before_cancel_) : bytes.size());
+    const auto step = relay_->from_client(sent, now_ns());
     next_ = step.next;
     if (!step.answer.empty()) {
       core_.counters().bytes_to_clients.add(step.answer.size());
@@ -259,11 +262,16 @@ Session::Passed Session::pass_on() {
     }
     if (step.used > 0 && step.forward.empty()) cancel_wanted_ = false;  // it was answered here
     input_.consume(step.used);
+    came_before_cancel_ -= std::min(came_before_cancel_, step.used);
     if (link_->has_unsent()) return Passed::waits;
     switch (next_) {
       case Relay::Next::more:
         if (relay_->stopped_short()) {
           if (too_far_ahead()) return Passed::all;  // until the client has taken it
+          break;
+        }
+        if (sent.size() < bytes.size()) {
+          came_before_cancel_ = bytes.size();  // the rest of what had come in part
           break;
         }
         if (relay_->releasable()) link_->release();  // after a message that isn't answered, such as Flush
@@ -367,7 +375,7 @@ std::size_t Session::on_server_bytes(std::span<std::byte> bytes) {
   if (relay_->has_farewell()) link_->connection()->close();
   if (cancel_behind_own_ && !relay_->is_at_own()) {
     cancel_behind_own_ = false;
-    asio::co_spawn(core_.io, cancel_now(shared_from_this()), asio::detached);
+    cancel_soon();
   }
   if (waits_for_answer_ && !relay_->asking()) look_soon();
   if (due_) look_at_time_when_due();  // of what runs now
@@ -519,15 +527,24 @@ void Session::on_tick(TimePoint now) {
 asio::awaitable<void> Session::cancel() {
   const auto self = shared_from_this();
   if (relay_) relay_->forbid_sending_again();
-  co_await cancels_.ask([this] { return carry_cancel(Cancel::as_asked); });
+  cancel_asked_ = true;
+  co_await cancels_.ask([this] { return carry_cancel(); });
+}
+
+void Session::cancel_soon() {
+  ++late_cancels_;
+  asio::co_spawn(core_.io, cancel_now(shared_from_this()), asio::detached);
 }
 
 asio::awaitable<void> Session::cancel_now(std::shared_ptr<Session> self) {
   self->relay_->forbid_sending_again();
-  co_await self->cancels_.ask([self] { return self->carry_cancel(Cancel::late); });
+  co_await self->cancels_.ask([self] { return self->carry_cancel(); });
+  --self->late_cancels_;
+  self->go_on_if_held();
 }
 
-asio::awaitable<void> Session::carry_cancel(Cancel cancel) {
+asio::awaitable<void> Session::carry_cancel() {
+  const bool is_late = !std::exchange(cancel_asked_, false);
   if (const auto replication = replication_) {
     const auto& session = replication->session();
     co_await backend::cancel(core_.io, replication->address(), session.process_id, session.secret_key);
@@ -536,12 +553,13 @@ asio::awaitable<void> Session::carry_cancel(Cancel cancel) {
     link_->give_up_this();
     answered_.set();
   } else if (link_ && *link_ && relay_->query_under_way() && (phase_ == Phase::ending || !relay_->is_at_own())) {
-    co_await cancel_what_is_under_way(cancel);
+    co_await cancel_what_is_under_way(is_late);
   } else if (link_ && relay_->is_at_own() && relay_->is_at_clients()) {
     cancel_behind_own_ = true;
-  } else if (link_) {
+  } else if (link_ && !is_late) {
     // The query still waits, or has come in part, and is cancelled once the server has it.
     cancel_wanted_ = waits_ ? next_ != Relay::Next::more : input_.bytes().size() > relay_->waiting();
+    came_before_cancel_ = input_.bytes().size();
     if (cancel_wanted_ && waits_for_turn_) {
       look_soon();
     } else if (cancel_wanted_ && next_ == Relay::Next::need_server) {
@@ -554,12 +572,18 @@ asio::awaitable<void> Session::carry_cancel(Cancel cancel) {
 
 /// It may have come to its end already. So what waits behind it isn't sent meanwhile, and is cancelled then; not so
 /// what comes behind what has just been sent.
-asio::awaitable<void> Session::cancel_what_is_under_way(Cancel cancel) {
-  const bool is_late = cancel == Cancel::late;
-  cancels_before_ = waits_ || is_late;
-  if (waits_ && !is_late && next_ != Relay::Next::more) cancelled_before_ = relay_->cancelled();
+asio::awaitable<void> Session::cancel_what_is_under_way(bool is_late) {
+  cancels_before_ = waits_;
+  if (waits_ && !is_late && next_ != Relay::Next::more) {
+    cancelled_before_ = relay_->cancelled();
+    came_before_cancel_ = input_.bytes().size();
+  }
   co_await link_->cancel();
-  if (!std::exchange(cancels_before_, false)) co_return;
+  if (std::exchange(cancels_before_, false)) go_on_if_held();
+}
+
+/// What was held back for a cancel may be sent now.
+void Session::go_on_if_held() {
   answered_.set();
   look_soon();
 }
@@ -567,7 +591,7 @@ asio::awaitable<void> Session::cancel_what_is_under_way(Cancel cancel) {
 /// What it is wanted of is sent.
 void Session::cancel_if_wanted() {
   if (relay_->asking() || link_->has_unsent() || !std::exchange(cancel_wanted_, false)) return;
-  asio::co_spawn(core_.io, cancel_now(shared_from_this()), asio::detached);
+  cancel_soon();
 }
 
 }  // namespace millrace::gateway

@@ -103,15 +103,15 @@ class Session final : public backend::ServerConnection::Sink,
   void send_fatal(const Error& error);
   void tell_login_error(const backend::LoginError& failure);
   void close_client();
+  void cancel_soon();
   static asio::awaitable<void> cancel_now(std::shared_ptr<Session> self);
-  enum class Cancel : std::uint8_t {
-    as_asked,
-    late,  ///< it had to wait until the server had what it is for
-  };
-  asio::awaitable<void> carry_cancel(Cancel cancel);
-  asio::awaitable<void> cancel_what_is_under_way(Cancel cancel);
+  asio::awaitable<void> carry_cancel();
+  asio::awaitable<void> cancel_what_is_under_way(bool is_late);
+  void go_on_if_held();
   void cancel_if_wanted();
-  bool holds_back() const { return cancels_late_ || cancels_before_; }
+  bool holds_back() const {
+    return cancels_late_ || cancels_before_ || (cancel_behind_own_ && !finished_) || late_cancels_ > 0;
+  }
   void look_at_time();
   void look_at_time_when_due();
   void look_at_memory();
@@ -166,7 +166,10 @@ class Session final : public backend::ServerConnection::Sink,
   net::Signal answered_;  ///< what it waits for elsewhere has come, or nobody is told to cancel any more
   net::Signal progress_;  ///< while it ends: the server has answered something
   CancelsInTurn cancels_;
-  bool cancel_wanted_ = false;      ///< of the message that waits, or has come in part; once the server has it
+  bool cancel_asked_ = false;           ///< by the client, and not begun with
+  std::uint32_t late_cancels_ = 0;      ///< which had to wait until the server had what they are for, and are told now
+  bool cancel_wanted_ = false;          ///< of the message that waits, or has come in part; once the server has it
+  std::size_t came_before_cancel_ = 0;  ///< of the client's bytes; meant for `cancel_wanted_` and `cancelled_before_`
   bool cancel_behind_own_ = false;  ///< of what was sent behind something of Millrace's own, which isn't answered yet
   bool cancels_before_ = false;     ///< the server is being told to cancel what is before the message that waits
   std::optional<std::uint64_t> cancelled_before_;           ///< it was told so; `Relay::cancelled` when that began

@@ -72,3 +72,17 @@ def test_a_later_statement_is_not_cancelled(millrace: Millrace, way: Way) -> Non
             time.sleep(0.2)
             assert [one.sqlstate for one in client.ask(query("ROLLBACK")) if one.kind == "E"] == []
             assert [one.sqlstate for one in client.ask(query("SELECT pg_sleep(0.3)")) if one.kind == "E"] == []
+
+
+def test_what_is_sent_behind_a_cancel_is_not_cancelled(millrace: Millrace, way: Way) -> None:
+    """By a client that doesn't wait for the answer to what it has cancelled."""
+    way.takes = 0.05
+    with connect(millrace) as client:
+        client.one("SELECT 1")
+        for _ in range(3):
+            client.send(query("BEGIN"), query("SELECT 1"))
+            time.sleep(0.02)
+            cancel_request(millrace.host, millrace.port, client.key)
+            client.send(query("SELECT 'ROLLBACK'::text"), query("ROLLBACK"), query("SELECT pg_sleep(0.3)"))
+            answers = client.until("Z", 5)
+            assert [one.sqlstate for one in answers[-3:] if one.kind == "E"] == []
