@@ -603,6 +603,13 @@ void Pools::retire_own(const std::string& database) {
   }
 }
 
+void Pools::retire_of(const std::string& user) {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [key, pool] : pools_) {
+    if (pool->user() == user) pool->retire();
+  }
+}
+
 bool Pools::own_unused(const std::string& database) const {
   const std::scoped_lock lock(mutex_);
   return std::ranges::all_of(pools_, [&](const auto& entry) {

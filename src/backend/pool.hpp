@@ -228,9 +228,10 @@ class Pools {
   void close_idle();
   /// `Pool::refuse_waiting` for all.
   void refuse_waiting();
-  /// `Pool::retire` for those of this database, or of them only Millrace's own.
+  /// `Pool::retire` for those of this database, or of them only Millrace's own; or for those of this user.
   void retire(const std::string& database);
   void retire_own(const std::string& database);
+  void retire_of(const std::string& user);
   /// Whether Millrace's own queries have no connection to it.
   bool own_unused(const std::string& database) const;
   /// `Pool::retire` for all: a statement like DROP DATABASE or ALTER ROLE makes what is open stale, or wants it gone.

@@ -243,9 +243,18 @@ constexpr std::string_view content[] = {
 
     "SELECT 'role', oid, rolname FROM pg_roles;",
 
-    "SELECT 'role_settings', md5(string_agg(concat_ws(' ', setrole, setdatabase, setconfig::text), ' '"
-    " ORDER BY setrole, setdatabase)) FROM pg_db_role_setting"
-    " WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()));",
+    // Whose they are; apart, those that no answer depends on.
+    "SELECT 'role_settings', coalesce(r.rolname::text, CASE WHEN s.setrole <> 0 THEN s.setrole::text ELSE '' END),"
+    " name ~ '^(log_.*|.*_timeout|track_.*|enable_.*|.*_cost|jit.*|auto_explain\\..*|pg_stat_statements\\..*|.*work_mem"
+    "|temp_buffers|temp_file_limit|temp_tablespaces|.*_io_concurrency|max_parallel_.*|.*_collapse_limit|geqo.*"
+    "|plan_cache_mode|effective_cache_size|synchronous_commit|tcp_.*|application_name|deadlock_.*|commit_.*)$' AS "
+    "besides,"
+    " md5(string_agg(concat_ws(' ', s.setdatabase, setting), ' ' ORDER BY s.setdatabase, setting))"
+    " FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole CROSS JOIN LATERAL unnest(s.setconfig) "
+    "setting"
+    " CROSS JOIN LATERAL split_part(setting, '=', 1) name"
+    " WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    " GROUP BY s.setrole, r.rolname, besides;",
 
     "SELECT 'role_setting', s.setrole, s.setdatabase <> 0, setting FROM pg_db_role_setting s"
     " CROSS JOIN LATERAL unnest(s.setconfig) setting"

@@ -1,8 +1,5 @@
 #include "catalog/read_snapshot.hpp"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -74,7 +71,7 @@ class Reader {
 
   std::shared_ptr<const Snapshot> end() {
     roles_.give(builder_);
-    builder_.set_session_defaults(fmt::format("{}", session_defaults_));
+    builder_.set_session_defaults(std::move(session_defaults_));
     return builder_.build();
   }
 
@@ -84,10 +81,11 @@ class Reader {
       builder_.set_server_version(copy(row, 1));
       if (truth(row, 2)) roles_.not_known();
     } else if (kind == "setting") {
-      roles_.own(text(row, 1), text(row, 2), text(row, 3));
-      session_defaults_.insert_or_assign(copy(row, 1), copy(row, 2));
+      if (roles_.own(text(row, 1), text(row, 2), text(row, 3)))
+        session_defaults_.of_server.insert_or_assign(copy(row, 1), copy(row, 2));
     } else if (kind == "role_settings") {
-      session_defaults_.insert_or_assign(std::string(kind), copy(row, 1));
+      auto& of_user = session_defaults_.of_users[copy(row, 1)];
+      (truth(row, 2) ? of_user.besides : of_user.for_answers) = copy(row, 3);
     } else if (kind == "role") {
       roles_.role(number(row, 1), copy(row, 2));
     } else if (kind == "role_setting") {
@@ -186,7 +184,7 @@ class Reader {
 
   SnapshotBuilder builder_;
   RoleDefaults roles_;
-  std::map<std::string, std::string> session_defaults_;       ///< what says them, more than once in a whole reading
+  SessionDefaults session_defaults_;                          ///< said more than once in a whole reading
   boost::unordered_flat_map<Oid, std::vector<Oid>> numbers_;  ///< pg_attribute.attnum of each column
 };
 

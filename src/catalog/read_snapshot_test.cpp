@@ -1,5 +1,6 @@
 #include "catalog/read_snapshot.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "catalog/array_text.hpp"
@@ -94,10 +95,22 @@ TEST(ReadSnapshot, NewSessionsBeginOtherwiseWhereTheirDefaultsDo) {
     return read_snapshot(rows, 1)->snapshot->session_defaults;
   };
   const Row path{"setting", "search_path", "public", "default"}, other_path{"setting", "search_path", "a", "default"};
-  const Row roles{"role_settings", "1234"}, no_roles{"role_settings", {}};
-  EXPECT_EQ(defaults({path, roles, path}), defaults({path, roles})) << "read with views, which is asked by itself";
-  EXPECT_NE(defaults({path, roles}), defaults({other_path, roles}));
-  EXPECT_NE(defaults({path, roles}), defaults({path, no_roles}));
+  const Row of_database{"setting", "search_path", "b", "database"};
+  const Row ada{"role_settings", "ada", "f", "1234"}, other_ada{"role_settings", "ada", "f", "5678"};
+  const Row limits{"role_settings", "ada", "t", "1"}, all{"role_settings", "", "f", "9"};
+  const auto differ = [&](std::vector<Row> before, std::vector<Row> now) {
+    std::string they;
+    for (const auto& [user, answers] : who_begins_otherwise(defaults(std::move(before)), defaults(std::move(now))))
+      they += fmt::format("{}{} ", user.empty() ? "all" : user, answers ? "" : "'s limits");
+    return they;
+  };
+  EXPECT_EQ(differ({path, ada, path}, {path, ada}), "") << "read with views, which is asked by itself";
+  EXPECT_EQ(differ({path, ada}, {other_path, ada}), "all ");
+  EXPECT_EQ(differ({of_database, ada}, {path, ada}), "") << "only Millrace's own session has changed";
+  EXPECT_EQ(differ({path, ada}, {path, other_ada}), "ada ");
+  EXPECT_EQ(differ({path, ada}, {path}), "ada ");
+  EXPECT_EQ(differ({path}, {path, limits}), "ada's limits ");
+  EXPECT_EQ(differ({path, ada, limits}, {path, all, limits}), "all ada ");
 }
 
 TEST(ReadSnapshot, KeysAreNamesOfColumns) {

@@ -21,11 +21,13 @@ std::optional<RoleDefaults::Name> RoleDefaults::find(std::string_view name) {
   return std::nullopt;
 }
 
-void RoleDefaults::own(std::string_view name, std::string_view value, std::string_view source) {
+bool RoleDefaults::own(std::string_view name, std::string_view value, std::string_view source) {
   const auto which = find(name);
   const bool servers = source == "default" || source == "configuration file" || source == "command line" ||
                        source == "environment variable";
-  if (which && servers) server_[*which] = value;
+  if (!which || !servers) return false;
+  server_[*which] = value;
+  return true;
 }
 
 void RoleDefaults::set(Oid role, bool in_database, std::string_view setting) {

@@ -17,8 +17,9 @@ namespace millrace::catalog {
 /// Millrace's own session only as far as none of the others hides it there; what isn't known is no role's default.
 class RoleDefaults {
  public:
-  /// As pg_settings in Millrace's own session: the value after a RESET, and where it comes from.
-  void own(std::string_view name, std::string_view value, std::string_view source);
+  /// As pg_settings in Millrace's own session: the value after a RESET, and where it comes from. Whether that is
+  /// the server's configuration, and it is one of those asked for.
+  bool own(std::string_view name, std::string_view value, std::string_view source);
   void role(Oid oid, std::string name) { roles_.emplace_back(oid, std::move(name)); }
   /// `role` 0: of all; `in_database`: of this one, not of all. `setting`: NAME=VALUE.
   void set(Oid role, bool in_database, std::string_view setting);

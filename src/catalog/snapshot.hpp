@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "catalog/session_defaults.hpp"
 #include "sql/references.hpp"
 
 namespace millrace::catalog {
@@ -94,9 +95,7 @@ class Snapshot {
  public:
   std::uint64_t version = 0;  ///< grows; two with one version are the same
   std::string server_version;
-  /// Another text where new sessions may begin otherwise: by ALTER ROLE or ALTER DATABASE ... SET, or the server's
-  /// configuration of what `Defaults` has.
-  std::string session_defaults;
+  SessionDefaults session_defaults;
 
   /// Null: none. `schema` must be given: see `resolve`.
   const Relation* find(std::string_view schema, std::string_view name) const;

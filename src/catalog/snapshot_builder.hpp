@@ -22,7 +22,7 @@ class SnapshotBuilder {
 
   void set_version(std::uint64_t version) { snapshot_->version = version; }
   void set_server_version(std::string version) { snapshot_->server_version = std::move(version); }
-  void set_session_defaults(std::string defaults) { snapshot_->session_defaults = std::move(defaults); }
+  void set_session_defaults(SessionDefaults defaults) { snapshot_->session_defaults = std::move(defaults); }
   void set_unsafe_casts(bool unsafe) { snapshot_->has_unsafe_casts = unsafe; }
   void set_own_casts(bool own) { snapshot_->has_own_casts = own; }
 

@@ -105,7 +105,7 @@ std::shared_ptr<catalog::Catalog> Catalogs::start(const std::string& database) {
     return shared_.pools.address()->breaker->refuses() || freshness->is_frozen();
   };
   auto read = [this](const catalog::Snapshot& before, const catalog::Snapshot& now) {
-    if (before.session_defaults != now.session_defaults) begin_anew(shared_);
+    begin_anew(shared_, catalog::who_begins_otherwise(before.session_defaults, now.session_defaults));
   };
   return catalog::Catalog::start(io_, workers_.get_executor(), std::move(query), std::move(changed), std::move(written),
                                  database, {}, std::move(out_of_reach), std::move(read));

@@ -100,12 +100,13 @@ class Relay {
   };
   FromServer from_server(pgwire::Bytes in, std::int64_t now);
 
-  /// `is_current`: false: it may be of a server that isn't asked any more, so nothing of it is kept.
-  void attach(backend::ServerState& server, bool is_current = true) {
+  void attach(backend::ServerState& server) {
     writer_.attach(server, id_);
     has_place();
-    if (scope_.has_cache()) attached_epoch_ = is_current ? pipeline_.cache()->epoch() : UINT64_MAX;
+    attached_epoch_ = scope_.epoch();
   }
+  /// After `attach`: the server connection may have begun otherwise than new ones do, so nothing of it is kept.
+  void attached_from_before() { attached_epoch_ = UINT64_MAX; }
   void detach();
 
   /// The server connection is gone, or given up: what was under way has ended.
@@ -474,7 +475,7 @@ class Relay {
 
   SessionScope scope_;
   pipeline::Changes changes_;         ///< of what was sent and isn't known to be committed
-  std::uint64_t attached_epoch_ = 0;  ///< of the cache, when the server connection was attached
+  std::uint64_t attached_epoch_ = 0;  ///< `SessionScope::epoch`, when the server connection was attached
   bool portal_is_here_ = false;       ///< the unnamed portal was made, or dropped, without the server
   bool binds_unseen_ = false;         ///< a portal may be of a statement that isn't known
   bool names_are_unclear_ = false;    ///< which tables its names mean may have been set, unseen

@@ -272,7 +272,8 @@ TEST_F(SentAgain, NeverWhereTheCatalogsAreNotKnown) {
 
 /// What its names mean there may be something else than by the catalogs.
 TEST_F(SentAgain, NeverWhereSomethingUnseenMayHaveBeenSet) {
-  relay_->attach(server_, false);
+  relay_->attach(server_);
+  relay_->attached_from_before();
   is_never_sent_again(query(read_sql));
 
   begin(Mode::transaction, true, std::nullopt);

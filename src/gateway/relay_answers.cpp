@@ -65,7 +65,7 @@ const pipeline::Scope* Relay::scope_of_session() {
 bool Relay::server_is_clear() {
   if (!writer_.attached()) return true;
   auto& state = server();
-  if (attached_epoch_ != pipeline_.cache()->epoch() || state.unclear) return false;
+  if (attached_epoch_ != scope_.epoch() || state.unclear) return false;
   std::erase_if(state.unjudged, [this, &state](const auto& ran) {
     const auto& [scope, statement] = unjudged(ran);
     const auto seen = is_seen_through(pipeline_.effects_of(*scope, statement));
@@ -368,7 +368,7 @@ void Relay::note_for_cache(const StatementPtr& statement) {
   if (!steps && !((scope_.wanted() || hinted_ || scope_.rewrites()) && effects.only_reads)) doubt_ = true;
   if (!session_.moves && (!statement || change_of(*statement).names || pins(*statement))) names_are_unclear_ = true;
   judge_for_server(statement, effects);
-  const bool clear = !names_are_unclear_ && !server().unclear && attached_epoch_ == pipeline_.cache()->epoch() &&
+  const bool clear = !names_are_unclear_ && !server().unclear && attached_epoch_ == scope_.epoch() &&
                      !session_.settings.changes_of_meaning().any() && !session_.pin.matters_to_reads();
   if (!effects.changes_nothing || !clear || !server().unjudged.empty()) unanswered_.forbid();
   pipeline_.add_changes(changes_, scope, effects, clear);

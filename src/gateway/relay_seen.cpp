@@ -64,7 +64,7 @@ bool Relay::can_see_session(const pipeline::Scope* scope) {
   const auto& state = server();
   const auto& seen = state.seen;
   return (state.unclear || !state.unjudged.empty()) && !seen.is_lost && !seen.answer.empty() &&
-         same(seen.under, session_.settings.current()) && attached_epoch_ == pipeline_.cache()->epoch() &&
+         same(seen.under, session_.settings.current()) && attached_epoch_ == scope_.epoch() &&
          hindrance(scope, true) == Hindrance::server_state;
 }
 

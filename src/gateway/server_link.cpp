@@ -194,7 +194,8 @@ std::string ServerLink::changed_parameters() {
 void ServerLink::attach(std::shared_ptr<backend::ServerConnection::Sink> sink) {
   connection_ = std::move(taken_);
   connection_->attach(std::move(sink));
-  relay_.attach(connection_->state(), !pool_->is_retired(*connection_));
+  relay_.attach(connection_->state());
+  if (pool_->is_retired(*connection_)) relay_.attached_from_before();
   core_.counters().clients_active.add();
   core_.retries.sent();
 }

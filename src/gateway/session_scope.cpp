@@ -37,6 +37,12 @@ bool is_of_transactions(std::string_view setting) {
 
 }  // namespace
 
+std::uint64_t SessionScope::epoch() {
+  if (cache_ == nullptr) return 0;
+  if (!epoch_of_user_) epoch_of_user_ = cache_->epoch_of(std::string(user_));
+  return cache_->epoch() + epoch_of_user_->load(std::memory_order_acquire);
+}
+
 const pipeline::Scope* SessionScope::of(const std::shared_ptr<const backend::Settings>& settings) {
   if (cache_ == nullptr) return nullptr;
   if (!known_ || known_for_ != settings || known_followed_ != is_followed()) {

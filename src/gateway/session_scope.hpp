@@ -27,6 +27,8 @@ class SessionScope {
                bool rewriting = false);
 
   bool has_cache() const { return cache_ != nullptr; }
+  /// Another number when new server connections of the user may begin otherwise than those that are open.
+  std::uint64_t epoch();
   /// Null: there is no cache.
   const pipeline::Scope* of(const std::shared_ptr<const backend::Settings>& settings);
   /// As of the last `of`.
@@ -52,6 +54,7 @@ class SessionScope {
   bool can_be_met(const Consistency& level) const { return !level.needs_stream() || is_followed(); }
 
   pipeline::ReadCache* cache_;
+  std::shared_ptr<const std::atomic<std::uint64_t>> epoch_of_user_;  ///< null: it wasn't asked for
   const std::string_view database_, user_;
   const std::shared_ptr<const backend::ParameterList> startup_;
   const std::optional<Consistency> wanted_;

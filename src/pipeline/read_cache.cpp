@@ -129,6 +129,21 @@ std::string ReadCache::name_of_table(const std::string& database, catalog::Oid t
   return relation == nullptr ? std::string() : relation->schema + "." + relation->name;
 }
 
+std::shared_ptr<const std::atomic<std::uint64_t>> ReadCache::epoch_of(const std::string& user) {
+  const std::lock_guard lock(mutex_);
+  auto& epoch = epochs_[user];
+  if (!epoch) epoch = std::make_shared<std::atomic<std::uint64_t>>(0);
+  return epoch;
+}
+
+bool ReadCache::begin_epoch_of(const std::string& user) {
+  const std::lock_guard lock(mutex_);
+  const auto found = epochs_.find(user);
+  if (found == epochs_.end()) return false;
+  found->second->fetch_add(1, std::memory_order_acq_rel);
+  return true;
+}
+
 void ReadCache::forget_all() { manager_->invalidate(cache::InvalidationScope::global, {}); }
 
 void ReadCache::add_refusals(const std::map<std::string, std::uint64_t, std::less<>>& counted) {

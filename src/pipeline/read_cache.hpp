@@ -115,6 +115,10 @@ class ReadCache {
   /// Grows when new server connections may begin otherwise than those that are open: a role's defaults, another server.
   std::uint64_t epoch() const { return epoch_.load(std::memory_order_acquire); }
   void begin_epoch() { epoch_.fetch_add(1, std::memory_order_acq_rel); }
+  /// The same of one user's server connections; never null, and the same one from then on.
+  std::shared_ptr<const std::atomic<std::uint64_t>> epoch_of(const std::string& user);
+  /// False: nobody has asked for it, so nothing can be kept of that user.
+  bool begin_epoch_of(const std::string& user);
   /// Of another server, say: nothing of what is kept is answered any more.
   void forget_all();
 
@@ -147,6 +151,7 @@ class ReadCache {
   std::atomic<std::chrono::milliseconds> bound_ = std::chrono::milliseconds(1000);
   std::atomic<bool> in_use_ = false;
   std::atomic<std::uint64_t> epoch_ = 0;
+  std::map<std::string, std::shared_ptr<std::atomic<std::uint64_t>>> epochs_;  ///< of users, guarded by `mutex_`
   Catalogs catalogs_;
   std::function<void(const std::string& database)> follow_;
   LettingGo let_go_;

@@ -24,6 +24,7 @@ INSERT INTO one.t VALUES (1, 'one');
 INSERT INTO two.t VALUES (1, 'two');
 INSERT INTO events VALUES (1, '2026-01-01 00:00+00');
 ALTER ROLE app RESET ALL;
+DROP ROLE IF EXISTS tenant;
 """
 READ = "SELECT v FROM t WHERE id = 1"
 
@@ -72,16 +73,17 @@ def begun(millrace: Millrace, setting: str, value: str, text: str = "") -> Clien
     return clients[0]
 
 
+def new_ones_have(millrace: Millrace, setting: str, value: str, read: str, answer: str, user: str = "app") -> bool:
+    """A new session begins with that value, and is answered this from memory."""
+    with connect(millrace, user=user) as client:
+        return client.one(f"SHOW {setting}") == value and is_hit(client, read) and client.one(read) == answer
+
+
 def test_a_roles_search_path(millrace: Millrace, postgres: PostgreSQL) -> None:
     postgres.admin("ALTER ROLE app SET search_path = one")
     with begun(millrace, "search_path", "one", READ) as before:
         postgres.admin("ALTER ROLE app SET search_path = two")
-
-        def new_ones_differ() -> bool:
-            with connect(millrace, user="app") as client:
-                return client.one("SHOW search_path") == "two" and is_hit(client, READ) and client.one(READ) == "two"
-
-        eventually(new_ones_differ)
+        eventually(lambda: new_ones_have(millrace, "search_path", "two", READ, "two"))
         eventually(lambda: is_known_as_from_before(before, READ))
         assert before.one("SHOW search_path") == "one"
         assert [before.one(READ) for _ in range(3)] == ["one"] * 3
@@ -94,12 +96,7 @@ def test_a_roles_time_zone(millrace: Millrace, postgres: PostgreSQL) -> None:
     postgres.admin("ALTER ROLE app SET TimeZone = 'UTC'")
     with begun(millrace, "TimeZone", "UTC", read) as before:
         postgres.admin("ALTER ROLE app SET TimeZone = 'Asia/Tokyo'")
-
-        def new_ones_differ() -> bool:
-            with connect(millrace, user="app") as client:
-                return client.one("SHOW TimeZone") == "Asia/Tokyo" and is_hit(client, read) and client.one(read) == "2026-01-01 09:00:00+09"
-
-        eventually(new_ones_differ)
+        eventually(lambda: new_ones_have(millrace, "TimeZone", "Asia/Tokyo", read, "2026-01-01 09:00:00+09"))
         eventually(lambda: is_known_as_from_before(before, read))
         assert [before.one(read) for _ in range(3)] == ["2026-01-01 00:00:00+00"] * 3
 
@@ -136,12 +133,22 @@ def test_a_change_that_isnt_committed_yet(millrace: Millrace, postgres: PostgreS
             assert between.one("SHOW search_path") == "one"
             writer.ask(query("COMMIT"))
             assert between.one(read) == "one"
-
-            def new_ones_differ() -> bool:
-                with connect(millrace, user="app") as client:
-                    return client.one("SHOW search_path") == "two" and is_hit(client, read) and client.one(read) == "two"
-
-            eventually(new_ones_differ)
+            eventually(lambda: new_ones_have(millrace, "search_path", "two", read, "two"))
             assert between.one(read) == "one"
             postgres.admin("UPDATE one.t SET v = 'changed'")
             assert between.one(read) == "changed"
+
+
+def test_what_concerns_others_or_no_answer(millrace: Millrace, postgres: PostgreSQL) -> None:
+    """A tenant is made, another role's path is changed, and this one's time-out: who is connected is answered from memory as before."""
+    with begun(millrace, "search_path", '"$user", public') as before:
+        read = "SELECT at FROM events WHERE id = 1"
+        eventually(lambda: is_hit(before, read))
+        postgres.admin("CREATE ROLE tenant LOGIN SUPERUSER; ALTER ROLE tenant SET search_path = one; ALTER ROLE app SET statement_timeout = '50s'")
+        eventually(lambda: new_ones_have(millrace, "search_path", "one", READ, "one", user="tenant"))
+        eventually(lambda: new_ones_have(millrace, "statement_timeout", "50s", read, before.one(read)))
+        assert is_hit(before, read)
+        postgres.admin("ALTER ROLE tenant SET search_path = two")
+        eventually(lambda: new_ones_have(millrace, "search_path", "two", READ, "two", user="tenant"))
+        eventually(lambda: is_hit(before, read))
+    postgres.admin("DROP ROLE tenant")
