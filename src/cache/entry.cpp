@@ -49,6 +49,7 @@ Entry* Entry::make(const NewEntry& made, std::shared_ptr<Ledger> ledger) {
   entry->rows_ = made.rows;
   entry->fingerprint_ = made.fingerprint;
   entry->columns_ = made.columns;
+  entry->meant_ = made.meant;
   entry->follows_ = made.follows;
   entry->stored_ns_ = made.now_ns;
   entry->expires_ns_ = later(made.now_ns, made.ttl_ns);

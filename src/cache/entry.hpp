@@ -32,6 +32,7 @@ struct NewEntry {
   std::uint64_t rows = 0;
   std::uint64_t fingerprint = 0;
   std::uint64_t columns = 0;  ///< identifies the result's columns; 0: not known
+  std::uint64_t meant = 0;    ///< by the statement's names, when it was asked; 0: not known, or it has none
   Follows follows = Follows::no;
   std::int64_t now_ns = 0;
   std::int64_t ttl_ns = 0;   ///< from now_ns on
@@ -71,6 +72,7 @@ class Entry : public PolicyNode {
   std::uint64_t rows() const { return rows_; }
   std::uint64_t fingerprint() const { return fingerprint_; }  ///< of the statement
   std::uint64_t columns() const { return columns_; }          ///< identifies the result's columns; 0: not known
+  std::uint64_t meant() const { return meant_; }              ///< by the statement's names; 0: not known
   Follows follows() const { return follows_; }
   std::int64_t stored_ns() const { return stored_ns_; }    ///< the clock is the caller's: `now_ns()`
   std::int64_t expires_ns() const { return expires_ns_; }  ///< from then on it isn't returned
@@ -113,6 +115,7 @@ class Entry : public PolicyNode {
   std::uint64_t rows_ = 0;
   std::uint64_t fingerprint_ = 0;
   std::uint64_t columns_ = 0;
+  std::uint64_t meant_ = 0;
   std::int64_t stored_ns_ = 0;
   std::int64_t cost_ns_ = 0;
   std::shared_ptr<const void> owner_;

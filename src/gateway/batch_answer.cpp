@@ -42,8 +42,13 @@ std::optional<BatchAnswer::Named> BatchAnswer::find(std::string_view name) {
   const auto& text = prepared->text;
   // What it was read as under other settings, or by a client of its own, is another question.
   const bool is_usual = text && text->shared && text->meaning == session_.settings.meaning();
-  return Named{prepared->statement, is_usual ? std::string_view(text->query_and_types) : "", nullptr, prepared->columns,
-               prepared->sent};
+  const bool is_at_server = is_usual && writer_.attached();
+  return Named{.statement = prepared->statement,
+               .query_and_types = is_usual ? std::string_view(text->query_and_types) : "",
+               .parsed = nullptr,
+               .columns = prepared->columns,
+               .sent = prepared->sent,
+               .meant = is_at_server ? writer_.meant_on_server(*text, !name.empty()) : 0};
 }
 
 bool BatchAnswer::parse(Bytes body) {
@@ -92,10 +97,16 @@ bool BatchAnswer::bind(const ClientReader::Item& item) {
     portal_->query_and_types = text;
     portal_->parameters = pgwire::as_text(parameters);
     portal_->columns = named->columns;
+    portal_->meant = named->meant;
     portal_->payoff = pipeline_.payoff_of(scope_, *named->statement, wanted->level);
   }
   pgwire::append_bind_complete(out());
   return true;
+}
+
+/// PostgreSQL would go on with what the names stood for when the statement was prepared, and that is another table now.
+bool BatchAnswer::is_of_another(const cache::Entry& entry, std::uint64_t meant) {
+  return meant != 0 && entry.meant() != meant;
 }
 
 /// What is known of the portal's answer, up to where it stops; 0: to its end.
@@ -108,7 +119,8 @@ cache::EntryPtr BatchAnswer::look_up(std::uint32_t first_rows) {
   auto [entry, unproved] = pipeline_.look_up(scope_, question, now_, portal_->needed);
   if (unproved) unproved_ = unproved;
   if (!entry && !unproved && first_rows == 0) missed_ = question;
-  if (!entry || (portal_->columns != 0 && portal_->columns != entry->columns())) return {};
+  if (!entry || is_of_another(*entry, portal_->meant)) return {};
+  if (portal_->columns != 0 && portal_->columns != entry->columns()) return {};
   for (auto& parsed : parsed_) parsed.known |= parsed.query_and_types == portal_->query_and_types;
   return entry;
 }
@@ -145,7 +157,7 @@ bool BatchAnswer::describe(Bytes body) {
       pipeline_.look_up(scope_, {.kind = Question::Kind::columns, .text = named->query_and_types, .parameters = {}},
                         now_, wanted->needed);
   if (unproved) unproved_ = unproved;
-  if (!columns) return false;
+  if (!columns || is_of_another(*columns, named->meant)) return false;
   if (named->parsed != nullptr) {
     named->parsed->known = true;
     named->parsed->columns = identify_columns(std::as_bytes(std::span(columns->body())).subspan(header_size));

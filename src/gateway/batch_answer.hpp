@@ -70,6 +70,7 @@ class BatchAnswer final : public BatchWalk {
     pipeline::Needed needed = {};
     pipeline::Payoff* payoff = nullptr;
     std::uint64_t columns = 0;   ///< as the client was told them
+    std::uint64_t meant = 0;     ///< as in Named
     cache::EntryPtr entry = {};  ///< the whole answer; null: not looked up
     bool owes_head = false;      ///< it was described
     bool executed = false, suspended = false;
@@ -81,6 +82,7 @@ class BatchAnswer final : public BatchWalk {
     Parsed* parsed = nullptr;          ///< in this batch
     std::uint64_t columns = 0;         ///< likewise
     pipeline::SentText sent = {};
+    std::uint64_t meant = 0;  ///< by its names, where the server that the client is at has it; 0: not known
   };
 
   bool parse(pgwire::Bytes body) override;
@@ -98,6 +100,7 @@ class BatchAnswer final : public BatchWalk {
   std::optional<std::uint64_t> append_rows(std::uint32_t most);
   cache::EntryPtr look_up(std::uint32_t first_rows);
   bool have_whole();
+  static bool is_of_another(const cache::Entry& entry, std::uint64_t meant);
   bool drop_parsed(std::string_view name);
   std::optional<Named> find(std::string_view name);
   bool is_plain(const StatementPtr& statement) const;

@@ -470,7 +470,8 @@ void ServerWriter::on_described(const Reply& reply, std::uint64_t columns) {
 /// The client has prepared anew what others use.
 void ServerWriter::settle_twin(const Reply& reply, std::uint64_t columns) {
   const auto other = server_->prepared.find(reply.twin->number);
-  if (columns == 0 || other == server_->prepared.end() || other->second.columns != columns) {
+  if (columns == 0 || other == server_->prepared.end() || other->second.columns != columns ||
+      other->second.meant != server_->prepared[reply.text->number].meant) {
     texts_.prefer(reply.text);  // theirs is out of date, or nobody knows
     return;
   }

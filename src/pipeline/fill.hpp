@@ -30,6 +30,7 @@ struct Fill {
   std::uint32_t first_rows = 0;  ///< the answer ends where the portal has stopped after so many; 0: at its end
   cache::Follows follows = cache::Follows::no;
   std::uint64_t columns = 0;  ///< of the result, as the gateway identifies them; 0: not known
+  std::uint64_t meant = 0;    ///< as in cache::Entry
   bool dropped = false;
   Payoff* payoff = nullptr;                 ///< its template's; null: of what is no question of a client's
   std::int64_t beginning_took_ns = 0;       ///< 0: this one isn't measured

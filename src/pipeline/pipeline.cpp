@@ -241,6 +241,7 @@ std::shared_ptr<Fill> Pipeline::begin_fill(const Scope& scope, const Question& q
   fill->key = make_key(scope, question);
   fill->hash = cache::hash_of(fill->key);
   fill->fingerprint = statement->fingerprint;
+  fill->meant = judgement.meant.number;
   fill->may_lead = !tidies;  // nobody looks for one that tidies up
   fill->started_ns = now;
   fill->ttl_ns = std::chrono::nanoseconds(hints.ttl.value_or(std::chrono::seconds(0))).count();
@@ -278,6 +279,7 @@ void Pipeline::complete(Fill& fill, std::int64_t now) {
                        .rows = fill.rows,
                        .fingerprint = fill.fingerprint,
                        .columns = fill.columns,
+                       .meant = fill.meant,
                        .follows = fill.follows,
                        .now_ns = fill.started_ns,
                        .ttl_ns = fill.ttl_ns,

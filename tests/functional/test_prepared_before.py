@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from test_change_stream import LOGICAL, is_live, stream
-from wire import SYNC, Client, bind, connect, eventually, execute, parse, query
+from wire import SYNC, Client, bind, connect, describe, eventually, execute, parse, query
 
 from harness import Millrace, PostgreSQL
 
@@ -67,6 +67,8 @@ def test_what_it_reads_is_not_given_to_others(postgres: PostgreSQL, millrace: Mi
             eventually(lambda: kept(millrace, lambda: executed(client, "q")), what="what is prepared since to be kept")
             postgres.admin("UPDATE early.t SET v = 'changed'")
             eventually(lambda: executed(client, "q") == "changed")
+            eventually(lambda: kept(millrace, lambda: executed(client, "q")))
+        assert {executed(before, "p") for _ in range(3)} == {"public" if pool_mode == "session" else "changed"}
 
 
 def test_it_follows_its_own_tables_changes(postgres: PostgreSQL, millrace: Millrace) -> None:
@@ -79,9 +81,10 @@ def test_it_follows_its_own_tables_changes(postgres: PostgreSQL, millrace: Millr
         eventually(lambda: executed(before, "p") == "changed")
 
 
-def test_prepared_anew_it_is_kept(postgres: PostgreSQL, millrace: Millrace) -> None:
+@pytest.mark.parametrize("described", [False, True])
+def test_prepared_anew_it_is_kept(postgres: PostgreSQL, millrace: Millrace, described: bool) -> None:
     with connect(millrace, options=OPTIONS) as client:
-        client.ask(parse(READ, "p"), SYNC)
+        client.ask(parse(READ, "p"), *[describe("S", "p")] * described, SYNC)
         executed(client, "p")
         makes_an_earlier_one(postgres, millrace)
         client.ask(parse(READ, "r"), SYNC)
