@@ -140,6 +140,18 @@ def set_in(redis: Redis, key: str) -> str:
     return what.strip()
 
 
+def put_in(redis: Redis, key: str, what: str, version: str = "") -> None:
+    """As a node does, or whoever brings back a copy."""
+    script = "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) redis.call('SET', KEYS[2], ARGV[3])"
+    names = "millrace:quota:set", "millrace:quota:version"
+    redis.cli("EVAL", script, "2", *names, key, what, version or f"version {time.time_ns()}")
+
+
+def changed_in(redis: Redis, key: str) -> int:
+    """When, in ms of UNIX time."""
+    return int(redis.cli("HGET", "millrace:quota:set", key).split()[0].removeprefix("changed="))
+
+
 def test_a_quota_is_taken_away_on_all_nodes(postgres: PostgreSQL, redis: Redis) -> None:
     with nodes(postgres, redis.url) as (one, other):
         for user in ("ada", "bob"):
@@ -168,9 +180,14 @@ def test_a_node_that_was_away_does_not_bring_a_quota_back(postgres: PostgreSQL, 
             one.api("DELETE", f"{QUOTA}/users/ada")
             eventually(lambda: set_in(redis, "uada") == "removed")
         eventually(lambda: quota_of(other, "ada")["hourly_query_limit"] is None)
-        # Nor does one that fills a Redis that has lost everything before who knows better can.
-        one.api("PUT", f"{QUOTA}/users/ada", {"hourly_query_limit": 0})
-        eventually(lambda: has_limit(other, "ada", 0))
+
+
+@pytest.mark.parametrize("set_at", ["", "changed=1764538000123 "])
+def test_a_node_that_fills_a_redis_does_not_bring_a_quota_back(postgres: PostgreSQL, redis: Redis, set_at: str) -> None:
+    """Redis has lost everything, and who knows better comes later; also where nobody knows when the quota was set."""
+    with nodes(postgres, redis.url) as (one, other):
+        put_in(redis, "uada", f"{set_at}hourly_query_limit=0")
+        eventually(lambda: has_limit(one, "ada", 0) and has_limit(other, "ada", 0))
         with held(other):
             one.api("DELETE", f"{QUOTA}/users/ada")
             eventually(lambda: set_in(redis, "uada") == "removed")
@@ -187,13 +204,32 @@ def test_what_was_set_later_holds_where_redis_has_lost_it(postgres: PostgreSQL, 
     with nodes(postgres, redis.url) as (one, other):
         one.api("PUT", f"{QUOTA}/users/ada", {"hourly_query_limit": 1})
         eventually(lambda: has_limit(other, "ada", 1))
-        older = redis.cli("HGET", "millrace:quota:set", "uada").strip()
+        copy = redis.cli("HGET", "millrace:quota:set", "uada"), redis.cli("GET", "millrace:quota:version")
         other.api("PUT", f"{QUOTA}/users/ada", {"hourly_query_limit": 2})
         eventually(lambda: has_limit(one, "ada", 2))
-        redis.cli("HSET", "millrace:quota:set", "uada", older)
-        redis.cli("SET", "millrace:quota:version", "that of a copy")
-        eventually(lambda: set_in(redis, "uada").startswith("hourly_query_limit=2"))
-        assert has_limit(one, "ada", 2) and has_limit(other, "ada", 2)
+        # Again as soon as they have mended it, too.
+        for lose in 3 * [lambda: put_in(redis, "uada", *copy)] + 3 * [lambda: redis.cli("FLUSHALL")]:
+            lose()
+            eventually(lambda: set_in(redis, "uada").startswith("hourly_query_limit=2"))
+            assert has_limit(one, "ada", 2) and has_limit(other, "ada", 2)
+
+
+def test_what_is_set_is_later_than_what_its_node_knows(postgres: PostgreSQL, redis: Redis) -> None:
+    """Also where that has a later time than its clock, and Redis has lost it."""
+    with nodes(postgres, redis.url) as (one, other):
+        ahead = int(time.time() * 1000) + 300_000
+        for user in ("ada", "bob"):
+            put_in(redis, f"u{user}", f"changed={ahead} hourly_query_limit=0")
+            eventually(lambda user=user: all(has_limit(node, user, 0) for node in (one, other)))
+        with held(one):
+            redis.stop()
+            other.api("PUT", f"{QUOTA}/users/ada", {"hourly_query_limit": 1})
+            other.api("DELETE", f"{QUOTA}/users/bob")
+            redis.start()  # it has forgotten everything
+            eventually(lambda: set_in(redis, "ubob") == "removed")
+            assert changed_in(redis, "uada") > ahead and changed_in(redis, "ubob") > ahead
+        eventually(lambda: has_limit(one, "ada", 1) and quota_of(one, "bob")["hourly_query_limit"] is None)
+        assert has_limit(other, "ada", 1) and set_in(redis, "ubob") == "removed"
 
 
 def test_what_is_told_again_is_no_later_for_that(postgres: PostgreSQL, redis: Redis) -> None:
