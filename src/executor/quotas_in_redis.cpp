@@ -54,6 +54,7 @@ for i = 3, #ARGV, 3 do
   answer[#answer + 1] = at
 end
 if is_any then redis.call('SET', KEYS[2], ARGV[2]) end
+answer[#answer + 1] = redis.call('GET', KEYS[2]) or ''
 return answer)";
 
 const std::string forget_script = function_changed + R"(
@@ -136,8 +137,8 @@ Result<QuotasInRedis::AllSet> QuotasInRedis::all_set() {
   return all;
 }
 
-Result<std::vector<std::int64_t>> QuotasInRedis::set(std::span<const Entry> entries, std::int64_t now,
-                                                     const std::string& version) {
+Result<QuotasInRedis::Set> QuotasInRedis::set(std::span<const Entry> entries, std::int64_t now,
+                                              const std::string& version) {
   std::vector<std::string> command{"EVAL", set_script, "2", set_key, version_key, text(now), version};
   for (const auto& [key, set] : entries) {
     command.push_back(key);
@@ -147,13 +148,14 @@ Result<std::vector<std::int64_t>> QuotasInRedis::set(std::span<const Entry> entr
   const auto answer = redis_.ask(command);
   if (!answer) return std::unexpected(answer.error());
   const auto* const list = answer->list();
-  if (list == nullptr || list->size() != entries.size()) return makes_no_sense("EVAL");
-  std::vector<std::int64_t> changed;
-  for (const auto& each : *list) {
+  if (list == nullptr || list->size() != entries.size() + 1 || list->back().text() == nullptr)
+    return makes_no_sense("EVAL");
+  Set set{.changed = {}, .version = *list->back().text()};
+  for (const auto& each : std::span(*list).first(entries.size())) {
     if (each.number() == nullptr) return makes_no_sense("EVAL");
-    changed.push_back(*each.number());
+    set.changed.push_back(*each.number());
   }
-  return changed;
+  return set;
 }
 
 Result<> QuotasInRedis::forget(std::span<const Entry> entries) {

@@ -51,10 +51,15 @@ class QuotasInRedis {
         0;  ///< likewise, as there are too many: `Quotas::most_accounts`, and as many that are removed
   };
   Result<AllSet> all_set();
+  struct Set {
+    /// When each has, as it was told; 0: it was to be removed, with 0, and isn't there.
+    std::vector<std::int64_t> changed;
+    /// What Redis has then: where nothing was set, the one that was there.
+    std::string version;
+  };
   /// Sets each of which Redis has nothing later. Where `changed` is 0 or less it is new: it becomes `now`, or more, so
   /// that it is later than what is there, and no less than -`changed`. `version`: a text that is unlike all before.
-  /// Answers when each has changed; 0: it was to be removed, with 0, and isn't there.
-  Result<std::vector<std::int64_t>> set(std::span<const Entry> entries, std::int64_t now, const std::string& version);
+  Result<Set> set(std::span<const Entry> entries, std::int64_t now, const std::string& version);
   /// Those that haven't changed since.
   Result<> forget(std::span<const Entry> entries);
 

@@ -146,6 +146,7 @@ Result<> SharedQuotas::tell_quotas() {
       }
     }
     if (batch.empty()) return {};
+    version_.reset();  // what came later than these is to be taken over
     if (auto done = tell(batch); !done) return done;
     const std::scoped_lock lock(mutex_);
     for (const auto& [key, set] : batch) {
@@ -157,11 +158,13 @@ Result<> SharedQuotas::tell_quotas() {
 
 /// `most_in_a_call` at most.
 Result<> SharedQuotas::tell(std::span<const QuotasInRedis::Entry> entries) {
-  version_.reset();
-  const auto changed = redis_->set(entries, now_ms(), new_version());
-  if (!changed) return std::unexpected(changed.error());
+  const auto told = redis_->set(entries, now_ms(), new_version());
+  if (!told) return std::unexpected(told.error());
+  // Else nothing was set, as what is there is as late: who read it then would read it again and again.
+  if (told->version != version_) version_.reset();
   for (std::size_t at = 0; at < entries.size(); ++at) {
-    if ((*changed)[at] != 0) known_[entries[at].key] = {.quota = entries[at].set.quota, .changed = (*changed)[at]};
+    const std::int64_t changed = told->changed[at];
+    if (changed != 0) known_[entries[at].key] = {.quota = entries[at].set.quota, .changed = changed};
   }
   return {};
 }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socketserver
 import subprocess
@@ -152,6 +153,18 @@ def changed_in(redis: Redis, key: str) -> int:
     return int(redis.cli("HGET", "millrace:quota:set", key).split()[0].removeprefix("changed="))
 
 
+def calls(redis: Redis, command: str) -> int:
+    """How often it was asked for so far."""
+    found = re.search(rf"cmdstat_{command}:calls=(\d+)", redis.cli("INFO", "commandstats"))
+    return int(found[1]) if found else 0
+
+
+def goes_on(redis: Redis) -> None:
+    """The only node there has looked a few times whether anything is another, as it does each second."""
+    looked = calls(redis, "get")
+    eventually(lambda: calls(redis, "get") >= looked + 5, what="the node to look at Redis")
+
+
 def test_a_quota_is_taken_away_on_all_nodes(postgres: PostgreSQL, redis: Redis) -> None:
     with nodes(postgres, redis.url) as (one, other):
         for user in ("ada", "bob"):
@@ -230,6 +243,21 @@ def test_what_is_set_is_later_than_what_its_node_knows(postgres: PostgreSQL, red
             assert changed_in(redis, "uada") > ahead and changed_in(redis, "ubob") > ahead
         eventually(lambda: has_limit(one, "ada", 1) and quota_of(one, "bob")["hourly_query_limit"] is None)
         assert has_limit(other, "ada", 1) and set_in(redis, "ubob") == "removed"
+
+
+def test_what_makes_no_sense_is_read_once(postgres: PostgreSQL, redis: Redis) -> None:
+    with nodes(postgres, redis.url, 1) as (one,):
+        one.api("PUT", f"{QUOTA}/users/ada", {"hourly_query_limit": 3})
+        eventually(lambda: set_in(redis, "uada").startswith("hourly_query_limit=3"))
+        goes_on(redis)
+        read = calls(redis, "hscan")
+        put_in(redis, "uada", f"changed={changed_in(redis, 'uada')} hourly_query_limit=lots")
+        eventually(lambda: "make no sense" in one.log)
+        goes_on(redis)
+        assert (calls(redis, "hscan"), one.log.count("make no sense")) == (read + 1, 1)
+        assert has_limit(one, "ada", 3)
+        redis.cli("FLUSHALL")
+        eventually(lambda: set_in(redis, "uada").startswith("hourly_query_limit=3"))
 
 
 def test_what_is_told_again_is_no_later_for_that(postgres: PostgreSQL, redis: Redis) -> None:
