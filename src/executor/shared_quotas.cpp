@@ -151,7 +151,8 @@ Result<> SharedQuotas::tell_quotas() {
     const std::scoped_lock lock(mutex_);
     for (const auto& [key, set] : batch) {
       const auto found = untold_.find(key);
-      if (found != untold_.end() && found->second.quota == set.quota) untold_.erase(found);
+      const bool is_set_anew = found->second.told_first == 0;  // and to be told as that, even where it is the same
+      if (!is_set_anew) untold_.erase(found);
     }
   }
 }

@@ -260,6 +260,21 @@ def test_what_makes_no_sense_is_read_once(postgres: PostgreSQL, redis: Redis) ->
         eventually(lambda: set_in(redis, "uada").startswith("hourly_query_limit=3"))
 
 
+def test_what_is_set_again_while_it_is_told_is_later(postgres: PostgreSQL, redis: Redis) -> None:
+    with Way(postgres) as way:
+        way.leads_to(redis)
+        with nodes(postgres, f"redis://{way.host}:{way.port}/0", 1) as (one,):
+            way.takes = 0.45  # in each direction, which is hardly less than a node waits for
+            one.api("PUT", f"{QUOTA}/users/ada", {"hourly_query_limit": 3})
+            eventually(lambda: redis.cli("HEXISTS", "millrace:quota:set", "uada") == "1")
+            # Another node takes it away, before this one has its answer.
+            put_in(redis, "uada", f"changed={changed_in(redis, 'uada') + 1} removed")
+            one.api("PUT", f"{QUOTA}/users/ada", {"hourly_query_limit": 3})
+            way.takes = 0
+            eventually(lambda: set_in(redis, "uada").startswith("hourly_query_limit=3"))
+            assert has_limit(one, "ada", 3)
+
+
 def test_what_is_told_again_is_no_later_for_that(postgres: PostgreSQL, redis: Redis) -> None:
     """Redis has heard it, and its answer was lost."""
     with Way(postgres) as way, nodes(postgres, redis.url, 1) as (other,):
