@@ -7,6 +7,7 @@
 #include "base/clock.hpp"
 #include "http/optimize_types.hpp"
 #include "optimizer/query_cost.hpp"
+#include "optimizer/rounds.hpp"
 #include "pipeline/explanation.hpp"
 
 namespace millrace::http {
@@ -37,6 +38,13 @@ QueryCosts costs_of(const optimizer::PlannedQuery& planned) {
           .total_cost = cost.total_cost,
           .resource_usage_estimate = {.memory_mb = cost.memory_mb(),
                                       .cpu_percent = cost.total_cost > 0 ? 100 * cost.cpu_cost / cost.total_cost : 0}};
+}
+
+QueryCosts multiplied(QueryCosts costs, double factor) {
+  costs.cpu_cost *= factor;
+  costs.io_cost *= factor;
+  costs.total_cost *= factor;
+  return costs;
 }
 
 /// What can be known without asking the server.
@@ -112,7 +120,7 @@ asio::awaitable<void> compare(std::shared_ptr<QueryAnalysts> shared, const pipel
       answer.warnings.push_back("the rewritten text isn't used: " + why_no_plan(after.error()));
       co_return;
     }
-    const auto estimated = costs_of(*after);
+    const auto estimated = multiplied(costs_of(*after), optimizer::rounds_factor(before->plan, after->plan));
     if (best && estimated.total_cost >= costs.total_cost) continue;
     best = place;
     costs = estimated;
