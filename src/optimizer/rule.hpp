@@ -50,7 +50,7 @@ struct Rule {
   OptimizationType type = OptimizationType::predicate_pushdown;
   bool by_cost = false;              ///< it can be slower: whoever applies it compares the estimates
   bool trusts_foreign_keys = false;  ///< see Options
-  /// It names once what was named twice, by comparisons that give a parameter the same type.
+  /// It names once what was named twice, or more often, in comparisons that give a parameter the same type.
   bool joins_parameters = false;
   /// What stands for the expression, or null.
   Node* (*expression)(const Site& site, Node* node) = nullptr;

@@ -24,7 +24,7 @@ bool holds_sub_query(const Node* node);
 /// All under UNION ALL, which makes one SELECT of them; they are at least one.
 Select* union_all(Tree& tree, std::span<Select* const> branches);
 
-/// An item of GROUP BY: itself, or what stands at that place in the list. Null: there is none.
+/// An item of GROUP BY, or of ORDER BY: itself, or what stands at that place in the list. Null: there is none.
 const Node* grouped_by(const Select* select, const Node* item);
 
 /// A sub-query for one value, in WHERE or in the list.

@@ -70,6 +70,27 @@ def test_how_long_both_take(postgres: PostgreSQL) -> None:
         assert 0 < after["execution_time_estimate_ms"] < before["execution_time_estimate_ms"]
 
 
+def test_values_are_told_apart_by_an_index_where_they_are_few(millrace: Millrace, postgres: PostgreSQL) -> None:
+    """PostgreSQL's estimate of a recursion knows nothing of how many there are."""
+    postgres.admin(
+        "CREATE TABLE visits (id int PRIMARY KEY, state text, page int NOT NULL, agent text);"
+        "INSERT INTO visits SELECT i, CASE WHEN i % 6 > 0 THEN 's' || i % 6 END, i / 2, 'a' || i % 5 FROM generate_series(1, 60000) i;"
+        "CREATE INDEX ON visits (state); CREATE INDEX ON visits (page);"
+    )
+    postgres.admin("VACUUM ANALYZE visits")
+    few, many, lacking = (f"SELECT DISTINCT {column} FROM visits" for column in ("state", "page", "agent"))
+
+    def is_chosen(query: str) -> bool:
+        return "distinct_to_skip_scan" in optimized(millrace, query, optimization_level=4)["rules"]
+
+    eventually(lambda: is_chosen(few), what="the table to be known")
+    said = optimized(millrace, few, optimization_level=4)["optimized_query"]
+    assert rows(postgres, f"SELECT coalesce(state, 'none') FROM ({said}) q") == ["none", "s1", "s2", "s3", "s4", "s5"]
+    assert not is_chosen(many), "each has two rows"
+    assert not is_chosen(lacking), "there is no index"
+    assert not optimized(millrace, few)["rules"], "what can be slower isn't done by default"
+
+
 def test_what_is_as_good_as_it_is_stays(millrace: Millrace) -> None:
     query = "SELECT id FROM users WHERE id = 3"
     said = optimized(millrace, query)

@@ -125,6 +125,22 @@ def test_what_is_left_alone(probe: Probe, sql: str, why: str) -> None:
     assert why in found["not_rewritten"]
 
 
+def test_no_next_value_by_an_operator_of_others(connection: psycopg.Connection[Any], database: str) -> None:
+    connection.execute("CREATE DATABASE operators")
+    own = database.rsplit("/", 1)[0] + "/operators"
+    sql = "SELECT DISTINCT code FROM lines"
+    with psycopg.connect(own, autocommit=True) as one:
+        one.execute("CREATE TABLE lines (code varchar(5)); INSERT INTO lines VALUES ('a'), ('b')")
+        plain = Probe(own)
+        assert [step["rule"] for step in plain.rewrite(sql, level=4)["steps"]] == ["distinct_to_skip_scan"]
+        plain.close()
+        one.execute("CREATE FUNCTION never(varchar, varchar) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT false'")
+        one.execute("CREATE OPERATOR > (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = never)")
+    probe = Probe(own)
+    assert probe.rewrite(sql, level=4)["steps"] == []
+    probe.close()
+
+
 def test_text_that_cannot_be_parsed(probe: Probe) -> None:
     found = probe.rewrite("SELECT FROM WHERE")
     assert "position" in found["detail"]

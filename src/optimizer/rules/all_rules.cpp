@@ -44,6 +44,7 @@ std::span<const Rule* const> all_rules() {
       &rules::in_into_grouped,
       &rules::range_into_grouped,
       &rules::keys_into_grouped,
+      &rules::distinct_to_skip_scan,
   };
   return all;
 }

@@ -33,6 +33,7 @@ extern const Rule unused_left_join;
 extern const Rule foreign_key_join;
 extern const Rule self_join;
 extern const Rule distinct_to_semi_join;
+extern const Rule distinct_to_skip_scan;
 extern const Rule union_to_union_all;
 extern const Rule aggregate_to_grouped_join;
 extern const Rule aggregate_to_window;
