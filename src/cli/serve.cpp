@@ -18,6 +18,7 @@
 #include "cli/check.hpp"
 #include "cli/cores.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/forget_constants.hpp"
 #include "cli/notify.hpp"
 #include "cli/redis_address.hpp"
 #include "cli/version.hpp"
@@ -141,7 +142,9 @@ Result<> Service::start() {
   if (!gateway) return std::unexpected(std::move(gateway).error());
   gateway_ = *std::move(gateway);
   // It holds texts with their constants.
-  http::RewriteStore store(settings_->enable_query_parameter_capture ? settings_->data_dir : "");
+  const bool keeps_constants = settings_->enable_query_parameter_capture;
+  if (!keeps_constants) forget_constants(settings_->data_dir);
+  http::RewriteStore store(keeps_constants ? settings_->data_dir : "");
   const auto rewrites = store.load();
   gateway_->keep_rewrites(rewrites, [store](const std::vector<pipeline::RewriteReport>& rewrites) {
     if (const auto saved = store.save(rewrites); !saved)

@@ -142,6 +142,8 @@ def test_what_cant_be_read_is_set_aside(postgres: PostgreSQL, settings: dict[str
 
 def test_where_parameters_arent_captured_none_is_on_disk(postgres: PostgreSQL, settings: dict[str, str | int], file: Path) -> None:
     for capture, is_there in ((True, True), (False, False)):
+        if not capture:
+            Path(f"{file}.unreadable.1").write_text(SECRET)
         with Millrace(postgres, {**settings, "ENABLE_QUERY_PARAMETER_CAPTURE": str(capture).lower()}) as millrace:
             is_open(millrace)
             run(millrace)
