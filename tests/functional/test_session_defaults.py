@@ -12,6 +12,7 @@ from harness import Millrace, PostgreSQL
 POSTGRESQL = LOGICAL
 SCHEMA = """
 CREATE ROLE app LOGIN SUPERUSER;
+CREATE ROLE ada LOGIN SUPERUSER;
 CREATE SCHEMA one;
 CREATE SCHEMA two;
 CREATE TABLE one.t (id int PRIMARY KEY, v text);
@@ -59,14 +60,14 @@ def is_known_as_from_before(client: Client, text: str) -> bool:
     return said(client, text).get("reason") == "server_state"
 
 
-def begun(millrace: Millrace, setting: str, value: str, text: str = "") -> Client:
+def begun(millrace: Millrace, setting: str, value: str, text: str = "", user: str = "app") -> Client:
     """A client whose session began with that value, and which is answered `text` from memory, once Millrace knows how sessions begin."""
     clients: list[Client] = []
 
     def is_there() -> bool:
         for one in clients:
             one.close()
-        clients[:] = [connect(millrace, user="app")]
+        clients[:] = [connect(millrace, user=user)]
         return clients[0].one(f"SHOW {setting}") == value and (not text or is_hit(clients[0], text))
 
     eventually(is_there)
@@ -141,12 +142,11 @@ def test_a_change_that_isnt_committed_yet(millrace: Millrace, postgres: PostgreS
 
 def test_what_concerns_others_or_no_answer(millrace: Millrace, postgres: PostgreSQL) -> None:
     """A tenant is made, another role's path is changed, and this one's time-out: who is connected is answered from memory as before."""
-    with begun(millrace, "search_path", '"$user", public') as before:
-        read = "SELECT at FROM events WHERE id = 1"
-        eventually(lambda: is_hit(before, read))
-        postgres.admin("CREATE ROLE tenant LOGIN SUPERUSER; ALTER ROLE tenant SET search_path = one; ALTER ROLE app SET statement_timeout = '50s'")
+    read = "SELECT at FROM events WHERE id = 1"
+    with begun(millrace, "search_path", '"$user", public', read, user="ada") as before:
+        postgres.admin("CREATE ROLE tenant LOGIN SUPERUSER; ALTER ROLE tenant SET search_path = one; ALTER ROLE ada SET statement_timeout = '50s'")
         eventually(lambda: new_ones_have(millrace, "search_path", "one", READ, "one", user="tenant"))
-        eventually(lambda: new_ones_have(millrace, "statement_timeout", "50s", read, before.one(read)))
+        eventually(lambda: new_ones_have(millrace, "statement_timeout", "50s", read, before.one(read), user="ada"))
         assert is_hit(before, read)
         postgres.admin("ALTER ROLE tenant SET search_path = two")
         eventually(lambda: new_ones_have(millrace, "search_path", "two", READ, "two", user="tenant"))
